@@ -1,0 +1,38 @@
+"""Bayesian layers, estimators and ensembles for NumPyro.
+
+The rooms have the names that NumPyro gives them: `layers`, `handlers`, `distributions`,
+`infer`. Importing the package imports none of them; naming one does.
+"""
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+try:
+    __version__ = version("numpyro-bayeslayers")
+except PackageNotFoundError:  # run from a bare checkout
+    __version__ = "0+unknown"
+
+_ROOMS = (
+    "basis",
+    "distributions",
+    "handlers",
+    "infer",
+    "layers",
+    "metrics",
+    "primitives",
+    "registry",
+    "testing",
+)
+
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,345 @@
+"""The only door to NumPyro's effect stack.
+
+A layer draws its parameters with `sample` (or `sample_site`, `param`) and applies them with
+`linear`. Both send messages that handlers may answer, so what a layer does can be changed
+from outside: NumPyro's handlers see ordinary sites, and the estimators of
+`numpyro_bayeslayers.handlers` see one ``"linear"`` message for each product.
+
+A ``"linear"`` message has the keys that every message has (``type``, ``fn``, ``args``,
+``kwargs``, ``value``, ``cond_indep_stack``) and three more: ``op``, the `AbstractLinearOp`;
+``weight`` and ``bias``, the `Site` each operand came from. ``fn(x, weight, bias)`` takes the
+operands in their natural shapes, so a handler that wants the map at other weights (the
+posterior's mean, say) calls it with those.
+
+The message is left out of traces, like NumPyro's own ``control_flow``, and nevertheless
+answers ``site["name"]`` (``"hidden/weight$linear"``), so that predicates written for sample
+sites keep working.
+"""
+
+import abc
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float, Integer, Num
+from numpyro.handlers import replay, seed
+from numpyro.primitives import _PYRO_STACK, Messenger, apply_stack, plate
+
+from ._typing import Message, PRNGKey
+
+# Where a handler that moves sites across a boundary (the ensemble) leaves the guide's
+# distribution, since the value that `replay` gave does not survive the crossing.
+POSTERIOR = "_bayeslayers_posterior"
+# Marks a value that `tie` gave back to a second call.
+TIED = "_bayeslayers_tied"
+# Marks an observed factor that is a term of the divergence between guide and prior.
+DIVERGENCE = "_bayeslayers_divergence"
+
+
+class Site(NamedTuple):
+    """A drawn value that still knows where it came from.
+
+    `value` has shape (*plates, *event) with `event_dim` event axes; `name` is the full name
+    of the site in the trace; `infer` is the site's dictionary of the same name in NumPyro.
+    """
+
+    value: Array
+    name: str = ""
+    event_dim: int = 0
+    infer: dict[str, Any] = {}
+
+    def line_up(self, rank: int) -> Array:
+        """The value with singleton axes between plates and event, for event rank `rank`."""
+        return line_up(self.value, self.event_dim, rank)
+
+
+def line_up(value: Array, event_dim: int, rank: int) -> Array:
+    """Insert singleton axes so that plates of `value` line up with those of rank `rank`.
+
+    (G, *event) becomes (G, 1, ..., 1, *event) with `rank` axes on the right of the plate;
+    a value without plates comes back as it is.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> line_up(jnp.ones((4, 3)), event_dim=1, rank=2).shape
+        (4, 1, 3)
+        >>> line_up(jnp.ones(3), event_dim=1, rank=2).shape
+        (3,)
+    """
+    plates = value.ndim - event_dim
+    if plates <= 0 or rank <= event_dim:
+        return value
+    ones = (1,) * (rank - event_dim)
+    return value.reshape(value.shape[:plates] + ones + value.shape[plates:])
+
+
+class _Capture(Messenger):
+    """Innermost handler: its `postprocess_message` runs last and sees the final message."""
+
+    def __init__(self) -> None:
+        self.message: Message = {}
+        super().__init__()
+
+    def postprocess_message(self, msg: Message) -> None:
+        if msg["type"] in ("sample", "param", "deterministic"):
+            self.message = msg
+
+
+_DUPLICATE = (
+    "The site {name!r} exists already in this model: a layer is called twice, or two layers "
+    "have one name. For two sets of weights, give each layer its own `name`; to share one "
+    "set, call the layer under `with tie(layer) as shared:` "
+    "(numpyro_bayeslayers.handlers.tie)."
+)
+
+
+def _claim(name: str) -> None:
+    """Refuse a second draw of one name within one run of a seeded model.
+
+    `trace` refuses it for sample sites only. `seed(model)` makes a fresh handler for each
+    call, so what is noted on that handler lasts as long as the run.
+    """
+    for handler in reversed(_PYRO_STACK):
+        if isinstance(handler, seed) and handler.stateful:
+            claimed = handler.__dict__.setdefault("_bayeslayers_claimed", set())
+            if name in claimed:
+                raise ValueError(_DUPLICATE.format(name=name))
+            claimed.add(name)
+            return
+
+
+def _send(statement: Callable[[], Any]) -> Message:
+    """Run one NumPyro statement and return its final message."""
+    capture = _Capture()
+    try:
+        with capture:
+            value = statement()
+    except AssertionError as error:
+        if "unique names" not in str(error):
+            raise
+        name = str(error).split("`")[1]
+        raise ValueError(_DUPLICATE.format(name=name)) from None
+    msg = capture.message
+    if not msg.get(TIED):
+        _claim(msg["name"])
+    return {**msg, "value": value}
+
+
+def sample_site(name: str, fn: dist.Distribution) -> Site:
+    """Draw the site `name` from `fn` and keep its origin, for use with `linear`.
+
+    Raises:
+        ValueError: If the model has a site of this name already.
+    """
+    if not _PYRO_STACK:
+        raise ValueError(
+            f"The site {name!r} needs a random key: run the model under "
+            "`numpyro.handlers.seed`, or in an inference algorithm."
+        )
+    msg = _send(lambda: numpyro.sample(name, fn))
+    return Site(msg["value"], msg["name"], fn.event_dim, msg.get("infer", {}))
+
+
+def sample(name: str, fn: dist.Distribution, rank: int = 0) -> Array:
+    """Draw the site `name` from `fn`, lined up with values of event rank `rank`.
+
+    The site has its natural event shape in the trace. The value that comes back has
+    singleton axes between the plates on its left and its event, so that it broadcasts
+    against the output of `linear`, which has rank 2 (rows and features).
+
+    Example:
+        >>> import numpyro, numpyro.distributions as dist
+        >>> from numpyro.handlers import seed
+        >>> def model():
+        ...     with numpyro.plate("groups", 4):
+        ...         return sample("scale", dist.HalfNormal(1.0), rank=2)
+        >>> seed(model, 0)().shape
+        (4, 1, 1)
+    """
+    return sample_site(name, fn).line_up(rank)
+
+
+def param(name: str, init: Callable[[PRNGKey], Array] | Array, event_dim: int, **kwargs: Any) -> Site:
+    """Register the optimized parameter `name`; `init` is a value or a function of a key.
+
+    Inside plates the parameter is shared: optimized values have no batch axes of their own
+    unless an ensemble gives them one.
+    """
+    if not _PYRO_STACK:
+        if callable(init):
+            raise ValueError(
+                f"The parameter {name!r} needs a random key for its initial value: run the "
+                "model under `numpyro.handlers.seed`."
+            )
+        return Site(init, name, event_dim)
+    msg = _send(lambda: numpyro.param(name, init, **kwargs))
+    return Site(msg["value"], msg["name"], event_dim)
+
+
+def divergence(name: str, value: Array) -> None:
+    """Subtract `value` (nats) from the log density: a divergence known in closed form.
+
+    It is a `numpyro.factor` that handlers can tell from a likelihood: `temper` scales it
+    with the other latent terms.
+    """
+    empty = jnp.empty(jnp.shape(value) + (0,))
+    infer = {DIVERGENCE: True}
+    _send(lambda: numpyro.sample(name, dist.Unit(-value), obs=empty, infer=infer))
+
+
+def prng_key(what: str) -> PRNGKey:
+    """A fresh key from the enclosing `seed`; `what` needs it and is named if there is none."""
+    key = numpyro.prng_key() if _PYRO_STACK else None
+    if key is None:
+        raise ValueError(
+            f"{what} needs a random key: pass `key`, or run the model under "
+            "`numpyro.handlers.seed` or an inference algorithm."
+        )
+    return key
+
+
+def plate_shape() -> tuple[int, ...]:
+    """Sizes of the plates that a sample site would be in here, leftmost first."""
+    frames: dict[int, int] = {}
+    for handler in reversed(_PYRO_STACK):
+        if getattr(handler, "hides_plates", False):
+            break
+        if isinstance(handler, plate):
+            frames[handler.dim] = handler.subsample_size
+    width = max((-dim for dim in frames), default=0)
+    return tuple(frames.get(dim, 1) for dim in range(-width, 0))
+
+
+def posterior_of(site: Site) -> dist.Distribution | None:
+    """The guide's distribution of `site`, or None if its value came from elsewhere.
+
+    In every ELBO the model runs under `numpyro.handlers.replay`, whose trace holds the
+    guide's site with the very value that the model was given: that object is looked for,
+    so scopes inside or outside of `replay` do not matter. Under NUTS, `Predictive` and
+    `substitute` there is no such site.
+    """
+    if POSTERIOR in site.infer:
+        return site.infer[POSTERIOR]
+    for handler in reversed(_PYRO_STACK):
+        if isinstance(handler, replay):
+            for guide_site in handler.trace.values():
+                if guide_site["type"] == "sample" and guide_site["value"] is site.value:
+                    return guide_site["fn"]
+    return None
+
+
+def is_replayed() -> bool:
+    """Whether the model runs against a guide's trace, as inside an ELBO."""
+    return any(isinstance(handler, replay) for handler in _PYRO_STACK)
+
+
+class AbstractLinearOp(abc.ABC):
+    """An operation that is linear in its weight, and what estimators must know of it."""
+
+    #: Axes of the output that are not plates: rows (and space) and features.
+    rank: int = 2
+    #: Whether the input is made of numbers (rather than indices), so that it may be masked.
+    is_dense: bool = True
+
+    @abc.abstractmethod
+    def __call__(self, x: Array, weight: Array) -> Array:
+        """Apply the weight, (*plates, *event), to `x`."""
+
+    @abc.abstractmethod
+    def square(self, x: Array) -> Array:
+        """The input for which `self(square(x), var)` is the variance of the output."""
+
+    @abc.abstractmethod
+    def flip(self, x: Array, signs: Array) -> Array:
+        """`x` with the sign of each contribution flipped."""
+
+
+class Dense(AbstractLinearOp):
+    """The matrix product of rows and weight, (..., n, in) by (*plates, in, out)."""
+
+    def __call__(
+        self, x: Num[Array, "*batch d_in"], weight: Float[Array, "*plates d_in d_out"]
+    ) -> Float[Array, "*rest d_out"]:
+        return jnp.matmul(x, weight)
+
+    def square(self, x: Array) -> Array:
+        return jnp.square(x)
+
+    def flip(self, x: Array, signs: Array) -> Array:
+        return x * signs
+
+
+class Lookup(AbstractLinearOp):
+    """Rows of the weight by index: the product with one-hot rows, without making them."""
+
+    is_dense = False
+
+    def __call__(
+        self, x: Integer[Array, " n"], weight: Float[Array, "*plates categories d_out"]
+    ) -> Float[Array, "*plates n d_out"]:
+        return jnp.take(weight, x, axis=-2)
+
+    def square(self, x: Array) -> Array:
+        return x  # ones and zeros are their own squares
+
+    def flip(self, x: Array, signs: Array) -> Array:
+        return x  # one term each: the output's sign is all there is
+
+
+def _affine(op: AbstractLinearOp, x: Array, weight: Array, bias: Array | None) -> Array:
+    out = op(x, weight)
+    return out if bias is None else out + line_up(bias, 1, op.rank)
+
+
+class _LinearMessage(dict[str, Any]):
+    """Nameless to `trace` (``"name" in msg`` is false), named to those who ask."""
+
+    def __missing__(self, key: str) -> str:
+        if key == "name":
+            return f"{self['weight'].name}$linear"
+        raise KeyError(key)
+
+
+def linear(
+    x: Array,
+    weight: Site | Array,
+    bias: Site | Array | None = None,
+    *,
+    op: AbstractLinearOp = Dense(),
+) -> Array:
+    """Apply a weight to rows, in a way that estimator handlers can take over.
+
+    Without handlers this is ``op(x, weight) + bias``. Pass the `Site` of a weight, not its
+    value, where it is used as it was drawn: handlers find the guide's distribution by it.
+
+    Args:
+        x: Rows, (..., n, in) for a dense product.
+        weight: A `Site` or an array, (*plates, in, out).
+        bias: A `Site` or an array, (*plates, out).
+        op: The operation; a dense product by default.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> linear(jnp.ones((5, 3)), jnp.ones((3, 2)), jnp.ones(2)).shape
+        (5, 2)
+    """
+    weight = weight if isinstance(weight, Site) else Site(weight)
+    bias = bias if isinstance(bias, Site) or bias is None else Site(bias)
+    args = (x, weight.value, None if bias is None else bias.value)
+    if not _PYRO_STACK:
+        return _affine(op, *args)
+    msg = _LinearMessage(
+        type="linear",
+        fn=partial(_affine, op),
+        args=args,
+        kwargs={},
+        value=None,
+        cond_indep_stack=[],
+        op=op,
+        weight=weight,
+        bias=bias,
+    )
+    return apply_stack(msg)["value"]
