@@ -1,0 +1,244 @@
+"""What is installed, by name: our own objects and those of plugins, by the same road.
+
+A package offers objects to a room by entry points in its `pyproject.toml`::
+
+    [project.entry-points."numpyro_bayeslayers.layers"]
+    LaplaceLinear = "acme_layers:LaplaceLinear"
+
+`available` and `providers` read that metadata and import nothing; `get` imports the one
+object that is asked for. A plugin that cannot be imported is reported, and breaks nothing
+but itself. Two packages that offer one name are an error until one of them is chosen by its
+qualified name, ``"acme-layers:LaplaceLinear"``; our own names are no exception.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import invalidate_caches, metadata
+from typing import Any, NamedTuple
+
+from . import _checks
+
+__all__ = ["ROOMS", "PluginError", "Provider", "available", "get", "providers", "refresh"]
+
+#: The rooms that can be added to; each has the entry-point group ``numpyro_bayeslayers.<room>``.
+ROOMS = ("layers", "handlers", "distributions")
+
+_HOME = "numpyro-bayeslayers"
+
+
+class PluginError(ImportError):
+    """An installed object cannot be used; the cause is chained."""
+
+
+class Provider(NamedTuple):
+    """One name in a room, and the package that provides it.
+
+    `status` is ``"installed"`` as long as nobody has looked, ``"clash"`` if another package
+    provides the name too, and after a check ``"ok"`` or ``"broken"``; `error` says why.
+    """
+
+    room: str
+    name: str
+    package: str
+    version: str
+    target: str
+    requires: str = ""
+    status: str = "installed"
+    error: str = ""
+
+    @property
+    def qualified(self) -> str:
+        """The name with its package, which is always unique."""
+        return f"{self.package}:{self.name}"
+
+    @property
+    def release(self) -> str:
+        """The package and its version, for messages."""
+        return f"{self.package} {self.version}"
+
+
+def available(room: str) -> list[str]:
+    """Names that `get` knows in `room`, sorted; nothing is imported.
+
+    Raises:
+        ValueError: If there is no such room.
+        RuntimeError: If this package runs from a checkout that is not installed.
+
+    Example:
+        >>> "Normal" in available("layers")
+        False
+    """
+    return sorted({provider.name for provider in _installed(room)})
+
+
+def get(room: str, name: str) -> Any:
+    """The object that is called `name` in `room`, imported now.
+
+    Args:
+        room: ``"layers"``, ``"handlers"`` or ``"distributions"``.
+        name: A name of `available`, or ``"package:name"`` if several packages provide it.
+
+    Raises:
+        ValueError: If the room or the name is unknown (close matches are suggested), or if
+            several packages provide the name (all are named).
+        PluginError: If the object cannot be imported, or is not what the room is for.
+        RuntimeError: If this package runs from a checkout that is not installed.
+
+    Example:
+        >>> get("layers", "acme:Wide")
+        Traceback (most recent call last):
+        ValueError: No layer is called 'acme:Wide'. ...
+    """
+    package, _, bare = name.rpartition(":")
+    found = [p for p in _installed(room) if p.name == bare]
+    if package:
+        found = [p for p in found if p.package == _normal(package)]
+    if not found:
+        raise ValueError(_unknown(room, name))
+    if len(found) > 1:
+        raise ValueError(_clash(found))
+    return _load(found[0])
+
+
+def providers(room: str, *, check: bool = False) -> list[Provider]:
+    """All that is installed in `room`, one row for each package and name, sorted by name.
+
+    Args:
+        room: ``"layers"``, ``"handlers"`` or ``"distributions"``.
+        check: Import every object to see whether it works. Without it nothing is imported.
+
+    Raises:
+        ValueError: If there is no such room.
+        RuntimeError: If this package runs from a checkout that is not installed.
+
+    Example:
+        >>> [row.error for row in providers("handlers") if row.package == "no-such-package"]
+        []
+    """
+    rows = _installed(room)
+    return [_with_status(row, rows, check) for row in rows]
+
+
+def refresh() -> None:
+    """Look again at what is installed: for packages that came after the first look.
+
+    Example:
+        >>> refresh()
+    """
+    invalidate_caches()
+    _installed.cache_clear()
+
+
+@cache
+def _installed(room: str) -> tuple[Provider, ...]:
+    """The rows of `room` as the metadata has them, one for each package and name."""
+    _checks.one_of("room", room, ROOMS)
+    try:
+        metadata.distribution(_HOME)
+    except metadata.PackageNotFoundError:
+        raise RuntimeError(
+            f"{_HOME} is not installed, so nothing is registered: install it, from a checkout "
+            "by `pip install -e .`, and call `numpyro_bayeslayers.registry.refresh()`."
+        ) from None
+    rows: dict[tuple[str, str], Provider] = {}
+    for point in metadata.entry_points(group=f"numpyro_bayeslayers.{room}"):
+        package, version, requires = _origin(point.dist)
+        row = Provider(room, point.name, package, version, point.value, requires)
+        rows.setdefault((row.package, row.name), row)  # the first on `sys.path` wins
+    return tuple(sorted(rows.values()))
+
+
+def _origin(package: metadata.Distribution | None) -> tuple[str, str, str]:
+    """Name, version and requirement on us of a package, as far as its metadata tells."""
+    try:
+        fields = package.metadata  # type: ignore
+        needs = filter(_is_on_us, fields.get_all("Requires-Dist") or [])
+        return _normal(fields["Name"]), str(fields["Version"]), ", ".join(needs)
+    except Exception:  # a damaged package must not hide the others
+        return "unknown-package", "unknown", ""
+
+
+def _normal(package: str) -> str:
+    """The spelling of a package's name that PEP 503 prescribes."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def _is_on_us(requirement: str) -> bool:
+    name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+    return _normal(name) == _HOME and "extra ==" not in requirement
+
+
+def _with_status(row: Provider, rows: Sequence[Provider], check: bool) -> Provider:
+    if check:
+        try:
+            _load(row)
+            row = row._replace(status="ok")
+        except PluginError as error:
+            return row._replace(status="broken", error=str(error))
+    rivals = [other for other in rows if other.name == row.name]
+    return row._replace(status="clash", error=_clash(rivals)) if len(rivals) > 1 else row
+
+
+def _load(row: Provider) -> Any:
+    """Import the object of `row` and see that it is what its room is for."""
+    try:
+        found = metadata.EntryPoint(row.name, row.target, row.room).load()
+        _require_kind(row.room, found)
+    except (Exception, SystemExit) as error:  # whatever a plugin does when it is imported
+        needs = f"; it requires {row.requires}" if row.requires else ""
+        raise PluginError(
+            f"The {_one(row.room)} {row.name!r} ({row.target}) of {row.release} cannot be "
+            f"used{needs}: {type(error).__name__}: {error}. Update or uninstall {row.package}."
+        ) from error
+    return found
+
+
+def _require_kind(room: str, found: Any) -> None:
+    """The least that makes `found` a member of `room`; the laws are in `testing`."""
+    if room == "layers":
+        from equinox import Module
+
+        fits = _is_subclass(found, Module)
+        fits = fits and any("__call__" in vars(kind) for kind in found.__mro__)
+        wanted = "a class derived from equinox.Module that defines `__call__`"
+    elif room == "distributions":
+        from numpyro.distributions import Distribution
+
+        fits = _is_subclass(found, Distribution)
+        wanted = "a class derived from numpyro.distributions.Distribution"
+    else:
+        fits, wanted = callable(found), "callable with a model: a Messenger or a function"
+    if not fits:
+        raise TypeError(f"The {_one(room)} must be {wanted}, got {found!r}")
+
+
+def _is_subclass(found: Any, kind: type) -> bool:
+    return isinstance(found, type) and issubclass(found, kind)
+
+
+def _one(room: str) -> str:
+    """The word for one member of `room`."""
+    return room.removesuffix("s")
+
+
+def _clash(rivals: Sequence[Provider]) -> str:
+    releases = " and ".join(row.release for row in rivals)
+    choices = " or ".join(repr(row.qualified) for row in rivals)
+    return (
+        f"The {_one(rivals[0].room)} {rivals[0].name!r} is provided by {releases}. Choose "
+        f"with {choices}, or uninstall one of them."
+    )
+
+
+def _unknown(room: str, name: str) -> str:
+    rows = _installed(room)
+    known = {(row.qualified if ":" in name else row.name) for row in rows}
+    by_lower = {option.lower(): option for option in sorted(known)}
+    close = [by_lower[c] for c in difflib.get_close_matches(name.lower(), by_lower, n=3)]
+    hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return (
+        f"No {_one(room)} is called {name!r}. {hint}All names: "
+        f"`numpyro_bayeslayers.registry.available({room!r})`."
+    )

@@ -1,0 +1,272 @@
+"""The registry, on packages whose metadata is written into a scratch directory."""
+
+import importlib
+import inspect
+import re
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from numpyro_bayeslayers import registry
+from numpyro_bayeslayers.registry import PluginError
+
+HOME = "numpyro-bayeslayers"
+LAYER = """
+    import equinox
+
+    class {name}(equinox.Module):
+        def __call__(self, x):
+            return x
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """A function that installs a package, as pip would, on a path that goes away again."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(
+        package,
+        points,
+        code="",
+        *,
+        version="1.0",
+        requires=(),
+        into="",
+        room="layers",
+        prefix="",
+    ):
+        """`points` are names; each is an attribute of the package's only module."""
+        folder = tmp_path / into if into else tmp_path
+        if into:
+            folder.mkdir(exist_ok=True)
+            monkeypatch.syspath_prepend(folder)
+        stem = re.sub(r"[-.]", "_", package).lower()
+        module = prefix + stem
+        info = folder / f"{stem}-{version}.dist-info"
+        info.mkdir()
+        lines = [f"Name: {package}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {r}" for r in requires]
+        (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, ""]))
+        listing = "\n".join(f"{name} = {module}:{name}" for name in points)
+        (info / "entry_points.txt").write_text(f"[numpyro_bayeslayers.{room}]\n{listing}\n")
+        (folder / f"{module}.py").write_text(dedent(code))
+        return module
+
+    registry.refresh()
+    yield install
+    monkeypatch.undo()
+    registry.refresh()
+    for module in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[module], "__file__", "")):
+            del sys.modules[module]
+
+
+def test_lists_without_importing(install):
+    module = install("acme-layers", ["Ghost"], "raise RuntimeError('imported')")
+    assert "Ghost" in registry.available("layers")
+    assert [p.name for p in registry.providers("layers") if p.package == "acme-layers"] == [
+        "Ghost"
+    ]
+    assert module not in sys.modules
+
+
+def test_loads_on_demand(install):
+    module = install("acme-layers", ["Wide"], LAYER.format(name="Wide"))
+    found = registry.get("layers", "Wide")
+    assert found is sys.modules[module].Wide
+    assert registry.get("layers", "acme-layers:Wide") is found
+    assert registry.get("layers", "Acme_Layers:Wide") is found
+
+
+def test_typo_gets_close_matches(install):
+    install("acme-layers", ["HorseshoeLinear"], LAYER.format(name="HorseshoeLinear"))
+    with pytest.raises(
+        ValueError, match=r"'HorsehoeLinear'.*Did you mean 'HorseshoeLinear'"
+    ):
+        registry.get("layers", "HorsehoeLinear")
+    with pytest.raises(ValueError, match=r"Did you mean 'HorseshoeLinear'"):
+        registry.get("layers", "horseshoelinear")
+    with pytest.raises(ValueError, match=r"Did you mean 'acme-layers:HorseshoeLinear'"):
+        registry.get("layers", "acme-layer:HorseshoeLinear")
+    with pytest.raises(ValueError, match=r"'zzz'.*available\('layers'\)"):
+        registry.get("layers", "zzz")
+
+
+@pytest.mark.parametrize("function", [registry.available, registry.providers])
+def test_unknown_room(function):
+    with pytest.raises(ValueError, match=r"`room`.*Did you mean 'layers'"):
+        function("layer")
+
+
+def test_clash_names_both_packages(install):
+    install("acme-layers", ["Wide"], LAYER.format(name="Wide"), version="1.2")
+    install("zeta", ["Wide"], LAYER.format(name="Wide"), version="0.3")
+    assert registry.available("layers").count("Wide") == 1
+    with pytest.raises(
+        ValueError, match=r"acme-layers 1\.2.*zeta 0\.3.*'acme-layers:Wide'"
+    ):
+        registry.get("layers", "Wide")
+    assert registry.get("layers", "zeta:Wide").__module__ == "zeta"
+    rows = [p for p in registry.providers("layers") if p.name == "Wide"]
+    assert [p.status for p in rows] == ["clash", "clash"]
+    assert "zeta 0.3" in rows[0].error
+
+
+def test_own_names_cannot_be_taken_over(install):
+    install(
+        "numpyro-bayeslayers",
+        ["Own"],
+        LAYER.format(name="Own"),
+        version="9.9",
+        prefix="our_",
+    )
+    install("acme-layers", ["Own"], LAYER.format(name="Own"))
+    with pytest.raises(ValueError, match=r"acme-layers 1\.0 and numpyro-bayeslayers 9\.9"):
+        registry.get("layers", "Own")
+    ours = registry.get("layers", "numpyro-bayeslayers:Own")
+    assert ours.__module__ == "our_numpyro_bayeslayers"
+
+
+def test_broken_plugin_breaks_only_itself(install):
+    install(
+        "acme-layers",
+        ["Wide"],
+        "import no_such_module",
+        version="1.2",
+        requires=["jax", "numpyro_bayeslayers<0.1; python_version>'3'"],
+    )
+    install("zeta", ["Narrow"], LAYER.format(name="Narrow"))
+    with pytest.raises(ImportError, match=r"acme_layers:Wide") as caught:
+        registry.get("layers", "Wide")
+    assert isinstance(caught.value, PluginError)
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    for part in ("acme-layers 1.2", "numpyro_bayeslayers<0.1", "no_such_module"):
+        assert part in str(caught.value)
+    assert registry.get("layers", "Narrow").__name__ == "Narrow"
+    rows = {p.name: p for p in registry.providers("layers", check=True)}
+    assert rows["Wide"].status == "broken" and "no_such_module" in rows["Wide"].error
+    assert rows["Narrow"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("raise SystemExit(3)", "SystemExit"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("", "AttributeError"),
+    ],
+)
+def test_whatever_the_import_raises_is_reported(install, code, cause):
+    install("acme-layers", ["Wide"], code)
+    with pytest.raises(PluginError, match=cause):
+        registry.get("layers", "Wide")
+
+
+def test_repaired_plugin_loads(install, tmp_path):
+    module = install("acme-layers", ["Wide"], "1 / 0")
+    with pytest.raises(PluginError):
+        registry.get("layers", "Wide")
+    (tmp_path / f"{module}.py").write_text(
+        dedent(LAYER.format(name="Wide")) + "\n# repaired\n"
+    )
+    registry.refresh()
+    assert registry.get("layers", "Wide").__name__ == "Wide"
+
+
+def test_late_install_is_found_after_refresh(install):
+    assert "Late" not in registry.available("layers")
+    install("acme-layers", ["Late"], LAYER.format(name="Late"))
+    assert "Late" not in registry.available("layers")
+    registry.refresh()
+    assert "Late" in registry.available("layers")
+
+
+def test_one_package_found_twice_is_one_provider(install):
+    install("acme-layers", ["Wide"], LAYER.format(name="Wide"))
+    install("Acme.Layers", ["Wide"], LAYER.format(name="Wide"), into="again")
+    rows = [p for p in registry.providers("layers") if p.name == "Wide"]
+    assert len(rows) == 1 and rows[0].status == "installed"
+
+
+def test_package_without_metadata_is_still_listed(install, tmp_path):
+    install("acme-layers", ["Wide"], LAYER.format(name="Wide"))
+    (tmp_path / "acme_layers-1.0.dist-info" / "METADATA").unlink()
+    assert "Wide" in registry.available("layers")
+    assert registry.get("layers", "Wide").__name__ == "Wide"
+
+
+@pytest.mark.parametrize(
+    ("room", "code", "wanted"),
+    [
+        ("layers", "def Wide(x): return x", "class derived from equinox.Module"),
+        ("layers", "class Wide: __call__ = len", "class derived from equinox.Module"),
+        ("layers", "import equinox\nclass Wide(equinox.Module): pass", "__call__"),
+        ("handlers", "Wide = 3", "callable"),
+        ("distributions", "class Wide: pass", "numpyro.distributions.Distribution"),
+    ],
+)
+def test_wrong_kind(install, room, code, wanted):
+    install("acme-layers", ["Wide"], code, room=room)
+    with pytest.raises(PluginError, match=wanted) as caught:
+        registry.get(room, "Wide")
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+@pytest.mark.parametrize(
+    ("room", "code"),
+    [
+        ("handlers", "from numpyro.handlers import mask as Wide"),
+        ("handlers", "def Wide(model): return model"),
+        ("distributions", "from numpyro.distributions import Normal as Wide"),
+    ],
+)
+def test_right_kind(install, room, code):
+    install("acme-layers", ["Wide"], code, room=room)
+    assert callable(registry.get(room, "Wide"))
+
+
+def test_bare_checkout_says_to_install(monkeypatch):
+    monkeypatch.setattr(sys, "path", [])
+    registry.refresh()
+    with pytest.raises(RuntimeError, match="pip install"):
+        registry.available("layers")
+    monkeypatch.undo()
+    registry.refresh()
+
+
+@pytest.mark.parametrize("room", registry.ROOMS)
+def test_entry_points_agree_with_exports(room):
+    """The tables of pyproject.toml, what is installed, and `__all__` are one list."""
+    group = f"numpyro_bayeslayers.{room}"
+    exports = importlib.import_module(group)
+    public = [n for n in exports.__all__ if not n.startswith("Abstract")]
+    expected = {name: f"{group}:{name}" for name in public}
+    text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
+    written = tomllib.loads(text)["project"]["entry-points"][group]
+    header = f'[project.entry-points."{group}"]'
+    missing = [f'{n} = "{v}"' for n, v in expected.items() if written.get(n) != v]
+    assert not missing, f"In pyproject.toml, below {header}, add:\n" + "\n".join(
+        sorted(missing)
+    )
+    extra = sorted(set(written) - set(expected))
+    assert not extra, f"In pyproject.toml, below {header}, remove {extra}: not exported."
+    assert list(written) == sorted(written), (
+        f"In pyproject.toml, sort the lines below {header}."
+    )
+    installed = {p.name: p.value for p in entry_points(group=group) if p.dist.name == HOME}
+    again = "The metadata is stale: run `pip install -e . --no-deps` again."
+    assert installed == written, again
+
+
+@pytest.mark.parametrize("room", registry.ROOMS)
+def test_own_objects_load(room):
+    for provider in registry.providers(room, check=True):
+        if provider.package == HOME:
+            assert provider.status == "ok", provider.error
+            assert inspect.getdoc(registry.get(room, provider.name))
