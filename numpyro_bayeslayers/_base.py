@@ -74,7 +74,10 @@ class AbstractRowLayer(AbstractLayer):
 
 
 def on_rows(
-    forward: Callable[[Array], Array], x: ArrayLike, in_features: int, size_name: str = "in_features"
+    forward: Callable[[Array], Array],
+    x: ArrayLike,
+    in_features: int,
+    size_name: str = "in_features",
 ) -> Array:
     """Apply `forward`, a function of (*plates, n, in), to `x` of shape (*batch, in)."""
     x = jnp.asarray(x)

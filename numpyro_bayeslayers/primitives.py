@@ -26,7 +26,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Integer, Num
 from numpyro.handlers import replay, seed
-from numpyro.primitives import _PYRO_STACK, Messenger, apply_stack, plate
+from numpyro.primitives import _PYRO_STACK, Messenger, apply_stack, mutable, plate
 
 from ._typing import Message, PRNGKey
 
@@ -96,6 +96,12 @@ _DUPLICATE = (
 )
 
 
+_NO_KEY = (
+    "{what} needs a random key: run the model under `numpyro.handlers.seed`, or in an "
+    "inference algorithm."
+)
+
+
 def _claim(name: str) -> None:
     """Refuse a second draw of one name within one run of a seeded model.
 
@@ -135,12 +141,13 @@ def sample_site(name: str, fn: dist.Distribution) -> Site:
         ValueError: If the model has a site of this name already.
     """
     if not _PYRO_STACK:
-        raise ValueError(
-            f"The site {name!r} needs a random key: run the model under "
-            "`numpyro.handlers.seed`, or in an inference algorithm."
-        )
+        raise ValueError(_NO_KEY.format(what=f"The site {name!r}"))
     msg = _send(lambda: numpyro.sample(name, fn))
-    return Site(msg["value"], msg["name"], fn.event_dim, msg.get("infer", {}))
+    return Site(msg["value"], msg["name"], fn.event_dim, msg.get("infer", {}) | _tied(msg))
+
+
+def _tied(msg: Message) -> dict[str, Any]:
+    return {TIED: True} if msg.get(TIED) else {}
 
 
 def sample(name: str, fn: dist.Distribution, rank: int = 0) -> Array:
@@ -162,21 +169,35 @@ def sample(name: str, fn: dist.Distribution, rank: int = 0) -> Array:
     return sample_site(name, fn).line_up(rank)
 
 
-def param(name: str, init: Callable[[PRNGKey], Array] | Array, event_dim: int, **kwargs: Any) -> Site:
-    """Register the optimized parameter `name`; `init` is a value or a function of a key.
+def param(
+    name: str,
+    init: Callable[[PRNGKey, tuple[int, ...]], Array],
+    shape: tuple[int, ...],
+    **kwargs: Any,
+) -> Site:
+    """Register the optimized parameter `name` of event shape `shape`, one for each plate cell.
 
-    Inside plates the parameter is shared: optimized values have no batch axes of their own
-    unless an ensemble gives them one.
+    Args:
+        name: The site's name.
+        init: Initial values from a key and a shape, plates included.
+        shape: The event's shape.
+        kwargs: Passed to `numpyro.param` (``constraint=``, for one).
+
+    Raises:
+        ValueError: If no handler can give a key, or if the name is taken.
     """
+    full = plate_shape(subsampled=False) + shape
+    event_dim = len(shape)
+
+    def start(key: PRNGKey | None) -> Array:
+        if key is None:
+            raise ValueError(_NO_KEY.format(what=f"The initial value of {name!r}"))
+        return init(key, full)
+
     if not _PYRO_STACK:
-        if callable(init):
-            raise ValueError(
-                f"The parameter {name!r} needs a random key for its initial value: run the "
-                "model under `numpyro.handlers.seed`."
-            )
-        return Site(init, name, event_dim)
-    msg = _send(lambda: numpyro.param(name, init, **kwargs))
-    return Site(msg["value"], msg["name"], event_dim)
+        start(None)
+    msg = _send(lambda: numpyro.param(name, start, event_dim=event_dim, **kwargs))
+    return Site(msg["value"], msg["name"], event_dim, _tied(msg))
 
 
 def divergence(name: str, value: Array) -> None:
@@ -194,21 +215,21 @@ def prng_key(what: str) -> PRNGKey:
     """A fresh key from the enclosing `seed`; `what` needs it and is named if there is none."""
     key = numpyro.prng_key() if _PYRO_STACK else None
     if key is None:
-        raise ValueError(
-            f"{what} needs a random key: pass `key`, or run the model under "
-            "`numpyro.handlers.seed` or an inference algorithm."
-        )
+        raise ValueError(_NO_KEY.format(what=what))
     return key
 
 
-def plate_shape() -> tuple[int, ...]:
-    """Sizes of the plates that a sample site would be in here, leftmost first."""
+def plate_shape(*, subsampled: bool = True) -> tuple[int, ...]:
+    """Sizes of the plates that a site would be in here, leftmost first.
+
+    A plate counts as many cells as its subsample has, or, with ``subsampled=False``, all.
+    """
     frames: dict[int, int] = {}
     for handler in reversed(_PYRO_STACK):
         if getattr(handler, "hides_plates", False):
             break
         if isinstance(handler, plate):
-            frames[handler.dim] = handler.subsample_size
+            frames[handler.dim] = handler.subsample_size if subsampled else handler.size
     width = max((-dim for dim in frames), default=0)
     return tuple(frames.get(dim, 1) for dim in range(-width, 0))
 
@@ -229,6 +250,25 @@ def posterior_of(site: Site) -> dist.Distribution | None:
                 if guide_site["type"] == "sample" and guide_site["value"] is site.value:
                     return guide_site["fn"]
     return None
+
+
+def step() -> Array:
+    """How many updates the running optimization has made, from zero.
+
+    A trainer that knows answers the ``"step"`` message. Under a stock `SVI` the count is
+    kept in a mutable site, one for the model and one for the guide (the model is the one
+    that runs under `replay`), so it lives in the `SVIState`.
+    """
+    msg = {"type": "step", "fn": _counted_step, "args": (), "kwargs": {}, "value": None}
+    return apply_stack(msg)["value"]
+
+
+def _counted_step() -> Array:
+    role = "model" if is_replayed() else "guide"
+    state = mutable(f"bayeslayers${role}_step", {"count": jnp.zeros((), jnp.int32)})
+    now = state["count"]
+    state["count"] = now + 1
+    return now
 
 
 def is_replayed() -> bool:

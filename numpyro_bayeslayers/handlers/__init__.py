@@ -3,6 +3,15 @@
 One file, one handler. A handler is a `numpyro.primitives.Messenger`: it looks at each
 message and edits those it knows. Apply it to the model (``flipout(model)``) rather than
 around a jitted call: the caches of `jax.jit` do not know the handler stack.
+
+To add one: its file, one export line here, one entry point in `pyproject.toml`, and its
+tests in `tests/handlers`.
 """
 
-__all__: list[str] = []
+from ._flipout import flipout as flipout
+from ._local_reparameterization import local_reparameterization as local_reparameterization
+from ._mc_dropout import mc_dropout as mc_dropout
+from ._temper import temper as temper
+from ._tie import tie as tie
+
+__all__ = ["flipout", "local_reparameterization", "mc_dropout", "temper", "tie"]

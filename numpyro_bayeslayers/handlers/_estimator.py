@@ -1,0 +1,126 @@
+"""What the estimators of linear applications share."""
+
+import abc
+import sys
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jaxtyping import Array
+from numpyro.infer import RenyiELBO
+from numpyro.primitives import Messenger
+
+from .. import primitives
+from .._typing import Message
+
+_IMPORTANCE_WEIGHTED = (
+    "`{handler}` cannot be used with RenyiELBO and several particles: the noise is drawn per "
+    "row, so a particle has no weight of its own, and the objective would be biased above "
+    "the evidence. Use Trace_ELBO or TraceMeanField_ELBO, or the plain model."
+)
+
+
+class AbstractEstimator(Messenger, abc.ABC):
+    """Replaces the value of linear messages whose weight has a factorised normal guide.
+
+    Other messages keep the plain value: under NUTS, `Predictive` and `substitute` (no
+    guide), with delta guides, and with guides that correlate the weights. Inside an ELBO
+    what was left out is said once by each handler object.
+
+    Nothing outlives a run: subclasses keep what they remember between two messages in
+    `_memory`, by the name of the weight.
+    """
+
+    def __init__(self, fn: Callable[..., Any] | None = None) -> None:
+        self._memory: dict[str, Any] = {}
+        self._left_out: list[str] = []
+        self._applied = False
+        self._told = False
+        super().__init__(fn)
+
+    def __enter__(self) -> None:
+        self._forget()
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None and primitives.is_replayed():
+            self._tell()
+        self._forget()
+        return super().__exit__(exc_type, exc_value, traceback)
+
+    def _forget(self) -> None:
+        self._memory = {}
+        self._left_out = []
+        self._applied = False
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] != "linear" or msg["value"] is not None:
+            return
+        moments = normal_moments(msg["weight"])
+        if moments is None:
+            self._left_out.append(msg["weight"].name or "a weight that is no site")
+            return
+        if _is_importance_weighted():
+            raise ValueError(_IMPORTANCE_WEIGHTED.format(handler=type(self).__name__))
+        msg["value"] = self._estimate(msg, *moments)
+        self._applied = True
+
+    @abc.abstractmethod
+    def _estimate(self, msg: Message, loc: Array, scale: Array) -> Array:
+        """The value of the linear message, given the guide's moments of its weight."""
+
+    def _tell(self) -> None:
+        if self._told or (self._applied and not self._left_out):
+            return
+        self._told = True
+        name = type(self).__name__
+        if self._left_out:
+            sites = ", ".join(sorted(set(self._left_out)))
+            warnings.warn(
+                f"`{name}` left out {sites}: the guide is not a factorised normal there, so "
+                "the plain value is used. Use AutoNormal, or remove the handler.",
+                stacklevel=4,
+            )
+        else:
+            warnings.warn(
+                f"`{name}` found no linear application to estimate. Layers inside the body "
+                "of `scan` or `cond` are hidden from it: apply it to the body. Models "
+                "without layers need no estimator.",
+                stacklevel=4,
+            )
+
+
+def normal_moments(site: primitives.Site) -> tuple[Array, Array] | None:
+    """Mean and standard deviation of the guide's factorised normal, in the value's shape."""
+    guide = primitives.posterior_of(site)
+    while isinstance(
+        guide, (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
+    ):
+        guide = guide.base_dist
+    if not isinstance(guide, dist.Normal):
+        return None
+    shape = jnp.shape(site.value)
+    return jnp.broadcast_to(guide.loc, shape), jnp.broadcast_to(guide.scale, shape)
+
+
+def _is_importance_weighted() -> bool:
+    """Whether an importance-weighted objective is being evaluated further up the call stack.
+
+    No message says which objective runs the model; this is read once for each linear
+    application, when the model is traced.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, RenyiELBO) and owner.num_particles > 1:
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,83 @@
+"""Weight perturbations that differ between the rows of a batch."""
+
+from jax import random
+from jaxtyping import Array
+
+from .. import primitives
+from .._typing import Message
+from ._estimator import AbstractEstimator
+
+
+class flipout(AbstractEstimator):  # noqa: N801
+    r"""Decorrelate the rows' weight draws by random signs.
+
+    A draw $W$ from a factorised normal guide of mean $M$ is applied to row $n$ as
+
+    $$y_n = x_n M + \big((x_n \circ s_n)(W - M)\big) \circ r_n + b, \qquad
+    s_n \in \{\pm 1\}^{in},\; r_n \in \{\pm 1\}^{out}$$
+
+    with signs drawn for each row. The law of one row is that of the plain estimator, so
+    gradients keep their mean; rows are uncorrelated given the guide, so averages over a
+    batch have less variance. The guide and the ELBO stay as they are.
+
+    A weight that is used twice on inputs of one shape gets the same signs both times: it
+    still is one draw for each row.
+
+    Args:
+        fn: The model. Decorate it, rather than entering the handler around a jitted
+            function: the caches of `jax.jit` do not know the handler stack.
+
+    Raises:
+        ValueError: For an importance-weighted objective (several particles of
+            `RenyiELBO`); for a weight used twice on inputs of different shapes, whose rows
+            cannot be told to be the same.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
+        >>> from numpyro.infer import SVI, Trace_ELBO
+        >>> from numpyro.infer.autoguide import AutoNormal
+        >>> from numpyro_bayeslayers.layers import DenseReparameterization
+        >>> def model(x, y):
+        ...     f = DenseReparameterization(3, 1, name="out")(x)[..., 0]
+        ...     numpyro.sample("y", dist.Normal(f, 1.0).to_event(1), obs=y)
+        >>> svi = SVI(flipout(model), AutoNormal(model), optax.adam(1e-2), Trace_ELBO())
+        >>> state = svi.init(jax.random.key(0), jnp.ones((8, 3)), jnp.ones(8))
+        >>> state, loss = svi.update(state, jnp.ones((8, 3)), jnp.ones(8))
+
+    References:
+        Wen, Vicol, Ba, Tran, Grosse (2018), "Flipout: efficient pseudo-independent weight
+        perturbations on mini-batches", ICLR, equations 3 and 4.
+
+    Note:
+        Values at deterministic sites that are computed from the weights directly do not
+        show the flips. The likelihood must factorise over the rows.
+    """
+
+    def _estimate(self, msg: Message, loc: Array, scale: Array) -> Array:
+        del scale
+        (x, weight, bias), affine, op = msg["args"], msg["fn"], msg["op"]
+        mean = affine(x, loc, bias)
+        signs_in, signs_out = self._signs(msg["weight"], x, mean)
+        return mean + signs_out * affine(op.flip(x, signs_in), weight - loc, None)
+
+    def _signs(self, site: primitives.Site, x: Array, out: Array) -> tuple[Array, Array]:
+        if site.name not in self._memory:
+            if primitives.TIED in site.infer:
+                raise ValueError(
+                    f"The tied weight {site.name!r} was used before without this flipout, so "
+                    "its signs are not known. Use DenseReparameterization layers and one "
+                    "flipout around the whole model."
+                )
+            key_in, key_out = random.split(primitives.prng_key("flipout"))
+            signs_in = random.rademacher(key_in, x.shape, out.dtype)
+            signs_out = random.rademacher(key_out, out.shape, out.dtype)
+            self._memory[site.name] = signs_in, signs_out
+        signs_in, signs_out = self._memory[site.name]
+        if (signs_in.shape, signs_out.shape) != (x.shape, out.shape):
+            raise ValueError(
+                f"The weight {site.name!r} is used on inputs of shapes {signs_in.shape} and "
+                f"{x.shape}: flipout must flip the same signs for the same row and cannot "
+                "tell which rows those are. Give both inputs one shape, or use the plain "
+                "model."
+            )
+        return signs_in, signs_out

@@ -1,0 +1,77 @@
+"""Draw pre-activations rather than weights."""
+
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array
+
+from .. import primitives
+from .._typing import Message
+from ._estimator import AbstractEstimator, normal_moments
+
+
+class local_reparameterization(AbstractEstimator):  # noqa: N801
+    r"""Draw each row's output from its own normal law, with the weights integrated out.
+
+    Under a factorised normal guide, weights $W \sim N(M, S^2)$ and bias
+    $b \sim N(m_b, s_b^2)$, the outputs of row $n$ are independent normals,
+
+    $$y_n \sim N\big(x_n M + m_b,\; x_n^2 S^2 + s_b^2\big)$$
+
+    (squares are elementwise), and that is what is drawn: one number for each row and unit,
+    with a gradient of much lower variance in $S$. A bias without such a guide is added as
+    it was drawn.
+
+    Args:
+        fn: The model. Decorate it, rather than entering the handler around a jitted
+            function: the caches of `jax.jit` do not know the handler stack.
+
+    Raises:
+        ValueError: For a weight that is used twice in a run (its two outputs would have to
+            be correlated), and for an importance-weighted objective (several particles of
+            `RenyiELBO`).
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
+        >>> from numpyro.infer import SVI, Trace_ELBO
+        >>> from numpyro.infer.autoguide import AutoNormal
+        >>> from numpyro_bayeslayers.layers import DenseReparameterization
+        >>> def model(x, y):
+        ...     f = DenseReparameterization(3, 1, name="out")(x)[..., 0]
+        ...     numpyro.sample("y", dist.Normal(f, 1.0).to_event(1), obs=y)
+        >>> estimated = local_reparameterization(model)
+        >>> svi = SVI(estimated, AutoNormal(model), optax.adam(1e-2), Trace_ELBO())
+        >>> state = svi.init(jax.random.key(0), jnp.ones((8, 3)), jnp.ones(8))
+        >>> state, loss = svi.update(state, jnp.ones((8, 3)), jnp.ones(8))
+
+    References:
+        Kingma, Salimans, Welling (2015), "Variational dropout and the local
+        reparameterization trick", NeurIPS, equation 6.
+
+    Note:
+        The weights' recorded values are not those behind the outputs. The likelihood must
+        factorise over the rows.
+    """
+
+    def _estimate(self, msg: Message, loc: Array, scale: Array) -> Array:
+        name = msg["weight"].name
+        if name in self._memory or primitives.TIED in msg["weight"].infer:
+            raise ValueError(
+                f"The weight {name!r} is used twice: local reparameterization would draw "
+                "its two outputs independently. Use flipout, or the plain model."
+            )
+        self._memory[name] = True
+        (x, _, bias), affine, op = msg["args"], msg["fn"], msg["op"]
+        bias_moments = None if bias is None else normal_moments(msg["bias"])
+        bias_loc, bias_scale = (bias, None) if bias_moments is None else bias_moments
+        bias_var = None if bias_scale is None else jnp.square(bias_scale)
+        mean = affine(x, loc, bias_loc)
+        var = affine(op.square(x), jnp.square(scale), bias_var)
+        noise = random.normal(
+            primitives.prng_key("local_reparameterization"), mean.shape, mean.dtype
+        )
+        return mean + safe_sqrt(var) * noise
+
+
+def safe_sqrt(x: Array) -> Array:
+    """The square root, with gradient zero at zero (an all-zero row has no variance)."""
+    return jnp.sqrt(jnp.maximum(x, jnp.finfo(x.dtype).tiny))

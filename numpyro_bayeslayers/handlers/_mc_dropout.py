@@ -1,0 +1,55 @@
+"""Dropout for models that have none."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import random
+from numpyro.primitives import Messenger
+
+from .. import _checks, primitives
+from .._typing import Message
+
+
+class mc_dropout(Messenger):  # noqa: N801
+    r"""Drop inputs of each linear application at random, in training and in prediction.
+
+    Every application $x W + b$ of the model becomes $(x \circ m) W + b$, where the entries
+    of the mask $m$ are independently 0 with probability `rate` and $1/(1 - rate)$
+    otherwise. Index look-ups have no input to drop. An estimator outside of this handler
+    sees the thinned input.
+
+    Args:
+        fn: The model.
+        rate: Probability to drop an entry, at least 0 and below 1.
+
+    Raises:
+        ValueError: If `rate` is out of range, or if there is no random key.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed, substitute
+        >>> from numpyro_bayeslayers.layers import DenseReparameterization
+        >>> layer = DenseReparameterization(4, 1, bias=False, name="f")
+        >>> ones = substitute(mc_dropout(layer, 0.5), {"f/weight": jnp.ones((4, 1))})
+        >>> sorted({float(v) for v in seed(ones, 1)(jnp.ones((50, 4))).ravel()})
+        [0.0, 2.0, 4.0, 6.0, 8.0]
+
+    References:
+        Gal and Ghahramani (2016), "Dropout as a Bayesian approximation", ICML, section 3.
+
+    Note:
+        Under NUTS the key is the same in every call, so the masks are frozen.
+    """
+
+    def __init__(self, fn: Callable[..., Any] | None = None, rate: float = 0.5) -> None:
+        _checks.rate("rate", rate)
+        self.rate = rate
+        super().__init__(fn)
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] != "linear" or msg["value"] is not None or not msg["op"].is_dense:
+            return
+        x, *weights = msg["args"]
+        keep = random.bernoulli(primitives.prng_key("mc_dropout"), 1.0 - self.rate, x.shape)
+        msg["args"] = (jnp.where(keep, x / (1.0 - self.rate), 0.0), *weights)

@@ -1,0 +1,47 @@
+"""Dropout that stays on."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array, ArrayLike, Float
+
+from ... import _checks
+from ..._typing import PRNGKey
+from ...primitives import prng_key
+
+
+class MCDropout(eqx.Module):
+    r"""Drop entries at random, in training and in prediction.
+
+    $$y_i = x_i m_i / (1 - p), \qquad m_i \sim \mathrm{Bernoulli}(1 - p)$$
+
+    A plain module without sites. `handlers.mc_dropout` does the same to a whole model.
+
+    Args:
+        rate: Probability $p$ to drop an entry, at least 0 and below 1.
+
+    Raises:
+        ValueError: If `rate` is out of range, or if there is no random key.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> MCDropout(0.5)(jnp.ones((5, 3)), key=jax.random.key(0)).shape
+        (5, 3)
+
+    References:
+        Gal and Ghahramani (2016), "Dropout as a Bayesian approximation", ICML, section 3.
+    """
+
+    rate: float = eqx.field(static=True, default=0.5)
+
+    def __check_init__(self) -> None:
+        _checks.rate("rate", self.rate)
+
+    def __call__(
+        self, x: Float[ArrayLike, "*batch"], *, key: PRNGKey | None = None
+    ) -> Float[Array, "*batch"]:
+        """The thinned input; inside a model the key may be left to `numpyro.prng_key`."""
+        x = jnp.asarray(x)
+        key = prng_key("MCDropout") if key is None else key
+        keep = random.bernoulli(key, 1.0 - self.rate, x.shape)
+        return jnp.where(keep, x / (1.0 - self.rate), jnp.zeros_like(x))

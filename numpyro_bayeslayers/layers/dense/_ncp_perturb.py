@@ -1,0 +1,48 @@
+"""Inputs moved off the data."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array, ArrayLike, Float
+
+from ... import _checks
+from ..._typing import PRNGKey
+from ...primitives import prng_key
+
+
+class NCPContinuousPerturb(eqx.Module):
+    r"""Add normal noise to continuous inputs.
+
+    $$\tilde x = x + s\,\varepsilon, \qquad \varepsilon \sim N(0, I)$$
+
+    A plain module without sites: the perturbed inputs at which a noise contrastive prior
+    asks the network to be uncertain.
+
+    Args:
+        scale: Standard deviation $s$ in units of `x`, zero or positive.
+
+    Raises:
+        ValueError: If `scale` is negative, or if there is no random key.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> NCPContinuousPerturb(0.1)(jnp.ones((5, 3)), key=jax.random.key(0)).shape
+        (5, 3)
+
+    References:
+        Hafner, Tran, Lillicrap, Irpan, Davidson (2019), "Noise contrastive priors for
+        functional uncertainty", UAI, section 2.
+    """
+
+    scale: float | Float[Array, ""] = 1.0
+
+    def __check_init__(self) -> None:
+        _checks.non_negative("scale", self.scale)
+
+    def __call__(
+        self, x: Float[ArrayLike, "*batch"], *, key: PRNGKey | None = None
+    ) -> Float[Array, "*batch"]:
+        """The perturbed input; inside a model the key may be left to `numpyro.prng_key`."""
+        x = jnp.asarray(x)
+        key = prng_key("NCPContinuousPerturb") if key is None else key
+        return x + jnp.asarray(self.scale, x.dtype) * random.normal(key, x.shape, x.dtype)
