@@ -1,0 +1,50 @@
+"""The code in the pages runs: blocks marked `python`, one page in one namespace."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(text):
+    """Source of each block with the line on which it starts; indented blocks too."""
+    for match in BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start(2))
+        yield line, re.sub(f"^{match[1]}", "", match[2], flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_in_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what a page writes goes away
+    namespace = {"__name__": "__main__"}
+    for line, source in _blocks(page.read_text()):
+        # Empty lines in front make the line numbers of a failure those of the page.
+        exec(compile("\n" * line + source, str(page), "exec"), namespace)
+
+
+def test_blocks_are_found():
+    text = "a\n```python\nx = 1\n```\n```py\nshown\n```\n- item\n\n  ```python\n  y = 2\n  ```\n"
+    assert list(_blocks(text)) == [(2, "x = 1\n"), (10, "y = 2\n")]
+
+
+def test_failure_names_the_line_of_the_page():
+    ((line, source),) = _blocks("one\n\n```python\nok = 1\nraise KeyError\n```\n")
+    with pytest.raises(KeyError) as caught:
+        exec(compile("\n" * line + source, "page.md", "exec"), {})
+    assert caught.traceback[-1].lineno + 1 == 5
+
+
+@pytest.mark.parametrize("page", PAGES[:2], ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    """Relative links of the pages that mkdocs does not build."""
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text().replace("\n", " ")):
+        if "://" not in target:
+            assert (ROOT / target).exists(), f"{page.name} links to {target}"
