@@ -1,3 +1,29 @@
-"""Fitting, in three floors: pure functions, objects like `SVI`, and one-shot functions."""
+"""Fitting, in three floors: pure functions, objects like `SVI`, and one-shot functions.
 
-__all__: list[str] = []
+Each floor calls only the one below. `ensemble_init`, `ensemble_loss`, `ensemble_step` and
+`ensemble_predict` are pure functions that compose with any transformation of JAX;
+`EnsembleMAP` compiles them once and mirrors `numpyro.infer.SVI` (`init`, `update`, `run`);
+`ensemble_map` is a fit in one call. To add a way of fitting: a file with its pure step,
+handed to `TrainingLoop`, its object and its one-shot, and one export line each here.
+"""
+
+from ._ensemble import (
+    EnsembleResult,
+    EnsembleState,
+    ensemble_init,
+    ensemble_loss,
+    ensemble_step,
+)
+from ._map import EnsembleMAP, ensemble_map
+from ._prediction import ensemble_predict
+
+__all__ = [
+    "EnsembleMAP",
+    "EnsembleResult",
+    "EnsembleState",
+    "ensemble_init",
+    "ensemble_loss",
+    "ensemble_map",
+    "ensemble_predict",
+    "ensemble_step",
+]
