@@ -10,10 +10,19 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Callable, Iterator
+from textwrap import dedent
 
 import jax
 import pytest
+
+LAYER = """
+    class {name}(equinox.Module):
+        def __call__(self, x):
+            return x
+"""
 
 
 @pytest.fixture
@@ -26,3 +35,53 @@ def strict_ranks() -> Iterator[None]:
     """
     with jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch) -> Iterator[Callable[..., str]]:
+    """A function that installs a package, as pip would, on a path that goes away again."""
+    # Not at the top: the run-time checks are installed after this file is imported.
+    from numpyro_bayeslayers import registry
+
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(
+        package,
+        points,
+        code=None,
+        *,
+        room="layers",
+        version="1.0",
+        requires=(),
+        into="",
+        prefix="",
+    ):
+        """`points` are names in the package's only module: layers, if `code` does not say."""
+        folder = tmp_path / into
+        if into:
+            folder.mkdir(exist_ok=True)
+            monkeypatch.syspath_prepend(folder)
+        stem = re.sub(r"[-.]", "_", package).lower()
+        module = prefix + stem
+        info = folder / f"{stem}-{version}.dist-info"
+        info.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {package}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+        (info / "METADATA").write_text("\n".join([*lines, ""]))
+        listing = "\n".join(f"{name} = {module}:{name}" for name in points)
+        (info / "entry_points.txt").write_text(f"[numpyro_bayeslayers.{room}]\n{listing}\n")
+        if code is None:
+            code = "import equinox\n" + "".join(
+                dedent(LAYER).format(name=n) for n in points
+            )
+        (folder / f"{module}.py").write_text(code)
+        return module
+
+    registry.refresh()
+    yield install
+    monkeypatch.undo()
+    registry.refresh()
+    for module in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[module], "__file__", "")):
+            del sys.modules[module]

@@ -59,7 +59,9 @@ def test_package_offers_each_public_module():
 
 def test_files_are_short():
     """One idea in a file: split what is longer."""
-    sizes = {str(p.relative_to(ROOT.parent)): len(p.read_text().splitlines()) for p in FILES}
+    sizes = {
+        str(p.relative_to(ROOT.parent)): len(p.read_text().splitlines()) for p in FILES
+    }
     assert len(sizes) > 10
     assert not {path: lines for path, lines in sizes.items() if lines > 400}
 

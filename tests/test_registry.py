@@ -2,12 +2,10 @@
 
 import importlib
 import inspect
-import re
 import sys
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -15,56 +13,6 @@ from numpyro_bayeslayers import registry
 from numpyro_bayeslayers.registry import PluginError
 
 HOME = "numpyro-bayeslayers"
-LAYER = """
-    import equinox
-
-    class {name}(equinox.Module):
-        def __call__(self, x):
-            return x
-"""
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """A function that installs a package, as pip would, on a path that goes away again."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def install(
-        package,
-        points,
-        code="",
-        *,
-        version="1.0",
-        requires=(),
-        into="",
-        room="layers",
-        prefix="",
-    ):
-        """`points` are names; each is an attribute of the package's only module."""
-        folder = tmp_path / into if into else tmp_path
-        if into:
-            folder.mkdir(exist_ok=True)
-            monkeypatch.syspath_prepend(folder)
-        stem = re.sub(r"[-.]", "_", package).lower()
-        module = prefix + stem
-        info = folder / f"{stem}-{version}.dist-info"
-        info.mkdir()
-        lines = [f"Name: {package}", f"Version: {version}"]
-        lines += [f"Requires-Dist: {r}" for r in requires]
-        (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, ""]))
-        listing = "\n".join(f"{name} = {module}:{name}" for name in points)
-        (info / "entry_points.txt").write_text(f"[numpyro_bayeslayers.{room}]\n{listing}\n")
-        (folder / f"{module}.py").write_text(dedent(code))
-        return module
-
-    registry.refresh()
-    yield install
-    monkeypatch.undo()
-    registry.refresh()
-    for module in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[module], "__file__", "")):
-            del sys.modules[module]
 
 
 def test_lists_without_importing(install):
@@ -77,7 +25,7 @@ def test_lists_without_importing(install):
 
 
 def test_loads_on_demand(install):
-    module = install("acme-layers", ["Wide"], LAYER.format(name="Wide"))
+    module = install("acme-layers", ["Wide"])
     found = registry.get("layers", "Wide")
     assert found is sys.modules[module].Wide
     assert registry.get("layers", "acme-layers:Wide") is found
@@ -85,7 +33,7 @@ def test_loads_on_demand(install):
 
 
 def test_typo_gets_close_matches(install):
-    install("acme-layers", ["HorseshoeLinear"], LAYER.format(name="HorseshoeLinear"))
+    install("acme-layers", ["HorseshoeLinear"])
     with pytest.raises(
         ValueError, match=r"'HorsehoeLinear'.*Did you mean 'HorseshoeLinear'"
     ):
@@ -105,8 +53,8 @@ def test_unknown_room(function):
 
 
 def test_clash_names_both_packages(install):
-    install("acme-layers", ["Wide"], LAYER.format(name="Wide"), version="1.2")
-    install("zeta", ["Wide"], LAYER.format(name="Wide"), version="0.3")
+    install("acme-layers", ["Wide"], version="1.2")
+    install("zeta", ["Wide"], version="0.3")
     assert registry.available("layers").count("Wide") == 1
     with pytest.raises(
         ValueError, match=r"acme-layers 1\.2.*zeta 0\.3.*'acme-layers:Wide'"
@@ -122,11 +70,10 @@ def test_own_names_cannot_be_taken_over(install):
     install(
         "numpyro-bayeslayers",
         ["Own"],
-        LAYER.format(name="Own"),
         version="9.9",
         prefix="our_",
     )
-    install("acme-layers", ["Own"], LAYER.format(name="Own"))
+    install("acme-layers", ["Own"])
     with pytest.raises(ValueError, match=r"acme-layers 1\.0 and numpyro-bayeslayers 9\.9"):
         registry.get("layers", "Own")
     ours = registry.get("layers", "numpyro-bayeslayers:Own")
@@ -141,7 +88,7 @@ def test_broken_plugin_breaks_only_itself(install):
         version="1.2",
         requires=["jax", "numpyro_bayeslayers<0.1; python_version>'3'"],
     )
-    install("zeta", ["Narrow"], LAYER.format(name="Narrow"))
+    install("zeta", ["Narrow"])
     with pytest.raises(ImportError, match=r"acme_layers:Wide") as caught:
         registry.get("layers", "Wide")
     assert isinstance(caught.value, PluginError)
@@ -173,29 +120,29 @@ def test_repaired_plugin_loads(install, tmp_path):
     with pytest.raises(PluginError):
         registry.get("layers", "Wide")
     (tmp_path / f"{module}.py").write_text(
-        dedent(LAYER.format(name="Wide")) + "\n# repaired\n"
+        "from numpyro_bayeslayers._base import AbstractLayer as Wide\n"
     )
     registry.refresh()
-    assert registry.get("layers", "Wide").__name__ == "Wide"
+    assert registry.get("layers", "Wide").__name__ == "AbstractLayer"
 
 
 def test_late_install_is_found_after_refresh(install):
     assert "Late" not in registry.available("layers")
-    install("acme-layers", ["Late"], LAYER.format(name="Late"))
+    install("acme-layers", ["Late"])
     assert "Late" not in registry.available("layers")
     registry.refresh()
     assert "Late" in registry.available("layers")
 
 
 def test_one_package_found_twice_is_one_provider(install):
-    install("acme-layers", ["Wide"], LAYER.format(name="Wide"))
-    install("Acme.Layers", ["Wide"], LAYER.format(name="Wide"), into="again")
+    install("acme-layers", ["Wide"])
+    install("Acme.Layers", ["Wide"], into="again")
     rows = [p for p in registry.providers("layers") if p.name == "Wide"]
     assert len(rows) == 1 and rows[0].status == "installed"
 
 
 def test_package_without_metadata_is_still_listed(install, tmp_path):
-    install("acme-layers", ["Wide"], LAYER.format(name="Wide"))
+    install("acme-layers", ["Wide"])
     (tmp_path / "acme_layers-1.0.dist-info" / "METADATA").unlink()
     assert "Wide" in registry.available("layers")
     assert registry.get("layers", "Wide").__name__ == "Wide"
