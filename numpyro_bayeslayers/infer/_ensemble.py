@@ -16,7 +16,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
 from .. import _checks
 from .._typing import Params, PRNGKey
-from ._inputs import as_arrays, as_key, init_and_shuffle_keys, row_count
+from ._inputs import Seed, as_arrays, as_key, init_and_shuffle_keys, row_count
 
 LogJoint = Callable[[Params, PyTree, PyTree], tuple[Float[Array, ""], Float[Array, ""]]]
 InitFn = Callable[[PRNGKey], Params]
@@ -81,7 +81,7 @@ def ensemble_init(
     optimizer: optax.GradientTransformation,
     *,
     ensemble_size: int,
-    seed: int | PRNGKey,
+    seed: Seed,
 ) -> EnsembleState:
     """Draw the members' first parameters and start their optimizers.
 

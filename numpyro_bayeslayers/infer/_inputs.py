@@ -1,14 +1,17 @@
 """Seeds, data and parameters as users hand them in."""
 
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
 from .. import _checks
 from .._typing import Params, PRNGKey
+
+Seed: TypeAlias = int | np.integer | Int[Array, ""] | PRNGKey
 
 
 def as_key(seed: Any) -> PRNGKey:

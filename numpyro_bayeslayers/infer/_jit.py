@@ -73,5 +73,4 @@ def jit_on_arrays(
         arrays, out = on_arrays(frame.arrays(state), frame, *args, **kwargs)
         return frame.fill(arrays), out
 
-    compiled.cache_size = on_arrays._cache_size  # type: ignore[attr-defined]
     return compiled

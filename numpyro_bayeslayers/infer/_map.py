@@ -19,7 +19,7 @@ from ._ensemble import (
     ensemble_init,
     ensemble_step,
 )
-from ._inputs import as_key, check_data
+from ._inputs import Seed, as_key, check_data
 from ._jit import jit_on_arrays
 from ._training_loop import TrainingLoop, warn_non_finite
 
@@ -99,7 +99,7 @@ class EnsembleMAP:
         self._step = jit_on_arrays(step)
         self._loop = TrainingLoop(step)
 
-    def init(self, seed: int | PRNGKey) -> EnsembleState:
+    def init(self, seed: Seed) -> EnsembleState:
         """Start all members; see `ensemble_init`.
 
         Args:
@@ -152,7 +152,7 @@ class EnsembleMAP:
 
     def run(
         self,
-        seed: int | PRNGKey,
+        seed: Seed,
         num_epochs: int,
         x: PyTree,
         y: PyTree,
@@ -215,7 +215,7 @@ def ensemble_map(
     ensemble_size: int,
     num_epochs: int,
     data: tuple[PyTree, PyTree],
-    seed: int | PRNGKey,
+    seed: Seed,
     batch_size: int | None = None,
     learning_rate: float = 0.005,
     prior_weight: Real[ArrayLike, ""] = 1.0,

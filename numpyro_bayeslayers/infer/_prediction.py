@@ -70,7 +70,7 @@ def _member_count(params_stacked: Params) -> int:
             "The arrays in `params_stacked` must all lead with one axis of members, got "
             f"shapes {shapes or 'none'}."
         )
-    return counts.pop()
+    return arrays[0].shape[0]
 
 
 @eqx.filter_jit

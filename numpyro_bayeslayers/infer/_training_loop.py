@@ -98,7 +98,7 @@ class TrainingLoop:
         # Put together on the host: cutting and joining on the device would compile a small
         # program for each number of steps.
         losses = np.concatenate([np.asarray(c)[:n] for c, n in chunks]).T
-        return carry[0], jnp.asarray(losses)
+        return carry[0], jax.device_put(np.ascontiguousarray(losses))
 
 
 def _chunk(
@@ -204,10 +204,10 @@ def warn_non_finite(
                 # All losses were finite, so it was the last update that went wrong.
                 first.setdefault(int(member), is_bad.shape[1] - 1)
     if first:
-        named = ", ".join(f"{e} (from step {t})" for e, t in sorted(first.items()))
+        named = ", ".join(f"member {e} from step {t}" for e, t in sorted(first.items()))
         warnings.warn(
-            f"{len(first)} of {is_bad.shape[0]} members are not finite: {named}, counted "
-            "from 0. The others are not affected. Lower the learning rate, clip the "
+            f"Of {is_bad.shape[0]} members, these are not finite (steps count from 0): "
+            f"{named}. The others are not affected. Lower the learning rate, clip the "
             "gradients, or change the seed.",
             stacklevel=stacklevel,
         )
