@@ -37,7 +37,12 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     demo = commands.add_parser("demo", help="fit a small ensemble and draw its predictions")
-    demo.add_argument("--out", metavar="PATH", help="where the picture goes")
+    demo.add_argument(
+        "--out",
+        metavar="PATH",
+        default="bayeslayers-demo.png",
+        help="where the picture goes; default: %(default)s",
+    )
     demo.add_argument("--quick", action="store_true", help="fewer steps, a rougher picture")
     return parser
 
@@ -82,6 +87,9 @@ def _demo(options: argparse.Namespace) -> int:
         return 1
     from . import _demo as demo
 
-    words = ["--quick"] if options.quick else []
-    words += ["--out", options.out] if options.out else []
-    return demo.main(words) or 0
+    try:
+        demo.main(options.out, quick=options.quick)
+    except FileNotFoundError as error:  # the folder of the picture
+        print(error, file=sys.stderr)
+        return 1
+    return 0

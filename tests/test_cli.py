@@ -84,12 +84,30 @@ def test_demo_says_what_to_install(monkeypatch, capsys):
     assert "pip install 'numpyro-bayeslayers[demo]'" in message
 
 
-def test_demo_passes_its_words_on(monkeypatch):
-    given = []
-    demo = ModuleType("numpyro_bayeslayers._demo")
-    demo.main = given.append
-    monkeypatch.setitem(sys.modules, demo.__name__, demo)
-    monkeypatch.setattr(numpyro_bayeslayers, "_demo", demo, raising=False)
-    monkeypatch.setattr(_cli, "find_spec", lambda name: demo)
+@pytest.fixture
+def demo(monkeypatch):
+    """A demonstration that only notes what it was called with."""
+    module = ModuleType("numpyro_bayeslayers._demo")
+    module.calls = []
+    module.main = lambda *args, **kwargs: module.calls.append((args, kwargs))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(numpyro_bayeslayers, "_demo", module, raising=False)
+    monkeypatch.setattr(_cli, "find_spec", lambda name: module)
+    return module
+
+
+def test_demo_passes_its_words_on(demo):
     assert _cli.main(["demo", "--quick", "--out", "picture.png"]) == 0
-    assert given == [["--quick", "--out", "picture.png"]]
+    assert _cli.main(["demo"]) == 0
+    (first, second) = demo.calls
+    assert first == (("picture.png",), {"quick": True})
+    assert second == (("bayeslayers-demo.png",), {"quick": False})
+
+
+def test_demo_refuses_a_folder_that_is_not_there(demo, capsys):
+    def main(out, *, quick):
+        raise FileNotFoundError(f"no folder for {out}")
+
+    demo.main = main
+    assert _cli.main(["demo", "--out", "nowhere/picture.png"]) == 1
+    assert "no folder for nowhere/picture.png" in capsys.readouterr().err
