@@ -117,17 +117,19 @@ def _claim(name: str) -> None:
             return
 
 
-def _send(statement: Callable[[], Any]) -> Message:
-    """Run one NumPyro statement and return its final message."""
+def _send(name: str, statement: Callable[[], Any]) -> Message:
+    """Run one NumPyro statement, of the site `name`, and return its final message."""
     capture = _Capture()
     try:
         with capture:
             value = statement()
     except AssertionError as error:
-        if "unique names" not in str(error):
-            raise
-        name = str(error).split("`")[1]
-        raise ValueError(_DUPLICATE.format(name=name)) from None
+        # NumPyro asserts what it says no more of than these two.
+        if "unique names" in str(error):
+            raise ValueError(_DUPLICATE.format(name=str(error).split("`")[1])) from None
+        if not any(isinstance(handler, seed) for handler in _PYRO_STACK):
+            raise ValueError(_NO_KEY.format(what=f"The site {name!r}")) from error
+        raise
     msg = capture.message
     if not msg.get(TIED):
         _claim(msg["name"])
@@ -140,9 +142,7 @@ def sample_site(name: str, fn: dist.Distribution) -> Site:
     Raises:
         ValueError: If the model has a site of this name already.
     """
-    if not _PYRO_STACK:
-        raise ValueError(_NO_KEY.format(what=f"The site {name!r}"))
-    msg = _send(lambda: numpyro.sample(name, fn))
+    msg = _send(name, lambda: numpyro.sample(name, fn))
     return Site(msg["value"], msg["name"], fn.event_dim, msg.get("infer", {}) | _tied(msg))
 
 
@@ -194,9 +194,7 @@ def param(
             raise ValueError(_NO_KEY.format(what=f"The initial value of {name!r}"))
         return init(key, full)
 
-    if not _PYRO_STACK:
-        start(None)
-    msg = _send(lambda: numpyro.param(name, start, event_dim=event_dim, **kwargs))
+    msg = _send(name, lambda: numpyro.param(name, start, event_dim=event_dim, **kwargs))
     return Site(msg["value"], msg["name"], event_dim, _tied(msg))
 
 
@@ -208,7 +206,7 @@ def divergence(name: str, value: Array) -> None:
     """
     empty = jnp.empty(jnp.shape(value) + (0,))
     infer = {DIVERGENCE: True}
-    _send(lambda: numpyro.sample(name, dist.Unit(-value), obs=empty, infer=infer))
+    _send(name, lambda: numpyro.sample(name, dist.Unit(-value), obs=empty, infer=infer))
 
 
 def prng_key(what: str) -> PRNGKey:
@@ -265,10 +263,11 @@ def step() -> Array:
 
 def _counted_step() -> Array:
     role = "model" if is_replayed() else "guide"
-    state = mutable(f"bayeslayers${role}_step", {"count": jnp.zeros((), jnp.int32)})
+    # `SVI.init` runs model and guide once before the first update: that is step -1.
+    state = mutable(f"bayeslayers${role}_step", {"count": -jnp.ones((), jnp.int32)})
     now = state["count"]
     state["count"] = now + 1
-    return now
+    return jnp.maximum(now, 0)
 
 
 def is_replayed() -> bool:

@@ -38,6 +38,16 @@ def strict_ranks() -> Iterator[None]:
 
 
 @pytest.fixture
+def as_users_run() -> Iterator[None]:
+    """Without the run-time checks of annotations, which would raise before our own checks."""
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
 def install(tmp_path, monkeypatch) -> Iterator[Callable[..., str]]:
     """A function that installs a package, as pip would, on a path that goes away again."""
     # Not at the top: the run-time checks are installed after this file is imported.

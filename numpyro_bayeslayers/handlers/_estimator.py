@@ -37,7 +37,7 @@ class AbstractEstimator(Messenger, abc.ABC):
     def __init__(self, fn: Callable[..., Any] | None = None) -> None:
         self._memory: dict[str, Any] = {}
         self._left_out: list[str] = []
-        self._applied = False
+        self._seen = False
         self._told = False
         super().__init__(fn)
 
@@ -59,11 +59,14 @@ class AbstractEstimator(Messenger, abc.ABC):
     def _forget(self) -> None:
         self._memory = {}
         self._left_out = []
-        self._applied = False
+        self._seen = False
 
     def process_message(self, msg: Message) -> None:
-        if msg["type"] != "linear" or msg["value"] is not None:
+        if msg["type"] != "linear":
             return
+        self._seen = True
+        if msg["value"] is not None:
+            return  # an estimator further inside has it
         moments = normal_moments(msg["weight"])
         if moments is None:
             self._left_out.append(msg["weight"].name or "a weight that is no site")
@@ -71,14 +74,13 @@ class AbstractEstimator(Messenger, abc.ABC):
         if _is_importance_weighted():
             raise ValueError(_IMPORTANCE_WEIGHTED.format(handler=type(self).__name__))
         msg["value"] = self._estimate(msg, *moments)
-        self._applied = True
 
     @abc.abstractmethod
     def _estimate(self, msg: Message, loc: Array, scale: Array) -> Array:
         """The value of the linear message, given the guide's moments of its weight."""
 
     def _tell(self) -> None:
-        if self._told or (self._applied and not self._left_out):
+        if self._told or (self._seen and not self._left_out):
             return
         self._told = True
         name = type(self).__name__

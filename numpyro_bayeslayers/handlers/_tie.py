@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from numpyro.primitives import _PYRO_STACK, Messenger
 
@@ -41,7 +41,7 @@ class tie(Messenger):  # noqa: N801
         self._first: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {}
         super().__init__(fn)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "tie":
         self._first = {}
         super().__enter__()
         return self

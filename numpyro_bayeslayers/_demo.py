@@ -1,0 +1,245 @@
+"""The demonstration: one network on real data, fitted in three ways.
+
+The data are the 442 patients of scikit-learn's diabetes set: ten measurements, and the
+progression of the disease a year later. The network gives a mean and a standard deviation
+for each patient, so that its uncertainty has a part from the data and a part from the
+weights.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import optax
+from jaxtyping import Array, Float
+from numpyro.handlers import substitute, trace
+from numpyro.infer import MCMC, NUTS, SVI, Predictive, TraceMeanField_ELBO, init_to_sample
+from numpyro.infer.autoguide import AutoNormal
+
+from .handlers import flipout
+from .infer import EnsembleMAP, ensemble_predict
+from .layers import DenseReparameterization
+
+Draws = Float[Array, "draws n"]
+
+
+class Data(NamedTuple):
+    """Standardized training rows, standardized test inputs, and outputs in their own units."""
+
+    x: Array
+    y: Array
+    x_test: Array
+    y_test: np.ndarray
+    shift: float
+    scale: float
+
+
+class Fit(NamedTuple):
+    """Predictive normals of each draw at the test rows, and the seconds they took."""
+
+    mean: Draws
+    std: Draws
+    compile_s: float
+    run_s: float
+
+
+def network(x: Float[Array, "n d"], width: int) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """Mean and standard deviation of the output, by one hidden layer."""
+    hidden = DenseReparameterization(x.shape[-1], width, prior_scale="fan_in", name="hidden")
+    out = DenseReparameterization(width, 2, prior_scale="fan_in", name="out")
+    mean, raw = jnp.moveaxis(out(jnp.tanh(hidden(x))), -1, 0)
+    return mean, 0.05 + jax.nn.softplus(raw)
+
+
+def model(x: Float[Array, "n d"], y: Float[Array, " n"] | None = None, *, width: int) -> None:
+    """The network with a normal likelihood whose spread differs between rows."""
+    mean, std = network(x, width)
+    numpyro.deterministic("mean", mean)
+    numpyro.deterministic("std", std)
+    with numpyro.plate("patients", x.shape[0]):
+        numpyro.sample("y", dist.Normal(mean, std), obs=y)
+
+
+def fit_svi(data: Data, width: int, steps: int) -> Fit:
+    """Variational inference with flipout, stock `SVI` and a stock guide."""
+    net = partial(model, width=width)
+    guide = AutoNormal(net, init_loc_fn=init_to_sample, init_scale=0.05)
+    optimizer = optax.adam(optax.cosine_decay_schedule(2e-2, steps))
+    svi = SVI(flipout(net), guide, optimizer, TraceMeanField_ELBO())
+    with stopwatch() as seconds:
+        state = jax.jit(svi.init)(jax.random.key(0), data.x, data.y)
+        result = svi.run(jax.random.key(0), steps, data.x, data.y, init_state=state)
+        predict = Predictive(net, guide=guide, params=result.params, num_samples=200)
+        draws = predict(jax.random.key(1), data.x_test)
+    return Fit(draws["mean"], draws["std"], *seconds)
+
+
+def fit_ensemble(data: Data, width: int, steps: int) -> Fit:
+    """Sixteen networks from different starts, each at its posterior mode."""
+
+    def init(key: Array) -> dict[str, Array]:
+        drawn = Predictive(partial(network, width=width), num_samples=1)(key, data.x[:1])
+        return {name: value[0] for name, value in drawn.items()}
+
+    def log_joint(params: dict[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
+        sites = trace(substitute(partial(model, width=width), params)).get_trace(x, y)
+        loglik = sites["y"]["fn"].log_prob(y).sum()
+        logprior = sum(sites[name]["fn"].log_prob(value) for name, value in params.items())
+        return loglik, logprior
+
+    def predict(params: dict[str, Array], x: Array) -> tuple[Array, Array]:
+        return substitute(network, params)(x, width)
+
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
+    ensemble = EnsembleMAP(log_joint, init, optimizer, ensemble_size=16)
+    with stopwatch() as seconds:
+        result = ensemble.run(0, steps, data.x, data.y)
+        mean, std = ensemble_predict(result.params, predict, data.x_test)
+        jax.block_until_ready(mean)
+    return Fit(mean, std, *seconds)
+
+
+def fit_nuts(data: Data, width: int, steps: int) -> Fit:
+    """Draws from the exact posterior of a small network."""
+    net = partial(model, width=width)
+    mcmc = MCMC(NUTS(net), num_warmup=steps, num_samples=steps)
+    with stopwatch() as seconds:
+        mcmc.run(jax.random.key(0), data.x, data.y)
+        predict = Predictive(net, posterior_samples=mcmc.get_samples())
+        draws = predict(jax.random.key(1), data.x_test)
+    return Fit(draws["mean"], draws["std"], *seconds)
+
+
+def load() -> Data:
+    """The diabetes data, every fifth row of a fixed shuffle held out."""
+    from sklearn.datasets import load_diabetes
+
+    x, y = load_diabetes(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    test, train = order[::5], np.delete(order, np.s_[::5])
+    x = (x - x[train].mean(0)) / x[train].std(0)
+    shift, scale = y[train].mean(), y[train].std()
+    standard = (y[train] - shift) / scale
+    return Data(
+        jnp.asarray(x[train]), jnp.asarray(standard), jnp.asarray(x[test]), y[test], shift, scale
+    )
+
+
+@contextmanager
+def stopwatch() -> Iterator[list[float]]:
+    """Seconds spent compiling and seconds spent otherwise, known when the block ends."""
+    seconds: list[float] = []
+    compiling = 0.0
+
+    def listen(event: str, duration: float, **_: Any) -> None:
+        nonlocal compiling
+        if event.startswith("/jax/core/compile"):
+            compiling += duration
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    start = time.perf_counter()
+    try:
+        yield seconds
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+        seconds += [compiling, time.perf_counter() - start - compiling]
+
+
+class Scores(NamedTuple):
+    """How a fit does on the test rows, in the output's own units."""
+
+    rmse: float
+    nll: float
+    coverage: float
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray
+
+
+def score(fit: Fit, data: Data) -> Scores:
+    """Scores of the equal mixture of the draws' normals, with its 90% interval."""
+    mean = np.asarray(fit.mean) * data.scale + data.shift
+    std = np.asarray(fit.std) * data.scale
+    noise = np.random.default_rng(0).standard_normal((max(1, 4000 // len(mean)), *mean.shape))
+    outcomes = (mean + std * noise).reshape(-1, mean.shape[-1])
+    low, high = np.quantile(outcomes, [0.05, 0.95], axis=0)
+    normals = dist.Normal(jnp.asarray(mean), jnp.asarray(std)).log_prob(jnp.asarray(data.y_test))
+    nll = -jnp.mean(jax.nn.logsumexp(normals, axis=0) - jnp.log(len(mean)))
+    middle = mean.mean(0)
+    rmse = np.sqrt(np.mean((middle - data.y_test) ** 2))
+    coverage = np.mean((low <= data.y_test) & (data.y_test <= high))
+    return Scores(float(rmse), float(nll), float(coverage), low, middle, high)
+
+
+def table(fits: dict[str, Fit], scores: dict[str, Scores]) -> str:
+    """One row for each way of fitting."""
+    head = f"{'':28}{'RMSE':>7}{'NLL':>7}{'in 90%':>8}{'compile s':>11}{'run s':>7}"
+    rows = [
+        f"{name:28}{s.rmse:7.1f}{s.nll:7.2f}{s.coverage:8.0%}"
+        f"{fits[name].compile_s:11.1f}{fits[name].run_s:7.1f}"
+        for name, s in scores.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def draw(scores: dict[str, Scores], data: Data, path: Path) -> None:
+    """Intervals and outcomes of the test rows, in the order of the predicted mean."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    axes = figure.subplots(1, len(scores), sharey=True)
+    for axis, (name, s) in zip(axes, scores.items(), strict=True):
+        order, rank = np.argsort(s.middle), np.arange(len(s.middle))
+        inside = ((s.low <= data.y_test) & (data.y_test <= s.high))[order]
+        axis.vlines(rank, s.low[order], s.high[order], color="#b7c9e2", lw=2.5)
+        axis.plot(rank, s.middle[order], color="#1f4e8c", lw=1.5)
+        outcome = data.y_test[order]
+        axis.scatter(rank[inside], outcome[inside], s=9, color="black", zorder=3)
+        axis.scatter(rank[~inside], outcome[~inside], s=14, color="#c0392b", zorder=3)
+        axis.set_title(f"{name}\n{s.coverage:.0%} of outcomes in the 90% interval", fontsize=10)
+        axis.set_xlabel("test patients, by predicted mean")
+    axes[0].set_ylabel("disease progression after a year")
+    labels = {"90% interval": "#b7c9e2", "mean": "#1f4e8c", "inside": "black", "outside": "#c0392b"}
+    for label, color in labels.items():
+        axes[0].plot([], [], color=color, lw=2.5, label=label)
+    axes[0].legend(loc="upper left", fontsize=8)
+    FigureCanvasAgg(figure).print_png(path)
+
+
+def main(out: str | Path = "bayeslayers-demo.png", *, quick: bool = False) -> None:
+    """Fit, print the table, and write the picture to `out`.
+
+    Args:
+        out: Where the picture goes, a PNG file.
+        quick: A tenth of the steps, for a rough look.
+
+    Raises:
+        FileNotFoundError: If the picture's folder does not exist.
+    """
+    path = Path(out)
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"The folder of `out` must exist, got {str(path)!r}.")
+    data, share = load(), 0.1 if quick else 1.0
+    ways: dict[str, Callable[[Data], Fit]] = {
+        "SVI with flipout": partial(fit_svi, width=32, steps=int(3000 * share)),
+        "ensemble of 16 (MAP)": partial(fit_ensemble, width=32, steps=int(1000 * share)),
+        "NUTS, small network": partial(fit_nuts, width=4, steps=int(400 * share)),
+    }
+    fits = {}
+    for name, fit in ways.items():
+        print(name)
+        fits[name] = fit(data)
+    scores = {name: score(fit, data) for name, fit in fits.items()}
+    print(f"\n{len(data.y)} patients to learn from, {len(data.y_test)} to predict\n")
+    print(table(fits, scores))
+    draw(scores, data, path)
+    print(f"\nThe predictions are drawn in {path}")

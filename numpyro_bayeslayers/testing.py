@@ -1,0 +1,306 @@
+"""The laws that layers obey: ours, and those of plugin authors.
+
+`check_layer` runs a layer under every law and says which one failed and why:
+
+    from numpyro_bayeslayers.testing import check_layer
+
+    def test_my_layer():
+        check_layer(MyLayer(3, 2, name="mine"), jnp.ones((5, 3)))
+
+A law is a function of a `Trial`, named ``law_*``, that raises `AssertionError`. To add one,
+write it here; every public layer then runs under it.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from jaxtyping import Array, PyTree
+from numpyro.handlers import seed, substitute, trace
+
+from ._base import AbstractLayer, snake_case
+
+
+@dataclasses.dataclass
+class Trial:
+    """One layer with the inputs to try it on."""
+
+    layer: AbstractLayer
+    inputs: tuple[Any, ...]
+
+    @cached_property
+    def sites(self) -> dict[str, Any]:
+        """The trace of one prior draw."""
+        return trace(seed(self.layer, 0)).get_trace(*self.inputs)
+
+    @cached_property
+    def values(self) -> dict[str, Array]:
+        """The drawn and the optimized values by site name."""
+        return _values(self.sites)
+
+    def renamed(self, name: str | None) -> AbstractLayer:
+        """The same layer under another name."""
+        twin = copy.copy(self.layer)
+        object.__setattr__(twin, "name", name)
+        return twin
+
+
+def _values(sites: Mapping[str, Any]) -> dict[str, Array]:
+    return {
+        name: site["value"]
+        for name, site in sites.items()
+        if site["type"] == "param" or (site["type"] == "sample" and not site["is_observed"])
+    }
+
+
+def _run(fn: Callable[..., Any], values: Mapping[str, Any], inputs: tuple[Any, ...]) -> PyTree:
+    """The output of `fn` at given sites; other randomness is that of one fixed key."""
+    return seed(substitute(fn, data=dict(values)), 0)(*inputs)
+
+
+def _close(found: PyTree, expected: PyTree, what: str) -> None:
+    """All leaves agree to float32 accuracy."""
+    assert jax.tree.structure(found) == jax.tree.structure(expected), what
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5, err_msg=what)
+
+
+def law_names(trial: Trial) -> None:
+    """Sites are named after the layer; without a name, after its class; always alike."""
+    for name, prefix in (("a_name", "a_name"), (None, snake_case(type(trial.layer).__name__))):
+        layer = trial.renamed(name)
+        first = list(trace(seed(layer, 0)).get_trace(*trial.inputs))
+        again = list(trace(seed(copy.deepcopy(layer), 1)).get_trace(*trial.inputs))
+        assert first, "the layer has no sites"
+        assert all(site.startswith(f"{prefix}/") for site in first), (prefix, first)
+        assert first == again, "the sites' names differ between two runs"
+
+
+def law_event_shapes(trial: Trial) -> None:
+    """Outside of plates a latent site has its whole shape in its event, none in its batch."""
+    for name, site in trial.sites.items():
+        if site["type"] == "sample" and not site["is_observed"]:
+            assert site["fn"].batch_shape == (), (name, site["fn"].batch_shape)
+
+
+def law_second_call(trial: Trial) -> None:
+    """A second call in one model is an error that says how to share or to separate."""
+
+    def model(*inputs: Any) -> None:
+        trial.layer(*inputs)
+        trial.layer(*inputs)
+
+    try:
+        seed(model, 0)(*trial.inputs)
+    except ValueError as error:
+        assert "tie" in str(error), error
+        assert "name" in str(error), error
+    else:
+        raise AssertionError("the second call drew a second set of weights silently")
+
+
+def law_two_names(trial: Trial) -> None:
+    """Two layers of different names live in one model, in either order."""
+
+    def model(*inputs: Any) -> None:
+        trial.renamed("one")(*inputs)
+        trial.renamed("two")(*inputs)
+
+    sites = trace(seed(model, 0)).get_trace(*trial.inputs)
+    assert len(sites) == 2 * len(trial.sites), list(sites)
+
+
+def law_pytree(trial: Trial) -> None:
+    """Flattened and rebuilt, the layer is the same; it changes nothing in itself."""
+    leaves, structure = jax.tree.flatten(trial.layer)
+    again = jax.tree.unflatten(structure, leaves)
+    expected = _run(trial.layer, trial.values, trial.inputs)
+    _close(_run(again, trial.values, trial.inputs), expected, "rebuilt layer")
+    assert jax.tree.structure(trial.layer) == structure, "the call changed the layer"
+    _close(jax.tree.leaves(trial.layer), leaves, "the call changed the layer's arrays")
+
+
+def law_constants(trial: Trial) -> None:
+    """The layer's own arrays get no gradient unless it declares them as parameters."""
+    arrays = [leaf for leaf in jax.tree.leaves(trial.layer) if eqx.is_inexact_array(leaf)]
+    assert not arrays, "the layer has array leaves that an optimizer would train"
+
+
+def law_jit(trial: Trial) -> None:
+    """Compiled and eager runs agree."""
+    jitted = eqx.filter_jit(lambda layer, values, inputs: _run(layer, values, inputs))
+    expected = _run(trial.layer, trial.values, trial.inputs)
+    _close(jitted(trial.layer, trial.values, trial.inputs), expected, "jit against eager")
+
+
+def law_vmap(trial: Trial) -> None:
+    """Under `jax.vmap` over weights, each lane is the layer at its weights."""
+    stacked = {name: jnp.stack([v, 0.5 * v]) for name, v in trial.values.items()}
+    both = jax.vmap(lambda values: _run(trial.layer, values, trial.inputs))(stacked)
+    for lane in range(2):
+        values = {name: v[lane] for name, v in stacked.items()}
+        expected = _run(trial.layer, values, trial.inputs)
+        _close(jax.tree.map(lambda y, i=lane: y[i], both), expected, "vmap over weights")
+
+
+def law_rows(trial: Trial) -> None:
+    """Given its weights, the layer treats the rows of its input one by one."""
+    together = _run(trial.layer, trial.values, trial.inputs)
+    for row in range(len(trial.inputs[0])):
+        inputs = tuple(x[row] for x in trial.inputs)
+        alone = _run(trial.layer, trial.values, inputs)
+        _close(jax.tree.map(lambda y, i=row: y[i], together), alone, f"row {row}")
+
+
+def law_batch_axes(trial: Trial) -> None:
+    """Any number of batch axes: a stack of inputs gives the stack of outputs."""
+    inputs = tuple(jnp.stack([x, 2 * x, 0.5 * x]) for x in trial.inputs)
+    stacked = _run(trial.layer, trial.values, inputs)
+    for i in range(3):
+        expected = _run(trial.layer, trial.values, tuple(x[i] for x in inputs))
+        _close(jax.tree.map(lambda y, i=i: y[i], stacked), expected, "stacked inputs")
+
+
+def law_plate(trial: Trial) -> None:
+    """Inside a plate, the layer is as many layers, stacked on the left."""
+    _check_plates(trial, {"groups": 3}, trial.inputs)
+
+
+def law_two_plates(trial: Trial) -> None:
+    """Inside two plates the outputs have both plates' axes on the left."""
+    _check_plates(trial, {"inner": 2, "outer": 3}, trial.inputs)
+
+
+def law_plated_inputs(trial: Trial) -> None:
+    """Inside a plate, inputs that carry the plate's axis meet their own weights."""
+    inputs = tuple(jnp.stack([x, 2 * x, 0.5 * x]) for x in trial.inputs)
+    _check_plates(trial, {"groups": 3}, inputs, plated=True)
+
+
+def _check_plates(
+    trial: Trial, sizes: dict[str, int], inputs: tuple[Any, ...], plated: bool = False
+) -> None:
+    """The layer inside plates (innermost last axis first) against separate calls."""
+
+    def model(*inputs: Any) -> PyTree:
+        plates = [numpyro.plate(n, s, dim=-i) for i, (n, s) in enumerate(sizes.items(), 1)]
+        for plate in plates:
+            plate.__enter__()
+        out = trial.layer(*inputs)
+        for plate in reversed(plates):
+            plate.__exit__(None, None, None)
+        return out
+
+    values = _values(trace(seed(model, 0)).get_trace(*inputs))
+    together = _run(model, values, inputs)
+    shape = tuple(reversed(sizes.values()))
+    for cell in np.ndindex(shape):
+        slices = {name: v[cell] for name, v in values.items()}
+        expected = _run(
+            trial.layer, slices, tuple(x[cell] for x in inputs) if plated else inputs
+        )
+        found = jax.tree.map(lambda y, c=cell: y[c], together)
+        _close(found, expected, f"cell {cell} of plates {sizes}")
+
+
+def law_gradients(trial: Trial) -> None:
+    """Gradients by sites and inputs are finite, at zero inputs and zero rows too."""
+
+    def objective(values: dict[str, Array], inputs: tuple[Array, ...]) -> Array:
+        out = _run(trial.layer, values, inputs)
+        return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(out))
+
+    zeros = jax.tree.map(jnp.zeros_like, trial.inputs)
+    floats = all(eqx.is_inexact_array(x) for x in trial.inputs)
+    for inputs in (trial.inputs, zeros):
+        grads = jax.grad(objective, argnums=(0, 1) if floats else 0)(trial.values, inputs)
+        for leaf in jax.tree.leaves(grads):
+            assert jnp.isfinite(leaf).all(), "a gradient is not finite"
+
+
+def law_float64(trial: Trial) -> None:
+    """In double precision, sites and outputs are double precision."""
+    with jax.enable_x64(True):
+        inputs = tuple(
+            jnp.asarray(np.asarray(x), jnp.float64) if eqx.is_inexact_array(x) else x
+            for x in trial.inputs
+        )
+        sites = trace(seed(trial.layer, 0)).get_trace(*inputs)
+        out = seed(trial.layer, 0)(*inputs)
+        for name, value in [*_values(sites).items(), *enumerate(jax.tree.leaves(out))]:
+            if jnp.issubdtype(value.dtype, jnp.inexact):
+                assert value.dtype == jnp.float64, (name, value.dtype)
+
+
+LAYER_LAWS: dict[str, Callable[[Trial], None]] = {
+    name.removeprefix("law_"): law
+    for name, law in list(globals().items())
+    if name.startswith("law_")
+}
+
+
+class LawReport(NamedTuple):
+    """What `check_layer` found: the laws kept, those excused and why, those broken and how."""
+
+    kept: tuple[str, ...]
+    excused: dict[str, str]
+    broken: dict[str, str]
+
+    def __str__(self) -> str:
+        lines = [f"keeps {', '.join(self.kept) or 'no law'}"]
+        lines += [f"is excused from {law}: {why}" for law, why in self.excused.items()]
+        lines += [f"BREAKS {law}: {how}" for law, how in self.broken.items()]
+        return "\n".join(lines)
+
+
+def check_layer(
+    layer: AbstractLayer, *inputs: Any, except_for: Mapping[str, str] | None = None
+) -> LawReport:
+    """Run `layer` under every law of layers.
+
+    Args:
+        layer: The layer, with a name or without.
+        inputs: What it is called with; the first axis of each counts rows.
+        except_for: Laws that it does not keep, by name, each with the reason.
+
+    Returns:
+        The report, which prints as a list of laws.
+
+    Raises:
+        AssertionError: If a law is broken; its text is the report.
+        ValueError: If `except_for` names a law that does not exist.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro_bayeslayers.layers import DenseReparameterization
+        >>> report = check_layer(DenseReparameterization(3, 2, name="f"), jnp.ones((5, 3)))
+        >>> report.broken
+        {}
+    """
+    excused = dict(except_for or {})
+    unknown = sorted(set(excused) - set(LAYER_LAWS))
+    if unknown:
+        raise ValueError(f"`except_for` names {unknown}; the laws are {sorted(LAYER_LAWS)}.")
+    trial = Trial(layer, tuple(inputs))
+    kept, broken = [], {}
+    for name, law in LAYER_LAWS.items():
+        if name in excused:
+            continue
+        try:
+            law(trial)
+        except Exception as error:  # a law is broken by whatever goes wrong
+            why = str(law.__doc__).rstrip(".")
+            broken[name] = f"{why} ({type(error).__name__}: {str(error).strip()})"
+        else:
+            kept.append(name)
+    report = LawReport(tuple(kept), excused, broken)
+    if broken:
+        raise AssertionError(f"{type(layer).__name__}\n{report}")
+    return report
