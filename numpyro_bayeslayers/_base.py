@@ -4,7 +4,7 @@ import abc
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,6 +12,12 @@ from jaxtyping import Array, ArrayLike, Num
 from numpyro.handlers import scope
 
 from . import _checks, primitives
+
+if TYPE_CHECKING:
+    # Type checkers would take Equinox's own for a field, and an argument of constructors.
+    from typing import ClassVar as AbstractVar
+else:
+    from equinox import AbstractVar
 
 
 def snake_case(name: str) -> str:
@@ -34,7 +40,7 @@ class AbstractLayer(eqx.Module):
     is a value: calling it changes nothing in it.
     """
 
-    name: eqx.AbstractVar[str | None]
+    name: AbstractVar[str | None]
 
     @abc.abstractmethod
     def _forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -63,7 +69,7 @@ class AbstractRowLayer(AbstractLayer):
     (a hidden layer's activations); any other axes are rows that all plates share.
     """
 
-    in_features: eqx.AbstractVar[int]
+    in_features: AbstractVar[int]
 
     @abc.abstractmethod
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Num[Array, "*rest n d_out"]:

@@ -91,14 +91,14 @@ def last_axis(name: str, x: Any, size_name: str, expected: int) -> None:
 
 def same_length(**arrays: Any) -> int:
     """All arrays have as many rows as the first; the number of rows is returned."""
-    lengths = {name: np.shape(a)[0] if np.ndim(a) else None for name, a in arrays.items()}
-    for name, length in lengths.items():
-        if length is None:
+    for name, array in arrays.items():
+        if not np.ndim(array):
             raise ValueError(f"`{name}` must have a row axis, got a single number.")
+    lengths = {name: np.shape(array)[0] for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"`{name}` has {n}" for name, n in lengths.items())
         raise ValueError(f"The data must have one row count, but {found} rows.")
-    return next(iter(lengths.values()))  # type: ignore[return-value]
+    return next(iter(lengths.values()))
 
 
 def no_nan(name: str, data: Any) -> None:

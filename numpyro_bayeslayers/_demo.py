@@ -7,11 +7,11 @@ weights.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,15 +51,21 @@ class Fit(NamedTuple):
     run_s: float
 
 
-def network(x: Float[Array, "n d"], width: int) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+def network(
+    x: Float[Array, "n d"], width: int
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """Mean and standard deviation of the output, by one hidden layer."""
-    hidden = DenseReparameterization(x.shape[-1], width, prior_scale="fan_in", name="hidden")
+    hidden = DenseReparameterization(
+        x.shape[-1], width, prior_scale="fan_in", name="hidden"
+    )
     out = DenseReparameterization(width, 2, prior_scale="fan_in", name="out")
     mean, raw = jnp.moveaxis(out(jnp.tanh(hidden(x))), -1, 0)
     return mean, 0.05 + jax.nn.softplus(raw)
 
 
-def model(x: Float[Array, "n d"], y: Float[Array, " n"] | None = None, *, width: int) -> None:
+def model(
+    x: Float[Array, "n d"], y: Float[Array, " n"] | None = None, *, width: int
+) -> None:
     """The network with a normal likelihood whose spread differs between rows."""
     mean, std = network(x, width)
     numpyro.deterministic("mean", mean)
@@ -129,20 +135,25 @@ def load() -> Data:
     shift, scale = y[train].mean(), y[train].std()
     standard = (y[train] - shift) / scale
     return Data(
-        jnp.asarray(x[train]), jnp.asarray(standard), jnp.asarray(x[test]), y[test], shift, scale
+        jnp.asarray(x[train]),
+        jnp.asarray(standard),
+        jnp.asarray(x[test]),
+        y[test],
+        shift,
+        scale,
     )
 
 
 @contextmanager
-def stopwatch() -> Iterator[list[float]]:
+def stopwatch() -> Generator[list[float]]:
     """Seconds spent compiling and seconds spent otherwise, known when the block ends."""
     seconds: list[float] = []
     compiling = 0.0
 
-    def listen(event: str, duration: float, **_: Any) -> None:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
         nonlocal compiling
         if event.startswith("/jax/core/compile"):
-            compiling += duration
+            compiling += duration_secs
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     start = time.perf_counter()
@@ -168,10 +179,14 @@ def score(fit: Fit, data: Data) -> Scores:
     """Scores of the equal mixture of the draws' normals, with its 90% interval."""
     mean = np.asarray(fit.mean) * data.scale + data.shift
     std = np.asarray(fit.std) * data.scale
-    noise = np.random.default_rng(0).standard_normal((max(1, 4000 // len(mean)), *mean.shape))
+    noise = np.random.default_rng(0).standard_normal(
+        (max(1, 4000 // len(mean)), *mean.shape)
+    )
     outcomes = (mean + std * noise).reshape(-1, mean.shape[-1])
     low, high = np.quantile(outcomes, [0.05, 0.95], axis=0)
-    normals = dist.Normal(jnp.asarray(mean), jnp.asarray(std)).log_prob(jnp.asarray(data.y_test))
+    normals = dist.Normal(jnp.asarray(mean), jnp.asarray(std)).log_prob(
+        jnp.asarray(data.y_test)
+    )
     nll = -jnp.mean(jax.nn.logsumexp(normals, axis=0) - jnp.log(len(mean)))
     middle = mean.mean(0)
     rmse = np.sqrt(np.mean((middle - data.y_test) ** 2))
@@ -205,10 +220,17 @@ def draw(scores: dict[str, Scores], data: Data, path: Path) -> None:
         outcome = data.y_test[order]
         axis.scatter(rank[inside], outcome[inside], s=9, color="black", zorder=3)
         axis.scatter(rank[~inside], outcome[~inside], s=14, color="#c0392b", zorder=3)
-        axis.set_title(f"{name}\n{s.coverage:.0%} of outcomes in the 90% interval", fontsize=10)
+        axis.set_title(
+            f"{name}\n{s.coverage:.0%} of outcomes in the 90% interval", fontsize=10
+        )
         axis.set_xlabel("test patients, by predicted mean")
     axes[0].set_ylabel("disease progression after a year")
-    labels = {"90% interval": "#b7c9e2", "mean": "#1f4e8c", "inside": "black", "outside": "#c0392b"}
+    labels = {
+        "90% interval": "#b7c9e2",
+        "mean": "#1f4e8c",
+        "inside": "black",
+        "outside": "#c0392b",
+    }
     for label, color in labels.items():
         axes[0].plot([], [], color=color, lw=2.5, label=label)
     axes[0].legend(loc="upper left", fontsize=8)

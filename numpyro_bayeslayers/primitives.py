@@ -264,7 +264,8 @@ def step() -> Array:
 def _counted_step() -> Array:
     role = "model" if is_replayed() else "guide"
     # `SVI.init` runs model and guide once before the first update: that is step -1.
-    state = mutable(f"bayeslayers${role}_step", {"count": -jnp.ones((), jnp.int32)})
+    before: Any = {"count": -jnp.ones((), jnp.int32)}
+    state: Any = mutable(f"bayeslayers${role}_step", before)
     now = state["count"]
     state["count"] = now + 1
     return jnp.maximum(now, 0)

@@ -60,7 +60,9 @@ def _values(sites: Mapping[str, Any]) -> dict[str, Array]:
     }
 
 
-def _run(fn: Callable[..., Any], values: Mapping[str, Any], inputs: tuple[Any, ...]) -> PyTree:
+def _run(
+    fn: Callable[..., Any], values: Mapping[str, Any], inputs: tuple[Any, ...]
+) -> PyTree:
     """The output of `fn` at given sites; other randomness is that of one fixed key."""
     return seed(substitute(fn, data=dict(values)), 0)(*inputs)
 
@@ -74,7 +76,10 @@ def _close(found: PyTree, expected: PyTree, what: str) -> None:
 
 def law_names(trial: Trial) -> None:
     """Sites are named after the layer; without a name, after its class; always alike."""
-    for name, prefix in (("a_name", "a_name"), (None, snake_case(type(trial.layer).__name__))):
+    for name, prefix in (
+        ("a_name", "a_name"),
+        (None, snake_case(type(trial.layer).__name__)),
+    ):
         layer = trial.renamed(name)
         first = list(trace(seed(layer, 0)).get_trace(*trial.inputs))
         again = list(trace(seed(copy.deepcopy(layer), 1)).get_trace(*trial.inputs))
@@ -97,13 +102,12 @@ def law_second_call(trial: Trial) -> None:
         trial.layer(*inputs)
         trial.layer(*inputs)
 
+    said = "nothing"
     try:
         seed(model, 0)(*trial.inputs)
     except ValueError as error:
-        assert "tie" in str(error), error
-        assert "name" in str(error), error
-    else:
-        raise AssertionError("the second call drew a second set of weights silently")
+        said = str(error)
+    assert "tie" in said and "name" in said, f"a second call says {said}"  # noqa: PT018
 
 
 def law_two_names(trial: Trial) -> None:
@@ -215,7 +219,8 @@ def law_gradients(trial: Trial) -> None:
 
     def objective(values: dict[str, Array], inputs: tuple[Array, ...]) -> Array:
         out = _run(trial.layer, values, inputs)
-        return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(out))
+        squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(out)]
+        return jnp.sum(jnp.stack(squares))
 
     zeros = jax.tree.map(jnp.zeros_like, trial.inputs)
     floats = all(eqx.is_inexact_array(x) for x in trial.inputs)
@@ -287,7 +292,9 @@ def check_layer(
     excused = dict(except_for or {})
     unknown = sorted(set(excused) - set(LAYER_LAWS))
     if unknown:
-        raise ValueError(f"`except_for` names {unknown}; the laws are {sorted(LAYER_LAWS)}.")
+        raise ValueError(
+            f"`except_for` names {unknown}; the laws are {sorted(LAYER_LAWS)}."
+        )
     trial = Trial(layer, tuple(inputs))
     kept, broken = [], {}
     for name, law in LAYER_LAWS.items():

@@ -5,19 +5,24 @@ its drawer, one export line there and here, one entry point in `pyproject.toml`,
 in `tests/cases/layers.py`. Laws, benchmarks and the API page follow from the export.
 """
 
-from .dense import DenseDVI as DenseDVI
-from .dense import DenseFlipout as DenseFlipout
-from .dense import DenseHierarchical as DenseHierarchical
-from .dense import DenseLocalReparameterization as DenseLocalReparameterization
-from .dense import DenseNCP as DenseNCP
-from .dense import DenseReparameterization as DenseReparameterization
-from .dense import DenseVariational as DenseVariational
-from .dense import DenseVariationalDropout as DenseVariationalDropout
-from .dense import MCDropout as MCDropout
-from .dense import NCPContinuousPerturb as NCPContinuousPerturb
-from .dense import NCPNormalOutput as NCPNormalOutput
+from .._base import AbstractLayer as AbstractLayer, AbstractRowLayer as AbstractRowLayer
+from .dense import (
+    DenseDVI as DenseDVI,
+    DenseFlipout as DenseFlipout,
+    DenseHierarchical as DenseHierarchical,
+    DenseLocalReparameterization as DenseLocalReparameterization,
+    DenseNCP as DenseNCP,
+    DenseReparameterization as DenseReparameterization,
+    DenseVariational as DenseVariational,
+    DenseVariationalDropout as DenseVariationalDropout,
+    MCDropout as MCDropout,
+    NCPContinuousPerturb as NCPContinuousPerturb,
+    NCPNormalOutput as NCPNormalOutput,
+)
 
 __all__ = [
+    "AbstractLayer",
+    "AbstractRowLayer",
     "DenseDVI",
     "DenseFlipout",
     "DenseHierarchical",

@@ -14,7 +14,8 @@ from numpyro_bayeslayers.basis import relu_moments
 def test_against_quadrature(mean, var):
     law = stats.norm(mean, np.sqrt(var))
     end = mean + 12 * np.sqrt(var)
-    first, second = (integrate.quad(lambda z: z**k * law.pdf(z), 0, end)[0] for k in (1, 2))
+    first = integrate.quad(lambda z: z * law.pdf(z), 0, end)[0]
+    second = integrate.quad(lambda z: z**2 * law.pdf(z), 0, end)[0]
     found = relu_moments(jnp.array([mean]), jnp.array([var]))
     np.testing.assert_allclose(found[0][0], first, rtol=2e-4, atol=1e-7)
     np.testing.assert_allclose(found[1][0], second - first**2, rtol=2e-3, atol=1e-6)
@@ -26,5 +27,7 @@ def test_without_variance():
     found, var = relu_moments(mean, jnp.zeros(3))
     np.testing.assert_allclose(found, jnp.maximum(mean, 0.0), atol=1e-6)
     np.testing.assert_allclose(var, 0.0, atol=1e-6)
-    grads = jax.grad(lambda m, v: sum(map(jnp.sum, relu_moments(m, v))), (0, 1))(mean, 0 * mean)
+    grads = jax.grad(lambda m, v: sum(map(jnp.sum, relu_moments(m, v))), (0, 1))(
+        mean, 0 * mean
+    )
     assert all(jnp.isfinite(g).all() for g in grads)

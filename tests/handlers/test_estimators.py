@@ -130,7 +130,9 @@ def test_layer_under_its_own_estimator_is_the_handler(estimator):
 )
 @pytest.mark.filterwarnings("ignore:.*left out.*")
 def test_exact_plain_value_under_other_guides(estimator, guide):
-    assert first_loss(estimator(network), guide(network)) == first_loss(network, guide(network))
+    assert first_loss(estimator(network), guide(network)) == first_loss(
+        network, guide(network)
+    )
 
 
 def test_exact_plain_value_under_nuts_and_predictive():
@@ -146,17 +148,18 @@ def test_exact_plain_value_under_nuts_and_predictive():
     def predict(model):
         return Predictive(model, posterior_samples=plain)(jax.random.key(1), X)["y"]
 
-    np.testing.assert_array_equal(predict(flipout(local_reparameterization(network))), predict(network))
+    np.testing.assert_array_equal(
+        predict(flipout(local_reparameterization(network))), predict(network)
+    )
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_says_once_what_it_left_out(estimator):
     handled = estimator(network)
     deltas = guide_of(*NETWORK, deltas=NETWORK)
-    with pytest.warns(UserWarning, match=r"left out hidden/weight, out/weight: the") as told:
+    with pytest.warns(UserWarning, match=r"left out hidden/weight, out/weight: the guide"):
         elbo(handled, deltas)
-        elbo(handled, deltas)
-    assert len(told) == 1
+    elbo(handled, deltas)  # a second warning would be an error
 
 
 def test_says_that_it_found_nothing():
@@ -176,7 +179,9 @@ def test_names_the_one_layer_left_out(estimator):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_refuses_importance_weighted_objectives(estimator):
-    with pytest.raises(ValueError, match="cannot be used with RenyiELBO and several particles"):
+    with pytest.raises(
+        ValueError, match="cannot be used with RenyiELBO and several particles"
+    ):
         elbo(estimator(network), loss=RenyiELBO(num_particles=3))
 
 
@@ -237,7 +242,10 @@ def test_flipout_refuses_tied_weights_on_other_rows():
 
 @pytest.mark.parametrize(
     ("layer", "match"),
-    [(DenseFlipout, "signs are not known"), (DenseLocalReparameterization, "is used twice")],
+    [
+        (DenseFlipout, "signs are not known"),
+        (DenseLocalReparameterization, "is used twice"),
+    ],
 )
 def test_own_estimators_refuse_tied_weights(layer, match):
     def model(x, y=None):

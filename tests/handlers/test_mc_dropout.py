@@ -60,7 +60,7 @@ def test_look_ups_are_left_alone():
 
 
 def test_refuses():
-    with pytest.raises(ValueError, match="`rate` must be at least 0 and below 1, got 1.0"):
+    with pytest.raises(ValueError, match="`rate` must be at least 0 and below 1, got 1"):
         mc_dropout(LAYER, 1.0)
     with pytest.raises(ValueError, match="mc_dropout needs a random key"):
         substitute(mc_dropout(LAYER, 0.5), VALUES)(jnp.ones((3, 4)))

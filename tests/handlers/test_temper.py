@@ -95,7 +95,9 @@ def test_scales_closed_form_divergences_and_not_other_factors():
 def test_schedule_follows_the_updates():
     """With a learning rate of zero, only beta changes the loss from step to step."""
     beta = optax.linear_schedule(0.0, 1.0, 4)
-    svi = SVI(temper(model, beta), temper(guide, beta), optax.sgd(0.0), TraceMeanField_ELBO())
+    svi = SVI(
+        temper(model, beta), temper(guide, beta), optax.sgd(0.0), TraceMeanField_ELBO()
+    )
     state = svi.init(jax.random.key(0), Y)
     noise = []
     traces = 0

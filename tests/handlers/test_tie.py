@@ -34,7 +34,9 @@ def test_two_runs_draw_twice():
     """Nothing outlives a run, with the layer made outside of the model."""
     assert not np.allclose(seed(shared_model, 0)(X), seed(shared_model, 1)(X))
     jitted = jax.jit(lambda key: seed(shared_model, key)(X))
-    np.testing.assert_allclose(jitted(jax.random.key(0)), seed(shared_model, 0)(X), rtol=1e-5)
+    np.testing.assert_allclose(
+        jitted(jax.random.key(0)), seed(shared_model, 0)(X), rtol=1e-5
+    )
 
 
 def test_around_a_whole_model():
@@ -43,7 +45,7 @@ def test_around_a_whole_model():
 
     sites = trace(seed(tie(model), 0)).get_trace(X)
     assert list(sites) == ["a/weight", "a/bias"]
-    with pytest.raises(ValueError, match="'a/weight' exists already.*`name`.*tie"):
+    with pytest.raises(ValueError, match=r"'a/weight' exists already.*`name`.*tie"):
         trace(seed(model, 0)).get_trace(X)
 
 

@@ -1,5 +1,7 @@
 """Layers that carry guide and prior inside: moments and divergences against oracles."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,11 @@ X = jax.random.normal(jax.random.key(0), (4, 3))
 
 def dropout_values(log_alpha):
     theta = jnp.linspace(-1.0, 1.0, 6).reshape(3, 2)
-    return {"a/theta": theta, "a/log_alpha": jnp.full((3, 2), log_alpha), "a/bias": jnp.ones(2)}
+    return {
+        "a/theta": theta,
+        "a/log_alpha": jnp.full((3, 2), log_alpha),
+        "a/bias": jnp.ones(2),
+    }
 
 
 def test_variational_dropout_moments():
@@ -43,12 +49,12 @@ def test_variational_dropout_divergence_by_quadrature():
 
     def exact(log_alpha):
         root = np.exp(log_alpha / 2)
-        weigh = lambda e: np.log(abs(1 + root * e)) * np.exp(-(e**2) / 2) / np.sqrt(2 * np.pi)
+        weigh = lambda e: (
+            np.log(abs(1 + root * e)) * np.exp(-(e**2) / 2) / np.sqrt(2 * np.pi)
+        )
         pole = -1 / root
         ends = sorted({-12.0, 12.0, float(np.clip(pole, -12.0, 12.0))})
-        parts = [
-            integrate.quad(weigh, a, b, limit=400)[0] for a, b in zip(ends, ends[1:], strict=False)
-        ]
+        parts = [integrate.quad(weigh, a, b, limit=400)[0] for a, b in pairwise(ends)]
         return sum(parts) - log_alpha / 2
 
     grid = np.linspace(-6.0, 6.0, 13)
@@ -65,7 +71,9 @@ def test_variational_dropout_factor_and_sparsity():
     np.testing.assert_allclose(factor, -6 * _log_uniform_kl(jnp.array(4.0)), rtol=1e-5)
     assert layer.sparsity(values) == 1.0
     assert layer.sparsity(dropout_values(-4.0)) == 0.0
-    with pytest.raises(ValueError, match=r"`params` must have the site 'a/log_alpha', got \[\]"):
+    with pytest.raises(
+        ValueError, match=r"`params` must have the site 'a/log_alpha', got \[\]"
+    ):
         layer.sparsity({})
     with pytest.raises(ValueError, match="`threshold` must be finite, got inf"):
         DenseVariationalDropout(3, 2, threshold=float("inf"))
@@ -97,7 +105,9 @@ def test_dvi_moments():
 
     def one(key):
         keys = jax.random.split(key, 3)
-        normal = lambda key, loc, var: loc + jnp.sqrt(var) * jax.random.normal(key, loc.shape)
+        normal = lambda key, loc, var: (
+            loc + jnp.sqrt(var) * jax.random.normal(key, loc.shape)
+        )
         w = normal(keys[0], values["a/weight_loc"], jnp.exp(values["a/weight_log_var"]))
         b = normal(keys[1], values["a/bias_loc"], jnp.exp(values["a/bias_log_var"]))
         return normal(keys[2], X, var_in) @ w + b

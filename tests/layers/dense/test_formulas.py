@@ -52,9 +52,17 @@ class TestNormalDense:
         [
             ((0, 2), ValueError, "`in_features` must be a positive integer, got 0"),
             ((3, -1), ValueError, "`out_features` must be a positive integer, got -1"),
-            ((3, 2.5), TypeError, r"`out_features` must be a positive integer, got 2.5 \(fl"),
+            (
+                (3, 2.5),
+                TypeError,
+                r"`out_features` must be a positive integer, got 2.5 \(fl",
+            ),
             ((3, 2, True, 0.0), ValueError, "`prior_scale` must be positive and finite"),
-            ((3, 2, True, "fan_out"), ValueError, "positive number or 'fan_in', got 'fan_out'"),
+            (
+                (3, 2, True, "fan_out"),
+                ValueError,
+                "positive number or 'fan_in', got 'fan_out'",
+            ),
             ((3, 2, True, None), TypeError, "`prior_scale` must be a number, got None"),
         ],
     )
@@ -63,7 +71,9 @@ class TestNormalDense:
             cls(*arguments)
 
     def test_refuses_other_inputs(self, cls):
-        with pytest.raises(ValueError, match=r"`x` must have 3 entries.*got shape \(5, 4\)"):
+        with pytest.raises(
+            ValueError, match=r"`x` must have 3 entries.*got shape \(5, 4\)"
+        ):
             seed(cls(3, 2), 0)(jnp.ones((5, 4)))
         with pytest.raises(ValueError, match="'weight' needs a random key: run the model"):
             cls(3, 2)(X)
@@ -81,13 +91,19 @@ def test_deep_fan_in_stack_has_bounded_prior_variance():
         return x
 
     x = jnp.ones((1, 50))
-    draws = jax.vmap(lambda key: seed(stack, key)(x)[0, 0])(jax.random.split(jax.random.key(0), 2000))
+    draws = jax.vmap(lambda key: seed(stack, key)(x)[0, 0])(
+        jax.random.split(jax.random.key(0), 2000)
+    )
     assert 0.5 < jnp.mean(draws**2) < 2.0
 
 
 def test_variational_takes_any_prior():
     def make_prior(d_in, d_out):
-        return dist.LKJCholesky(d_in) if d_in == d_out else dist.Laplace().expand([d_in, d_out])
+        return (
+            dist.LKJCholesky(d_in)
+            if d_in == d_out
+            else dist.Laplace().expand([d_in, d_out])
+        )
 
     out, v, sites = run(layers.DenseVariational(3, 2, make_prior, name="a"), X)
     np.testing.assert_allclose(out, X @ v["weight"] + v["bias"], rtol=1e-5)
@@ -113,8 +129,16 @@ def test_variational_takes_a_hierarchical_prior():
 @pytest.mark.parametrize(
     ("make_prior", "error", "match"),
     [
-        (lambda i, o: dist.Normal(), ValueError, r"prior of shape \(3, 2\).*got \(\). `expand`"),
-        (lambda i, o: 1.0, TypeError, "returns a numpyro distribution, got one that returns 1.0"),
+        (
+            lambda i, o: dist.Normal(),
+            ValueError,
+            r"prior of shape \(3, 2\).*got \(\). `expand`",
+        ),
+        (
+            lambda i, o: 1.0,
+            TypeError,
+            "returns a numpyro distribution, got one that returns 1.0",
+        ),
         (1.0, TypeError, "`make_prior` must be callable, got 1.0"),
     ],
 )
@@ -139,7 +163,9 @@ def test_ncp_is_two_parts():
 
 
 def test_hierarchical():
-    layer = layers.DenseHierarchical(3, 2, prior_local_scale=0.3, prior_global_scale=0.2, name="a")
+    layer = layers.DenseHierarchical(
+        3, 2, prior_local_scale=0.3, prior_global_scale=0.2, name="a"
+    )
     out, v, sites = run(layer, X)
     expected = ((X * v["z_local"]) @ v["theta"]) * v["z_global"] + v["bias"]
     np.testing.assert_allclose(out, expected, rtol=1e-5)
@@ -153,7 +179,9 @@ def test_hierarchical():
     # The median of a half-Cauchy is its scale.
     np.testing.assert_allclose(sites["a/z_global"]["fn"].cdf(0.2), 0.5, rtol=1e-5)
     half = dist.HalfCauchy(0.3).log_prob(v["z_local"]).sum()
-    np.testing.assert_allclose(sites["a/z_local"]["fn"].log_prob(v["z_local"]), half, rtol=1e-5)
+    np.testing.assert_allclose(
+        sites["a/z_local"]["fn"].log_prob(v["z_local"]), half, rtol=1e-5
+    )
     assert jnp.all(v["theta"] != 0), "zero weights would never train"
     grad = jax.grad(
         lambda theta: jnp.sum(substitute(seed(layer, 0), {"a/theta": theta})(X) ** 2)

@@ -4,7 +4,7 @@ import equinox as eqx
 import numpyro.distributions as dist
 from jax import Array
 
-from numpyro_bayeslayers._base import AbstractRowLayer
+from numpyro_bayeslayers.layers import AbstractRowLayer
 from numpyro_bayeslayers.primitives import linear, sample_site
 
 
