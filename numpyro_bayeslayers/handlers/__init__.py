@@ -8,10 +8,18 @@ To add one: its file, one export line here, one entry point in `pyproject.toml`,
 tests in `tests/handlers`.
 """
 
+from ._ensemble import ensemble as ensemble
 from ._flipout import flipout as flipout
 from ._local_reparameterization import local_reparameterization as local_reparameterization
 from ._mc_dropout import mc_dropout as mc_dropout
 from ._temper import temper as temper
 from ._tie import tie as tie
 
-__all__ = ["flipout", "local_reparameterization", "mc_dropout", "temper", "tie"]
+__all__ = [
+    "ensemble",
+    "flipout",
+    "local_reparameterization",
+    "mc_dropout",
+    "temper",
+    "tie",
+]

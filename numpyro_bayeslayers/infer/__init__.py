@@ -2,11 +2,14 @@
 
 Each floor calls only the one below. `ensemble_init`, `ensemble_loss`, `ensemble_step` and
 `ensemble_predict` are pure functions that compose with any transformation of JAX;
-`EnsembleMAP` compiles them once and mirrors `numpyro.infer.SVI` (`init`, `update`, `run`);
-`ensemble_map` is a fit in one call. To add a way of fitting: a file with its pure step,
+`EnsembleMAP` compiles them once and mirrors `numpyro.infer.SVI` (`init`, `update`, `run`), as
+`EnsembleSVI` and `EnsembleVI` do for any NumPyro model; `ensemble_map` and `ensemble_vi` are
+fits in one call. To add a way of fitting: a file with its pure step,
 handed to `TrainingLoop`, its object and its one-shot, and one export line each here.
 """
 
+from ._checkpoint import Checkpoint
+from ._early_stopping import EarlyStopping
 from ._ensemble import (
     EnsembleResult,
     EnsembleState,
@@ -16,14 +19,21 @@ from ._ensemble import (
 )
 from ._map import EnsembleMAP, ensemble_map
 from ._prediction import ensemble_predict
+from ._svi import EnsembleSVI
+from ._vi import EnsembleVI, ensemble_vi
 
 __all__ = [
+    "Checkpoint",
+    "EarlyStopping",
     "EnsembleMAP",
     "EnsembleResult",
+    "EnsembleSVI",
     "EnsembleState",
+    "EnsembleVI",
     "ensemble_init",
     "ensemble_loss",
     "ensemble_map",
     "ensemble_predict",
     "ensemble_step",
+    "ensemble_vi",
 ]

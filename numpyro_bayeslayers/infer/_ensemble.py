@@ -62,7 +62,7 @@ class EnsembleResult(NamedTuple):
 
     params: Params
     losses: Float[Array, "e t"]
-    state: EnsembleState
+    state: Any = None
 
 
 def check_optimizer(optimizer: Any) -> None:

@@ -85,7 +85,10 @@ class EnsembleMAP:
         def init(key: PRNGKey) -> EnsembleState:
             return ensemble_init(init_fn, optimizer, ensemble_size=ensemble_size, seed=key)
 
-        def step(state: EnsembleState, batch: tuple[PyTree, PyTree], scale: Any) -> Any:
+        def step(
+            state: EnsembleState, batch: tuple[PyTree, PyTree], shared: PyTree, scale: Any
+        ) -> Any:
+            del shared
             return ensemble_step(
                 state,
                 *batch,
@@ -148,7 +151,7 @@ class EnsembleMAP:
             >>> losses
             Array([3., 3.], dtype=float32)
         """
-        return self._step(state, (x_batch, y_batch), scale)
+        return self._step(state, (x_batch, y_batch), (), scale)
 
     def run(
         self,

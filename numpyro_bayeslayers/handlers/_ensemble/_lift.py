@@ -148,6 +148,8 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
         shapes = jax.eval_shape(init, random.key(0)) if is_lazy else msg["args"][0]
 
         def pull(x: Array, one: Any) -> Array:
+            if jnp.shape(x) == (self.axis.size, *jnp.shape(one)):
+                return x  # stacked fits of single members have no axes for plates
             return self.axis.pull(x, event_dim, max(jnp.ndim(one) - event_dim, 0))
 
         self._take(msg, sent, {**out, "value": jax.tree.map(pull, out["value"], shapes)})
@@ -204,7 +206,7 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
             ]
             mapped = self.axis.vmap(msg["fn"])
 
-            def fn(*args: Array) -> Array:
+            def fn(*args: Array | None) -> Array:
                 # Copies made for handlers that look at all members are not needed here.
                 return mapped(*(next((x for c, x in shared if c is a), a) for a in args))
 
