@@ -163,12 +163,12 @@ def plate_nesting(model: Model, *args: Any, **kwargs: Any) -> int:
         >>> plate_nesting(model)
         2
     """
-    nesting = 1
+    nesting = 0
 
     def run() -> None:
         nonlocal nesting
         sites = trace(seed(model, random.key(0))).get_trace(*args, **kwargs)
-        nesting = max(nesting, *(_batch_ndim(site) for site in sites.values()))
+        nesting = max([1, *map(_batch_ndim, sites.values())])
 
     with _no_handlers():
         jax.eval_shape(run)
