@@ -14,8 +14,11 @@ OLD := Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ...
 demo: $(VENV)/.has-demo
 	$(BIN)/numpyro-bayeslayers demo
 
+# Tests compile many small programs and run each once: less time is spent on making them fast.
+QUICK_COMPILE := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+
 test: $(VENV)/.has-test
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -p no:benchmark
+	XLA_FLAGS="$(QUICK_COMPILE)" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -p no:benchmark
 
 test-slow: $(VENV)/.has-test
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -p no:benchmark -m slow
