@@ -123,7 +123,8 @@ def fit_ensemble_svi(data: Data, width: int, steps: int) -> Fit:
         result = ensemble.run(0, steps, data.x, data.y)
         draws = ensemble.predict(1, result, data.x_test, num_samples=20)
         jax.block_until_ready(draws)
-    return Fit(*(draws[s].reshape(-1, len(data.x_test)) for s in ("mean", "std")), *seconds)
+    mean, std = (draws[site].reshape(-1, len(data.x_test)) for site in ("mean", "std"))
+    return Fit(mean, std, *seconds)
 
 
 def fit_nuts(data: Data, width: int, steps: int) -> Fit:

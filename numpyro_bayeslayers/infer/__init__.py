@@ -17,7 +17,9 @@ from ._ensemble import (
     ensemble_loss,
     ensemble_step,
 )
+from ._log_joint import log_joint_of
 from ._map import EnsembleMAP, ensemble_map
+from ._mcmc import EnsembleMCMC, EnsembleMCMCResult
 from ._prediction import ensemble_predict
 from ._svi import EnsembleSVI
 from ._vi import EnsembleVI, ensemble_vi
@@ -26,6 +28,8 @@ __all__ = [
     "Checkpoint",
     "EarlyStopping",
     "EnsembleMAP",
+    "EnsembleMCMC",
+    "EnsembleMCMCResult",
     "EnsembleResult",
     "EnsembleSVI",
     "EnsembleState",
@@ -36,4 +40,5 @@ __all__ = [
     "ensemble_predict",
     "ensemble_step",
     "ensemble_vi",
+    "log_joint_of",
 ]

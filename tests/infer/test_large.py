@@ -32,7 +32,11 @@ def test_a_million_rows_and_64_members():
     """Trained in minibatches and predicted: under 2 GiB at the peak, result included."""
     env = os.environ | {"JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", PREDICT], env=env, capture_output=True, text=True, timeout=580
+        [sys.executable, "-c", PREDICT],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=580,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert float(done.stdout) < 2.0, f"{float(done.stdout):.2f} GiB"
