@@ -28,7 +28,7 @@ from numpyro.ops.pytree import PytreeTrace
 from numpyro.primitives import Messenger, apply_stack
 
 from ..._typing import Message, PRNGKey
-from . import _site
+from . import _agreement, _site
 from ._axis import MemberAxis
 from ._boundary import Boundary, for_all
 from ._distribution import lift
@@ -61,20 +61,20 @@ class _Staged(Messenger):
 
     hides_plates = True
 
-    def __init__(
-        self, index: Array, axis: MemberAxis, key: PRNGKey | None, flow: str
-    ) -> None:
-        self.index = index
-        self.axis = axis
+    def __init__(self, flow: "Flow", what: str, key: PRNGKey | None) -> None:
+        self.index = flow.boundary.index
+        self.axis = flow.axis
+        self.name = flow.name
+        self.what = what
         self.key = key
-        self.flow = flow
         super().__init__()
 
     def process_message(self, msg: Message) -> None:
         """Answer with the result of an operation in place of the result of the stack."""
+        _agreement.no_plate_across(self.name, self.axis, msg)
         if msg["type"] == "sample":
             self._stage_sample(msg)
-        elif msg["type"] == "prng_key" and msg["value"] is None and self.key is not None:
+        elif msg["type"] == "prng_key" and _site.needs_key(msg) and self.key is not None:
             msg["value"] = for_all(self.index, (), lambda _: self._keys(), lambda: self.key)
         elif msg["type"] == "plate" and msg["value"] is None:
             self._refuse("subsampling", "draw the minibatch before it")
@@ -106,7 +106,7 @@ class _Staged(Messenger):
 
     def _refuse(self, what: str, instead: str) -> None:
         raise NotImplementedError(
-            _UNSUPPORTED.format(what=what, flow=self.flow, instead=instead)
+            _UNSUPPORTED.format(what=what, flow=self.what, instead=instead)
         )
 
 
@@ -209,12 +209,12 @@ class Flow(NamedTuple):
         )
 
     def _stage(
-        self, flow: str, key: PRNGKey | None, body: Callable[..., Any], *operands: PyTree
+        self, what: str, key: PRNGKey | None, body: Callable[..., Any], *operands: PyTree
     ) -> _Program:
         """Trace `body` to a program that returns its value and the trace of its sites."""
 
         def staged(*operands: PyTree) -> tuple[Any, PytreeTrace]:
-            with _Staged(self.boundary.index, self.axis, key, flow), trace() as sites:
+            with _Staged(self, what, key), trace() as sites:
                 out = body(*operands)
             return out, PytreeTrace(sites)
 

@@ -72,9 +72,6 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
         super().__exit__(*exception)
 
     def _answer_sample(self, msg: Message) -> None:
-        if msg["value"] is None and msg["kwargs"].get("rng_key") is not None:
-            # The member has a `seed` of its own, so the draw is its own too.
-            msg["value"] = msg["fn"](**msg["kwargs"])
         mine = _site.contents(msg)
         fn = mine["fn"]
 
@@ -169,14 +166,14 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
             self._mutables.append((msg["value"], out["value"]))
 
     def _answer_plate(self, msg: Message) -> None:
-        if msg["value"] is None and msg["kwargs"]["rng_key"] is not None:
+        if msg["value"] is None and not _site.needs_key(msg):
             return  # the member's own `seed` draws its own minibatch
         # The indices are not spread: all members see one minibatch.
         out = self.boundary.outward((), lambda _: self.send(self._copy(msg)))
         msg["value"], msg["name"] = out["value"], out["name"]
 
     def _answer_prng_key(self, msg: Message) -> None:
-        if msg["value"] is not None or msg["kwargs"]["rng_key"] is not None:
+        if not _site.needs_key(msg):
             return
 
         def emit(_: tuple) -> Array | None:

@@ -21,8 +21,18 @@ _BAD_VALUE = (
 )
 
 
+def needs_key(msg: Message) -> bool:
+    """Whether a value has to be drawn and no `seed` of the member has given a key for it."""
+    return msg["value"] is None and msg["kwargs"].get("rng_key") is None
+
+
 def contents(msg: Message) -> dict[str, Any]:
-    """What may hold arrays in a sample message, and so has to cross the border."""
+    """What may hold arrays in a sample message, and so has to cross the border.
+
+    A member that has a `seed` of its own draws the value itself, before it crosses.
+    """
+    if msg["value"] is None and not needs_key(msg):
+        msg["value"] = msg["fn"](**msg["kwargs"])
     sample_shape = msg["kwargs"].get("sample_shape", ())
     fn = msg["fn"].expand_by(sample_shape) if sample_shape else msg["fn"]
     scales = {k: msg[k] for k in ("scale", "plate_to_scale") if k in msg}

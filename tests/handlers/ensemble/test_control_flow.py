@@ -242,3 +242,24 @@ def test_plates_around_control_flow_are_refused_as_by_numpyro():
 
     with pytest.raises(NotImplementedError, match="under a `plate` primitive"):
         handlers.seed(ensemble(model, 2), 0)()
+
+
+def test_plates_in_a_body_are_right_of_the_members():
+    with pytest.raises(ValueError, match="plate 'units' at dim -1"):
+        handlers.seed(ensemble(series, 2, dim=-1), 0)()
+
+
+def test_a_seed_inside_of_a_body_is_its_own():
+    def model():
+        def step(carry, _):
+            with handlers.seed(rng_seed=3):
+                return carry, (numpyro.sample("z", dist.Normal(0, 1)), numpyro.prng_key())
+
+        return scan(step, 0.0, None, length=2)[1]
+
+    z, keys = ensemble(model, SIZE, dim=-2)()
+    with handlers.seed(rng_seed=3):
+        expected = numpyro.sample("z", dist.Normal(0, 1))
+        key = numpyro.prng_key()
+    np.testing.assert_allclose(z, jnp.full((SIZE, 2), expected), rtol=1e-6)
+    assert jnp.all(keys == key)

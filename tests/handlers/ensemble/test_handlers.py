@@ -262,7 +262,8 @@ def test_enumeration_of_the_members_variables():
 
     p, loc = jnp.array([0.3, 0.6]), jnp.array([[0.0, 1.0], [-1.0, 0.5]])
     many = enum(config_enumerate(ensemble(mixture, 2)), -3)
-    actual = log_density(many, (Y,), {}, {"p": p[:, None], "loc": loc[:, None]})[0]
+    values = {"p": p[:, None], "loc": loc[:, None]}
+    actual = compiled(lambda: log_density(many, (Y,), {}, values)[0])()
     # By hand: each row is a mixture of two normals.
     parts = jnp.stack([1 - p, p], -1)[:, None] * jnp.exp(
         dist.Normal(loc[:, None], 1.0).log_prob(Y[None, :, None])

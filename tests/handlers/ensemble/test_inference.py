@@ -1,7 +1,5 @@
 """Inference on an ensemble is inference on its members."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,8 +98,7 @@ def test_svi_is_svi_of_each_member(guide):
             alone = SVI(
                 regression, guide(regression), optax.adam(1e-2), TraceMeanField_ELBO()
             )
-            jax.jit(alone.init)(random.key(1), x, y)
-            state = alone.init(random.key(1), x, y, init_params=one)
+            state = jax.jit(alone.init)(random.key(1), x, y, init_params=one)
             state = state._replace(rng_key=start.rng_key)
             with Noise(e):
                 expected, own_losses = run(alone, state, steps, x, y)
@@ -164,14 +161,18 @@ def test_nuts_samples_each_members_posterior():
     assert abs(between) < 0.1  # five standard errors at 2000 draws
 
 
-def test_nuts_runs():
-    mcmc = MCMC(
-        NUTS(ensemble(regression, SIZE)), num_warmup=3, num_samples=2, progress_bar=False
-    )
+def test_nuts_and_arviz():
+    """ArviZ names the axis of members by the plate."""
+    model = ensemble(regression, SIZE)
+    mcmc = MCMC(NUTS(model), num_warmup=2, num_samples=2, progress_bar=False)
     mcmc.run(random.key(0), X, Y)
     shapes = {name: v.shape for name, v in mcmc.get_samples().items()}
     assert shapes["net/w"] == (2, SIZE, 1, 2, 2)
     assert shapes["mu"] == (2, SIZE, 12)
+    data = pytest.importorskip("arviz").from_numpyro(mcmc)
+    assert data.posterior["mu"].dims == ("chain", "draw", "ensemble", "data")
+    assert data.posterior["net/w"].dims[2] == "ensemble"
+    assert data.observed_data["y"].dims == ("ensemble", "data")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ def test_training_on_minibatches():
 
 
 def test_update_is_compiled_once():
-    model = ensemble(functools.partial(regression, subsample_size=4), SIZE)
+    model = ensemble(linear, SIZE)
     svi = SVI(model, AutoNormal(model), optax.adam(1e-2), Trace_ELBO())
     state = jax.jit(svi.init)(random.key(0), X, Y)
     update = jax.jit(svi.update)
@@ -311,14 +312,3 @@ def test_equinox_networks_in_members():
     state = jax.jit(svi.init)(random.key(0), X, Y)
     _, losses = run(svi, state, 30, X, Y)
     assert losses[-1] < losses[0]
-
-
-def test_arviz_names_the_members():
-    arviz = pytest.importorskip("arviz")
-    model = ensemble(regression, SIZE)
-    mcmc = MCMC(NUTS(model), num_warmup=2, num_samples=2, progress_bar=False)
-    mcmc.run(random.key(0), X, Y)
-    data = arviz.from_numpyro(mcmc)
-    assert data.posterior["mu"].dims == ("chain", "draw", "ensemble", "data")
-    assert data.posterior["net/w"].dims[2] == "ensemble"
-    assert data.observed_data["y"].dims == ("ensemble", "data")
