@@ -248,9 +248,8 @@ class EnsembleSVI:
             state = (state, start_stopping(best, self.num_members))
         save = before = None
         if checkpoint is not None:
-            identity = run_identity(
-                key, self.num_members, parts.num_rows, batch_size, early_stopping
-            )
+            rule = early_stopping
+            identity = run_identity(key, self.num_members, parts.num_rows, batch_size, rule)
             state, before = checkpoint.load(state, self.num_members, identity)
             save = functools.partial(checkpoint.save, identity=identity)
 
@@ -394,11 +393,8 @@ class EnsembleSVI:
             ImportError: If ArviZ is not installed.
         """
         _checks.size("num_samples", num_samples)
-        draws = self._predictor.posterior(
-            self._programs.latest.member,
-            result.params,
-            as_key(seed),
-            take_apart(args, kwargs),
-            num_samples,
+        member, parts = self._programs.latest.member, take_apart(args, kwargs)
+        key = as_key(seed)
+        return inference_data(
+            self._predictor.posterior(member, result.params, key, parts, num_samples)
         )
-        return inference_data(draws)
