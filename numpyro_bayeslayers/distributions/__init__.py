@@ -4,4 +4,6 @@ To add one: a file named after it, one export line here, one entry point in
 `pyproject.toml`, and one row in `tests/cases/distributions.py`.
 """
 
-__all__: list[str] = []
+from ._ensemble_mixture import EnsembleMixture
+
+__all__ = ["EnsembleMixture"]

@@ -1,0 +1,381 @@
+"""The predictive distribution of an ensemble: an equal-weight mixture over its members."""
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, ArrayLike
+from numpyro.distributions import constraints
+from numpyro.distributions.batch_util import promote_batch_shape, vmap_over
+from numpyro.distributions.util import validate_sample
+
+from .. import _checks
+from .._typing import PRNGKey
+
+# Quantiles of counts are looked for up to here: sums of two such integers fit 32 bits.
+_MOST = 2**30
+
+
+class EnsembleMixture(dist.Distribution):
+    r"""The equal-weight mixture of the members of an ensemble.
+
+    $$p(y) = \frac{1}{E} \sum_{e=1}^E p_e(y)$$
+
+    The leftmost batch axis of `component_distribution` is the axis of the $E$ members; the
+    other batch axes and the event are those of the mixture. The variance has two parts
+    (law of total variance), `aleatoric` and `epistemic`:
+
+    $$\mathrm{Var}[y] = \frac{1}{E} \sum_e \sigma_e^2
+    + \frac{1}{E} \sum_e (\mu_e - \bar\mu)^2$$
+
+    `cdf` asks for members that have one, and `icdf` needs no more than that: it finds the
+    smallest number $y$ with $F(y) \ge q$ among all numbers of its floating-point type by
+    bisection, and differentiates it by $F(y) = q$. Quantiles of counts are floating-point
+    numbers, so that the quantile at 1 may be infinite; they are exact up to $2^{24}$ in
+    float32.
+
+    A draw costs a draw of each member.
+
+    Args:
+        component_distribution: The members' distributions, batch shape (e, *batch).
+        validate_args: As in every distribution of NumPyro.
+
+    Raises:
+        TypeError: If `component_distribution` is no distribution.
+        ValueError: If it has no batch axis, or one of length zero.
+
+    Example:
+        >>> import jax.numpy as jnp, numpyro.distributions as dist
+        >>> members = dist.Normal(jnp.array([[0.0, 1.0], [2.0, 1.0]]), 1.0)
+        >>> mixture = EnsembleMixture(members)
+        >>> mixture.batch_shape, mixture.mean.tolist(), mixture.variance.tolist()
+        ((2,), [1.0, 1.0], [2.0, 1.0])
+        >>> mixture.aleatoric.tolist(), mixture.epistemic.tolist()
+        ([1.0, 1.0], [1.0, 0.0])
+        >>> mixture.icdf(0.5).round(3).tolist()
+        [1.0, 1.0]
+
+    References:
+        Lakshminarayanan, Pritzel and Blundell (2017), Simple and scalable predictive
+        uncertainty estimation using deep ensembles, NeurIPS, section 2.4.
+    """
+
+    arg_constraints = {}
+    pytree_data_fields = ("component_distribution",)
+    pytree_aux_fields = ("_member_dim", "has_enumerate_support")
+
+    def __init__(
+        self,
+        component_distribution: dist.Distribution,
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        name = "component_distribution"
+        what = "a numpyro.distributions.Distribution"
+        _checks.instance(name, component_distribution, dist.Distribution, what)
+        batch_shape = component_distribution.batch_shape
+        if not batch_shape or batch_shape[0] < 1:
+            kind = type(component_distribution).__name__
+            raise ValueError(
+                f"`{name}` must lead with a batch axis of at least one member, got "
+                f"{kind} of batch shape {batch_shape}. Give its parameters a first axis, "
+                "one entry for each member."
+            )
+        self.component_distribution = component_distribution
+        # Counted from the right: `expand` and `vmap` add axes on the left.
+        self._member_dim = -len(batch_shape)
+        self.has_enumerate_support = component_distribution.has_enumerate_support
+        super().__init__(
+            batch_shape[1:], component_distribution.event_shape, validate_args=validate_args
+        )
+
+    @property
+    def num_members(self) -> int:
+        """The number of members E."""
+        return self.component_distribution.batch_shape[self._member_dim]
+
+    @property
+    def has_rsample(self) -> bool:
+        """Draws do not follow the parameters: which member is drawn is a jump."""
+        return False
+
+    @constraints.dependent_property
+    def support(self) -> constraints.Constraint:
+        """The members' support, or the smallest interval that holds those that differ."""
+        return self._hull_of(self.component_distribution.support)
+
+    def _hull_of(self, support: Any) -> Any:
+        shape = self.component_distribution.batch_shape + self.event_shape
+        return _hull(support, self._array_axis, shape)
+
+    @property
+    def _array_axis(self) -> int:
+        return self._member_dim - self.event_dim
+
+    def _to_members(self, value: ArrayLike) -> Array:
+        """`value` with an axis of length one where members have theirs."""
+        value = jnp.asarray(value)
+        rank = -self._array_axis - 1
+        value = value.reshape((1,) * (rank - value.ndim) + value.shape)
+        return jnp.expand_dims(value, value.ndim - rank)
+
+    def _all_members(self, x: ArrayLike, event_shape: tuple[int, ...] = ()) -> Array:
+        shape = self.component_distribution.batch_shape + event_shape
+        return jnp.broadcast_to(x, jnp.broadcast_shapes(jnp.shape(x), shape))
+
+    def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
+        assert key is not None  # as NumPyro's own
+        key_draws, key_member = jax.random.split(key)
+        draws = jnp.asarray(self.component_distribution.sample(key_draws, sample_shape))
+        shape = sample_shape + self.batch_shape
+        member = jax.random.randint(key_member, shape, 0, self.num_members)
+        member = member.reshape(shape + (1,) * self.event_dim)
+        member = jnp.expand_dims(member, member.ndim + 1 + self._array_axis)
+        drawn = jnp.take_along_axis(draws, member, axis=self._array_axis)
+        return jnp.squeeze(drawn, axis=self._array_axis)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        value = self._to_members(value)
+        support: Any = self.component_distribution.support
+        if self._hull_of(support) is support:
+            log_probs = self.component_distribution.log_prob(value)
+        else:  # they differ, and members need not look at where they are zero
+            value = self._all_members(value, self.event_shape)
+            is_inside = support(value)
+            events = is_inside.reshape(is_inside.shape + (1,) * self.event_dim)
+            value = jnp.where(events, value, support.feasible_like(value))
+            log_probs = self.component_distribution.log_prob(value)
+            log_probs = jnp.where(is_inside, log_probs, -jnp.inf)
+        log_probs = self._all_members(log_probs)
+        # Replacing -inf by itself keeps gradients of zero densities, which are NaN, out.
+        log_probs = jnp.where(jnp.isneginf(log_probs), -jnp.inf, log_probs)
+        total = jax.nn.logsumexp(log_probs, axis=self._member_dim)
+        return total - jnp.log(self.num_members).astype(total.dtype)
+
+    def cdf(self, value: ArrayLike) -> Array:
+        """The probability of a value of at most `value`, for scalar events.
+
+        Raises:
+            NotImplementedError: If the event is not scalar, or the members have no `cdf`.
+        """
+        component = self.component_distribution
+        while isinstance(component, dist.ExpandedDistribution):  # which has no cdf
+            component = component.base_dist
+        if self.event_shape:
+            raise NotImplementedError(
+                "`cdf` and `icdf` need scalar events, got events of shape "
+                f"{self.event_shape}. Leave out `to_event` to have them for each entry."
+            )
+        try:
+            cdfs = component.cdf(self._to_members(value))
+        except NotImplementedError as error:
+            kind = type(component).__name__
+            raise NotImplementedError(
+                f"`cdf` and `icdf` need members that have a `cdf`, which {kind} has not."
+            ) from error
+        return jnp.mean(self._all_members(cdfs), axis=self._member_dim)
+
+    def icdf(self, q: ArrayLike) -> Array:
+        """The smallest value y with ``cdf(y) >= q``, for scalar events.
+
+        Args:
+            q: Probabilities; the quantile of any other number is NaN.
+
+        Raises:
+            NotImplementedError: If the event is not scalar, or the members have no `cdf`.
+        """
+        dtype = jax.eval_shape(self.cdf, jax.ShapeDtypeStruct((), _float_type(q))).dtype
+        shape = jnp.broadcast_shapes(jnp.shape(q), self.batch_shape)
+        return _icdf(self, jnp.broadcast_to(jnp.asarray(q, dtype), shape))
+
+    @property
+    def mean(self) -> Array:
+        return jnp.mean(self._means, axis=self._array_axis)
+
+    @property
+    def variance(self) -> Array:
+        return self.aleatoric + self.epistemic
+
+    @property
+    def aleatoric(self) -> Array:
+        """The mean of the members' variances: what more data would not take away."""
+        variances = self._all_members(
+            self.component_distribution.variance, self.event_shape
+        )
+        return jnp.mean(variances, axis=self._array_axis)
+
+    @property
+    def epistemic(self) -> Array:
+        """The variance of the members' means: how far the members disagree."""
+        return jnp.var(self._means, axis=self._array_axis)
+
+    @property
+    def _means(self) -> Array:
+        return self._all_members(self.component_distribution.mean, self.event_shape)
+
+    def enumerate_support(self, expand: bool = True) -> Array:
+        values = self.component_distribution.enumerate_support(expand=False)
+        shape = values.shape[:1] + (1,) * len(self.batch_shape) + self.event_shape
+        values = values.reshape(shape)
+        if expand:
+            shape = values.shape[:1] + self.batch_shape + self.event_shape
+            values = jnp.broadcast_to(values, shape)
+        return values
+
+    def expand(self, batch_shape: Any) -> "EnsembleMixture":
+        """The mixture with more batch axes, or longer ones: still one of its kind.
+
+        New axes stand left of the members' axis in `component_distribution`.
+        """
+        batch_shape = tuple(batch_shape)
+        cut = len(batch_shape) + 1 + self._member_dim
+        shape = batch_shape[:cut] + (self.num_members,) + batch_shape[cut:]
+        expanded = copy.copy(self)
+        expanded.component_distribution = self.component_distribution.expand(shape)
+        expanded._batch_shape = batch_shape
+        return expanded
+
+
+@vmap_over.register(EnsembleMixture)
+def _vmap_over(d: EnsembleMixture, component_distribution: Any = None) -> EnsembleMixture:
+    axes = copy.copy(d)
+    axes.component_distribution = component_distribution
+    return axes
+
+
+@promote_batch_shape.register(EnsembleMixture)
+def _promote_batch_shape(d: EnsembleMixture) -> EnsembleMixture:
+    promoted = copy.copy(d)
+    component = promote_batch_shape(d.component_distribution)
+    promoted.component_distribution = component
+    batch_shape = list(component.batch_shape)
+    del batch_shape[d._member_dim]
+    promoted._batch_shape = tuple(batch_shape)
+    return promoted
+
+
+def _hull(support: Any, axis: int, shape: tuple[int, ...]) -> Any:
+    """The smallest interval that holds the supports of all members.
+
+    Args:
+        support: The members' support; its bounds may be arrays.
+        axis: The members' axis in arrays of shape `shape`.
+        shape: Batch and event shape of the members.
+    """
+    if isinstance(support, constraints._IndependentConstraint):
+        base = _hull(support.base_constraint, axis, shape)
+        if base is support.base_constraint:
+            return support
+        return constraints.independent(base, support.reinterpreted_batch_ndims)
+    reduce = {"lower_bound": jnp.min, "upper_bound": jnp.max}
+    bounds = {n: getattr(support, n) for n in reduce if jnp.ndim(getattr(support, n, 0))}
+    if not bounds:
+        return support
+    hull = copy.copy(support)
+    for name, bound in bounds.items():
+        setattr(hull, name, reduce[name](jnp.broadcast_to(bound, shape), axis=axis))
+    return hull
+
+
+@jax.custom_jvp
+def _icdf(d: EnsembleMixture, q: Array) -> Array:
+    support = d.support
+    lower = jnp.broadcast_to(getattr(support, "lower_bound", -jnp.inf), q.shape)
+    upper = jnp.broadcast_to(getattr(support, "upper_bound", jnp.inf), q.shape)
+    lower, upper = lower.astype(q.dtype), upper.astype(q.dtype)
+    if d.is_discrete:
+        # What a sum's rounding gives or takes must not cost a whole count.
+        target = q * (1 - 8 * jnp.finfo(q.dtype).eps)
+        found = _first_integer(d, target, lower, upper)
+    else:
+        found = _first_number(d, q, lower, upper)
+    is_valid = (q >= 0) & (q <= 1) & ~jnp.isnan(d.cdf(found))
+    found = jnp.where(q <= 0, lower, jnp.where(q >= 1, upper, found))
+    return jnp.where(is_valid, found, jnp.nan)
+
+
+@functools.partial(_icdf.defjvp, symbolic_zeros=True)
+def _icdf_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
+    r"""From $F(y; \theta) = q$: $dy = (dq - \partial_\theta F\, d\theta) / p(y)$."""
+    d, q = primals
+    y = _icdf(d, q)
+    if d.is_discrete:
+        return y, jnp.zeros_like(y)
+    leaves, treedef = jax.tree.flatten(d)
+    moves = jax.tree.leaves(tangents[0], is_leaf=lambda t: isinstance(t, SymbolicZero))
+    # Only parameters that move: the cdf of some members has no derivative in the others.
+    moving = [i for i, move in enumerate(moves) if not isinstance(move, SymbolicZero)]
+    change = jnp.zeros_like(y)
+    if not isinstance(tangents[1], SymbolicZero):
+        change += tangents[1]
+    if moving:
+
+        def cdf(values: list[Array]) -> Array:
+            now = dict(zip(moving, values, strict=True))
+            return treedef.unflatten([now.get(i, x) for i, x in enumerate(leaves)]).cdf(y)
+
+        at, by = [leaves[i] for i in moving], [moves[i] for i in moving]
+        change -= jax.jvp(cdf, (at,), (by,))[1]
+    return y, change / jnp.exp(d.log_prob(y)).astype(y.dtype)
+
+
+def _float_type(q: ArrayLike) -> Any:
+    return jnp.result_type(q if jnp.issubdtype(jnp.result_type(q), jnp.floating) else float)
+
+
+def _first_number(d: EnsembleMixture, q: Array, lower: Array, upper: Array) -> Array:
+    """Bisection over floating-point numbers in their order, not over their values.
+
+    It takes at most as many steps as a number has bits, wherever the quantile is, and ends
+    at the last bit.
+    """
+
+    def is_reached(rank: Array) -> Array:
+        y = _number_at(rank, q.dtype)
+        cdf = d.cdf(y)
+        # Where a cdf overflows, y is far out, on its own side of zero.
+        return (cdf >= q) | (jnp.isnan(cdf) & (y > 0))
+
+    first = _bisect(is_reached, _rank_of(lower), _rank_of(upper))
+    return _number_at(first, q.dtype) + 0.0  # no negative zero
+
+
+def _first_integer(d: EnsembleMixture, q: Array, lower: Array, upper: Array) -> Array:
+    low = jnp.clip(lower, -_MOST, _MOST).astype(jnp.int32)
+    high = jnp.clip(upper, -_MOST, _MOST).astype(jnp.int32)
+    first = _bisect(lambda n: d.cdf(n.astype(q.dtype)) >= q, low, high)
+    return first.astype(q.dtype)
+
+
+def _bisect(is_reached: Callable[[Array], Array], low: Array, high: Array) -> Array:
+    """The first integer from `low` to `high` at which `is_reached`, else `high`."""
+
+    def halve(bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = (low & high) + ((low ^ high) >> 1)  # their mean, rounded down
+        reached = is_reached(middle)
+        is_open = low < high
+        return (
+            jnp.where(is_open & ~reached, middle + 1, low),
+            jnp.where(is_open & reached, middle, high),
+        )
+
+    return lax.while_loop(lambda b: jnp.any(b[0] < b[1]), halve, (low, high))[1]
+
+
+def _rank_of(x: Array) -> Array:
+    """The place of a number among those of its type: integers in the same order."""
+    bits = lax.bitcast_convert_type(x, jnp.dtype(f"int{8 * x.dtype.itemsize}"))
+    return jnp.where(bits < 0, bits ^ jnp.iinfo(bits.dtype).max, bits)
+
+
+def _number_at(rank: Array, dtype: Any) -> Array:
+    bits = jnp.where(rank < 0, rank ^ jnp.iinfo(rank.dtype).max, rank)
+    return lax.bitcast_convert_type(bits, dtype)
