@@ -113,15 +113,12 @@ class EnsembleSVI:
         return ensemble(guide, self.num_members, name=self._name)
 
     def init(self, rng_key: Seed, *args: Any, **kwargs: Any) -> SVIState:
-        """Start all members, each from its own draw.
+        """Start all members, each from its own draw; a state of `SVI` that leads with them.
 
         Args:
             rng_key: A key or an integer.
             args: Arguments of the model and the guide.
             kwargs: Keyword arguments likewise.
-
-        Returns:
-            A state of `numpyro.infer.SVI` whose arrays lead with the members.
         """
         parts = take_apart(args, kwargs)
         program = self._programs.get(parts, parts.num_rows, is_part=False)

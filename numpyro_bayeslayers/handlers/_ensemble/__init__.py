@@ -42,7 +42,7 @@ The files, in the order of reading: `_axis` (where the members are in a shape), 
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -187,7 +187,7 @@ def _batch_ndim(site: Message) -> int:
 
 
 @contextmanager
-def _no_handlers() -> Iterator[None]:
+def _no_handlers() -> Generator[None]:
     handlers = _PYRO_STACK[:]
     _PYRO_STACK.clear()
     try:
