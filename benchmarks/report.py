@@ -15,7 +15,9 @@ INTRODUCTION = """# Benchmarks
 Times are medians. Compilation is outside the clock; its seconds stand in a column of their
 own. A ratio compares two ways of doing one thing that were timed in one process, in turn:
 below 1 ours is the faster, and the goal, where there is one, is what it must not exceed. The
-file of a case says what it is compared with.
+file of a case says what it is compared with. For estimators, the variance ratio is the plain
+gradient's total variance over the estimator's, and the efficiency is that over the ratio of
+times.
 
 `make bench` measures on your machine and writes this page.
 """
@@ -82,6 +84,8 @@ def row(entry):
         "other": duration(info.get("other_seconds_per_step")),
         "ratio": number(ratio),
         "goal": number(goal),
+        "variance ratio": number(info.get("variance_ratio")),
+        "efficiency": number(info.get("efficiency")),
         "Gflop": number(info["flops"] / 1e9) if info.get("flops") else "",
         "MiB held": number(info["temp_bytes"] / 2**20) if info.get("temp_bytes") else "",
     }

@@ -32,6 +32,7 @@ class Program:
         self, member: Member, frame: Frame, names: frozenset[str], size: int
     ) -> None:
         self.member = member
+        self.is_started = False  # members have been started, and the guide can be used
 
         def init(key: PRNGKey, rows: Any, shared: Any) -> tuple[SVIState, Any]:
             args, kwargs = put_together(rows, shared, frame)
@@ -108,6 +109,7 @@ class Programs:
 
     def start(self, program: Program, key: PRNGKey, parts: Arguments) -> SVIState:
         """The first state of all members, laid out over the devices."""
+        program.is_started = True
         state, found = program.init(key, parts.rows, parts.shared)
         program.member.settle(jax.tree.map(lambda x: x[0], found))
         self._latest = program

@@ -236,7 +236,9 @@ class EnsembleSVI:
             parts, batch_size or parts.num_rows, is_part=batch_size is not None
         )
         first = [None if x is None else x[:batch_size] for x in parts.rows]
-        state: Any = self._programs.start(program, key, parts._replace(rows=first))
+        state: Any = init_state
+        if state is None or not program.is_started:
+            state = self._programs.start(program, key, parts._replace(rows=first))
         if init_state is not None:
             state = jax.tree.map(jnp.copy, init_state)  # the loop reuses buffers
         if early_stopping is not None:
