@@ -1,5 +1,7 @@
 """NumPyro models as functions of their unconstrained parameters."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,7 +17,7 @@ from .._typing import Message, Model, PRNGKey
 from ..primitives import DIVERGENCE
 from ._ensemble import InitFn, LogJoint
 
-Params = dict[str, Array]
+Params = dict[str, Any]
 
 
 def log_joint_of(
@@ -32,21 +34,27 @@ def log_joint_of(
     parameters, as with `AutoDelta`. Closed-form divergences of layers count as prior.
     ``numpyro.infer.util.constrain_fn(model, (x, y), {}, params)`` gives $\theta$.
 
+    The data may be minibatches of `EnsembleMAP` if no latent site grows with the rows; it is
+    `EnsembleMAP` that scales them. A plate with a subsample scales its sites too, but must
+    leave the choice of rows to the data: there is no random key in a log density.
+
     Args:
         model: ``model(x, y)`` with continuous latent sites; optimized `numpyro.param` sites
-            are parameters too.
-        example: The data ``x, y``, or arrays of their shape: by them the sites, their shapes
-            and which of them are observed are found. Nothing is computed with them.
+            are parameters too, with a flat prior.
+        example: The data ``x, y``, or a few rows of it: by them the sites, their shapes and
+            which of them are observed are found. Latent sites must not see more.
         example_kwargs: Keyword arguments of the model, the same in each call.
 
     Returns:
-        ``init_fn(key)``, which draws each unconstrained entry from U(-2, 2), and
-        ``log_joint(params, x, y) -> (loglik, logprior)``, in nats.
+        ``init_fn(key)``, which draws each unconstrained entry of a latent site from
+        U(-2, 2), as NumPyro's `init_to_uniform`, and starts `numpyro.param` sites at their
+        own initial values; and ``log_joint(params, x, y) -> (loglik, logprior)``, in nats.
 
     Raises:
         TypeError: If `model` cannot be called.
         ValueError: If there is no example; from the functions, if a latent site is discrete,
-            or no site is observed.
+            no site is observed, `params` are not those of the model in name and shape, or a
+            plate chooses rows.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
@@ -57,10 +65,11 @@ def log_joint_of(
         ...         numpyro.sample("y", dist.Normal(x, scale), obs=y)
         >>> x, y = jnp.zeros(100), 2.0 * jnp.ones(100)
         >>> init_fn, log_joint = log_joint_of(model, x, y)
-        >>> ensemble = EnsembleMAP(log_joint, init_fn, optax.adam(0.1), ensemble_size=2)
-        >>> result = ensemble.run(0, 1500, x, y, progress_bar=False)
+        >>> optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 500), b2=0.9)
+        >>> ensemble = EnsembleMAP(log_joint, init_fn, optimizer, ensemble_size=2)
+        >>> result = ensemble.run(0, 500, x, y, progress_bar=False)
         >>> [f"{s:.2f}" for s in jnp.exp(result.params["scale"])]
-        ['1.97', '1.97']
+        ['1.98', '1.98']
     """
     _checks.function("model", model)
     if not example:
@@ -70,40 +79,103 @@ def log_joint_of(
         )
 
     def init_fn(key: PRNGKey) -> Params:
-        shapes = jax.eval_shape(lambda: _unconstrained(model, example, example_kwargs))
-        keys = random.split(key, max(len(shapes), 1))
-        return {
+        key_latent, key_param = random.split(key)
+        start = functools.partial(_start, model, args=example, kwargs=example_kwargs)
+        shapes, has_params = jax.eval_shape(start, key)
+        keys = random.split(key_latent, max(len(shapes), 1))
+        latent = {
             name: random.uniform(k, x.shape, x.dtype, -2.0, 2.0)
             for k, (name, x) in zip(keys, shapes.items(), strict=False)
         }
+        return latent | (start(key_param)[1] if has_params else {})
 
     def log_joint(
         params: Params, x: PyTree, y: PyTree
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        def constrained(site: Message) -> Array | None:
-            value = params.get(site["name"])
-            return None if value is None else _bijection(site)(value)
-
-        # A key for what is random beside the sites, the same in each call.
-        fixed = seed(substitute(model, substitute_fn=constrained), random.key(0))
-        sites = trace(fixed).get_trace(x, y, **example_kwargs)
-        loglik, logprior = jnp.zeros(()), jnp.zeros(())
-        observed = [
-            n for n, s in sites.items() if s["type"] == "sample" and s["is_observed"]
-        ]
-        if not observed:
-            raise ValueError("`model` must have an observed site: give the data to `obs=`.")
-        for name, site in sites.items():
-            if site["type"] != "sample":
-                continue
-            density = jnp.sum(_scaled(site["fn"].log_prob(site["value"]), site["scale"]))
-            if name in observed and DIVERGENCE not in site["infer"]:
-                loglik += density
-            else:
-                logprior += density
-        return loglik, logprior
+        args = (params, model, (x, y), example_kwargs)
+        terms, subsamples = _terms(*args)
+        if subsamples:
+            _check_unused(lambda indices: _terms(*args, indices)[0], subsamples)
+        return terms
 
     return init_fn, log_joint
+
+
+def _terms(
+    params: Params,
+    model: Model,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    indices: dict[str, Array] | None = None,
+) -> tuple[tuple[Array, Array], dict[str, Array]]:
+    """The two terms, and the indices of all plates that are subsampled."""
+    subsamples: dict[str, Array] = {}
+
+    def value_of(site: Message) -> Any:
+        name, kind = site["name"], site["type"]
+        if kind == "plate" and site["value"] is None:
+            default = jnp.arange(site["args"][1])
+            subsamples[name] = default if indices is None else indices[name]
+            return subsamples[name]
+        if kind == "param" or (kind == "sample" and not site["is_observed"]):
+            return _constrained(site, params)
+        return None
+
+    # A key for what is random beside the sites, the same in each call.
+    fixed = seed(substitute(model, substitute_fn=value_of), random.key(0))
+    sites = trace(fixed).get_trace(*args, **kwargs)
+    samples = {name: site for name, site in sites.items() if site["type"] == "sample"}
+    wrong = [name for name in params if name in samples and samples[name]["is_observed"]]
+    if wrong:
+        raise ValueError(
+            f"`params` hold the sites {wrong}, which are observed. Give the data `y` to the "
+            "example too: log_joint_of(model, x, y)."
+        )
+    if not any(site["is_observed"] for site in samples.values()):
+        raise ValueError("`model` must have an observed site: give the data to `obs=`.")
+    loglik, logprior = jnp.zeros(()), jnp.zeros(())
+    for site in samples.values():
+        density = jnp.sum(_scaled(site["fn"].log_prob(site["value"]), site["scale"]))
+        if site["is_observed"] and DIVERGENCE not in site["infer"]:
+            loglik += density
+        else:
+            logprior += density
+    return (loglik, logprior), subsamples
+
+
+def _constrained(site: Message, params: Params) -> Any:
+    name = site["name"]
+    if name not in params:
+        raise ValueError(
+            f"`params` must hold all latent sites of the model, got {sorted(params)} without "
+            f"{name!r}."
+        )
+    bijection, value = _bijection(site), params[name]
+    if site["type"] == "sample":
+        expected = bijection.inverse_shape(site["fn"].shape())
+        step = site["infer"].get("_scan_current_index")
+        if step is not None and jnp.ndim(value) > len(expected):  # all steps of a `scan`
+            value = value[step]
+        if jnp.shape(value) != expected:
+            raise ValueError(
+                f"`params` of the site {name!r} must have shape {expected} for this data, got "
+                f"{jnp.shape(value)}. If the site grows with the rows, give all rows to the "
+                "example and leave out `batch_size`."
+            )
+    return bijection(value)
+
+
+def _check_unused(terms: Callable[[Any], Any], subsamples: dict[str, Array]) -> None:
+    """The rows that a plate chose must not matter: they would be the same at each step."""
+    jaxpr = jax.make_jaxpr(terms)(subsamples).jaxpr
+    used = {id(var) for equation in jaxpr.eqns for var in equation.invars}
+    # The leaves of a dictionary come in the order of its sorted names.
+    for name, var in zip(sorted(subsamples), jaxpr.invars, strict=True):
+        if id(var) in used:
+            raise ValueError(
+                f"The plate {name!r} chooses rows at random, which a log density cannot. "
+                "Leave out `subsample_size`, and give `batch_size` to `EnsembleMAP.run`."
+            )
 
 
 def _scaled(density: Array, scale: Any) -> Array:
@@ -113,20 +185,22 @@ def _scaled(density: Array, scale: Any) -> Array:
 def _bijection(site: Message) -> Any:
     if site["type"] == "param":
         return biject_to(site["kwargs"].get("constraint", constraints.real))
+    if site["fn"].support.is_discrete:
+        raise ValueError(
+            f"The latent site {site['name']!r} is discrete and has no mode to climb to. Give "
+            "its data to the example, or sum it out."
+        )
     return biject_to(site["fn"].support)
 
 
-def _unconstrained(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Params:
-    """One prior draw in unconstrained space."""
-    found = {}
-    for name, site in trace(seed(model, random.key(0))).get_trace(*args, **kwargs).items():
-        is_latent = site["type"] == "sample" and not site["is_observed"]
-        if is_latent and site["fn"].support.is_discrete:
-            raise ValueError(
-                f"The latent site {name!r} is discrete and has no mode to climb to. Give its "
-                "data to the example, or sum it out."
-            )
-        if is_latent or site["type"] == "param":
-            value = _bijection(site).inv(site["value"])
-            found[name] = jnp.asarray(value, jnp.result_type(float))
-    return found
+def _start(
+    model: Model, key: PRNGKey, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Params, Params]:
+    """A prior draw of latent sites and the initial values of params, both unconstrained."""
+    latent, params = {}, {}
+    for name, site in trace(seed(model, key)).get_trace(*args, **kwargs).items():
+        if site["type"] == "param":
+            params[name] = jax.tree.map(_bijection(site).inv, site["value"])
+        elif site["type"] == "sample" and not site["is_observed"]:
+            latent[name] = jnp.asarray(_bijection(site).inv(site["value"]), float)
+    return latent, params
