@@ -1,5 +1,6 @@
 """Chains by member."""
 
+import arviz
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +8,14 @@ import numpyro
 import numpyro.distributions as dist
 import optax
 import pytest
-from numpyro.infer import NUTS
+from numpyro.infer import HMC, NUTS
 
-from numpyro_bayeslayers.infer import EnsembleMAP, EnsembleMCMC, log_joint_of
+from numpyro_bayeslayers.infer import (
+    EnsembleMAP,
+    EnsembleMCMC,
+    EnsembleResult,
+    log_joint_of,
+)
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -17,38 +23,100 @@ X = jnp.zeros(20)
 Y = jax.random.normal(jax.random.key(0), (20,)) + 0.5
 
 
+TRACES = []
+
+
 def model(x, y=None):
+    TRACES.append(1)
     mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
-    with numpyro.plate("data", 20):
+    with numpyro.plate("data", x.shape[0]):
         numpyro.sample("y", dist.Normal(x + mean, 1.0), obs=y)
 
 
 @pytest.fixture(scope="module")
 def chains():
-    return EnsembleMCMC(NUTS(model), 200, 500, num_members=4)
+    return EnsembleMCMC(HMC(model, trajectory_length=2.0), 200, 500, num_members=4)
 
 
-def test_posterior_and_second_run(chains):
+def assert_posterior(draws, y):
     """Each chain has the conjugate posterior: 5 standard errors at 100 effective draws."""
-    first = chains.run(0, X, Y, progress_bar=False).samples["mean"]
-    assert first.shape == (4, 500)
-    sd = 21**-0.5
-    assert jnp.all(jnp.abs(first.mean(1) - Y.sum() / 21) < 5 * sd / 10)
-    assert jnp.all(jnp.abs(first.std(1) / sd - 1) < 5 / np.sqrt(200))
-    again = chains.run(0, X, Y, progress_bar=False).samples["mean"]
-    np.testing.assert_array_equal(first, again)
+    sd = (1 + len(y)) ** -0.5
+    assert np.all(np.abs(draws.mean(1) - y.sum() / (1 + len(y))) < 5 * sd / 10)
+    assert np.all(np.abs(draws.std(1) / sd - 1) < 5 / np.sqrt(200))
+
+
+def test_posterior_and_further_runs(chains):
+    """One object serves other data and other shapes, and compiles its steps once for each."""
+    TRACES.clear()
+    first = chains.run(0, X, Y, progress_bar=False, extra_fields=["accept_prob"])
+    draws, of_first = np.asarray(first.samples["mean"]), len(TRACES)
+    assert draws.shape == (4, 500)
+    assert_posterior(draws, Y)
+    fields = first.mcmc.get_extra_fields(group_by_chain=True)
+    assert fields["accept_prob"].shape == (4, 500)
+    assert jnp.unique(first.mcmc.last_state.adapt_state.step_size).size == 4
+    TRACES.clear()
+    again = chains.run(0, X, Y, progress_bar=False, extra_fields=["accept_prob"])
+    assert len(TRACES) < of_first  # what is left is NumPyro's search for starts
+    np.testing.assert_array_equal(draws, again.samples["mean"])
+    assert_posterior(chains.run(1, X, Y - 3.0, progress_bar=False).samples["mean"], Y - 3.0)
+    assert_posterior(chains.run(1, X[:9], Y[:9], progress_bar=False).samples["mean"], Y[:9])
+    # A result stays as it was.
+    kept = first.mcmc.get_samples(group_by_chain=True)["mean"]
+    np.testing.assert_array_equal(kept, draws)
+    posterior = arviz.from_numpyro(first.mcmc).posterior
+    assert dict(posterior["mean"].sizes) == {"chain": 4, "draw": 500}
+
+
+def test_chains_are_those_that_run_alone():
+    """In float64, in which they stay together for as long as this."""
+    with jax.enable_x64(True):
+        x, y = X.astype("float64"), Y.astype("float64")
+        together = EnsembleMCMC(NUTS(model, max_tree_depth=3), 10, 10, num_members=3)
+        draws = together.run(0, x, y, progress_bar=False).samples["mean"]
+        # NumPyro's single chain.
+        alone = EnsembleMCMC(NUTS(model, max_tree_depth=3), 10, 10, num_members=1)
+        first = alone.run(0, x, y, progress_bar=False).samples["mean"]
+        np.testing.assert_allclose(draws[:1], first, rtol=1e-8)
+
+
+def test_kernel_made_of_a_potential():
+    kernel = HMC(potential_fn=lambda z: 0.5 * jnp.sum((z - 3.0) ** 2), step_size=0.5)
+    chains = EnsembleMCMC(kernel, 50, 100, num_members=2)
+    draws = chains.run(0, init=jnp.zeros((2, 5)), progress_bar=False).samples
+    assert draws.shape == (2, 100, 5)
+    # 10 000 standard normals of a tenth of the worth: 5 standard errors.
+    assert abs(draws.mean() - 3.0) < 5 / np.sqrt(100)
+    with pytest.raises(ValueError, match=r"`init` must lead with the 2 members, got shape"):
+        chains.run(0, init=jnp.zeros(5), progress_bar=False)
 
 
 def test_warm_start():
-    """With tiny steps, each chain stays where its member was."""
-    kernel = NUTS(model, step_size=1e-6, adapt_step_size=False, max_tree_depth=1)
-    short = EnsembleMCMC(kernel, 1, 3, num_members=3)
-    starts = {"mean": jnp.array([-5.0, 0.0, 5.0])}
-    samples = short.run(0, X, Y, init=starts, progress_bar=False).samples["mean"]
-    np.testing.assert_allclose(samples, jnp.tile(starts["mean"][:, None], 3), atol=1e-3)
+    """With tiny steps, each chain stays where its member was, in the constrained space."""
+
+    def scaled(n, y):  # a number among the arguments is part of the program
+        scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+        numpyro.sample("y", dist.Normal(0.0, scale).expand([n]).to_event(1), obs=y)
+
+    kernel = HMC(scaled, step_size=1e-6, num_steps=1, adapt_step_size=False)
+    short = EnsembleMCMC(kernel, 0, 2, num_members=2)
+    starts = {"scale": jnp.array([0.1, 7.0])}
+    samples = short.run(0, 20, Y, init=starts, progress_bar=False).samples["scale"]
+    np.testing.assert_allclose(samples, jnp.tile(starts["scale"][:, None], 2), rtol=1e-3)
+    fitted = EnsembleResult({"scale": jnp.log(starts["scale"])}, jnp.zeros((2, 1)))
+    samples = short.run(0, 20, Y, init=fitted, progress_bar=False).samples["scale"]
+    np.testing.assert_allclose(samples, jnp.tile(starts["scale"][:, None], 2), rtol=1e-3)
+    with pytest.raises(ValueError, match=r"inside its support, .* in the members \[1\]"):
+        short.run(0, 20, Y, init={"scale": jnp.array([0.1, -7.0])}, progress_bar=False)
+
+
+def test_modes_are_starts():
+    """What `EnsembleMAP` finds of `log_joint_of` is taken as it is."""
     init_fn, log_joint = log_joint_of(model, X, Y)
-    ensemble = EnsembleMAP(log_joint, init_fn, optax.adam(0.1), ensemble_size=3)
+    ensemble = EnsembleMAP(log_joint, init_fn, optax.adam(0.1), ensemble_size=2)
     fitted = ensemble.run(0, 300, X, Y, progress_bar=False)
+    kernel = HMC(model, step_size=1e-6, num_steps=1, adapt_step_size=False)
+    short = EnsembleMCMC(kernel, 0, 2, num_members=2)
     samples = short.run(0, X, Y, init=fitted, progress_bar=False).samples["mean"]
     np.testing.assert_allclose(samples, Y.sum() / 21, atol=1e-3)
 
@@ -67,12 +135,18 @@ def test_refuses(change, error, match):
         EnsembleMCMC(**options | change)
 
 
-def test_refuses_other_starts(chains):
-    with pytest.raises(
-        ValueError, match=r"lead with the 4 members, got shape \(3,\) for the"
-    ):
-        chains.run(0, X, Y, init={"mean": jnp.zeros(3)}, progress_bar=False)
-    with pytest.raises(
-        TypeError, match="`init` must be a dictionary of values by site name"
-    ):
-        chains.run(0, X, Y, init=jnp.zeros(4), progress_bar=False)
+@pytest.mark.parametrize(
+    ("init", "error", "match"),
+    [
+        ({"mean": jnp.zeros(3)}, ValueError,
+         r"`init` of the site 'mean' must lead with the 4 members, got shape \(3,\)"),
+        ({"mean": jnp.zeros((4, 2))}, ValueError,
+         r"`init` of the site 'mean' must have shape \(4,\), got \(4, 2\)"),
+        ({"mean_auto_loc": jnp.zeros(4)}, ValueError,
+         r"latent sites of the model, \['mean'\], got \['mean_auto_loc'\]"),
+        (jnp.zeros(4), TypeError, "`init` must be a dictionary of values by site name"),
+    ],
+)  # fmt: skip
+def test_refuses_other_starts(chains, init, error, match):
+    with pytest.raises(error, match=match):
+        chains.run(0, X, Y, init=init, progress_bar=False)
