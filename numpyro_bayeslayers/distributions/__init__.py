@@ -1,7 +1,7 @@
 """Distributions that the layers need and NumPyro does not have.
 
 To add one: a file named after it, one export line here, one entry point in
-`pyproject.toml`, and one row in `tests/cases/distributions.py`.
+`pyproject.toml`, and its tests in `tests/distributions`.
 """
 
 from ._ensemble_mixture import EnsembleMixture
