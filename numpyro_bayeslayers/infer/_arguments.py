@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PyTree
 
 from .. import _checks
+from ._inputs import named_leaves
 from ._jit import Frame, is_dynamic
 
 
@@ -55,17 +55,11 @@ def put_together(rows: list[Any], shared: list[Any], frame: Frame) -> PyTree:
 
 
 def check_finite(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """No array holds NaN or infinite entries.
-
-    Masked data are the exception that a model may make: it says so by a boolean argument.
-    """
+    """No array holds NaN or infinite entries; missing values need a mask and any number."""
     named = {f"argument {i}": value for i, value in enumerate(args)} | kwargs
-    for name, value in named.items():
-        for path, leaf in jax.tree_util.tree_leaves_with_path(value):
-            if isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(
-                leaf.dtype, jnp.inexact
-            ):
-                _checks.no_nan(name + jax.tree_util.keystr(path), leaf)
+    for name, leaf in named_leaves(**named).items():
+        if is_dynamic(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact):
+            _checks.no_nan(name, leaf)
 
 
 def on_shapes(

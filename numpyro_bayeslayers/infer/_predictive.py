@@ -51,7 +51,7 @@ class Predictor:
         keys = random.split(key, num_samples)
         out: dict[str, Any] = {}
         for start in range(0, num_rows, block):
-            # The last block is moved back to be full; what overlaps comes out alike.
+            # The last block is moved back to be full; the rows that overlap are drawn again.
             at = min(start, num_rows - block)
             rows = [None if x is None else x[at : at + block] for x in parts.rows]
             numbers = at + np.arange(block) if parts.num_rows else np.arange(1)

@@ -224,9 +224,9 @@ class EnsembleSVI:
         Raises:
             TypeError: If a number is no integer, or `rng_key` no key.
             ValueError: If a number is out of range, an array holds NaN or infinite entries
-                (unless a boolean array comes with it, which may mark them as missing),
-                minibatches are asked for without rows, or for a model with a latent value
-                for each row under an autoguide; if a checkpoint is of another run.
+                (mark missing ones by a mask, and fill them with any number), minibatches are
+                asked for without rows, or for a model with a latent value for each row under
+                an autoguide; if a checkpoint is of another run.
         """
         _checks.size("num_steps", num_steps)
         check_finite(args, kwargs)
