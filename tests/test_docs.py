@@ -1,6 +1,9 @@
 """The code in the pages runs: blocks marked `python`, one page in one namespace."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.py"))
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -28,6 +32,17 @@ def test_code_in_page_runs(page, tmp_path, monkeypatch):
     for line, source in _blocks(page.read_text()):
         # Empty lines in front make the line numbers of a failure those of the page.
         exec(compile("\n" * line + source, str(page), "exec"), namespace)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", TUTORIALS, ids=lambda path: path.stem)
+def test_tutorial_runs(program, tmp_path):
+    command = [sys.executable, "-W", "ignore", str(program)]
+    environment = os.environ | {"MPLBACKEND": "Agg", "TQDM_DISABLE": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_blocks_are_found():

@@ -2,7 +2,7 @@
 
 Families are drawers (`layers/dense`, ...); the names are flat. To add a layer: its file in
 its drawer, one export line there and here, one entry point in `pyproject.toml`, and one row
-in `tests/cases/layers.py`. Laws, benchmarks and the API page follow from the export.
+in its family's table, `tests/cases/<family>.py`. Laws, benchmarks and the API page follow from the export.
 """
 
 from .._base import AbstractLayer as AbstractLayer, AbstractRowLayer as AbstractRowLayer

@@ -1,0 +1,8 @@
+"""Neural fields, sinusoidal networks, encoders."""
+
+from .case import Case
+
+LAYERS: dict[str, Case] = {}
+
+# Plain modules: no sites, so the laws of layers do not speak of them.
+MODULES: dict[str, Case] = {}
