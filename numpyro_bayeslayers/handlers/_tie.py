@@ -9,8 +9,47 @@ from numpyro.primitives import _PYRO_STACK, Messenger
 from .. import primitives
 from .._typing import Message
 
+# The name that a message had when it came by.
+_HERE = "_bayeslayers_tied_as"
 
-class tie(Messenger):  # noqa: N801
+
+class Remember(Messenger):
+    """Gives each site that was seen before the value that it had the first time."""
+
+    def __init__(self, fn: Callable[..., Any] | None = None) -> None:
+        self._first: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {}
+        super().__init__(fn)
+
+    def process_message(self, msg: Message) -> None:
+        if not _can_tie(msg):
+            return
+        # Scopes further out lengthen the name before the message comes back.
+        msg[_HERE] = name = msg["name"]
+        if name not in self._first:
+            return
+        value, infer, plates = self._first[name]
+        if plates != primitives.plate_shape():
+            raise ValueError(
+                f"The tied site {name!r} was drawn inside plates of sizes {plates} and "
+                f"is used again inside plates of sizes {primitives.plate_shape()}. Call the "
+                "layer inside the same plates each time."
+            )
+        if msg["type"] != "deterministic":
+            msg["value"] = value
+        msg["infer"] = infer
+        msg["stop"] = True
+        msg[primitives.TIED] = True
+
+    def postprocess_message(self, msg: Message) -> None:
+        if _HERE in msg and not msg.get(primitives.TIED):
+            self._first[msg[_HERE]] = (
+                msg["value"],
+                msg.get("infer", {}),
+                primitives.plate_shape(),
+            )
+
+
+class tie(Remember):  # noqa: N801
     """Draw once, reuse: a site that comes a second time keeps its first value.
 
     While the handler is active, the first sample or param statement of each name is an
@@ -37,10 +76,6 @@ class tie(Messenger):  # noqa: N801
         ['twice/bias', 'twice/weight']
     """
 
-    def __init__(self, fn: Callable[..., Any] | None = None) -> None:
-        self._first: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {}
-        super().__init__(fn)
-
     def __enter__(self) -> "tie":
         self._first = {}
         super().__enter__()
@@ -60,30 +95,6 @@ class tie(Messenger):  # noqa: N801
         if self in _PYRO_STACK and self.fn is not None:
             return self.fn(*args, **kwargs)
         return super().__call__(*args, **kwargs)
-
-    def process_message(self, msg: Message) -> None:
-        if not _can_tie(msg) or msg["name"] not in self._first:
-            return
-        value, infer, plates = self._first[msg["name"]]
-        if plates != primitives.plate_shape():
-            raise ValueError(
-                f"The tied site {msg['name']!r} was drawn inside plates of sizes {plates} and "
-                f"is used again inside plates of sizes {primitives.plate_shape()}. Call the "
-                "layer inside the same plates each time."
-            )
-        if msg["type"] != "deterministic":
-            msg["value"] = value
-        msg["infer"] = infer
-        msg["stop"] = True
-        msg[primitives.TIED] = True
-
-    def postprocess_message(self, msg: Message) -> None:
-        if _can_tie(msg) and not msg.get(primitives.TIED):
-            self._first[msg["name"]] = (
-                msg["value"],
-                msg.get("infer", {}),
-                primitives.plate_shape(),
-            )
 
 
 def _can_tie(msg: Message) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from numpyro.handlers import seed, substitute, trace
+from numpyro.handlers import scope, seed, substitute, trace
 from numpyro.infer.util import log_density
 
 from numpyro_bayeslayers.handlers import temper, tie
@@ -20,6 +20,15 @@ LAYER = DenseReparameterization(3, 3, name="a")
 def shared_model(x):
     with tie(LAYER) as shared:
         return shared(jnp.tanh(shared(x)))
+
+
+def test_works_inside_a_scope():
+    sites = trace(seed(scope(shared_model, prefix="outer"), 0)).get_trace(X)
+    assert list(sites) == ["outer/a/weight", "outer/a/bias"]
+    w, b = (site["value"] for site in sites.values())
+    expected = jnp.tanh(X @ w + b) @ w + b
+    found = seed(scope(shared_model, prefix="outer"), 0)(X)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_draws_once_and_reuses():
