@@ -36,11 +36,29 @@ def size(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be a positive integer, got {value}.")
 
 
+def count(name: str, value: Any) -> None:
+    """`value` counts something that may be absent: an integer of at least zero."""
+    if isinstance(value, bool) or not isinstance(value, (Integral, np.integer)):
+        kind = type(value).__name__
+        raise TypeError(f"`{name}` must be a whole number, got {value!r} ({kind}).")
+    if value < 0:
+        raise ValueError(f"`{name}` must be zero or positive, got {value}.")
+
+
 def positive(name: str, value: Any) -> None:
     """`value` is finite and greater than zero."""
     number = _number(name, value)
     if number is not None and not (number > 0 and math.isfinite(number)):
         raise ValueError(f"`{name}` must be positive and finite, got {value}.")
+
+
+def all_positive(name: str, values: Any) -> None:
+    """Every entry of `values` is finite and greater than zero."""
+    if isinstance(values, jax.core.Tracer):
+        return
+    found = np.asarray(values)
+    if not np.all((found > 0) & np.isfinite(found)):
+        raise ValueError(f"`{name}` must be positive and finite, got {values}.")
 
 
 def non_negative(name: str, value: Any) -> None:

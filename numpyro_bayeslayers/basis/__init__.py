@@ -4,6 +4,35 @@ To add one: a file named after the idea, one export line here, and a test agains
 independent oracle in `tests/basis`.
 """
 
+from ._fourier import fourier_features as fourier_features
+from ._interaction import interaction_features as interaction_features
+from ._laplacian import (
+    laplacian_eigenfunctions as laplacian_eigenfunctions,
+    laplacian_frequencies as laplacian_frequencies,
+)
 from ._moments import relu_moments as relu_moments
+from ._seasonal import (
+    seasonal_features as seasonal_features,
+    seasonal_frequencies as seasonal_frequencies,
+)
+from ._standardization import standardize as standardize, unstandardize as unstandardize
+from ._trigonometric import (
+    arc_cosine_features as arc_cosine_features,
+    paired_features as paired_features,
+    phased_features as phased_features,
+)
 
-__all__ = ["relu_moments"]
+__all__ = [
+    "arc_cosine_features",
+    "fourier_features",
+    "interaction_features",
+    "laplacian_eigenfunctions",
+    "laplacian_frequencies",
+    "paired_features",
+    "phased_features",
+    "relu_moments",
+    "seasonal_features",
+    "seasonal_frequencies",
+    "standardize",
+    "unstandardize",
+]
