@@ -20,6 +20,7 @@ _ROOMS = (
     "infer",
     "layers",
     "metrics",
+    "preprocessing",
     "primitives",
     "registry",
     "testing",

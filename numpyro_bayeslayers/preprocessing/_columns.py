@@ -1,0 +1,91 @@
+"""Columns of a table as arrays of numbers, looked at where the data enters."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from .. import _checks
+
+Rows = Float[np.ndarray, " n"]
+
+
+def check_table(name: str, df: Any) -> None:
+    """`df` is a pandas table.
+
+    Raises:
+        ImportError: If pandas is not installed.
+        TypeError: If it is of another kind.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "Tables need pandas: pip install 'numpyro-bayeslayers[estimators]'."
+        ) from error
+    _checks.instance(name, df, pandas.DataFrame, "a pandas.DataFrame")
+
+
+def check_names(name: str, columns: Any) -> tuple[str, ...]:
+    """`columns` as a tuple of different names; a string is not a sequence of names."""
+    if isinstance(columns, str) or not isinstance(columns, Iterable):
+        given = type(columns).__name__
+        raise TypeError(
+            f"`{name}` must be a sequence of column names, got {columns!r} ({given})."
+        )
+    columns = tuple(columns)
+    twice = sorted({str(c) for c in columns if columns.count(c) > 1})
+    if twice:
+        raise ValueError(f"`{name}` must name each column once, got {twice} twice.")
+    return columns
+
+
+def column(df: Any, name: str) -> Any:
+    """The column of that name.
+
+    Raises:
+        ValueError: If there is none, or several.
+    """
+    found = list(df.columns).count(name)
+    if found == 0:
+        _checks.one_of("column", name, [str(c) for c in df.columns])
+    if found != 1:
+        raise ValueError(
+            f"The table must have the column {name!r} once, got it {found} times."
+        )
+    return df[name]
+
+
+def numbers(df: Any, name: str) -> Rows:
+    """The column as floating-point numbers, none of them missing or infinite.
+
+    Raises:
+        TypeError: If it holds no numbers.
+        ValueError: If there is no such column, or an entry is missing or infinite.
+    """
+    values = as_floats(column(df, name), name)
+    check_present(name, ~np.isfinite(values), df.index)
+    return values
+
+
+def as_floats(series: Any, name: str) -> Rows:
+    """The entries of `series` as floating-point numbers; missing ones are NaN."""
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(series.dtype):
+        raise TypeError(
+            f"The column {name!r} must hold numbers, got {series.dtype}. Convert it with "
+            "pandas.to_numeric, or leave it out."
+        )
+    return series.to_numpy(dtype=float, na_value=np.nan)
+
+
+def check_present(name: str, is_bad: np.ndarray, index: Any) -> None:
+    """No entry of the column `name` is bad, which is to say missing or infinite."""
+    if is_bad.any():
+        first = index[int(is_bad.argmax())]
+        raise ValueError(
+            f"The column {name!r} has {int(is_bad.sum())} of {len(is_bad)} entries that are "
+            f"missing or infinite, the first at index {first!r}. Drop or impute them first."
+        )

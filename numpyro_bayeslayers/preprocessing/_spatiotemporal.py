@@ -1,0 +1,281 @@
+"""What a table of places and times determines, and how later tables are encoded by it."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .. import _checks
+from ._columns import (
+    Rows,
+    as_floats,
+    check_names,
+    check_present,
+    check_table,
+    column,
+    numbers,
+)
+from ._standardization import fit_standardization
+from ._time import check_time, encode_time_column, periods_in
+
+# What the package bayesnf takes where none are given.
+_DEGREE = 5
+
+
+class SpatiotemporalFit(NamedTuple):
+    """How tables become the inputs of a neural field; made by `fit_spatiotemporal`.
+
+    It holds numbers, strings and tuples only: it can be compared, hashed and stored.
+
+    Args:
+        feature_cols: The D columns of inputs.
+        target_col: The column of outputs.
+        time_col: Which of `feature_cols` is the time.
+        timetype: ``"datetime"`` or ``"int"``, or their other names.
+        freq: The unit of time of dates, or None.
+        time_min: The first training time.
+        mu: What is subtracted from each column: its mean where it is standardized, else 0.
+        std: What each column is divided by: its deviation where standardized, else 1.
+        input_scales: The largest training time for the time column, 1 for the others.
+        fourier_degrees: The number of Fourier degrees of each column.
+        interactions: Pairs of columns, by their position.
+        seasonality_periods: Periods in units of time.
+        num_seasonal_harmonics: The number of harmonics of each period.
+
+    Example:
+        >>> import pandas as pd
+        >>> days = pd.to_datetime(["2024-01-01", "2024-01-03", "2024-01-02"])
+        >>> df = pd.DataFrame({"day": days, "x": [1.0, 2.0, 3.0], "y": [5.0, 6.0, None]})
+        >>> fit = fit_spatiotemporal(df, feature_cols=["day", "x"], target_col="y",
+        ...     timetype="datetime", freq="D", standardize=["x"])
+        >>> fit.features(df).round(2).tolist()
+        [[0.0, -1.0], [2.0, 1.0], [1.0, 3.0]]
+        >>> fit.target(df).tolist(), fit.input_scales
+        ([5.0, 6.0, nan], (2.0, 1.0))
+    """
+
+    feature_cols: tuple[str, ...]
+    target_col: str
+    time_col: int
+    timetype: str
+    freq: str | None
+    time_min: float
+    mu: tuple[float, ...]
+    std: tuple[float, ...]
+    input_scales: tuple[float, ...]
+    fourier_degrees: tuple[int, ...]
+    interactions: tuple[tuple[int, int], ...]
+    seasonality_periods: tuple[float, ...]
+    num_seasonal_harmonics: tuple[int, ...]
+
+    def features(self, df: Any) -> Float[np.ndarray, "n d"]:
+        """The inputs of each row, in the row order of `df`, in double precision.
+
+        Args:
+            df: A pandas table with the columns `feature_cols`; others are not looked at.
+
+        Raises:
+            TypeError: If `df` is no table, or a column holds no numbers (no dates).
+            ValueError: If a column does not exist, or an entry is missing or infinite.
+        """
+        check_table("df", df)
+        columns = []
+        for i, name in enumerate(self.feature_cols):
+            if i == self.time_col:
+                values, _, _ = encode_time_column(
+                    column(df, name),
+                    timetype=self.timetype,
+                    freq=self.freq,
+                    time_min=self.time_min,
+                )
+            else:
+                values = numbers(df, name)
+            columns.append(values)
+        return (np.stack(columns, axis=1) - np.asarray(self.mu)) / np.asarray(self.std)
+
+    def target(self, df: Any) -> Rows:
+        """The output of each row in its own unit, NaN where it is missing.
+
+        Raises:
+            TypeError: If the column holds no numbers.
+            ValueError: If there is no such column, or an entry is infinite.
+        """
+        check_table("df", df)
+        values = as_floats(column(df, self.target_col), self.target_col)
+        check_present(self.target_col, np.isinf(values), df.index)
+        return values
+
+    @property
+    def field_arguments(self) -> dict[str, Any]:
+        """What the layer `BayesianNeuralField` takes beside its width and depth."""
+        names = (
+            "input_scales",
+            "fourier_degrees",
+            "interactions",
+            "seasonality_periods",
+            "num_seasonal_harmonics",
+            "time_col",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+def fit_spatiotemporal(
+    df: Any,
+    *,
+    feature_cols: Sequence[str],
+    target_col: str,
+    timetype: str,
+    freq: str | None = None,
+    seasonality_periods: Sequence[Any] | np.ndarray | None = None,
+    num_seasonal_harmonics: Sequence[Any] | np.ndarray | None = None,
+    fourier_degrees: Sequence[Any] | np.ndarray | None = None,
+    interactions: Sequence[Any] | np.ndarray | None = None,
+    standardize: Sequence[str] | None = None,
+    time_col: int = 0,
+) -> SpatiotemporalFit:
+    """Learn from the training table how tables are encoded.
+
+    Rows may come in any order. Rows without a target take no part. Rows that agree in all
+    features (two measurements at one place and time, or dates that fall into one unit of
+    time) are kept, each as a measurement of its own, with a warning that counts them.
+
+    Args:
+        df: The training table, one row for each measurement.
+        feature_cols: Names of the columns of inputs: the time, places, and whatever else.
+        target_col: Name of the column of outputs.
+        timetype: ``"datetime"`` (or ``"index"``) for dates, ``"int"`` (or ``"float"``) for
+            numbers; see `encode_time_column`.
+        freq: The unit of time of dates.
+        seasonality_periods: Periods in units of time, or as units themselves: ``"Y"`` is
+            52.1775 where `freq` is ``"W"``. None for none.
+        num_seasonal_harmonics: The number of harmonics of each period.
+        fourier_degrees: The number of Fourier degrees of each feature; 5 each if None.
+        interactions: Pairs of positions in `feature_cols`. None for none.
+        standardize: Names of the features to standardize. Not the time.
+        time_col: The position of the time in `feature_cols`.
+
+    Raises:
+        ImportError: If pandas is not installed.
+        TypeError: If an argument is of another kind, or a column holds no numbers.
+        ValueError: If a column does not exist or has missing or infinite features, no row
+            has a target, the time is to be standardized, lengths do not agree, or a number
+            is out of range.
+
+    Example:
+        >>> import pandas as pd
+        >>> df = pd.DataFrame({"month": pd.date_range("2020-01", periods=3, freq="MS"),
+        ...                    "depth": [0.0, 5.0, 10.0], "heat": [1.0, 2.0, 3.0]})
+        >>> fit = fit_spatiotemporal(df, feature_cols=["month", "depth"], target_col="heat",
+        ...     timetype="datetime", freq="M", seasonality_periods=["Y"],
+        ...     num_seasonal_harmonics=[2], interactions=[(0, 1)], standardize=["depth"])
+        >>> fit.seasonality_periods, fit.mu, fit.fourier_degrees
+        ((12.0,), (0.0, 5.0), (5, 5))
+
+    References:
+        Saad, Burnim, Carroll, Patton, Köster, Saurous and Hoffman (2024), Scalable
+        spatiotemporal prediction with Bayesian neural fields, Nature Communications 15.
+    """
+    check_table("df", df)
+    features = check_names("feature_cols", feature_cols)
+    if not 0 <= time_col < len(features):
+        raise ValueError(
+            f"`time_col` must be a position in `feature_cols`, from 0 to "
+            f"{len(features) - 1}, got {time_col}."
+        )
+    check_time(timetype, freq)
+    for name in (*features, target_col):
+        column(df, name)
+    if target_col in features:
+        raise ValueError(f"`target_col` must be no feature, got {target_col!r}.")
+    standardized = check_names("standardize", () if standardize is None else standardize)
+    for name in standardized:
+        _checks.one_of("standardize", name, features)
+    if features[time_col] in standardized:
+        raise ValueError(
+            f"`standardize` must leave out the time, got {features[time_col]!r}: it is "
+            "divided by its largest training value already."
+        )
+    periods = periods_in(freq, () if seasonality_periods is None else seasonality_periods)
+    harmonics = _counts("num_seasonal_harmonics", num_seasonal_harmonics)
+    degrees = _counts("fourier_degrees", fourier_degrees)
+    if fourier_degrees is None:
+        degrees = (_DEGREE,) * len(features)
+    if len(harmonics) != len(periods):
+        raise ValueError(
+            "`num_seasonal_harmonics` must have one entry for each of the "
+            f"{len(periods)} `seasonality_periods`, got {len(harmonics)}."
+        )
+    if len(degrees) != len(features):
+        raise ValueError(
+            f"`fourier_degrees` must have one entry for each of the {len(features)} "
+            f"`feature_cols`, got {len(degrees)}."
+        )
+
+    is_known = ~np.isnan(as_floats(df[target_col], target_col))
+    if not is_known.any():
+        raise ValueError(f"The column {target_col!r} must have at least one entry.")
+    known = df[is_known]
+    _, time_min, time_scale = encode_time_column(
+        known[features[time_col]], timetype=timetype, freq=freq
+    )
+    mu, std = fit_standardization(known, standardized)
+    moments = dict(zip(standardized, zip(mu, std, strict=True), strict=True))
+    ones = [1.0] * len(features)
+    ones[time_col] = time_scale
+    fit = SpatiotemporalFit(
+        feature_cols=features,
+        target_col=target_col,
+        time_col=time_col,
+        timetype=timetype,
+        freq=freq,
+        time_min=time_min,
+        mu=tuple(float(moments.get(name, (0.0, 1.0))[0]) for name in features),
+        std=tuple(float(moments.get(name, (0.0, 1.0))[1]) for name in features),
+        input_scales=tuple(ones),
+        fourier_degrees=degrees,
+        interactions=_pairs(interactions, len(features)),
+        seasonality_periods=periods,
+        num_seasonal_harmonics=harmonics,
+    )
+    _warn_of_repeated(fit.features(known))
+    return fit
+
+
+def _counts(name: str, counts: Any) -> tuple[int, ...]:
+    """Whole numbers of at least zero; floating-point ones (bayesnf's 10.0) are taken."""
+    found = []
+    for i, count in enumerate(() if counts is None else counts):
+        is_whole = isinstance(count, (float, np.floating)) and count == int(count)
+        _checks.count(f"{name}[{i}]", int(count) if is_whole else count)
+        found.append(int(count))
+    return tuple(found)
+
+
+def _pairs(pairs: Any, num_columns: int) -> tuple[tuple[int, int], ...]:
+    found = np.asarray(() if pairs is None else pairs)
+    if not found.size:
+        return ()
+    is_integer = np.issubdtype(found.dtype, np.integer)
+    if found.ndim != 2 or found.shape[1] != 2 or not is_integer:
+        raise ValueError(
+            f"`interactions` must be pairs of positions in `feature_cols`, got {pairs!r}."
+        )
+    if found.min() < 0 or found.max() >= num_columns:
+        raise ValueError(
+            f"`interactions` must be pairs of positions from 0 to {num_columns - 1}, got "
+            f"{pairs!r}."
+        )
+    return tuple((int(i), int(j)) for i, j in found)
+
+
+def _warn_of_repeated(features: Float[np.ndarray, "n d"]) -> None:
+    repeated = len(features) - len(np.unique(features, axis=0))
+    if repeated:
+        warnings.warn(
+            f"{repeated} of {len(features)} rows repeat the features of an earlier row: "
+            "several measurements at one place and time, or within one unit of time "
+            "(`freq`). Each counts as a measurement.",
+            stacklevel=3,
+        )
