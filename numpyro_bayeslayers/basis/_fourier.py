@@ -28,8 +28,8 @@ def fourier_features(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> fourier_features(jnp.array([0.0, 0.25]), 2).round(3).tolist()
-        [[1.0, 1.0, 0.0, 0.0], [0.0, -1.0, 1.0, 0.0]]
+        >>> fourier_features(jnp.array([0.0, 0.125]), 1).round(3).tolist()
+        [[1.0, 0.0], [0.707..., 0.707...]]
 
     References:
         Saad, Burnim, Carroll, Patton, Köster, Saurous, Hoffman (2024), "Scalable

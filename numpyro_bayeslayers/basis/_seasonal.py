@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,12 @@ from jaxtyping import Array, ArrayLike, Float, Num
 from .. import _checks
 from ._fourier import as_float, waves
 
+# One number for each period, known before a program is compiled.
+Numbers: TypeAlias = Sequence[float | int] | np.ndarray
+
 
 def seasonal_frequencies(
-    periods: Sequence[float], harmonics: Sequence[int]
+    periods: Numbers, harmonics: Numbers
 ) -> tuple[list[int], list[float]]:
     r"""The harmonics of each period and their frequencies.
 
@@ -41,8 +45,8 @@ def seasonal_frequencies(
 
 def seasonal_features(
     x: Num[ArrayLike, "*batch"],
-    periods: Sequence[float],
-    harmonics: Sequence[int],
+    periods: Numbers,
+    harmonics: Numbers,
     *,
     rescale: bool = False,
 ) -> Float[Array, "*batch m"]:
@@ -69,8 +73,8 @@ def seasonal_features(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> seasonal_features(jnp.array([1.0, 4_000_001.0]), [4.0], [1]).round(3).tolist()
-        [[0.0, 1.0], [0.0, 1.0]]
+        >>> seasonal_features(jnp.array([1.0, 4_000_001.0]), [8], [1]).round(3).tolist()
+        [[0.707..., 0.707...], [0.707..., 0.707...]]
 
     References:
         Saad, Burnim, Carroll, Patton, Köster, Saurous, Hoffman (2024), "Scalable
@@ -82,7 +86,7 @@ def seasonal_features(
 
 
 def exact_frequencies(
-    periods: Sequence[float], harmonics: Sequence[int]
+    periods: Numbers, harmonics: Numbers
 ) -> tuple[list[int], list[Fraction]]:
     """`seasonal_frequencies` without rounding."""
     check_seasons("periods", periods, "harmonics", harmonics)
@@ -96,9 +100,7 @@ def exact_frequencies(
     return [h for h, _ in pairs], [f for _, f in pairs]
 
 
-def check_seasons(
-    name: str, periods: Sequence[float], counts_name: str, counts: Sequence[float]
-) -> None:
+def check_seasons(name: str, periods: Numbers, counts_name: str, counts: Numbers) -> None:
     """There is one count for each period, and periods are positive."""
     if len(periods) != len(counts):
         raise ValueError(

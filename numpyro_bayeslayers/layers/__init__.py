@@ -6,6 +6,14 @@ in its family's table, `tests/cases/<family>.py`. Laws, benchmarks and the API p
 """
 
 from .._base import AbstractLayer as AbstractLayer, AbstractRowLayer as AbstractRowLayer
+from ..basis import (
+    fourier_features as fourier_features,
+    interaction_features as interaction_features,
+    seasonal_features as seasonal_features,
+    seasonal_frequencies as seasonal_frequencies,
+    standardize as standardize,
+    unstandardize as unstandardize,
+)
 from .dense import (
     DenseDVI as DenseDVI,
     DenseFlipout as DenseFlipout,
@@ -19,10 +27,14 @@ from .dense import (
     NCPContinuousPerturb as NCPContinuousPerturb,
     NCPNormalOutput as NCPNormalOutput,
 )
+from .fields import (
+    BayesianNeuralField as BayesianNeuralField,
+)
 
 __all__ = [
     "AbstractLayer",
     "AbstractRowLayer",
+    "BayesianNeuralField",
     "DenseDVI",
     "DenseFlipout",
     "DenseHierarchical",
@@ -34,4 +46,10 @@ __all__ = [
     "MCDropout",
     "NCPContinuousPerturb",
     "NCPNormalOutput",
+    "fourier_features",
+    "interaction_features",
+    "seasonal_features",
+    "seasonal_frequencies",
+    "standardize",
+    "unstandardize",
 ]

@@ -1,0 +1,223 @@
+"""Bayesian neural fields: networks of space and time."""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from ... import _checks
+from ..._base import AbstractLayer, on_rows
+from ...basis._fourier import as_float, fourier_features, waves
+from ...basis._interaction import checked_pairs, interaction_features
+from ...basis._seasonal import check_seasons, exact_frequencies, phases
+from ...handlers import tie
+from ...primitives import linear, sample, sample_site
+
+
+def _tuple(values: Any) -> tuple[Any, ...]:
+    """Static settings from any sequence; an array's entries become Python numbers."""
+    return tuple(np.asarray(values).tolist())
+
+
+class BayesianNeuralField(AbstractLayer):
+    r"""A network of time, space and other columns, for values on them.
+
+    With inputs $u = x / (s\, e^{a})$, the features are the blocks
+
+    $$u; \quad \tfrac{\cos}{\sin}(2\pi 2^d u_i) / (d + 1) \text{ of each column;} \quad
+    \tfrac{\cos}{\sin}(2\pi h t / \tau) / h \text{ of the raw time } t; \quad u_i u_j$$
+
+    each times a gain $\zeta(g_k)$ (softplus). Blocks without features are left out. The
+    network on them has `depth` hidden layers and a linear readout,
+
+    $$h \leftarrow \sigma\big(\zeta(g_l) (h W_l / \sqrt{\text{fan in}} + b_l)\big), \qquad
+    \sigma(z) = \alpha\,\mathrm{elu}(z) + (1 - \alpha) \tanh(z)$$
+
+    Every prior is Logistic(0, 1), $\alpha$ is the logistic function of such a number.
+
+    Args:
+        input_scales: Scales $s$ of the columns, positive, in the columns' units.
+        fourier_degrees: How many frequencies $2^d$ each column gets; zero for none.
+        interactions: Pairs of columns whose product is a feature.
+        seasonality_periods: Periods $\tau$, positive, in the units of the time column.
+        num_seasonal_harmonics: How many harmonics $h = 1, 2, \dots$ each period gets, at
+            most half the period. A fraction is rounded up, so that 0.5 gives a period of
+            any length above one its first harmonic, as continuous time needs it.
+        width: Units of each hidden layer.
+        depth: Number of hidden layers.
+        time_col: The column of time.
+        name: Prefix of the sites; the default is ``"bayesian_neural_field"``.
+
+    Sites:
+        ``log_scale_adjustment`` (D,); ``feature_gain_{k}`` () for each block $k$ from 0;
+        ``logit_activation_weight`` (); for each hidden layer ``layer_{l}_W`` (in, width),
+        ``layer_{l}_b`` (width,), ``layer_{l}_gain`` (); ``output_W`` (in, 1), ``output_b``
+        (1,), ``output_gain`` ().
+
+    Raises:
+        ValueError: If lengths do not agree, a scale, period or size is not positive, a
+            column does not exist, or a harmonic is above half of its period.
+        TypeError: If a size or a degree is not an integer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> field = BayesianNeuralField(
+        ...     [52.0, 1.0], [0, 2], [(0, 1)], [52.0], [3], width=8, depth=2, name="f"
+        ... )
+        >>> seed(field, 0)(jnp.ones((5, 2))).shape
+        (5,)
+
+    References:
+        Saad, Burnim, Carroll, Patton, Köster, Saurous, Hoffman (2024), "Scalable
+        spatiotemporal prediction with Bayesian neural fields", Nature Communications 15,
+        methods.
+
+    Note:
+        As in the authors' program, a frequency that two periods share enters once, with the
+        harmonic of the first; frequencies that agree in single precision are one.
+    """
+
+    input_scales: tuple[float, ...] = eqx.field(static=True, converter=_tuple)
+    fourier_degrees: tuple[int, ...] = eqx.field(static=True, converter=_tuple)
+    interactions: tuple[tuple[int, int], ...] = eqx.field(
+        static=True, converter=checked_pairs
+    )
+    seasonality_periods: tuple[float, ...] = eqx.field(static=True, converter=_tuple)
+    num_seasonal_harmonics: tuple[float, ...] = eqx.field(static=True, converter=_tuple)
+    width: int = eqx.field(static=True)
+    depth: int = eqx.field(static=True)
+    time_col: int = eqx.field(static=True, default=0)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        _checks.size("width", self.width)
+        _checks.size("depth", self.depth)
+        _checks.all_positive("input_scales", self.input_scales)
+        columns = len(self.input_scales)
+        _checks.size("len(input_scales)", columns)
+        if len(self.fourier_degrees) != columns:
+            raise ValueError(
+                f"`fourier_degrees` must have one entry for each of the {columns} columns "
+                f"of `input_scales`, got {len(self.fourier_degrees)}. Zero is no feature."
+            )
+        for degree in self.fourier_degrees:
+            _checks.count("fourier_degrees", degree)
+        checked_pairs(self.interactions, columns)
+        _checks.count("time_col", self.time_col)
+        if self.time_col >= columns:
+            raise ValueError(f"`time_col` must be below {columns}, got {self.time_col}.")
+        periods, counts = self.seasonality_periods, self.num_seasonal_harmonics
+        check_seasons("seasonality_periods", periods, "num_seasonal_harmonics", counts)
+        for period, count in zip(periods, counts, strict=True):
+            _checks.non_negative("num_seasonal_harmonics", count)
+            if count > period / 2:
+                raise ValueError(
+                    "`num_seasonal_harmonics` must be at most half of the period, got "
+                    f"{count} for the period {period}."
+                )
+
+    @property
+    def in_features(self) -> int:
+        """Number of columns."""
+        return len(self.input_scales)
+
+    @property
+    def num_features(self) -> int:
+        """Number of features that the first hidden layer sees."""
+        waves = sum(self.fourier_degrees) + len(self._seasons())
+        return self.in_features + 2 * waves + len(self.interactions)
+
+    @property
+    def layers(self) -> tuple["_FieldLayer", ...]:
+        """The hidden layers, the first one after the features, and the readout.
+
+        Each maps rows to rows and opens its sites where it is called: run them one after
+        another inside ``scope(prefix=field.prefix)`` and `handlers.tie`, by which they share
+        the activation's weight.
+        """
+        return tuple(_FieldLayer(self, index) for index in range(self.depth + 1))
+
+    def _forward(self, x: Num[ArrayLike, "*batch d_in"]) -> Float[Array, "*rest"]:
+        return on_rows(self._rows, x, self.in_features)[..., 0]
+
+    def _rows(self, h: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
+        with tie():
+            for layer in self.layers:
+                h = layer(h)
+        return h
+
+    def _features(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
+        """The blocks of features, each times its gain."""
+        x = as_float(x)
+        adjustment = sample("log_scale_adjustment", _logistic(self.in_features), rank=2)
+        u = x * (jnp.exp(-adjustment) / np.array(self.input_scales, x.dtype))
+        blocks = [u]
+        for column, degree in enumerate(self.fourier_degrees):
+            blocks.append(fourier_features(u[..., column], degree, rescale=True))
+        seasons = self._seasons()
+        cycles = phases(x[..., self.time_col], [frequency for _, frequency in seasons])
+        blocks.append(waves(cycles, np.array([h for h, _ in seasons]), rescale=True))
+        blocks.append(interaction_features(u, self.interactions))
+        blocks = [block for block in blocks if block.shape[-1]]
+        gains = [_gain(f"feature_gain_{k}") for k in range(len(blocks))]
+        return jnp.concatenate([b * g for b, g in zip(blocks, gains, strict=True)], axis=-1)
+
+    def _seasons(self) -> list[tuple[int, Fraction]]:
+        """Harmonics and exact frequencies, each frequency once."""
+        counts = [math.ceil(count) for count in self.num_seasonal_harmonics]
+        numbers, frequencies = exact_frequencies(self.seasonality_periods, counts)
+        periods = np.repeat(np.array(self.seasonality_periods, np.float32), counts)
+        kept = {}
+        for number, period, frequency in zip(numbers, periods, frequencies, strict=True):
+            kept.setdefault(np.float32(number) / period, (number, frequency))
+        return list(kept.values())
+
+
+class _FieldLayer(eqx.Module):
+    """One layer of a field, with the features before the first and a linear last one."""
+
+    field: BayesianNeuralField
+    index: int = eqx.field(static=True)
+
+    @property
+    def in_features(self) -> int:
+        return self.field.width if self.index else self.field.in_features
+
+    @property
+    def out_features(self) -> int:
+        return self.field.width if self.index < self.field.depth else 1
+
+    def __call__(self, h: Num[ArrayLike, "*batch d_in"]) -> Float[Array, "*rest d_out"]:
+        return on_rows(self._rows, h, self.in_features)
+
+    def _rows(self, h: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
+        if self.index == 0:
+            h = self.field._features(h)
+        if self.index == self.field.depth:
+            return self._affine("output", h)
+        weight = jax.nn.sigmoid(sample("logit_activation_weight", _logistic(), rank=2))
+        z = self._affine(f"layer_{self.index}", h)
+        return weight * jax.nn.elu(z) + (1 - weight) * jnp.tanh(z)
+
+    def _affine(
+        self, site: str, h: Float[Array, "*plates n d_in"]
+    ) -> Float[Array, "*rest n d_out"]:
+        fan_in = h.shape[-1]
+        weight = sample_site(f"{site}_W", _logistic(fan_in, self.out_features))
+        bias = sample_site(f"{site}_b", _logistic(self.out_features))
+        return _gain(f"{site}_gain") * linear(h / math.sqrt(fan_in), weight, bias)
+
+
+def _logistic(*shape: int) -> dist.Distribution:
+    return dist.Logistic(0.0, 1.0).expand(shape).to_event(len(shape))
+
+
+def _gain(name: str) -> Float[Array, "*plates"]:
+    return jax.nn.softplus(sample(name, _logistic(), rank=2))
