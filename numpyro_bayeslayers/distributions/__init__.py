@@ -6,5 +6,18 @@ To add one: a file named after it, one export line here, one entry point in
 
 from ._columns import IndependentColumns
 from ._ensemble_mixture import EnsembleMixture
+from ._haar_orthogonal import HaarOrthogonal
+from ._spectral_density import (
+    LaplaceSpectralDensity,
+    MaternSpectralDensity,
+    RBFSpectralDensity,
+)
 
-__all__ = ["EnsembleMixture", "IndependentColumns"]
+__all__ = [
+    "EnsembleMixture",
+    "HaarOrthogonal",
+    "IndependentColumns",
+    "LaplaceSpectralDensity",
+    "MaternSpectralDensity",
+    "RBFSpectralDensity",
+]

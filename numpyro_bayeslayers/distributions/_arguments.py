@@ -1,0 +1,19 @@
+"""What constructors do with their arguments before they store them."""
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array
+
+
+def as_float(x: ArrayLike) -> Array:
+    """`x` as an array of its own floating-point type, or of the default one."""
+    return jnp.asarray(x, jnp.result_type(float, x))
+
+
+def with_rank(x: Array, rank: int) -> Array:
+    """`x` with singleton axes on the left, up to `rank` axes.
+
+    All arguments of a distribution are stored with the axes of its batch, so that an axis
+    that `jax.vmap` adds is left of every batch axis.
+    """
+    return x.reshape((1,) * (rank - x.ndim) + x.shape)
