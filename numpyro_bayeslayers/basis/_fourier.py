@@ -1,5 +1,9 @@
 """Waves of doubling frequency."""
 
+from collections.abc import Sequence
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num
@@ -37,21 +41,27 @@ def fourier_features(
         methods.
     """
     _checks.count("max_degree", max_degree)
-    x = as_float(x)
+    return _fourier_features(as_float(x), max_degree, rescale)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _fourier_features(
+    x: Float[Array, "*batch"], max_degree: int, rescale: bool
+) -> Float[Array, "*batch m"]:
     # Powers of two and the subtraction of whole cycles are exact in floating point.
     cycles = x[..., None] * (2.0 ** np.arange(max_degree)).astype(x.dtype)
-    return waves(cycles - jnp.round(cycles), 1 + np.arange(max_degree), rescale)
+    return waves(cycles - jnp.round(cycles), range(1, max_degree + 1), rescale)
 
 
 def waves(
-    cycles: Float[Array, "*batch f"], divisors: np.ndarray, rescale: bool
+    cycles: Float[Array, "*batch f"], divisors: Sequence[int], rescale: bool
 ) -> Float[Array, "*batch m"]:
     """The cosines, then the sines of phases in cycles; divided by the divisors if asked."""
     angle = cycles * (2 * np.pi)
     features = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
     if not rescale:
         return features
-    return features * (1 / np.tile(divisors, 2)).astype(features.dtype)
+    return features / np.tile(np.array(divisors, features.dtype), 2)
 
 
 def as_float(x: ArrayLike) -> Array:

@@ -1,7 +1,9 @@
 """Products of two columns."""
 
 from collections.abc import Sequence
+from functools import partial
 
+import jax
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Num
 
@@ -27,7 +29,14 @@ def interaction_features(
         [[6.0, 15.0]]
     """
     x = as_float(x)
-    columns = np.array(checked_pairs(pairs, x.shape[-1]), int).reshape(-1, 2)
+    return _products(x, checked_pairs(pairs, x.shape[-1]))
+
+
+@partial(jax.jit, static_argnums=1)
+def _products(
+    x: Float[Array, "*batch d"], pairs: tuple[tuple[int, int], ...]
+) -> Float[Array, "*batch k"]:
+    columns = np.array(pairs, int).reshape(-1, 2)
     return x[..., columns[:, 0]] * x[..., columns[:, 1]]
 
 

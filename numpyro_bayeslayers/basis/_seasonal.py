@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from typing import TypeAlias
 
 import jax
@@ -82,7 +83,7 @@ def seasonal_features(
         methods.
     """
     numbers, frequencies = exact_frequencies(periods, harmonics)
-    return waves(phases(as_float(x), frequencies), np.array(numbers), rescale)
+    return exact_waves(as_float(x), tuple(numbers), tuple(frequencies), rescale)
 
 
 def exact_frequencies(
@@ -111,8 +112,19 @@ def check_seasons(name: str, periods: Numbers, counts_name: str, counts: Numbers
         _checks.positive(name, period)
 
 
-def phases(
-    x: Float[Array, "*batch"], frequencies: Sequence[Fraction]
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def exact_waves(
+    x: Float[Array, "*batch"],
+    numbers: tuple[int, ...],
+    frequencies: tuple[Fraction, ...],
+    rescale: bool,
+) -> Float[Array, "*batch m"]:
+    """The features of harmonics at times, from their exact frequencies."""
+    return waves(_phases(x, frequencies), numbers, rescale)
+
+
+def _phases(
+    x: Float[Array, "*batch"], frequencies: tuple[Fraction, ...]
 ) -> Float[Array, "*batch f"]:
     """The products of times and frequencies without their whole cycles, in [-1/2, 1/2].
 

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -13,9 +14,9 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._base import AbstractLayer, on_rows
-from ...basis._fourier import as_float, fourier_features, waves
+from ...basis._fourier import as_float, fourier_features
 from ...basis._interaction import checked_pairs, interaction_features
-from ...basis._seasonal import check_seasons, exact_frequencies, phases
+from ...basis._seasonal import check_seasons, exact_frequencies, exact_waves
 from ...handlers import tie
 from ...primitives import linear, sample, sample_site
 
@@ -131,7 +132,7 @@ class BayesianNeuralField(AbstractLayer):
     @property
     def num_features(self) -> int:
         """Number of features that the first hidden layer sees."""
-        waves = sum(self.fourier_degrees) + len(self._seasons())
+        waves = sum(self.fourier_degrees) + len(self._seasons()[0])
         return self.in_features + 2 * waves + len(self.interactions)
 
     @property
@@ -157,19 +158,17 @@ class BayesianNeuralField(AbstractLayer):
         """The blocks of features, each times its gain."""
         x = as_float(x)
         adjustment = sample("log_scale_adjustment", _logistic(self.in_features), rank=2)
-        u = x * (jnp.exp(-adjustment) / np.array(self.input_scales, x.dtype))
+        u = _rescaled(x, adjustment, self.input_scales)
         blocks = [u]
         for column, degree in enumerate(self.fourier_degrees):
             blocks.append(fourier_features(u[..., column], degree, rescale=True))
-        seasons = self._seasons()
-        cycles = phases(x[..., self.time_col], [frequency for _, frequency in seasons])
-        blocks.append(waves(cycles, np.array([h for h, _ in seasons]), rescale=True))
+        numbers, frequencies = self._seasons()
+        blocks.append(exact_waves(x[..., self.time_col], numbers, frequencies, True))
         blocks.append(interaction_features(u, self.interactions))
         blocks = [block for block in blocks if block.shape[-1]]
-        gains = [_gain(f"feature_gain_{k}") for k in range(len(blocks))]
-        return jnp.concatenate([b * g for b, g in zip(blocks, gains, strict=True)], axis=-1)
+        return _joined(blocks, [_gain(f"feature_gain_{k}") for k in range(len(blocks))])
 
-    def _seasons(self) -> list[tuple[int, Fraction]]:
+    def _seasons(self) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
         """Harmonics and exact frequencies, each frequency once."""
         counts = [math.ceil(count) for count in self.num_seasonal_harmonics]
         numbers, frequencies = exact_frequencies(self.seasonality_periods, counts)
@@ -177,7 +176,7 @@ class BayesianNeuralField(AbstractLayer):
         kept = {}
         for number, period, frequency in zip(numbers, periods, frequencies, strict=True):
             kept.setdefault(np.float32(number) / period, (number, frequency))
-        return list(kept.values())
+        return tuple(h for h, _ in kept.values()), tuple(f for _, f in kept.values())
 
 
 class _FieldLayer(eqx.Module):
@@ -204,7 +203,7 @@ class _FieldLayer(eqx.Module):
             return self._affine("output", h)
         weight = jax.nn.sigmoid(sample("logit_activation_weight", _logistic(), rank=2))
         z = self._affine(f"layer_{self.index}", h)
-        return weight * jax.nn.elu(z) + (1 - weight) * jnp.tanh(z)
+        return _activation(z, weight)
 
     def _affine(
         self, site: str, h: Float[Array, "*plates n d_in"]
@@ -213,6 +212,27 @@ class _FieldLayer(eqx.Module):
         weight = sample_site(f"{site}_W", _logistic(fan_in, self.out_features))
         bias = sample_site(f"{site}_b", _logistic(self.out_features))
         return _gain(f"{site}_gain") * linear(h / math.sqrt(fan_in), weight, bias)
+
+
+@partial(jax.jit, static_argnums=2)
+def _rescaled(
+    x: Float[Array, "*plates n d"],
+    adjustment: Float[Array, "*more d"],
+    scales: tuple[float, ...],
+) -> Float[Array, "*rest n d"]:
+    return x * (jnp.exp(-adjustment) / np.array(scales, x.dtype))
+
+
+@jax.jit
+def _joined(blocks: list[Array], gains: list[Array]) -> Float[Array, "*rest n m"]:
+    return jnp.concatenate([b * g for b, g in zip(blocks, gains, strict=True)], axis=-1)
+
+
+@jax.jit
+def _activation(
+    z: Float[Array, "*rest n m"], weight: Float[Array, "*plates"]
+) -> Float[Array, "*rest n m"]:
+    return weight * jax.nn.elu(z) + (1 - weight) * jnp.tanh(z)
 
 
 def _logistic(*shape: int) -> dist.Distribution:
