@@ -228,7 +228,7 @@ class LaplaceSpectralDensity(MaternSpectralDensity):
 
     Example:
         >>> import jax
-        >>> frequencies = LaplaceSpectralDensity([0.5, 2.0], 2).sample(jax.random.key(0))
+        >>> frequencies = LaplaceSpectralDensity(0.5, 2).sample(jax.random.key(0), (100,))
         >>> frequencies.shape
         (2,)
 

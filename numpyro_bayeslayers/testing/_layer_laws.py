@@ -1,11 +1,4 @@
-"""The laws that layers obey: ours, and those of plugin authors.
-
-`check_layer` runs a layer under every law and says which one failed and why:
-
-    from numpyro_bayeslayers.testing import check_layer
-
-    def test_my_layer():
-        check_layer(MyLayer(3, 2, name="mine"), jnp.ones((5, 3)))
+"""What every layer does.
 
 A law is a function of a `Trial`, named ``law_*``, that raises `AssertionError`. To add one,
 write it here; every public layer then runs under it.
@@ -15,7 +8,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -25,7 +18,8 @@ import numpyro
 from jaxtyping import Array, PyTree
 from numpyro.handlers import seed, substitute, trace
 
-from ._base import AbstractLayer, snake_case
+from .._base import AbstractLayer, snake_case
+from ._report import LawReport, close, laws_in, run_laws
 
 
 @dataclasses.dataclass
@@ -65,13 +59,6 @@ def _run(
 ) -> PyTree:
     """The output of `fn` at given sites; other randomness is that of one fixed key."""
     return seed(substitute(fn, data=dict(values)), 0)(*inputs)
-
-
-def _close(found: PyTree, expected: PyTree, what: str) -> None:
-    """All leaves agree to float32 accuracy."""
-    assert jax.tree.structure(found) == jax.tree.structure(expected), what
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5, err_msg=what)
 
 
 def law_names(trial: Trial) -> None:
@@ -126,9 +113,9 @@ def law_pytree(trial: Trial) -> None:
     leaves, structure = jax.tree.flatten(trial.layer)
     again = jax.tree.unflatten(structure, leaves)
     expected = _run(trial.layer, trial.values, trial.inputs)
-    _close(_run(again, trial.values, trial.inputs), expected, "rebuilt layer")
+    close(_run(again, trial.values, trial.inputs), expected, "rebuilt layer")
     assert jax.tree.structure(trial.layer) == structure, "the call changed the layer"
-    _close(jax.tree.leaves(trial.layer), leaves, "the call changed the layer's arrays")
+    close(jax.tree.leaves(trial.layer), leaves, "the call changed the layer's arrays")
 
 
 def law_constants(trial: Trial) -> None:
@@ -141,7 +128,7 @@ def law_jit(trial: Trial) -> None:
     """Compiled and eager runs agree."""
     jitted = eqx.filter_jit(lambda layer, values, inputs: _run(layer, values, inputs))
     expected = _run(trial.layer, trial.values, trial.inputs)
-    _close(jitted(trial.layer, trial.values, trial.inputs), expected, "jit against eager")
+    close(jitted(trial.layer, trial.values, trial.inputs), expected, "jit against eager")
 
 
 def law_vmap(trial: Trial) -> None:
@@ -151,7 +138,7 @@ def law_vmap(trial: Trial) -> None:
     for lane in range(2):
         values = {name: v[lane] for name, v in stacked.items()}
         expected = _run(trial.layer, values, trial.inputs)
-        _close(jax.tree.map(lambda y, i=lane: y[i], both), expected, "vmap over weights")
+        close(jax.tree.map(lambda y, i=lane: y[i], both), expected, "vmap over weights")
 
 
 def law_rows(trial: Trial) -> None:
@@ -160,7 +147,7 @@ def law_rows(trial: Trial) -> None:
     for row in range(len(trial.inputs[0])):
         inputs = tuple(x[row] for x in trial.inputs)
         alone = _run(trial.layer, trial.values, inputs)
-        _close(jax.tree.map(lambda y, i=row: y[i], together), alone, f"row {row}")
+        close(jax.tree.map(lambda y, i=row: y[i], together), alone, f"row {row}")
 
 
 def law_batch_axes(trial: Trial) -> None:
@@ -169,7 +156,7 @@ def law_batch_axes(trial: Trial) -> None:
     stacked = _run(trial.layer, trial.values, inputs)
     for i in range(3):
         expected = _run(trial.layer, trial.values, tuple(x[i] for x in inputs))
-        _close(jax.tree.map(lambda y, i=i: y[i], stacked), expected, "stacked inputs")
+        close(jax.tree.map(lambda y, i=i: y[i], stacked), expected, "stacked inputs")
 
 
 def law_plate(trial: Trial) -> None:
@@ -211,7 +198,7 @@ def _check_plates(
             trial.layer, slices, tuple(x[cell] for x in inputs) if plated else inputs
         )
         found = jax.tree.map(lambda y, c=cell: y[c], together)
-        _close(found, expected, f"cell {cell} of plates {sizes}")
+        close(found, expected, f"cell {cell} of plates {sizes}")
 
 
 def law_gradients(trial: Trial) -> None:
@@ -244,25 +231,7 @@ def law_float64(trial: Trial) -> None:
                 assert value.dtype == jnp.float64, (name, value.dtype)
 
 
-LAYER_LAWS: dict[str, Callable[[Trial], None]] = {
-    name.removeprefix("law_"): law
-    for name, law in list(globals().items())
-    if name.startswith("law_")
-}
-
-
-class LawReport(NamedTuple):
-    """What `check_layer` found: the laws kept, those excused and why, those broken and how."""
-
-    kept: tuple[str, ...]
-    excused: dict[str, str]
-    broken: dict[str, str]
-
-    def __str__(self) -> str:
-        lines = [f"keeps {', '.join(self.kept) or 'no law'}"]
-        lines += [f"is excused from {law}: {why}" for law, why in self.excused.items()]
-        lines += [f"BREAKS {law}: {how}" for law, how in self.broken.items()]
-        return "\n".join(lines)
+LAYER_LAWS: dict[str, Callable[[Trial], None]] = laws_in(globals())
 
 
 def check_layer(
@@ -289,25 +258,6 @@ def check_layer(
         >>> report.broken
         {}
     """
-    excused = dict(except_for or {})
-    unknown = sorted(set(excused) - set(LAYER_LAWS))
-    if unknown:
-        raise ValueError(
-            f"`except_for` names {unknown}; the laws are {sorted(LAYER_LAWS)}."
-        )
-    trial = Trial(layer, tuple(inputs))
-    kept, broken = [], {}
-    for name, law in LAYER_LAWS.items():
-        if name in excused:
-            continue
-        try:
-            law(trial)
-        except Exception as error:  # a law is broken by whatever goes wrong
-            why = str(law.__doc__).rstrip(".")
-            broken[name] = f"{why} ({type(error).__name__}: {str(error).strip()})"
-        else:
-            kept.append(name)
-    report = LawReport(tuple(kept), excused, broken)
-    if broken:
-        raise AssertionError(f"{type(layer).__name__}\n{report}")
-    return report
+    return run_laws(
+        LAYER_LAWS, Trial(layer, tuple(inputs)), type(layer).__name__, except_for
+    )

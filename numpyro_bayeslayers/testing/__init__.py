@@ -1,0 +1,21 @@
+"""The laws that layers and distributions obey: ours, and those of plugin authors.
+
+`check_layer` and `check_distribution` run one under every law and say which one failed and
+why:
+
+    from numpyro_bayeslayers.testing import check_distribution, check_layer
+
+    def test_my_layer():
+        check_layer(MyLayer(3, 2, name="mine"), jnp.ones((5, 3)))
+
+    def test_my_distribution():
+        check_distribution(MyDistribution, {"scale": jnp.array([0.5, 2.0])})
+
+`LAYER_LAWS` and `DISTRIBUTION_LAWS` hold the laws by name, functions of a `Trial` and of a
+`DistributionTrial`, to run them one by one.
+"""
+
+from ._layer_laws import LAYER_LAWS, Trial, check_layer
+from ._report import LawReport
+
+__all__ = ["LAYER_LAWS", "LawReport", "Trial", "check_layer"]
