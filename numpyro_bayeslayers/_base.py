@@ -57,6 +57,17 @@ class AbstractLayer(eqx.Module):
         return self.name or snake_case(type(self).__name__)
 
 
+def call_child(field: str, child: Callable[..., Any], *args: Any) -> Any:
+    """Call a layer that another one holds: named by its field, unless it has a name.
+
+    What is no layer is called as it is.
+    """
+    if not isinstance(child, AbstractLayer):
+        return child(*args)
+    with scope(prefix=child.name or field):
+        return child._forward(*args)
+
+
 class AbstractRowLayer(AbstractLayer):
     """A layer that maps each row of its input by itself, (*batch, in) to (*batch, out).
 

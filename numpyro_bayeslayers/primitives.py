@@ -312,6 +312,15 @@ class Dense(AbstractLinearOp):
         return x * signs
 
 
+class DenseVector(Dense):
+    """The product of rows and a weight of event shape (in,), to one output."""
+
+    def __call__(
+        self, x: Num[Array, "*batch d_in"], weight: Float[Array, "*plates d_in"]
+    ) -> Float[Array, "*rest 1"]:
+        return jnp.matmul(x, weight[..., None])
+
+
 class Lookup(AbstractLinearOp):
     """Rows of the weight by index: the product with one-hot rows, without making them."""
 

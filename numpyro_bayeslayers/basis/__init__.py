@@ -11,6 +11,7 @@ from ._laplacian import (
     laplacian_frequencies as laplacian_frequencies,
 )
 from ._moments import relu_moments as relu_moments
+from ._pairwise import pairwise_interactions as pairwise_interactions
 from ._seasonal import (
     seasonal_features as seasonal_features,
     seasonal_frequencies as seasonal_frequencies,
@@ -29,6 +30,7 @@ __all__ = [
     "laplacian_eigenfunctions",
     "laplacian_frequencies",
     "paired_features",
+    "pairwise_interactions",
     "phased_features",
     "relu_moments",
     "seasonal_features",

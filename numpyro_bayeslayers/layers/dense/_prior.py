@@ -26,6 +26,9 @@ def normal(
     shape: tuple[int, ...], scale: PriorScale = 1.0, fan_in: int = 1
 ) -> dist.Distribution:
     """Independent centered normals of event shape `shape`."""
-    if scale == "fan_in":
-        scale = 1.0 / math.sqrt(fan_in)
-    return dist.Normal(0.0, scale).expand(shape).to_event(len(shape))
+    return dist.Normal(0.0, scale_of(scale, fan_in)).expand(shape).to_event(len(shape))
+
+
+def scale_of(scale: PriorScale, fan_in: int) -> float:
+    """The standard deviation, by number or by rule."""
+    return 1.0 / math.sqrt(fan_in) if isinstance(scale, str) else scale

@@ -1,0 +1,111 @@
+"""Deep Gaussian processes by random features."""
+
+import itertools
+
+import equinox as eqx
+import numpyro.distributions as dist
+from jaxtyping import Array, Float, Num
+from numpyro.handlers import scope
+
+from ... import _checks
+from ..._base import AbstractRowLayer
+from ...primitives import linear, sample_site
+from ._lengthscale import Lengthscale, as_lengthscale, check_lengthscale
+from ._rbf import RBFFourierFeatures
+
+
+class DeepVSSGP(AbstractRowLayer):
+    r"""Layers of random features and linear maps, one after the other.
+
+    $$h_0 = x, \qquad h_{l+1} = \phi_l(h_l)\,V_l, \qquad
+    \phi_l(h) = M^{-1/2} [\cos(h W_l / \ell_l), \sin(h W_l / \ell_l)],$$
+
+    $$W_l \sim N(0, 1),\quad \ell_l \sim \text{LogNormal}(\log \ell_0, 1),\quad
+    V_l \sim N(0, s^2), \qquad l = 0..depth - 1$$
+
+    Each layer is a sparse-spectrum Gaussian process of variance $s^2$.
+
+    Args:
+        in_features: Size of the last axis of the input.
+        hidden_features: Width between layers.
+        out_features: Size of the last axis of the output.
+        depth: Number of layers, each of features and a linear map.
+        n_features: Number of frequencies $M$ of each layer.
+        init_lengthscale: Median of each lengthscale's prior, positive. `init` calls it
+            `lengthscale`.
+        prior_std: Standard deviation $s$ of the linear maps' priors, positive.
+        name: Prefix of the sites; the default is ``"deep_vssgp"``.
+
+    Sites:
+        For each layer l from 0: ``layer_l/W`` of event shape (in_l, M),
+        ``layer_l/lengthscale`` of event shape (), ``layer_l/weight`` of event shape
+        (2 M, out_l).
+
+    Raises:
+        ValueError: If a size, a lengthscale or `prior_std` is not positive, or if the
+            input's last axis is not `in_features`.
+        TypeError: If a size is not an integer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> layer = DeepVSSGP.init(3, 2, 1, depth=2, n_features=16, name="f")
+        >>> seed(layer, 0)(jnp.ones((5, 3))).shape
+        (5, 1)
+
+    References:
+        Cutajar, Bonilla, Michiardi, Filippone (2017), "Random feature expansions for deep
+        Gaussian processes", ICML, section 3.
+    """
+
+    in_features: int = eqx.field(static=True)
+    hidden_features: int = eqx.field(static=True)
+    out_features: int = eqx.field(static=True)
+    depth: int = eqx.field(static=True)
+    n_features: int = eqx.field(static=True, default=64)
+    init_lengthscale: Lengthscale = eqx.field(
+        static=True, default=1.0, converter=as_lengthscale
+    )
+    prior_std: float = eqx.field(static=True, default=1.0)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        for name in (
+            "in_features",
+            "hidden_features",
+            "out_features",
+            "depth",
+            "n_features",
+        ):
+            _checks.size(name, getattr(self, name))
+        check_lengthscale("lengthscale", self.init_lengthscale, 1)
+        _checks.positive("prior_std", self.prior_std)
+
+    @classmethod
+    def init(
+        cls,
+        in_features: int,
+        hidden_features: int,
+        out_features: int,
+        *,
+        depth: int,
+        n_features: int = 64,
+        lengthscale: float = 1.0,
+        prior_std: float = 1.0,
+        name: str | None = None,
+    ) -> "DeepVSSGP":
+        """The layer with its lengthscale by the name `lengthscale`."""
+        sizes = (in_features, hidden_features, out_features, depth, n_features)
+        return cls(*sizes, lengthscale, prior_std, name)
+
+    def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
+        hidden = (self.hidden_features,) * (self.depth - 1)
+        widths = (self.in_features, *hidden, self.out_features)
+        for layer, (d_in, d_out) in enumerate(itertools.pairwise(widths)):
+            features = RBFFourierFeatures(d_in, self.n_features, self.init_lengthscale)
+            with scope(prefix=f"layer_{layer}"):
+                phi = features._rows(x)
+                prior = dist.Normal(0.0, self.prior_std)
+                shape = [features.num_outputs, d_out]
+                x = linear(phi, sample_site("weight", prior.expand(shape).to_event(2)))
+        return x

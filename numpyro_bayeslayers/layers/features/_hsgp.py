@@ -1,0 +1,155 @@
+"""Gaussian processes in the basis of a Hilbert space."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from ... import _checks
+from ..._base import AbstractRowLayer, call_child
+from ...primitives import Dense, DenseVector, linear, sample_site
+from .._linear_normal import AbstractLinearNormal, LinearNormal
+from ._kernel import AbstractKernel
+
+
+def _as_static(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple | np.ndarray) else value
+
+
+class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
+    r"""A Gaussian process on a box, by a fixed basis and random coefficients.
+
+    $$f(x) = \sum_j \alpha_j\, S(\omega_j)^{1/2} \phi_j(x), \qquad \alpha_j \sim N(0, 1)$$
+
+    with the eigenfunctions $\phi_j$ of the Laplacian on $\prod_d [-L_d, L_d]$, their
+    frequencies $\omega_j$, and the kernel's spectral density $S$. The basis does not depend
+    on the kernel's hyperparameters: a step costs $O(n M)$. Given these the weights can be
+    integrated out: see `marginal` and `condition`.
+
+    Choose $L$ 1.2 to 1.5 times the reach of centered inputs, and $M$ so large that
+    $j \pi / 2L$ at $j = M$ exceeds the frequencies that matter, about $3 / \ell$ (the squared
+    exponential kernel) or more (rough Matern ones).
+
+    Args:
+        in_features: Size of the last axis of the input, $D$.
+        num_basis_per_dim: Number of basis functions for each input; a single one for all.
+        L: Half the sides of the box, positive, in the units of the input, likewise.
+        kernel: `RBFKernel`, `MaternKernel` or `PeriodicKernel`.
+        out_features: Number of independent functions of this kernel; a single one is
+            squeezed.
+        name: Prefix of the sites; the default is ``"hsgp_features"``.
+
+    Sites:
+        ``kernel/variance`` and ``kernel/lengthscale``, unless they are fixed; ``alpha`` of
+        event shape (num_basis,), or (num_basis, out) if there are several outputs.
+
+    Raises:
+        ValueError: If a size or half side is not positive, if there are not as many of them
+            as inputs, or if the input's last axis is not `in_features`.
+        TypeError: If `kernel` is no kernel, or a size is not an integer.
+
+    Warns:
+        UserWarning: If inputs that are known when the model is run lie outside of the box.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> from numpyro_bayeslayers.layers import MaternKernel
+        >>> layer = HSGPFeatures.init(1, 20, 1.5, kernel=MaternKernel(), name="f")
+        >>> seed(layer, 0)(jnp.linspace(-1, 1, 5)[:, None]).shape
+        (5,)
+
+    References:
+        Solin and Särkkä (2020), "Hilbert space methods for reduced-rank Gaussian process
+        regression", Statistics and Computing 30; Riutort-Mayol, Bürkner, Andersen, Solin,
+        Vehtari (2023), "Practical Hilbert space approximate Bayesian Gaussian processes for
+        probabilistic programming", Statistics and Computing 33, section 3.
+    """
+
+    in_features: int = eqx.field(static=True)
+    num_basis_per_dim: int | tuple[int, ...] = eqx.field(static=True, converter=_as_static)
+    L: float | tuple[float, ...] = eqx.field(static=True, converter=_as_static)
+    kernel: AbstractKernel
+    out_features: int = eqx.field(static=True, default=1)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        _checks.size("in_features", self.in_features)
+        _checks.size("out_features", self.out_features)
+        _checks.instance("kernel", self.kernel, AbstractKernel, "a kernel of this room")
+        for name, check in (("num_basis_per_dim", _checks.size), ("L", _checks.positive)):
+            values = self._per_dim(getattr(self, name))
+            for value in values:
+                check(name, value)
+            if len(values) != self.in_features:
+                raise ValueError(
+                    f"`{name}` must be one number or one for each of the {self.in_features} "
+                    f"inputs (`in_features`={self.in_features}), got {len(values)}."
+                )
+        self._frequencies()
+
+    @classmethod
+    def init(
+        cls,
+        in_features: int,
+        num_basis_per_dim: Any,
+        L: Any,
+        *,
+        kernel: AbstractKernel,
+        name: str | None = None,
+    ) -> "HSGPFeatures":
+        """The layer of one output."""
+        return cls(in_features, num_basis_per_dim, L, kernel, name=name)
+
+    def _per_dim(self, value: Any) -> tuple[Any, ...]:
+        return value if isinstance(value, tuple) else (value,) * self.in_features
+
+    def _frequencies(self) -> np.ndarray:
+        sides = self._per_dim(self.num_basis_per_dim), self._per_dim(self.L)
+        return self.kernel._frequencies(*sides)
+
+    def _basis(self, x: Array) -> Array:
+        sides = self._per_dim(self.num_basis_per_dim), self._per_dim(self.L)
+        return self.kernel._basis(x, *sides)
+
+    @property
+    def num_basis(self) -> int:
+        """How many coefficients a function has."""
+        return len(self._frequencies())
+
+    def _forward(self, x: Num[ArrayLike, "*batch d_in"]) -> Float[Array, "*rest"]:
+        out = super()._forward(x)
+        return out[..., 0] if self.out_features == 1 else out
+
+    def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
+        stds = call_child("kernel", self.kernel, self._frequencies())
+        several = self.out_features > 1
+        shape = [self.num_basis, self.out_features] if several else [self.num_basis]
+        prior = dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape))
+        alpha = sample_site("alpha", prior)
+        x = x.astype(jnp.result_type(float, x.dtype))
+        # A column of the basis has one standard deviation for all rows.
+        phi = self._basis(x) * stds[..., None, :]
+        return linear(phi, alpha, op=Dense() if several else DenseVector())
+
+    def _linear_normal(self) -> LinearNormal:
+        stds = call_child("kernel", self.kernel, self._frequencies())
+
+        def features(x: Array) -> Array:
+            _checks.last_axis("x", x, "in_features", self.in_features)
+            x = x.astype(jnp.result_type(float, x.dtype))
+            return self._basis(x) * stds[..., None, :]
+
+        several = self.out_features > 1
+        shape = (self.out_features,) * several + (self.num_basis,)
+        return LinearNormal(
+            features,
+            jnp.zeros(shape),
+            jnp.ones(shape[-1:]),
+            lambda weights: {
+                "alpha": jnp.swapaxes(weights, -1, -2) if several else weights
+            },
+        )

@@ -1,0 +1,224 @@
+"""Stationary kernels by their spectral densities, for Hilbert-space features."""
+
+import abc
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax import lax
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from ... import _checks
+from ..._base import AbstractLayer
+from ...basis import laplacian_eigenfunctions, laplacian_frequencies
+from ...primitives import sample
+
+if TYPE_CHECKING:
+    from typing import ClassVar as AbstractVar
+else:
+    from equinox import AbstractVar
+
+# Fixed (a number, or one for each input), a prior, or None for the default prior.
+Hyperparameter: TypeAlias = float | tuple[float, ...] | dist.Distribution | None
+
+
+def as_hyperparameter(value: Any) -> Any:
+    """Arrays as tuples; numbers and distributions as they are."""
+    if isinstance(value, dist.Distribution) or value is None or np.ndim(value) == 0:
+        return value
+    return tuple(np.asarray(value, float).reshape(-1).tolist())
+
+
+def check_hyperparameter(name: str, value: Hyperparameter, max_rank: int) -> None:
+    """A positive number (or several), or one prior without batch axes."""
+    if isinstance(value, dist.Distribution):
+        if value.batch_shape or len(value.event_shape) > max_rank:
+            raise ValueError(
+                f"The prior of `{name}` must have no batch shape and at most {max_rank} event "
+                f"axes, got batch {value.batch_shape} and event {value.event_shape}. Use "
+                "`.to_event(1)` for one value for each input."
+            )
+    elif value is not None:
+        _checks.all_positive(name, value)
+
+
+def hyperparameter(name: str, value: Hyperparameter, rank: int) -> Array:
+    """The value: drawn from its prior, by default LogNormal(0, 1), or as it is given."""
+    if value is None:
+        value = dist.LogNormal(0.0, 1.0)
+    if isinstance(value, dist.Distribution):
+        return sample(name, jax.tree.map(lax.stop_gradient, value), rank)
+    return jnp.asarray(value, jnp.result_type(float))
+
+
+class AbstractKernel(AbstractLayer):
+    """A covariance function as a basis and the standard deviations of its coefficients.
+
+    Called on frequencies (k, D) inside a model it draws its hyperparameters and returns the
+    k standard deviations; `_basis` gives the functions that they belong to.
+    """
+
+    @abc.abstractmethod
+    def _frequencies(
+        self, num_basis_per_dim: Sequence[int], L: Sequence[float]
+    ) -> np.ndarray:
+        """The frequency of each basis function, (num_basis, D)."""
+
+    @abc.abstractmethod
+    def _basis(
+        self, x: Array, num_basis_per_dim: Sequence[int], L: Sequence[float]
+    ) -> Array:
+        """The basis functions at rows (..., n, D): (..., n, num_basis)."""
+
+
+class AbstractStationaryKernel(AbstractKernel):
+    """A kernel with a spectral density in closed form, on the Laplacian's eigenfunctions."""
+
+    variance: AbstractVar[Hyperparameter]
+    lengthscale: AbstractVar[Hyperparameter]
+
+    def __check_init__(self) -> None:
+        check_hyperparameter("variance", self.variance, 0)
+        check_hyperparameter("lengthscale", self.lengthscale, 1)
+
+    @abc.abstractmethod
+    def _log_density(self, squares: Array, dim: int) -> Array:
+        """Log spectral density at unit variance and lengthscale, of squared frequencies."""
+
+    def _forward(self, frequencies: Num[ArrayLike, "*batch d"]) -> Float[Array, "*rest"]:
+        omega = jnp.asarray(frequencies, jnp.result_type(float))
+        dim = omega.shape[-1]
+        variance = hyperparameter("variance", self.variance, rank=1)
+        lengthscale = hyperparameter("lengthscale", self.lengthscale, rank=2)
+        if lengthscale.ndim and lengthscale.shape[-1] not in (1, dim):
+            raise ValueError(
+                f"`lengthscale` must be one number or one for each of the {dim} inputs, got "
+                f"shape {lengthscale.shape[-1:]}."
+            )
+        scales = jnp.broadcast_to(lengthscale, lengthscale.shape[:-1] + (dim,))
+        log_density = self._log_density(jnp.sum(jnp.square(omega * scales), -1), dim)
+        # The square root of a density that underflows has gradient NaN; that of its log has not.
+        log_density += jnp.log(variance) + jnp.sum(jnp.log(scales), -1)
+        return jnp.exp(0.5 * log_density)
+
+    def _frequencies(
+        self, num_basis_per_dim: Sequence[int], L: Sequence[float]
+    ) -> np.ndarray:
+        return laplacian_frequencies(num_basis_per_dim, L)
+
+    def _basis(
+        self, x: Array, num_basis_per_dim: Sequence[int], L: Sequence[float]
+    ) -> Array:
+        warn_outside(x, L)
+        return laplacian_eigenfunctions(x, num_basis_per_dim, L)
+
+
+def warn_outside(x: Array, L: Sequence[float]) -> None:
+    """Say so when rows lie outside of the box, where the basis functions mean nothing."""
+    if isinstance(x, jax.core.Tracer):
+        return
+    reach = np.max(np.abs(np.asarray(x)).reshape(-1, len(L)), axis=0, initial=0.0)
+    if (reach > np.asarray(L)).any():
+        warnings.warn(
+            f"`x` leaves the box of `L`={tuple(L)}: its largest absolute values are "
+            f"{tuple(reach.round(3).tolist())}. Center the inputs and choose `L` 1.2 to 1.5 "
+            "times their reach; outside of the box the function is that of a mirror image.",
+            stacklevel=2,
+        )
+
+
+class RBFKernel(AbstractStationaryKernel):
+    r"""The squared exponential kernel, by its spectral density.
+
+    $$k(r) = \sigma^2 \exp(-r^2 / 2\ell^2), \qquad
+    S(\omega) = \sigma^2 (2\pi)^{D/2} \ell^D \exp(-\ell^2 |\omega|^2 / 2)$$
+
+    Args:
+        variance: $\sigma^2$: a positive number, which is fixed; a distribution, which is its
+            prior; or None for the prior LogNormal(0, 1).
+        lengthscale: $\ell$, in the units of the input, likewise; several numbers, or a
+            prior of event shape (in,), are one for each input.
+        name: Prefix of the sites inside of the layer that holds the kernel; the default is
+            ``"kernel"``.
+
+    Sites:
+        ``variance`` of event shape (), ``lengthscale`` of event shape () or (in,), unless
+        they are fixed.
+
+    Raises:
+        ValueError: If a fixed value is not positive, if a prior has batch axes, or if there
+            are not as many lengthscales as inputs.
+
+    Example:
+        >>> import jax.numpy as jnp, numpyro.distributions as dist
+        >>> from numpyro.handlers import seed
+        >>> kernel = RBFKernel(variance=1.0, lengthscale=dist.InverseGamma(3.0, 1.0))
+        >>> seed(kernel, 0)(jnp.array([[0.0], [1.0]])).shape
+        (2,)
+
+    References:
+        Rasmussen and Williams (2006), "Gaussian processes for machine learning", section
+        4.2.1.
+    """
+
+    variance: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
+    lengthscale: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def _log_density(self, squares: Array, dim: int) -> Array:
+        return 0.5 * dim * math.log(2 * math.pi) - 0.5 * squares
+
+
+class MaternKernel(AbstractStationaryKernel):
+    r"""The Matern kernels of half-integer smoothness, by their spectral density.
+
+    $$S(\omega) = \sigma^2 \ell^D \frac{2^D \pi^{D/2} \Gamma(\nu + D/2) (2\nu)^\nu}{\Gamma(\nu)}
+    \big(2\nu + \ell^2 |\omega|^2\big)^{-(\nu + D/2)}$$
+
+    Args:
+        variance: $\sigma^2$: a positive number, which is fixed; a distribution, which is its
+            prior; or None for the prior LogNormal(0, 1).
+        lengthscale: $\ell$, in the units of the input, likewise; several numbers, or a
+            prior of event shape (in,), are one for each input.
+        nu: Smoothness $\nu$: 1/2, 3/2 or 5/2.
+        name: Prefix of the sites inside of the layer that holds the kernel; the default is
+            ``"kernel"``.
+
+    Sites:
+        ``variance`` of event shape (), ``lengthscale`` of event shape () or (in,), unless
+        they are fixed.
+
+    Raises:
+        ValueError: If a fixed value is not positive, if a prior has batch axes, if there are
+            not as many lengthscales as inputs, or if `nu` is another number.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> seed(MaternKernel(nu=1.5), 0)(jnp.array([[0.0, 0.0], [1.0, 2.0]])).shape
+        (2,)
+
+    References:
+        Rasmussen and Williams (2006), "Gaussian processes for machine learning", equation
+        4.15.
+    """
+
+    variance: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
+    lengthscale: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
+    nu: float = eqx.field(static=True, default=2.5)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        _checks.one_of("nu", self.nu, (0.5, 1.5, 2.5))
+
+    def _log_density(self, squares: Array, dim: int) -> Array:
+        nu, half = self.nu, 0.5 * dim
+        constant = dim * math.log(2) + half * math.log(math.pi) + nu * math.log(2 * nu)
+        constant += math.lgamma(nu + half) - math.lgamma(nu)
+        return constant - (nu + half) * jnp.log(2 * nu + squares)

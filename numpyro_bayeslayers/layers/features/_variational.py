@@ -1,0 +1,65 @@
+"""Fourier features whose frequencies are to be learned."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numpyro.infer import init_to_sample
+from numpyro.infer.autoguide import AutoNormal
+
+from ._fourier import AbstractPairedFeatures, AbstractRBFSpectrum
+
+
+class VariationalFourierFeatures(AbstractPairedFeatures, AbstractRBFSpectrum):
+    r"""Cosines and sines with a learned posterior over the frequencies.
+
+    $$\phi(x) = M^{-1/2}\,[\cos(x W / \ell),\ \sin(x W / \ell)], \qquad
+    W_{ij} \sim N(0, 1),\quad \ell \sim \text{LogNormal}(\log \ell_0, 1)$$
+
+    The model is that of `RBFFourierFeatures`; the use is another. There many frequencies
+    stand for a kernel and their posterior hardly differs from the prior; here a few
+    frequencies adapt to the data, under the guide of `default_guide`: a factorised normal
+    whose means start at a prior draw. A guide that starts at zero would start all
+    frequencies at one value, where the sines' gradients are all alike.
+
+    Args:
+        in_features: Size of the last axis of the input.
+        n_features: Number of frequencies $M$.
+        init_lengthscale: Median of the lengthscale's prior, positive, in the units of the
+            input; of shape (in,) for a lengthscale for each input. `init` calls it
+            `lengthscale`.
+        name: Prefix of the sites; the default is ``"variational_fourier_features"``.
+
+    Sites:
+        ``W`` of event shape (in, M); ``lengthscale`` of event shape (), or (in,) if
+        `init_lengthscale` has that shape.
+
+    Raises:
+        ValueError: If a size or a lengthscale is not positive, if there are not as many
+            lengthscales as inputs, or if the input's last axis is not `in_features`.
+        TypeError: If a size is not an integer.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
+        >>> from numpyro.infer import SVI, Trace_ELBO
+        >>> from numpyro_bayeslayers.layers import RandomKitchenSinks
+        >>> features = VariationalFourierFeatures.init(1, 8, name="phi")
+        >>> def model(x, y=None):
+        ...     f = RandomKitchenSinks.init(features, 1, name="f")(x)[..., 0]
+        ...     numpyro.sample("y", dist.Normal(f, 0.1).to_event(1), obs=y)
+        >>> guide = VariationalFourierFeatures.default_guide(model)
+        >>> svi = SVI(model, guide, optax.adam(1e-2), Trace_ELBO())
+
+    References:
+        Gal and Turner (2015), "Improving the Gaussian process sparse spectrum approximation
+        by representing uncertainty in frequency inputs", ICML, section 4.
+    """
+
+    @staticmethod
+    def default_guide(model: Callable[..., Any], **kwargs: Any) -> AutoNormal:
+        """A factorised normal guide of the whole `model`, started at a prior draw.
+
+        Args:
+            model: The NumPyro model that the layer is used in.
+            kwargs: Passed to `numpyro.infer.autoguide.AutoNormal`.
+        """
+        return AutoNormal(model, init_loc_fn=init_to_sample, **kwargs)
