@@ -133,7 +133,8 @@ def _send(name: str, statement: Callable[[], Any]) -> Message:
     msg = capture.message
     if not msg.get(TIED):
         _claim(msg["name"])
-    return {**msg, "value": value}
+    # A user's `substitute` may give a number; an array stays the very object that it is.
+    return {**msg, "value": value if isinstance(value, Array) else jnp.asarray(value)}
 
 
 def sample_site(name: str, fn: dist.Distribution) -> Site:
