@@ -1,8 +1,87 @@
-"""Regression layers."""
+"""Regression layers: terms that are called by name."""
 
-from .case import Case
+from collections.abc import Callable
+from typing import Any
 
-LAYERS: dict[str, Case] = {}
+import equinox as eqx
+import jax.numpy as jnp
+
+from numpyro_bayeslayers import layers
+from numpyro_bayeslayers.layers import AbstractLayer
+
+from .case import Case, X
+
+CATEGORIES = 4
+Z = 0.5 - X[:, :2]
+
+
+class Named(AbstractLayer):
+    """A layer with one regression layer inside: the laws' way to call, arrays alone.
+
+    An input of one axis is a row here (it is a column to the layer): it goes in as a table
+    of one row and its output comes out without the rows' axis.
+    """
+
+    layer: Any
+    options: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+    prepare: Callable[..., Any] = eqx.field(static=True)
+    name: str | None = eqx.field(static=True)
+
+    def _forward(self, *inputs):
+        is_row = inputs[0].ndim == 1
+        tables = tuple(x[None] for x in inputs) if is_row else inputs
+        out = self.layer("term", *self.prepare(*tables), **dict(self.options))
+        return out[..., 0, :] if is_row else out
+
+
+def tables(*inputs):
+    return inputs
+
+
+def categories(x):
+    """A category for each row, from real numbers: zero from zeros."""
+    return ((1.7 * jnp.abs(x[..., 0])).astype(int) % CATEGORIES,)
+
+
+def case(layer, inputs=(X,), prepare=tables, **options):
+    return Case(lambda n: Named(layer, tuple(options.items()), prepare, n), inputs)
+
+
+class Broadcast(eqx.Module):
+    """The intercept, which knows no rows, against rows."""
+
+    layer: Any
+
+    def __call__(self, name, x, units):
+        return self.layer(name, units=units) + 0.0 * x[..., :1]
+
+
+LAYERS = {
+    "AdaptiveLayer": case(layers.AdaptiveLayer(), units=2),
+    "FixedPriorLayer": case(layers.FixedPriorLayer(), units=2, activation=jnp.tanh),
+    "InterceptLayer": case(Broadcast(layers.InterceptLayer()), units=2),
+    "FMLayer": case(layers.FMLayer(), low_rank_dim=2, units=2),
+    "FM3Layer": case(layers.FM3Layer(centered=True), low_rank_dim=2),
+    "LowRankInteractionLayer": case(
+        layers.LowRankInteractionLayer(), (X, Z), low_rank_dim=3, units=2
+    ),
+    "InteractionLayer": case(layers.InteractionLayer(), (X, Z), units=2),
+    "BilinearLayer": case(layers.BilinearLayer(), (X, Z), units=2),
+    "LowRankBilinearLayer": case(
+        layers.LowRankBilinearLayer(centered=0.5), (X, Z), low_rank_dim=3
+    ),
+    "EmbeddingLayer": case(
+        layers.EmbeddingLayer(),
+        prepare=categories,
+        num_categories=CATEGORIES,
+        embedding_dim=2,
+    ),
+    "RandomEffectsLayer": case(
+        layers.RandomEffectsLayer(centered=True),
+        prepare=categories,
+        num_categories=CATEGORIES,
+    ),
+}
 
 # Plain modules: no sites, so the laws of layers do not speak of them.
 MODULES: dict[str, Case] = {}

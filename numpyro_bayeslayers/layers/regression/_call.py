@@ -1,0 +1,132 @@
+"""How regression layers are called: `layer(name, data..., units=1, activation=identity)`."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Integer, Num
+from numpyro.handlers import scope
+
+from ... import _checks
+from ..._base import on_rows
+
+Activation: TypeAlias = Callable[[Array], Array]
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+_SIZES = (
+    "units",
+    "low_rank_dim",
+    "num_categories",
+    "embedding_dim",
+    "head_dim",
+    "num_heads",
+    "num_harmonics",
+)
+
+
+def identity(x: Array) -> Array:
+    """`x` as it is."""
+    return x
+
+
+def named(call: Call) -> Call:
+    """Open the sites of a layer's call below the name that it is given first.
+
+    Sizes and the activation among the arguments are looked at, by their names.
+    """
+    signature = inspect.signature(call)
+
+    @functools.wraps(call)
+    def below_name(self: eqx.Module, name: str, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(name, str) or not name:
+            given = (
+                "''" if isinstance(name, str) else f"a value of type {type(name).__name__}"
+            )
+            raise TypeError(
+                f"`name` must be a string that is not empty, got {given}. Call the "
+                "layer as `layer('price', x)`; its sites are then 'price/...'."
+            )
+        found = signature.bind(self, name, *args, **kwargs).arguments
+        for size in _SIZES:
+            if size in found:
+                _checks.size(size, found[size])
+        if "activation" in found:
+            _checks.function("activation", found["activation"])
+        with scope(prefix=name):
+            return call(self, name, *args, **kwargs)
+
+    return below_name  # ty: ignore[invalid-explicit-return]
+
+
+def columns(name: str, x: ArrayLike) -> Float[Array, "*batch n d"]:
+    """`x` as rows of columns: a single axis is one column."""
+    x = jnp.asarray(x)
+    if not x.ndim:
+        raise ValueError(f"`{name}` must have a row axis, got a single number.")
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        x = x.astype(jnp.result_type(float))
+    return x[:, None] if x.ndim == 1 else x
+
+
+def on_columns(
+    forward: Callable[[Array], Array], x: Num[ArrayLike, "..."]
+) -> Float[Array, "*rest n u"]:
+    """Apply `forward`, a function of (*plates, n, d), to the columns of `x`."""
+    x = columns("x", x)
+    return on_rows(forward, x, x.shape[-1])
+
+
+def on_pairs(
+    forward: Callable[[Array, Array], Array],
+    x: Num[ArrayLike, "..."],
+    z: Num[ArrayLike, "..."],
+) -> Float[Array, "*rest n u"]:
+    """Apply `forward`, a function of (*plates, n, d1) and (*plates, n, d2), row by row."""
+    x, z = columns("x", x), columns("z", z)
+    if x.shape[-2] != z.shape[-2]:
+        raise ValueError(
+            f"`z` must have one row for each row of `x`, got shapes {z.shape} and {x.shape}."
+        )
+    batch, d = jnp.broadcast_shapes(x.shape[:-1], z.shape[:-1]), x.shape[-1]
+    both = [jnp.broadcast_to(a, batch + a.shape[-1:]) for a in (x, z)]
+    rows = jnp.concatenate(both, axis=-1)
+    return on_rows(lambda r: forward(r[..., :d], r[..., d:]), rows, rows.shape[-1])
+
+
+def on_categories(
+    forward: Callable[[Array], Array], x: Integer[ArrayLike, "..."], num_categories: int
+) -> Float[Array, "*rest n m"]:
+    """Apply `forward`, a function of indices (*plates, n), to `x` of shape (*batch, n)."""
+    index = checked_categories(x, num_categories)
+    return on_rows(lambda rows: forward(rows[..., 0]), index[..., None], 1)
+
+
+def checked_categories(x: ArrayLike, num_categories: int) -> Integer[Array, "*batch n"]:
+    """Indices within range: looked at now where they are known, else when the program runs."""
+    index = jnp.asarray(x)
+    if not jnp.issubdtype(index.dtype, jnp.integer):
+        raise TypeError(
+            f"`x` must hold categories, integers from 0 to {num_categories - 1}, got an array "
+            f"of type {index.dtype}. Number the categories first, as pandas.factorize does."
+        )
+    if not index.ndim:
+        raise ValueError("`x` must have a row axis, got a single number.")
+    if isinstance(index, jax.core.Tracer):
+        outside = jnp.any((index < 0) | (index >= num_categories))
+        return eqx.error_if(index, outside, _OUTSIDE.format(num_categories - 1, "others"))
+    known = np.asarray(index)
+    wrong = np.unique(known[(known < 0) | (known >= num_categories)])
+    if wrong.size:
+        raise ValueError(_OUTSIDE.format(num_categories - 1, wrong[:5].tolist()))
+    return index
+
+
+_OUTSIDE = (
+    "`x` must hold categories from 0 to {} (below `num_categories`), got {}. Raise "
+    "`num_categories`, or give rows of new categories a category of their own."
+)

@@ -1,0 +1,110 @@
+"""Coefficients with a scale of their own, and how they are drawn.
+
+Eleven layers share this: a scale, drawn once for each unit, and an array of coefficients
+around it. A layer adds its formula.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array
+
+from ...handlers._estimator import normal_moments
+from ...primitives import POSTERIOR, Site, sample, sample_site
+from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
+
+_BASE = "_base"
+
+
+class AbstractAdaptiveLayer(eqx.Module):
+    r"""Draws a scale and, around it, coefficients.
+
+    $$\lambda_u \sim \text{scale\_dist}, \qquad
+    \beta_{iu} \sim \text{coef\_dist}(\cdot, \text{scale} = \lambda_u)$$
+
+    Args:
+        scale_dist: Prior of the scale: a class of positive support, or a distribution.
+        coef_dist: Prior of the coefficients: a class that takes `scale`, which is the drawn
+            one, or a distribution, whose own scale is multiplied by the drawn one.
+        coef_kwargs: The other keywords of `coef_dist`.
+        scale_kwargs: The keywords of `scale_dist`.
+        centered: How the coefficients are drawn: the law is the same. False (0) draws
+            standard ones and shifts and scales them, True (1) draws them as they are, a
+            number between is between: see `draw`.
+
+    Raises:
+        ValueError: If a keyword is unknown, missing or out of range, if a scale could be
+            negative, if `centered` is not between 0 and 1.
+        TypeError: If `scale_dist` or `coef_dist` is no distribution.
+    """
+
+    coef_prior: Prior = eqx.field(static=True)
+    scale_prior: Prior = eqx.field(static=True)
+    centered: bool | float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        scale_dist: Family = dist.HalfNormal,
+        coef_dist: Family = dist.Normal,
+        coef_kwargs: Keywords = ZERO_LOC,
+        scale_kwargs: Keywords = UNIT_SCALE,
+        centered: bool | float = False,
+    ) -> None:
+        self.scale_prior = Prior("scale", scale_dist, scale_kwargs, UNIT_SCALE, False)
+        self.coef_prior = Prior("coef", coef_dist, coef_kwargs, ZERO_LOC, True)
+        self.centered = checked_centering(centered)
+
+    def _scale(self, shape: tuple[int, ...], rank: int, name: str = "scale") -> Array:
+        """Draw the scale, lined up with coefficients of event rank `rank`."""
+        return sample(name, self.scale_prior.over(shape), rank)
+
+    def _coefficients(self, name: str, shape: tuple[int, ...], scale: Array) -> Site:
+        """Draw the coefficients around a scale that is lined up with them."""
+        return draw(name, self.coef_prior, shape, scale, self.centered)
+
+
+def checked_centering(centered: Any) -> bool | float:
+    """`centered` is a switch, or a number from zero to one."""
+    if not isinstance(centered, (bool, int, float)) or not 0 <= centered <= 1:
+        raise ValueError(
+            f"`centered` must be True, False or a number from 0 to 1, got {centered!r}."
+        )
+    return centered
+
+
+def draw(
+    name: str, prior: Prior, shape: tuple[int, ...], scale: Array, centered: bool | float
+) -> Site:
+    r"""Draw the site `name` of event shape `shape` at a scale, in the parametrization asked.
+
+    With the location $m$, the scale $s$ and $c$ for `centered`, the site ``{name}_base`` is
+    drawn and `name` follows from it,
+
+    $$b \sim F(c\,m,\; s^c), \qquad \beta = m + s^{1 - c}\,(b - c\,m)$$
+
+    so that $\beta \sim F(m, s)$ for each $c$. At $c = 1$, and for families that are not of
+    location and scale, $\beta$ is drawn itself and there is no base.
+
+    The `Site` that comes back knows the guide's distribution of $\beta$ given the scale if
+    that of $b$ is normal: estimators act on the product with $\beta$. A value given to
+    `name` from outside (`substitute`) is obeyed.
+    """
+    c = float(centered)
+    scale = prior.factor * scale
+    centered_law = prior.over(shape, scale=scale)
+    if c == 1.0 or not prior.is_location_scale:
+        return sample_site(name, centered_law)
+    loc = prior.loc
+    inner = {"loc": 0.0, "scale": 1.0} if c == 0.0 else {"loc": c * loc, "scale": scale**c}
+    base = sample_site(name + _BASE, prior.over(shape, **inner))
+    factor = scale ** (1.0 - c)
+    own: Array = loc + factor * (base.value - c * loc)
+    value: Any = numpyro.deterministic(name, own)
+    moments = normal_moments(base) if value is own else None
+    guide = None
+    if moments is not None:
+        guide = dist.Normal(loc + factor * (moments[0] - c * loc), factor * moments[1])
+    infer = {**base.infer, POSTERIOR: guide}
+    return Site(value, base.name.removesuffix(_BASE), len(shape), infer)

@@ -1,0 +1,103 @@
+"""Effects of categories."""
+
+from jaxtyping import Array, ArrayLike, Float, Integer
+
+from ...primitives import linear
+from ._call import named, on_categories
+from ._coefficient import AbstractAdaptiveLayer
+from ._op import Categories
+
+
+class EmbeddingLayer(AbstractAdaptiveLayer):
+    r"""A vector for each category.
+
+    $$y_n = \theta_{x_n}, \qquad \lambda \sim \text{scale\_dist}, \quad
+    \theta_{cm} \sim \text{coef\_dist}(\text{scale} = \lambda)$$
+
+    Call it as ``layer(name, x, num_categories, embedding_dim)`` with integers `x` of shape
+    (n,); the output has shape (n, embedding_dim), for one row too.
+
+    Args:
+        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+
+    Sites:
+        ``scale`` (); ``theta`` (c, m), deterministic with its ``theta_base`` unless
+        `centered`.
+
+    Raises:
+        ValueError: As `AdaptiveLayer`, and if a category is outside of 0 to
+            `num_categories` - 1. Under `jit`, where categories are not known beforehand, the
+            running program raises (`equinox.error_if`); nothing is clamped.
+        TypeError: If `x` does not hold integers.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> x = jnp.array([0, 2, 2])
+        >>> seed(EmbeddingLayer(), 0)("shop", x, num_categories=3, embedding_dim=4).shape
+        (3, 4)
+    """
+
+    @named
+    def __call__(
+        self,
+        name: str,
+        x: Integer[ArrayLike, "..."],
+        num_categories: int,
+        embedding_dim: int,
+    ) -> Float[Array, "*batch n m"]:
+        return look_up(self, x, num_categories, embedding_dim)
+
+
+class RandomEffectsLayer(AbstractAdaptiveLayer):
+    r"""A number for each category: varying intercepts.
+
+    $$y_n = \theta_{x_n}, \qquad \lambda \sim \text{scale\_dist}, \quad
+    \theta_c \sim \text{coef\_dist}(\text{scale} = \lambda)$$
+
+    Call it as ``layer(name, x, num_categories)`` with integers `x` of shape (n,); the output
+    has shape (n, 1). Crossed effects are two calls; nested effects are two calls of which
+    the inner one counts the pairs.
+
+    Args:
+        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+
+    Sites:
+        ``scale`` (); ``theta`` (c, 1), deterministic with its ``theta_base`` unless
+        `centered`.
+
+    Raises:
+        ValueError: As `AdaptiveLayer`, and if a category is outside of 0 to
+            `num_categories` - 1. Under `jit`, where categories are not known beforehand, the
+            running program raises (`equinox.error_if`); nothing is clamped.
+        TypeError: If `x` does not hold integers.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> seed(RandomEffectsLayer(), 0)("school", jnp.array([0, 2, 2]), 3).shape
+        (3, 1)
+
+    References:
+        Gelman and Hill (2007), "Data analysis using regression and multilevel/hierarchical
+        models", section 12.2.
+    """
+
+    @named
+    def __call__(
+        self, name: str, x: Integer[ArrayLike, "..."], num_categories: int
+    ) -> Float[Array, "*batch n 1"]:
+        return look_up(self, x, num_categories, 1)
+
+
+def look_up(
+    layer: AbstractAdaptiveLayer, x: ArrayLike, num_categories: int, embedding_dim: int
+) -> Array:
+    """Draw a table of one scale and take the rows `x`."""
+
+    def rows(index: Array) -> Array:
+        scale = layer._scale((), rank=2)
+        theta = layer._coefficients("theta", (num_categories, embedding_dim), scale)
+        return linear(index, theta, op=Categories())
+
+    return on_categories(rows, x, num_categories)

@@ -1,0 +1,56 @@
+"""Operations, linear in the weight, that dense products and look-ups are not."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer, Num
+
+from ...primitives import AbstractLinearOp
+
+
+class Contract(AbstractLinearOp):
+    """The product with a weight of three axes, (..., n, d) by (*plates, d, l, u)."""
+
+    rank = 3
+
+    def __call__(
+        self, x: Num[Array, "*batch n d"], weight: Float[Array, "*plates d l u"]
+    ) -> Float[Array, "*rest n l u"]:
+        return jnp.einsum("...nd,...dlu->...nlu", x, weight)
+
+    def square(self, x: Array) -> Array:
+        return jnp.square(x)
+
+    def flip(self, x: Array, signs: Array) -> Array:
+        return x * signs
+
+
+class Categories(AbstractLinearOp):
+    """Rows of the weight by index, each plate's by its own indices if these have plates."""
+
+    is_dense = False
+
+    def __call__(
+        self, x: Integer[Array, "*batch n"], weight: Float[Array, "*plates c m"]
+    ) -> Float[Array, "*rest n m"]:
+        if x.ndim == 1:
+            return jnp.take(weight, x, axis=-2)
+        index = x[..., None]
+        rank = max(index.ndim, weight.ndim)
+        index, weight = (
+            a.reshape((1,) * (rank - a.ndim) + a.shape) for a in (index, weight)
+        )
+        return jnp.take_along_axis(weight, index, axis=-2)
+
+    def square(self, x: Array) -> Array:
+        return x  # ones and zeros are their own squares
+
+    def flip(self, x: Array, signs: Array) -> Array:
+        return x  # one term each: the output's sign is all there is
+
+
+class CumulativeCategories(Categories):
+    """Sums of the weight's rows up to an index: the product with rows of ones, then zeros."""
+
+    def __call__(
+        self, x: Integer[Array, "*batch n"], weight: Float[Array, "*plates c m"]
+    ) -> Float[Array, "*rest n m"]:
+        return super().__call__(x, jnp.cumsum(weight, axis=-2))
