@@ -5,6 +5,13 @@ independent oracle in `tests/basis`.
 """
 
 from ._fourier import fourier_features as fourier_features
+from ._geographic import (
+    cyclic_encode as cyclic_encode,
+    deg2rad as deg2rad,
+    lonlat_scale as lonlat_scale,
+    lonlat_to_cartesian3d as lonlat_to_cartesian3d,
+    spherical_harmonic_encode as spherical_harmonic_encode,
+)
 from ._interaction import interaction_features as interaction_features
 from ._laplacian import (
     laplacian_eigenfunctions as laplacian_eigenfunctions,
@@ -25,16 +32,21 @@ from ._trigonometric import (
 
 __all__ = [
     "arc_cosine_features",
+    "cyclic_encode",
+    "deg2rad",
     "fourier_features",
     "interaction_features",
     "laplacian_eigenfunctions",
     "laplacian_frequencies",
+    "lonlat_scale",
+    "lonlat_to_cartesian3d",
     "paired_features",
     "pairwise_interactions",
     "phased_features",
     "relu_moments",
     "seasonal_features",
     "seasonal_frequencies",
+    "spherical_harmonic_encode",
     "standardize",
     "unstandardize",
 ]

@@ -3,7 +3,6 @@
 import math
 from fractions import Fraction
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,11 +18,7 @@ from ...basis._interaction import checked_pairs, interaction_features
 from ...basis._seasonal import check_seasons, exact_frequencies, exact_waves
 from ...handlers import tie
 from ...primitives import linear, sample, sample_site
-
-
-def _tuple(values: Any) -> tuple[Any, ...]:
-    """Static settings from any sequence; an array's entries become Python numbers."""
-    return tuple(np.asarray(values).tolist())
+from ._features import static_tuple
 
 
 class BayesianNeuralField(AbstractLayer):
@@ -85,13 +80,15 @@ class BayesianNeuralField(AbstractLayer):
         harmonic of the first; frequencies that agree in single precision are one.
     """
 
-    input_scales: tuple[float, ...] = eqx.field(static=True, converter=_tuple)
-    fourier_degrees: tuple[int, ...] = eqx.field(static=True, converter=_tuple)
+    input_scales: tuple[float, ...] = eqx.field(static=True, converter=static_tuple)
+    fourier_degrees: tuple[int, ...] = eqx.field(static=True, converter=static_tuple)
     interactions: tuple[tuple[int, int], ...] = eqx.field(
         static=True, converter=checked_pairs
     )
-    seasonality_periods: tuple[float, ...] = eqx.field(static=True, converter=_tuple)
-    num_seasonal_harmonics: tuple[float, ...] = eqx.field(static=True, converter=_tuple)
+    seasonality_periods: tuple[float, ...] = eqx.field(static=True, converter=static_tuple)
+    num_seasonal_harmonics: tuple[float, ...] = eqx.field(
+        static=True, converter=static_tuple
+    )
     width: int = eqx.field(static=True)
     depth: int = eqx.field(static=True)
     time_col: int = eqx.field(static=True, default=0)

@@ -1,0 +1,71 @@
+"""Real spherical harmonics of directions."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+@partial(jax.jit, static_argnums=1)
+def spherical_harmonics(
+    directions: Float[Array, "*batch 3"], l_max: int
+) -> Float[Array, "*batch m"]:
+    """All real harmonics up to degree `l_max`, degree by degree, orders ascending.
+
+    Products of powers of x + iy with polynomials of z, so that nothing is singular at the
+    poles. The recurrence in the degree runs on whole harmonics, of all orders at once, from
+    the one of equal degree and order: bounded numbers at each step, stable upwards.
+    """
+    x, y, z = jnp.moveaxis(_normalized(directions), -1, 0)[..., None]
+    orders = np.arange(l_max + 1)
+
+    def next_degree(carry: tuple[Array, ...], factors: dict[str, Array]) -> tuple:
+        # Cosine and sine parts: of equal degree and order; of all orders, the last degrees.
+        cosine, sine, last, before = carry
+        cosine, sine = cosine * x - sine * y, cosine * y + sine * x
+        cosine, sine = factors["equal"] * cosine, factors["equal"] * sine
+        new = factors["rise"] * z * last - factors["fall"] * before
+        new = new + factors["corner"] * jnp.stack([cosine, sine])
+        return (cosine, sine, new, last), new
+
+    cosine = jnp.full_like(x, 1 / np.sqrt(4 * np.pi))
+    first = jnp.stack([cosine, jnp.zeros_like(x)]) * (orders == 0)
+    start = (cosine, jnp.zeros_like(x), first, jnp.zeros_like(first))
+    factors = {name: v.astype(x.dtype) for name, v in _factors(l_max).items()}
+    _, higher = jax.lax.scan(next_degree, start, factors)
+    # (degree, part, *batch, order) to (*batch, everything), then pick.
+    table = jnp.moveaxis(jnp.concatenate([first[None], higher]), (0, 1), (-3, -2))
+    table = table.reshape(x.shape[:-1] + (-1,))
+    places = [
+        (degree * 2 + (order < 0)) * (l_max + 1) + abs(order)
+        for degree in range(l_max + 1)
+        for order in range(-degree, degree + 1)
+    ]
+    return table[..., np.array(places)]
+
+
+def _factors(l_max: int) -> dict[str, np.ndarray]:
+    """Factors of the recurrence, one row for each degree from 1."""
+    degrees, orders = np.arange(1, l_max + 1)[:, None], np.arange(l_max + 1)
+    lower = orders < degrees
+    square, order = degrees**2, np.where(lower, orders, 0) ** 2
+    previous = (degrees - 1) ** 2
+    # Degree 1 has nothing two below it; the inner maximum keeps its divisor from zero.
+    ratio = np.maximum(previous - order, 0) / np.maximum(4 * previous - 1, 1)
+    rise = np.sqrt((4 * square - 1) / (square - order)) * lower
+    # Orders above zero have a square root of two, which enters with the first of them.
+    equal = np.sqrt((2 * degrees + 1) / (2 * degrees) * np.where(degrees == 1, 2, 1))
+    return {
+        "equal": equal,
+        "rise": rise,
+        "fall": rise * np.sqrt(ratio),
+        "corner": orders == degrees,
+    }
+
+
+def _normalized(directions: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+    """Unit vectors; zero, which has no direction, stays with a finite gradient."""
+    square = jnp.sum(jnp.square(directions), axis=-1, keepdims=True)
+    return directions / jnp.sqrt(jnp.where(square > 0, square, 1.0))

@@ -1,0 +1,175 @@
+"""Standardization, waves and products as modules, with their settings as fields."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from ... import _checks
+from ...basis import (
+    fourier_features,
+    interaction_features,
+    seasonal_features,
+    standardize,
+)
+from ...basis._interaction import checked_pairs
+from ...basis._seasonal import exact_frequencies
+
+
+def static_tuple(values: Any) -> Any:
+    """Settings as nested tuples of Python numbers, from a number, a sequence or an array."""
+    listed = np.asarray(values).tolist()
+    return _nested_tuple(listed)
+
+
+def _nested_tuple(values: Any) -> Any:
+    return tuple(map(_nested_tuple, values)) if isinstance(values, list) else values
+
+
+class Standardization(eqx.Module):
+    r"""Columns to zero mean and unit scale, $(x - \mu) / \sigma$, by constants.
+
+    A plain module: it has no sites, and no optimizer sees its constants.
+
+    Args:
+        mu: Centers $\mu$, a number or one for each column.
+        std: Standard deviations $\sigma$, positive, a number or one for each column.
+        name: For uniformity; there are no sites to prefix.
+
+    Raises:
+        ValueError: If a standard deviation is not positive.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> Standardization([0.0, 4.0], [2.0, 2.0])(jnp.array([[1.0, 10.0]])).tolist()
+        [[0.5, 3.0]]
+    """
+
+    mu: Any = eqx.field(static=True, converter=static_tuple)
+    std: Any = eqx.field(static=True, converter=static_tuple)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        _checks.all_positive("std", self.std)
+        if np.ndim(self.mu) and np.ndim(self.std):
+            _checks.same_length(mu=self.mu, std=self.std)
+
+    def __call__(self, x: Num[ArrayLike, "*batch"]) -> Float[Array, "*batch"]:
+        """The standardized columns, in the precision of `x`."""
+        x = jnp.asarray(x)
+        kind = jnp.result_type(x, float) if jnp.isdtype(x.dtype, "integral") else x.dtype
+        return standardize(x, np.array(self.mu, kind), np.array(self.std, kind))
+
+
+class FourierFeatures(eqx.Module):
+    r"""Cosines and sines of doubling frequency, of each column by itself.
+
+    For each column with a degree $m$ above zero, in order, the block
+    $\cos(2\pi 2^d x), d = 0 \dots m - 1$, then the sines. A plain module without sites.
+
+    Args:
+        degrees: How many frequencies each column gets; zero leaves the column out.
+        rescale: Whether to divide both features of frequency $2^d$ by $d + 1$.
+        name: For uniformity; there are no sites to prefix.
+
+    Raises:
+        ValueError: If a degree is negative, or the input has other columns.
+        TypeError: If a degree is not an integer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> FourierFeatures((2, 0, 3))(jnp.ones((5, 3))).shape
+        (5, 10)
+
+    References:
+        Saad, Burnim, Carroll, Patton, Köster, Saurous, Hoffman (2024), "Scalable
+        spatiotemporal prediction with Bayesian neural fields", Nature Communications 15,
+        methods.
+    """
+
+    degrees: tuple[int, ...] = eqx.field(static=True, converter=static_tuple)
+    rescale: bool = eqx.field(static=True, default=False)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        for degree in self.degrees:
+            _checks.count("degrees", degree)
+
+    def __call__(self, x: Num[ArrayLike, "*batch d"]) -> Float[Array, "*batch m"]:
+        """The blocks of all columns side by side."""
+        x = jnp.asarray(x)
+        _checks.last_axis("x", x, "len(degrees)", len(self.degrees))
+        blocks = [
+            fourier_features(x[..., column], degree, rescale=self.rescale)
+            for column, degree in enumerate(self.degrees)
+        ]
+        return jnp.concatenate(blocks, axis=-1)
+
+
+class SeasonalFeatures(eqx.Module):
+    r"""Cosines and sines of the harmonics of periods, of times.
+
+    $\cos(2\pi h x / \tau), h = 1 \dots H$ of each period, then the sines; accurate for times
+    of any size. A plain module without sites.
+
+    Args:
+        periods: Periods $\tau$, positive, in the units of the times.
+        harmonics: How many harmonics $H$ each period has.
+        rescale: Whether to divide the features of harmonic $h$ by $h$.
+        name: For uniformity; there are no sites to prefix.
+
+    Raises:
+        ValueError: If the lengths differ, a period is not positive or a count is negative.
+        TypeError: If a count is not an integer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> SeasonalFeatures((7.0, 365.25), (2, 3))(jnp.arange(5.0)).shape
+        (5, 10)
+
+    References:
+        Saad, Burnim, Carroll, Patton, Köster, Saurous, Hoffman (2024), "Scalable
+        spatiotemporal prediction with Bayesian neural fields", Nature Communications 15,
+        methods.
+    """
+
+    periods: tuple[float, ...] = eqx.field(static=True, converter=static_tuple)
+    harmonics: tuple[int, ...] = eqx.field(static=True, converter=static_tuple)
+    rescale: bool = eqx.field(static=True, default=False)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        exact_frequencies(self.periods, self.harmonics)
+
+    def __call__(self, x: Num[ArrayLike, "*batch"]) -> Float[Array, "*batch m"]:
+        """The features on a new last axis."""
+        return seasonal_features(x, self.periods, self.harmonics, rescale=self.rescale)
+
+
+class InteractionFeatures(eqx.Module):
+    """Products of pairs of columns.
+
+    A plain module without sites.
+
+    Args:
+        pairs: Pairs of column numbers from zero; no pair gives no feature.
+        name: For uniformity; there are no sites to prefix.
+
+    Raises:
+        ValueError: If `pairs` is not a list of pairs, or names a column that the input lacks.
+        TypeError: If a column number is not an integer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> InteractionFeatures([(0, 1), (1, 2)])(jnp.array([[2.0, 3.0, 5.0]])).tolist()
+        [[6.0, 15.0]]
+    """
+
+    pairs: tuple[tuple[int, int], ...] = eqx.field(static=True, converter=checked_pairs)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __call__(self, x: Num[ArrayLike, "*batch d"]) -> Float[Array, "*batch k"]:
+        """The products, in the order of the pairs."""
+        return interaction_features(x, self.pairs)
