@@ -96,7 +96,7 @@ def exact_frequencies(
     pairs = [
         (h, Fraction(h) / Fraction(float(period)))
         for period, count in zip(periods, harmonics, strict=True)
-        for h in range(1, count + 1)
+        for h in range(1, int(count) + 1)
     ]
     return [h for h, _ in pairs], [f for _, f in pairs]
 

@@ -1,6 +1,7 @@
 """Real spherical harmonics of directions."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ def spherical_harmonics(
     x, y, z = jnp.moveaxis(_normalized(directions), -1, 0)[..., None]
     orders = np.arange(l_max + 1)
 
-    def next_degree(carry: tuple[Array, ...], factors: dict[str, Array]) -> tuple:
+    def next_degree(carry: Any, factors: dict[str, Any]) -> Any:
         # Cosine and sine parts: of equal degree and order; of all orders, the last degrees.
         cosine, sine, last, before = carry
         cosine, sine = cosine * x - sine * y, cosine * y + sine * x

@@ -107,10 +107,10 @@ class BayesianSIREN(AbstractRowLayer):
             )
         )
 
-    def _rows(self, h: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
+    def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
         for layer in self.layers:
-            h = layer(h)
-        return h
+            x = layer(x)
+        return x
 
 
 class _BayesianSirenDense(AbstractRowLayer):

@@ -241,5 +241,6 @@ def layer_places(
     """Place and frequency of each layer."""
     _checks.positive("first_omega", first_omega)
     _checks.positive("hidden_omega", hidden_omega)
-    places: list[Place] = ["first", *(depth - 2) * ["hidden"], "last"]
-    return places, [first_omega] + (depth - 1) * [hidden_omega]
+    hidden: list[Place] = ["hidden"]
+    omegas = [first_omega] + (depth - 1) * [hidden_omega]
+    return ["first", *(depth - 2) * hidden, "last"], omegas
