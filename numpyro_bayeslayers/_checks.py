@@ -119,6 +119,14 @@ def same_length(**arrays: Any) -> int:
     return next(iter(lengths.values()))
 
 
+def same_shape(**arrays: Any) -> None:
+    """All arrays have the shape of the first."""
+    shapes = {name: np.shape(array) for name, array in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        found = ", ".join(f"`{name}` has {shape}" for name, shape in shapes.items())
+        raise ValueError(f"The arrays must have one shape, but {found}.")
+
+
 def no_nan(name: str, data: Any) -> None:
     """No entry of `data` is NaN or infinite; the first bad column is named."""
     if isinstance(data, jax.core.Tracer):

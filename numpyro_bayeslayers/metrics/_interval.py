@@ -1,0 +1,79 @@
+"""How good intervals are."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from .. import _checks
+
+
+def interval_score(
+    y: Num[ArrayLike, "*rows"],
+    lower: Num[ArrayLike, "*rows"],
+    upper: Num[ArrayLike, "*rows"],
+    *,
+    alpha: float = 0.05,
+) -> Float[Array, ""]:
+    r"""The mean width of intervals, with a penalty for each measurement outside.
+
+    $$\frac{1}{N} \sum_i \Big[ u_i - l_i
+    + \frac{2}{\alpha} \max(l_i - y_i, 0) + \frac{2}{\alpha} \max(y_i - u_i, 0) \Big]$$
+
+    It is in the unit of `y`, and smallest where the bounds are the quantiles at
+    $\alpha / 2$ and $1 - \alpha / 2$: it rewards narrow intervals that are right.
+
+    Args:
+        y: What was measured.
+        lower: Lower bounds $l$.
+        upper: Upper bounds $u$.
+        alpha: One minus the probability of the interval, above 0 and below 1.
+
+    Raises:
+        ValueError: If the shapes differ, or `alpha` is out of range.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> y, lower, upper = jnp.array([1.0, 5.0]), jnp.zeros(2), jnp.array([2.0, 4.0])
+        >>> float(interval_score(y, lower, upper, alpha=0.5))  # (2 + 4 + 4 * 1) / 2
+        5.0
+
+    References:
+        Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and
+        estimation, Journal of the American Statistical Association 102, equation 43.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"`alpha` must be above 0 and below 1, got {alpha}.")
+    y, lower, upper = _same(y, lower, upper)
+    missed = jnp.maximum(lower - y, 0.0) + jnp.maximum(y - upper, 0.0)
+    return jnp.mean(upper - lower + 2.0 / alpha * missed)
+
+
+def interval_coverage(
+    y: Num[ArrayLike, "*rows"],
+    lower: Num[ArrayLike, "*rows"],
+    upper: Num[ArrayLike, "*rows"],
+) -> Float[Array, ""]:
+    r"""The part of the measurements that lie within their intervals, bounds included.
+
+    Not a score: best is the probability that the intervals were made for.
+
+    Args:
+        y: What was measured.
+        lower: Lower bounds.
+        upper: Upper bounds.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> y, lower, upper = jnp.array([1.0, 5.0]), jnp.zeros(2), jnp.array([2.0, 4.0])
+        >>> float(interval_coverage(y, lower, upper))
+        0.5
+    """
+    y, lower, upper = _same(y, lower, upper)
+    return jnp.mean((lower <= y) & (y <= upper))
+
+
+def _same(y: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array, Array]:
+    _checks.same_shape(y=y, lower=lower, upper=upper)
+    return jnp.asarray(y, float), jnp.asarray(lower, float), jnp.asarray(upper, float)

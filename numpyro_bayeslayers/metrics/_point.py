@@ -1,0 +1,55 @@
+"""How far single predictions are off."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from .. import _checks
+
+
+def root_mean_squared_error(
+    y: Num[ArrayLike, "*rows"], prediction: Num[ArrayLike, "*rows"]
+) -> Float[Array, ""]:
+    r"""$\sqrt{\frac{1}{N} \sum_i (y_i - \hat y_i)^2}$, in the unit of `y`.
+
+    It is smallest where the prediction is the mean.
+
+    Args:
+        y: What was measured.
+        prediction: What was predicted.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(root_mean_squared_error(jnp.array([1.0, 2.0]), jnp.array([4.0, 6.0])))
+        3.5355...
+    """
+    return jnp.sqrt(jnp.mean(jnp.square(_errors(y, prediction))))
+
+
+def mean_absolute_error(
+    y: Num[ArrayLike, "*rows"], prediction: Num[ArrayLike, "*rows"]
+) -> Float[Array, ""]:
+    r"""$\frac{1}{N} \sum_i |y_i - \hat y_i|$, in the unit of `y`.
+
+    It is smallest where the prediction is the median.
+
+    Args:
+        y: What was measured.
+        prediction: What was predicted.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(mean_absolute_error(jnp.array([1.0, 2.0]), jnp.array([4.0, 6.0])))
+        3.5
+    """
+    return jnp.mean(jnp.abs(_errors(y, prediction)))
+
+
+def _errors(y: ArrayLike, prediction: ArrayLike) -> Array:
+    _checks.same_shape(y=y, prediction=prediction)
+    return jnp.asarray(y, float) - jnp.asarray(prediction, float)
