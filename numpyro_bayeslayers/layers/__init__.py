@@ -76,6 +76,7 @@ from .regression import (
     LowRankBilinearLayer as LowRankBilinearLayer,
     LowRankInteractionLayer as LowRankInteractionLayer,
     RandomEffectsLayer as RandomEffectsLayer,
+    RandomWalkLayer as RandomWalkLayer,
 )
 
 __all__ = [
@@ -126,6 +127,7 @@ __all__ = [
     "RBFKernel",
     "RandomEffectsLayer",
     "RandomKitchenSinks",
+    "RandomWalkLayer",
     "SeasonalFeatures",
     "SirenDense",
     "SphericalHarmonicEncoder",

@@ -81,6 +81,9 @@ LAYERS = {
         prepare=categories,
         num_categories=CATEGORIES,
     ),
+    "RandomWalkLayer": case(
+        layers.RandomWalkLayer(), prepare=categories, num_categories=CATEGORIES
+    ),
 }
 
 # Plain modules: no sites, so the laws of layers do not speak of them.

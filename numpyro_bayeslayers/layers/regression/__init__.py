@@ -22,6 +22,7 @@ from ._linear import (
     FixedPriorLayer as FixedPriorLayer,
     InterceptLayer as InterceptLayer,
 )
+from ._random_walk import RandomWalkLayer as RandomWalkLayer
 
 __all__ = [
     "AdaptiveLayer",
@@ -35,4 +36,5 @@ __all__ = [
     "LowRankBilinearLayer",
     "LowRankInteractionLayer",
     "RandomEffectsLayer",
+    "RandomWalkLayer",
 ]

@@ -15,7 +15,7 @@ from ...handlers._estimator import normal_moments
 from ...primitives import POSTERIOR, Site, sample, sample_site
 from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 
-_BASE = "_base"
+BASE = "_base"
 
 
 class AbstractAdaptiveLayer(eqx.Module):
@@ -98,7 +98,7 @@ def draw(
         return sample_site(name, centered_law)
     loc = prior.loc
     inner = {"loc": 0.0, "scale": 1.0} if c == 0.0 else {"loc": c * loc, "scale": scale**c}
-    base = sample_site(name + _BASE, prior.over(shape, **inner))
+    base = sample_site(name + BASE, prior.over(shape, **inner))
     factor = scale ** (1.0 - c)
     own: Array = loc + factor * (base.value - c * loc)
     value: Any = numpyro.deterministic(name, own)
@@ -107,4 +107,4 @@ def draw(
     if moments is not None:
         guide = dist.Normal(loc + factor * (moments[0] - c * loc), factor * moments[1])
     infer = {**base.infer, POSTERIOR: guide}
-    return Site(value, base.name.removesuffix(_BASE), len(shape), infer)
+    return Site(value, base.name.removesuffix(BASE), len(shape), infer)
