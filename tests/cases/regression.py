@@ -43,6 +43,10 @@ def categories(x):
     return ((1.7 * jnp.abs(x[..., 0])).astype(int) % CATEGORIES,)
 
 
+def times(x):
+    return (x[..., 0],)
+
+
 def case(layer, inputs=(X,), prepare=tables, **options):
     return Case(lambda n: Named(layer, tuple(options.items()), prepare, n), inputs)
 
@@ -83,6 +87,22 @@ LAYERS = {
     ),
     "RandomWalkLayer": case(
         layers.RandomWalkLayer(), prepare=categories, num_categories=CATEGORIES
+    ),
+    "HorseshoeLayer": case(layers.HorseshoeLayer(slab_scale=2.0), units=2),
+    "R2D2Layer": case(layers.R2D2Layer(), units=2),
+    "SpikeAndSlabLayer": case(layers.SpikeAndSlabLayer(), units=2),
+    "AttentionLayer": case(layers.AttentionLayer(), head_dim=2, num_heads=2, units=2),
+    "MonotoneLayer": case(
+        layers.MonotoneLayer(), prepare=categories, num_categories=CATEGORIES, units=2
+    ),
+    "SeasonalEffectsLayer": case(
+        layers.SeasonalEffectsLayer(), prepare=times, period=2.5, num_harmonics=2, units=2
+    ),
+    "GaussianProcessEffectsLayer": case(
+        layers.GaussianProcessEffectsLayer(num_basis=3),
+        prepare=categories,
+        num_categories=CATEGORIES,
+        units=2,
     ),
 }
 

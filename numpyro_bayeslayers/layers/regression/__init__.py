@@ -4,6 +4,7 @@ A layer is made with its priors; it infers its shapes from the data, and the sam
 serves many names.
 """
 
+from ._attention import AttentionLayer as AttentionLayer
 from ._bilinear import (
     BilinearLayer as BilinearLayer,
     LowRankBilinearLayer as LowRankBilinearLayer,
@@ -13,6 +14,11 @@ from ._embedding import (
     RandomEffectsLayer as RandomEffectsLayer,
 )
 from ._factorization import FM3Layer as FM3Layer, FMLayer as FMLayer
+from ._gaussian_process import GaussianProcessEffectsLayer as GaussianProcessEffectsLayer
+from ._horseshoe import (
+    HorseshoeLayer as HorseshoeLayer,
+    expected_sparsity as expected_sparsity,
+)
 from ._interaction import (
     InteractionLayer as InteractionLayer,
     LowRankInteractionLayer as LowRankInteractionLayer,
@@ -22,19 +28,31 @@ from ._linear import (
     FixedPriorLayer as FixedPriorLayer,
     InterceptLayer as InterceptLayer,
 )
+from ._monotone import MonotoneLayer as MonotoneLayer
+from ._r2d2 import R2D2Layer as R2D2Layer
 from ._random_walk import RandomWalkLayer as RandomWalkLayer
+from ._seasonal import SeasonalEffectsLayer as SeasonalEffectsLayer
+from ._spike_and_slab import SpikeAndSlabLayer as SpikeAndSlabLayer
 
 __all__ = [
     "AdaptiveLayer",
+    "AttentionLayer",
     "BilinearLayer",
     "EmbeddingLayer",
     "FM3Layer",
     "FMLayer",
     "FixedPriorLayer",
+    "GaussianProcessEffectsLayer",
+    "HorseshoeLayer",
     "InteractionLayer",
     "InterceptLayer",
     "LowRankBilinearLayer",
     "LowRankInteractionLayer",
+    "MonotoneLayer",
+    "R2D2Layer",
     "RandomEffectsLayer",
     "RandomWalkLayer",
+    "SeasonalEffectsLayer",
+    "SpikeAndSlabLayer",
+    "expected_sparsity",
 ]

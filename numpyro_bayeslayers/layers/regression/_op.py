@@ -47,10 +47,35 @@ class Categories(AbstractLinearOp):
         return x  # one term each: the output's sign is all there is
 
 
-class CumulativeCategories(Categories):
-    """Sums of the weight's rows up to an index: the product with rows of ones, then zeros."""
+class Embed(AbstractLinearOp):
+    """Each column's number times its vector, (..., n, d) by (*plates, d, h)."""
+
+    rank = 3
 
     def __call__(
-        self, x: Integer[Array, "*batch n"], weight: Float[Array, "*plates c m"]
-    ) -> Float[Array, "*rest n m"]:
-        return super().__call__(x, jnp.cumsum(weight, axis=-2))
+        self, x: Num[Array, "*batch n d"], weight: Float[Array, "*plates d h"]
+    ) -> Float[Array, "*rest n d h"]:
+        return x[..., None] * weight[..., None, :, :]
+
+    def square(self, x: Array) -> Array:
+        return jnp.square(x)
+
+    def flip(self, x: Array, signs: Array) -> Array:
+        return x * signs
+
+
+class Heads(AbstractLinearOp):
+    """The product of all tokens with each head's matrix, (..., n, d, h) by (a, h, k)."""
+
+    rank = 4
+
+    def __call__(
+        self, x: Num[Array, "*batch n d h"], weight: Float[Array, "*plates a h k"]
+    ) -> Float[Array, "*rest n a d k"]:
+        return jnp.einsum("...ndh,...ahk->...nadk", x, weight)
+
+    def square(self, x: Array) -> Array:
+        return jnp.square(x)
+
+    def flip(self, x: Array, signs: Array) -> Array:
+        return x * signs

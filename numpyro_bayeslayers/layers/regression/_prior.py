@@ -212,5 +212,8 @@ def _listed(names: Any) -> str:
 
 
 def _allows_negative(support: Any) -> bool:
-    with jax.ensure_compile_time_eval():
-        return any(bool(jnp.all(support(jnp.asarray(v)))) for v in (-1.0, -1e-6))
+    try:
+        with jax.ensure_compile_time_eval():
+            return any(bool(jnp.all(support(jnp.asarray(v)))) for v in (-1.0, -1e-6))
+    except jax.errors.ConcretizationTypeError:
+        return False  # bounds that are drawn in the model are not known yet

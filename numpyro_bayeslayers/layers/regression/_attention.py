@@ -1,0 +1,136 @@
+"""Attention between the columns of a row."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from ...primitives import POSTERIOR, Site, line_up, linear, sample_site
+from ._call import Activation, identity, named, on_columns
+from ._coefficient import AbstractAdaptiveLayer
+from ._op import Embed, Heads
+from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords
+
+
+class AttentionLayer(AbstractAdaptiveLayer):
+    r"""Columns attend to each other within a row.
+
+    Each column becomes a token, the heads mix tokens, and their mean is projected:
+
+    $$t_j = x_j W^{emb}_j + W^{bias}_j, \qquad
+    o^{(a)} = \text{softmax}\Big(\frac{Q K^\top}{\sqrt{k}}\Big) V, \quad
+    (Q, K, V) = t\,(W^Q_a, W^K_a, W^V_a), \qquad
+    y = a\Big(\frac1d \sum_j \big[o^{(1)}_j, \dots, o^{(A)}_j\big] W^{out}\Big)$$
+
+    with heads of size $k$ = `head_dim` and tokens of size $h$ = `head_dim` `num_heads`. Call
+    it as ``layer(name, x, head_dim=8, num_heads=1, units=1, activation=identity)`` with `x`
+    of shape (n, d) and columns of similar spread; the output has shape (n, units).
+
+    Args:
+        scale_dist: As in `AdaptiveLayer`, with all other arguments but one.
+        fan_in_scaling: Whether priors have their scale divided by the square root of the
+            number of inputs that they sum over: $h$, and two for tokens. Without it tokens
+            attend to a single one a priori.
+
+    Sites:
+        ``scale_emb`` (h,), ``W_emb``, ``W_bias`` (d, h); ``scale_qkv`` (heads, head_dim),
+        ``W_Q``, ``W_K``, ``W_V`` (heads, h, head_dim); ``scale_out`` (u,), ``W_out`` (h, u).
+        The weights are deterministic with their bases unless `centered`.
+
+    Raises:
+        ValueError: As `AdaptiveLayer`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> seed(AttentionLayer(), 0)("mix", jnp.ones((5, 3)), head_dim=4, num_heads=2).shape
+        (5, 1)
+
+    References:
+        Gorishniy, Rubachev, Khrulkov, Babenko (2021), "Revisiting deep learning models for
+        tabular data", NeurIPS, section 3.3 (the tokens); Vaswani et al. (2017), "Attention is
+        all you need", NeurIPS, equation 1 and section 3.2.2.
+
+    Note:
+        One layer of attention, without residual connections, normalization and class token.
+        Estimators leave the heads' weights out, and say so: the tokens of a row share one
+        draw of these.
+    """
+
+    fan_in_scaling: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        scale_dist: Family = dist.HalfNormal,
+        coef_dist: Family = dist.Normal,
+        coef_kwargs: Keywords = ZERO_LOC,
+        scale_kwargs: Keywords = UNIT_SCALE,
+        centered: bool | float = False,
+        fan_in_scaling: bool = True,
+    ) -> None:
+        super().__init__(scale_dist, coef_dist, coef_kwargs, scale_kwargs, centered)
+        self.fan_in_scaling = fan_in_scaling
+
+    @named
+    def __call__(
+        self,
+        name: str,
+        x: Num[ArrayLike, "..."],
+        head_dim: int = 8,
+        num_heads: int = 1,
+        units: int = 1,
+        activation: Activation = identity,
+    ) -> Float[Array, "*batch n u"]:
+        def rows(x: Array) -> Array:
+            tokens = self._tokens(x, head_dim * num_heads)
+            query, key, value = self._heads(tokens, (num_heads, head_dim))
+            pooled = attend(query, key, value)
+            scale = self._scale((units,), 2, "scale_out") / self._root(pooled.shape[-1])
+            shape = (pooled.shape[-1], units)
+            return linear(pooled, self._coefficients("W_out", shape, scale))
+
+        return activation(on_columns(rows, x))
+
+    def _tokens(self, x: Array, size: int) -> Array:
+        """One vector for each column, (*plates, n, d, h)."""
+        shape = (x.shape[-1], size)
+        scale = self._scale((size,), 2, "scale_emb") / self._root(2)
+        weight = self._coefficients("W_emb", shape, scale)
+        bias = self._coefficients("W_bias", shape, scale)
+        return linear(x, weight, op=Embed()) + line_up(bias.value, 2, 3)
+
+    def _heads(self, tokens: Array, heads: tuple[int, int]) -> list[Array]:
+        """Queries, keys and values, (*plates, n, heads, d, head_dim) each."""
+        num_heads, head_dim = heads
+        size = tokens.shape[-1]
+        scale = sample_site("scale_qkv", self.scale_prior.over(heads)).value
+        scale = scale[..., None, :] / self._root(size)
+        out = []
+        for letter in "QKV":
+            site = self._coefficients(f"W_{letter}", (num_heads, size, head_dim), scale)
+            out.append(linear(tokens, _shared(site), op=Heads()))
+        return out
+
+    def _root(self, fan_in: int) -> float:
+        return math.sqrt(fan_in) if self.fan_in_scaling else 1.0
+
+
+@jax.jit
+def attend(query: Array, key: Array, value: Array) -> Array:
+    """What each head gathers, of queries, keys and values (..., heads, d, k): (..., h).
+
+    The mean over tokens, heads one after the other. Compiled as one operation, so that
+    models that are run eagerly start sooner.
+    """
+    scores = jnp.einsum("...adk,...aek->...ade", query, key)
+    weights = jax.nn.softmax(scores / math.sqrt(query.shape[-1]), axis=-1)
+    mixed = jnp.einsum("...ade,...aek->...adk", weights, value).mean(-2)
+    return mixed.reshape(mixed.shape[:-2] + (-1,))
+
+
+def _shared(site: Site) -> Site:
+    """A weight of which all tokens of a row see one draw: estimators must let it be."""
+    return site._replace(infer={**site.infer, POSTERIOR: None})

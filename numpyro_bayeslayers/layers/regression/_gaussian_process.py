@@ -1,0 +1,103 @@
+"""Smooth effects of ordered categories."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike, Float, Integer
+
+from ... import _checks
+from ..._base import call_child
+from ...primitives import linear
+from ..features import MaternKernel
+from ..features._kernel import AbstractKernel
+from ._call import Activation, identity, named, on_categories
+from ._coefficient import checked_centering, draw
+from ._prior import ZERO_LOC, Prior
+
+
+class GaussianProcessEffectsLayer(eqx.Module):
+    r"""An effect for each of many ordered categories: a Gaussian process along them.
+
+    $$y_n = a\Big(\sum_{j=1}^{M} \beta_j \phi_j(t_n)\Big), \qquad
+    \beta_j \sim N\big(0, S(\omega_j)\big), \quad
+    t_n = \frac{2 x_n}{\text{num\_categories} - 1} - 1$$
+
+    with the eigenfunctions $\phi_j$ of the Laplacian on $[-L, L]$, their frequencies
+    $\omega_j$, and the spectral density $S$ of the kernel: the index runs from -1 to 1, and
+    lengthscales are in units of half its range. Call it as
+    ``layer(name, x, num_categories, units=1, activation=identity)`` with integers `x` of
+    shape (n,); the output has shape (n, units). Units share the kernel.
+
+    Args:
+        kernel: `RBFKernel`, `MaternKernel` or `PeriodicKernel`, with the priors of its
+            hyperparameters.
+        num_basis: Number of basis functions $M$. It should exceed about
+            $2 L / \ell$ for lengthscales $\ell$ down to which the process is to be right.
+        boundary: Half the side of the box $L$, above 1: the least that keeps the process
+            free at its ends is 1.2 for short lengthscales, more for long ones.
+        centered: False draws ``beta_base`` and scales it, True draws ``beta`` itself, a
+            number between 0 and 1 is between; the law of ``beta`` is the same.
+
+    Sites:
+        ``kernel/variance`` () and ``kernel/lengthscale`` (), unless they are fixed; ``beta``
+        (M, u), deterministic with its ``beta_base`` unless `centered`.
+
+    Raises:
+        ValueError: If a size is not positive, `boundary` is not above 1, or a category is
+            outside of 0 to `num_categories` - 1. Under `jit`, where categories are not known
+            beforehand, the running program raises (`equinox.error_if`).
+        TypeError: If `x` does not hold integers, or `kernel` is no kernel.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> seed(GaussianProcessEffectsLayer(), 0)("week", jnp.arange(5), 52).shape
+        (5, 1)
+
+    References:
+        Riutort-Mayol, Bürkner, Andersen, Solin, Vehtari (2023), "Practical Hilbert space
+        approximate Bayesian Gaussian processes for probabilistic programming", Statistics and
+        Computing 33, sections 3 and 4.2.
+    """
+
+    kernel: AbstractKernel
+    num_basis: int = eqx.field(static=True)
+    boundary: float = eqx.field(static=True)
+    centered: bool | float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        kernel: AbstractKernel = MaternKernel(),
+        num_basis: int = 20,
+        boundary: float = 1.5,
+        centered: bool | float = False,
+    ) -> None:
+        _checks.instance("kernel", kernel, AbstractKernel, "a kernel of this room")
+        _checks.size("num_basis", num_basis)
+        _checks.positive("boundary", boundary)
+        if not boundary > 1:
+            raise ValueError(f"`boundary` must be above 1, got {boundary}.")
+        self.kernel, self.num_basis, self.boundary = kernel, num_basis, boundary
+        self.centered = checked_centering(centered)
+
+    @named
+    def __call__(
+        self,
+        name: str,
+        x: Integer[ArrayLike, "..."],
+        num_categories: int,
+        units: int = 1,
+        activation: Activation = identity,
+    ) -> Float[Array, "*batch n u"]:
+        sides = (self.num_basis,), (self.boundary,)
+
+        def rows(index: Array) -> Array:
+            frequencies = self.kernel._frequencies(*sides)
+            scale = call_child("kernel", self.kernel, frequencies)[..., None]
+            prior = Prior("coef", dist.Normal, ZERO_LOC, ZERO_LOC, True)
+            beta = draw("beta", prior, (len(frequencies), units), scale, self.centered)
+            place = index * (2.0 / max(num_categories - 1, 1)) - 1.0
+            place = place.astype(jnp.result_type(float))
+            return linear(self.kernel._basis(place[..., None], *sides), beta)
+
+        return activation(on_categories(rows, x, num_categories))

@@ -1,0 +1,157 @@
+"""Many coefficients of which few matter: the horseshoe."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from ... import _checks
+from ...primitives import linear, sample
+from ._call import Activation, identity, named, on_columns
+from ._coefficient import checked_centering, draw
+from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
+
+
+class HorseshoeLayer(eqx.Module):
+    r"""Linear terms of which most are near zero and some anywhere.
+
+    $$y = a(x \beta), \qquad \beta_{iu} \sim \text{coef\_dist}(\text{scale} = \tau_u
+    \tilde\lambda_{iu}), \quad \tau_u \sim \mathcal{C}^+(0, \tau_0), \quad
+    \lambda_{iu} \sim \mathcal{C}^+(0, 1)$$
+
+    with $\tilde\lambda = \lambda$, or, with a slab of scale $s$ and $\nu$ degrees of
+    freedom, regularized:
+
+    $$\tilde\lambda^2 = \frac{c^2 \lambda^2}{c^2 + \tau^2 \lambda^2}, \qquad
+    c_u^2 \sim \text{InverseGamma}(\nu / 2,\; \nu s^2 / 2)$$
+
+    so that large coefficients are shrunk as by a Student t of scale $s$ rather than not at
+    all. Call it as ``layer(name, x, units=1, activation=identity)`` with `x` of shape (n, d)
+    and columns of similar spread; the output has shape (n, units).
+
+    Args:
+        slab_scale: Scale $s$ of the slab, in the units of the coefficients: the largest that
+            you would believe. None for no slab.
+        slab_df: Degrees of freedom $\nu$ of the slab.
+        coef_dist: Prior of the coefficients: a class that takes `scale`, or a distribution,
+            whose own scale is then multiplied by the drawn one.
+        coef_kwargs: Keywords of `coef_dist` other than `scale`.
+        global_scale: Scale $\tau_0$: see `expected_sparsity`.
+        centered: False draws ``beta_base`` and scales it, True draws ``beta`` itself, a
+            number between 0 and 1 is between; the law of ``beta`` is the same.
+
+    Sites:
+        ``tau`` (u,); ``lambda`` (d, u); with a slab, ``c2`` (u,); ``beta`` (d, u),
+        deterministic with its ``beta_base`` unless `centered`.
+
+    Raises:
+        ValueError: If a keyword is unknown, missing or out of range, or a scale or `slab_df`
+            is not positive.
+        TypeError: If the prior is no distribution.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> tau0 = expected_sparsity(p0=5, d=200, n=100, sigma=1.0)
+        >>> layer = HorseshoeLayer(slab_scale=2.0, global_scale=tau0)
+        >>> seed(layer, 0)("genes", jnp.ones((100, 200))).shape
+        (100, 1)
+
+    References:
+        Carvalho, Polson, Scott (2010), "The horseshoe estimator for sparse signals",
+        Biometrika 97; Piironen and Vehtari (2017), "Sparsity information and regularization
+        in the horseshoe and other shrinkage priors", Electronic Journal of Statistics 11,
+        equations 2.8 and 2.10.
+    """
+
+    coef_prior: Prior = eqx.field(static=True)
+    global_prior: Prior = eqx.field(static=True)
+    slab_prior: Prior | None = eqx.field(static=True)
+    centered: bool | float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        slab_scale: float | None = None,
+        slab_df: float = 4.0,
+        coef_dist: Family = dist.Normal,
+        coef_kwargs: Keywords = ZERO_LOC,
+        global_scale: ArrayLike = 1.0,
+        centered: bool | float = False,
+    ) -> None:
+        _checks.all_positive("global_scale", global_scale)
+        _checks.positive("slab_df", slab_df)
+        self.global_prior = _ready("scale", dist.HalfCauchy, scale=global_scale)
+        self.slab_prior = None
+        if slab_scale is not None:
+            _checks.positive("slab_scale", slab_scale)
+            half = 0.5 * slab_df
+            settings = {"concentration": half, "rate": half * slab_scale**2}
+            self.slab_prior = _ready("scale", dist.InverseGamma, **settings)
+        self.coef_prior = Prior("coef", coef_dist, coef_kwargs, ZERO_LOC, True)
+        self.centered = checked_centering(centered)
+
+    @named
+    def __call__(
+        self,
+        name: str,
+        x: Num[ArrayLike, "..."],
+        units: int = 1,
+        activation: Activation = identity,
+    ) -> Float[Array, "*batch n u"]:
+        def rows(x: Array) -> Array:
+            shape = (x.shape[-1], units)
+            scale = self._scale(shape)
+            return linear(x, draw("beta", self.coef_prior, shape, scale, self.centered))
+
+        return activation(on_columns(rows, x))
+
+    def _scale(self, shape: tuple[int, int]) -> Array:
+        tau = sample("tau", self.global_prior.over(shape[1:]), rank=2)
+        local = dist.HalfCauchy(1.0).expand(shape).to_event(2)
+        scale = tau * sample("lambda", local, rank=2)
+        if self.slab_prior is None:
+            return scale
+        slab = jnp.sqrt(sample("c2", self.slab_prior.over(shape[1:]), rank=2))
+        return slab * (scale / jnp.hypot(slab, scale))  # squares of scales may overflow
+
+
+def _ready(role: str, family: type[dist.Distribution], **settings: Any) -> Prior:
+    return Prior(role, family, settings, UNIT_SCALE, False)
+
+
+def expected_sparsity(p0: float, d: int, n: int, sigma: ArrayLike = 1.0) -> Any:
+    r"""The global scale at which about `p0` of `d` coefficients are not shrunk to zero.
+
+    $$\tau_0 = \frac{p_0}{d - p_0} \frac{\sigma}{\sqrt{n}}$$
+
+    for columns of variance one.
+
+    Args:
+        p0: The number $p_0$ of coefficients that are thought to matter, between 0 and `d`.
+        d: The number of coefficients.
+        n: The number of rows.
+        sigma: Standard deviation of the noise $\sigma$, positive; it may be a drawn site.
+            For a logistic regression 2 is right, see the reference.
+
+    Raises:
+        ValueError: If `p0` is not between 0 and `d`, or a number is not positive.
+
+    Example:
+        >>> round(expected_sparsity(p0=5, d=105, n=100, sigma=2.0), 6)
+        0.01
+
+    References:
+        Piironen and Vehtari (2017), "Sparsity information and regularization in the horseshoe
+        and other shrinkage priors", Electronic Journal of Statistics 11, equation 3.12 and,
+        for other likelihoods, section 3.5.
+    """
+    _checks.size("d", d)
+    _checks.size("n", n)
+    _checks.positive("p0", p0)
+    _checks.all_positive("sigma", sigma)
+    if not p0 < d:
+        raise ValueError(f"`p0` must be below `d`={d}, got {p0}: not all can matter.")
+    return p0 / (d - p0) / math.sqrt(n) * sigma

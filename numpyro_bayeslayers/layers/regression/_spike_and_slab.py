@@ -1,0 +1,172 @@
+"""Coefficients that are in the model or not."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike, Float, Num
+from numpyro.handlers import infer_config
+from numpyro.primitives import _PYRO_STACK, plate
+
+from ... import _checks
+from ...handlers._estimator import normal_moments
+from ...primitives import POSTERIOR, Site, linear, sample_site
+from ._call import Activation, identity, named, on_columns
+from ._prior import STANDARD, Family, Keywords, Prior
+
+MAX_EXACT = 12
+
+_TOO_MANY = (
+    "`inclusion`='exact' sums over all 2^k ways to include k coefficients: at most {limit}, "
+    "got {count} (columns times units), which would cost 2^{count} likelihoods a step. Use "
+    "inclusion='mixture', which costs one."
+)
+_IN_PLATE = (
+    "`inclusion`='exact' cannot be used inside a plate (`{plate}` is open): NumPyro would sum "
+    "each plate's inclusions out apart although the likelihood sees them together, silently "
+    "wrong. Call the layer outside of the plate, or use inclusion='mixture'."
+)
+
+
+class SpikeAndSlabLayer(eqx.Module):
+    r"""Linear terms of which only some are in the model.
+
+    $$y = a\big(x (z \circ \beta)\big), \qquad \beta_{iu} \sim \text{coef\_dist}$$
+
+    with the inclusion $z_{iu}$ in one of three forms:
+
+    - ``"gate"``: $z \sim \text{Beta}(\alpha, \beta)$, a number between 0 and 1. It samples
+      under any inference, but its mean mixes inclusion and effect size and is *not* the
+      probability that the coefficient is in the model: half a gate on twice the coefficient
+      is the same model.
+    - ``"exact"``: $z \sim \text{Bernoulli}(\alpha / (\alpha + \beta))$, one site for each
+      coefficient, summed out by NumPyro's enumeration (NUTS does it by itself; SVI needs
+      `TraceEnum_ELBO` and a guide that hides them). The cost doubles with each coefficient:
+      more than 12 are refused. The model has no plate, or its rows are in the innermost one
+      (dim -1) and units are an axis of the event or dropped: ``f[..., 0]``.
+    - ``"mixture"``: $z \beta$ is drawn from a mixture of two normals, a narrow one and the
+      slab, with weights $\beta / (\alpha + \beta)$ and $\alpha / (\alpha + \beta)$:
+      `distributions.SpikeAndSlab`. Any number of coefficients; `coef_dist` must be Normal
+      of location zero.
+
+    Call it as ``layer(name, x, units=1, activation=identity)`` with `x` of shape (n, d); the
+    output has shape (n, units). `inclusion_probabilities` gives the posterior probabilities.
+
+    Args:
+        alpha: First parameter $\alpha$ of the inclusion's law, positive.
+        beta: Second parameter $\beta$, positive.
+        coef_dist: Prior of the coefficients that are in the model: a class, or a
+            distribution.
+        coef_kwargs: Keywords of `coef_dist`.
+        inclusion: ``"gate"``, ``"exact"`` or ``"mixture"``.
+
+    Sites:
+        ``beta`` (d, u); ``z`` (d, u) for gates; ``z_{i}_{u}`` () for each coefficient if
+        exact.
+
+    Raises:
+        ValueError: If a keyword is unknown, missing or out of range, `alpha` or `beta` is not
+            positive, or `inclusion` is unknown. When called: if exact and there are more
+            than 12 coefficients, or a plate is open.
+        TypeError: If the prior is no distribution.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> layer = SpikeAndSlabLayer(1.0, 4.0, inclusion="exact")
+        >>> seed(layer, 0)("genes", jnp.ones((5, 3))).shape
+        (5, 1)
+
+    References:
+        Mitchell and Beauchamp (1988), "Bayesian variable selection in linear regression",
+        Journal of the American Statistical Association 83 (exact); George and McCulloch
+        (1993), "Variable selection via Gibbs sampling", ibid. 88, section 2 (the mixture).
+    """
+
+    coef_prior: Prior = eqx.field(static=True)
+    alpha: float = eqx.field(static=True)
+    beta: float = eqx.field(static=True)
+    inclusion: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        coef_dist: Family = dist.Normal,
+        coef_kwargs: Keywords = STANDARD,
+        inclusion: str = "gate",
+    ) -> None:
+        _checks.positive("alpha", alpha)
+        _checks.positive("beta", beta)
+        _checks.one_of("inclusion", inclusion, ("gate", "exact", "mixture"))
+        self.coef_prior = Prior("coef", coef_dist, coef_kwargs, STANDARD, False)
+        self.alpha, self.beta, self.inclusion = alpha, beta, inclusion
+
+    @property
+    def prior_inclusion(self) -> float:
+        """The prior probability that a coefficient is in the model."""
+        return self.alpha / (self.alpha + self.beta)
+
+    @named
+    def __call__(
+        self,
+        name: str,
+        x: Num[ArrayLike, "..."],
+        units: int = 1,
+        activation: Activation = identity,
+    ) -> Float[Array, "*batch n u"]:
+        forms = {"gate": self._gated, "exact": self._summed_out}
+        form = forms[self.inclusion]
+        return activation(on_columns(lambda rows: form(rows, units), x))
+
+    def _gated(self, x: Array, units: int) -> Array:
+        shape = (x.shape[-1], units)
+        gates = dist.Beta(self.alpha, self.beta).expand(shape).to_event(2)
+        gate = sample_site("z", gates).value
+        return linear(x, _times(gate, sample_site("beta", self.coef_prior.over(shape))))
+
+    def _summed_out(self, x: Array, units: int) -> Array:
+        shape = (x.shape[-1], units)
+        count = x.shape[-1] * units
+        if count > MAX_EXACT:
+            raise ValueError(_TOO_MANY.format(limit=MAX_EXACT, count=count))
+        plates = [h.name for h in _PYRO_STACK if isinstance(h, plate)]
+        if plates:
+            raise ValueError(_IN_PLATE.format(plate=plates[0]))
+        beta = sample_site("beta", self.coef_prior.over(shape)).value
+        included = dist.Bernoulli(self.prior_inclusion)
+        axes = _axes_after_sums()
+        out = []
+        for u in range(units):
+            total = jnp.zeros(x.shape[:-1] + (1,))
+            for i in range(x.shape[-1]):
+                with infer_config(config_fn=lambda _: {"enumerate": "parallel"}):
+                    z = sample_site(f"z_{i}_{u}", included).value
+                z = z.reshape(z.shape + (1,) * axes) if jnp.ndim(z) else z
+                total = total + z * (x[..., i, None] * beta[..., i, u])
+            out.append(total)
+        shape = jnp.broadcast_shapes(*(column.shape for column in out))
+        return jnp.concatenate([jnp.broadcast_to(c, shape) for c in out], axis=-1)
+
+
+def _times(gate: Array, beta: Site) -> Site:
+    """The product, with the guide's moments given the gate."""
+    moments = normal_moments(beta)
+    infer: dict[str, Any] = dict(beta.infer)
+    if moments is not None:
+        infer[POSTERIOR] = dist.Normal(moments[0] * gate, moments[1] * gate)
+    return beta._replace(value=beta.value * gate, infer=infer)
+
+
+def _axes_after_sums() -> int:
+    """How many axes to add to an enumerated value so that it meets (n, u).
+
+    Enumeration puts its axes left of the plates. The rows are the innermost plate, so only
+    units are to be added; in a model without plates, rows and units are.
+    """
+    from numpyro.contrib.funsor import enum
+
+    dims = [h.first_available_dim for h in _PYRO_STACK if isinstance(h, enum)]
+    has_plates = bool(dims) and dims[-1] is not None and dims[-1] < -1
+    return 1 if has_plates else 2
