@@ -99,12 +99,12 @@ def on_rows(
     """Apply `forward`, a function of (*plates, n, in), to `x` of shape (*batch, in)."""
     x = jnp.asarray(x)
     _checks.last_axis("x", x, size_name, in_features)
-    lead, rows = _split_axes(x.shape[:-1], primitives.plate_shape())
+    lead, rows = split_plates(x.shape[:-1], primitives.plate_shape())
     out = forward(x.reshape(lead + (math.prod(rows), x.shape[-1])))
     return out.reshape(out.shape[:-2] + rows + out.shape[-1:])
 
 
-def _split_axes(
+def split_plates(
     axes: tuple[int, ...], plates: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Split the axes left of the features into those that are plates and those of rows."""
