@@ -42,7 +42,7 @@ class WeightPosterior(NamedTuple):
     prefix: str
 
     def marginal(
-        self, x: Num[Array, "n d_in"], noise_scale: ArrayLike
+        self, x: Num[ArrayLike, "n d_in"], noise_scale: ArrayLike
     ) -> dist.LowRankMultivariateNormal:
         """The law of observations at new rows, given the data.
 
@@ -53,7 +53,7 @@ class WeightPosterior(NamedTuple):
         phi = _features_at(self.prior, x)
         factor = jnp.matmul(phi, self.weights.scale_tril)
         loc = jnp.matmul(phi, self.weights.loc[..., None])[..., 0]
-        return dist.LowRankMultivariateNormal(loc, factor, _variance(noise_scale, loc))
+        return _low_rank_normal(loc, factor, noise_scale)
 
     def sites(self, weights: Float[Array, "*batch F"]) -> dict[str, Array]:
         """Weights, such as draws from `weights`, as values of the layer's sites by name."""
@@ -72,7 +72,7 @@ class AbstractLinearNormal(AbstractLayer):
         """Draw the hyperparameters; give the features and the weights' prior."""
 
     def marginal(
-        self, x: Num[Array, "*plates n d_in"], noise_scale: ArrayLike
+        self, x: Num[ArrayLike, "*plates n d_in"], noise_scale: ArrayLike
     ) -> dist.LowRankMultivariateNormal:
         r"""The law of noisy outputs at the rows of `x`, with the weights integrated out.
 
@@ -101,10 +101,13 @@ class AbstractLinearNormal(AbstractLayer):
             phi = _features_at(prior, x)
         loc = jnp.matmul(phi, prior.loc[..., None])[..., 0]
         factor = phi * prior.scale[..., None, :]
-        return dist.LowRankMultivariateNormal(loc, factor, _variance(noise_scale, loc))
+        return _low_rank_normal(loc, factor, noise_scale)
 
     def condition(
-        self, x: Num[Array, "*plates n d_in"], y: Num[Array, "..."], noise_scale: ArrayLike
+        self,
+        x: Num[ArrayLike, "*plates n d_in"],
+        y: Num[ArrayLike, "..."],
+        noise_scale: ArrayLike,
     ) -> WeightPosterior:
         r"""The exact posterior of the weights, given rows and their noisy outputs.
 
@@ -199,6 +202,14 @@ def _features_at(prior: LinearNormal, x: ArrayLike) -> Array:
             "not line up with the enclosing plate. Use one layer for each output."
         )
     return phi[None]
+
+
+def _low_rank_normal(
+    loc: Array, factor: Array, noise_scale: ArrayLike
+) -> dist.LowRankMultivariateNormal:
+    """The law of a linear map of standard normals plus noise; outputs have the same factor."""
+    factor = jnp.broadcast_to(factor, loc.shape[:-1] + factor.shape[-2:])
+    return dist.LowRankMultivariateNormal(loc, factor, _variance(noise_scale, loc))
 
 
 def _variance(noise_scale: ArrayLike, loc: Array) -> Array:

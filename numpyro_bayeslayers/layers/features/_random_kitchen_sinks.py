@@ -54,8 +54,8 @@ class RandomKitchenSinks(AbstractRowLayer, AbstractLinearNormal):
     """
 
     rff: Any
-    init_beta: Float[Array, "F out"]
-    init_bias: Float[Array, " out"]
+    init_beta: Float[Array, "F out"] = eqx.field(converter=jnp.asarray)
+    init_bias: Float[Array, " out"] = eqx.field(converter=jnp.asarray)
     name: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:

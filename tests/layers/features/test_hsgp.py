@@ -80,9 +80,7 @@ def test_agrees_with_numpyro(kernel):
         | {"matern_kernel/variance": 0.7, "matern_kernel/lengthscale": 0.5},
     )(layer._frequencies())
     if isinstance(kernel, RBFKernel):
-        theirs = diag_spectral_density_squared_exponential(
-            0.7, 0.5, box, sizes, dim=3
-        )
+        theirs = diag_spectral_density_squared_exponential(0.7, 0.5, box, sizes, dim=3)
     else:
         theirs = diag_spectral_density_matern(1.5, 0.7, 0.5, box, sizes, dim=3)
     np.testing.assert_allclose(jnp.square(stds), theirs, rtol=2e-4)

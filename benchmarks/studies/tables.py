@@ -1,0 +1,21 @@
+"""Tables of the studies, printed and kept for the pages."""
+
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def table(header, rows):
+    """A table in Markdown; the first column is text, the others numbers."""
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def keep(name, header, rows):
+    """Print the table and write it to ``docs/tables/<name>.md``."""
+    text = table(header, rows)
+    print(f"\n{name}\n\n{text}", flush=True)
+    path = DOCS / "tables" / f"{name}.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
