@@ -16,6 +16,7 @@ except PackageNotFoundError:  # run from a bare checkout
 _ROOMS = (
     "basis",
     "distributions",
+    "estimators",
     "handlers",
     "infer",
     "layers",

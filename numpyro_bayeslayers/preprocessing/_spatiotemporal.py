@@ -68,7 +68,7 @@ class SpatiotemporalFit(NamedTuple):
     fourier_degrees: tuple[int, ...]
     interactions: tuple[tuple[int, int], ...]
     seasonality_periods: tuple[float, ...]
-    num_seasonal_harmonics: tuple[int, ...]
+    num_seasonal_harmonics: tuple[float | int, ...]
 
     def features(self, df: Any) -> Float[np.ndarray, "n d"]:
         """The inputs of each row, in the row order of `df`, in double precision.
@@ -150,7 +150,8 @@ def fit_spatiotemporal(
         freq: The unit of time of dates.
         seasonality_periods: Periods in units of time, or as units themselves: ``"Y"`` is
             52.1775 where `freq` is ``"W"``. None for none.
-        num_seasonal_harmonics: The number of harmonics of each period.
+        num_seasonal_harmonics: The number of harmonics of each period, at most half of it;
+            for continuous time a fraction, see `BayesianNeuralField`.
         fourier_degrees: The number of Fourier degrees of each feature; 5 each if None.
         interactions: Pairs of positions in `feature_cols`. None for none.
         standardize: Names of the features to standardize. Not the time.
@@ -198,19 +199,12 @@ def fit_spatiotemporal(
             "divided by its largest training value already."
         )
     periods = periods_in(freq, () if seasonality_periods is None else seasonality_periods)
-    harmonics = _counts("num_seasonal_harmonics", num_seasonal_harmonics)
-    degrees = _counts("fourier_degrees", fourier_degrees)
-    if fourier_degrees is None:
-        degrees = (_DEGREE,) * len(features)
+    harmonics = _harmonics(num_seasonal_harmonics)
+    degrees = _degrees(fourier_degrees, len(features))
     if len(harmonics) != len(periods):
         raise ValueError(
             "`num_seasonal_harmonics` must have one entry for each of the "
             f"{len(periods)} `seasonality_periods`, got {len(harmonics)}."
-        )
-    if len(degrees) != len(features):
-        raise ValueError(
-            f"`fourier_degrees` must have one entry for each of the {len(features)} "
-            f"`feature_cols`, got {len(degrees)}."
         )
 
     is_known = ~np.isnan(as_floats(df[target_col], target_col))
@@ -243,14 +237,24 @@ def fit_spatiotemporal(
     return fit
 
 
-def _counts(name: str, counts: Any) -> tuple[int, ...]:
-    """Whole numbers of at least zero; floating-point ones (bayesnf's 10.0) are taken."""
-    found = []
-    for i, count in enumerate(() if counts is None else counts):
-        is_whole = isinstance(count, (float, np.floating)) and count == int(count)
-        _checks.count(f"{name}[{i}]", int(count) if is_whole else count)
-        found.append(int(count))
-    return tuple(found)
+def _harmonics(counts: Any) -> tuple[float | int, ...]:
+    found = tuple(() if counts is None else counts)
+    for i, count in enumerate(found):
+        _checks.non_negative(f"num_seasonal_harmonics[{i}]", count)
+    # Whole ones as integers, in whatever type they come.
+    return tuple(int(c) if c == int(c) else float(c) for c in found)
+
+
+def _degrees(degrees: Any, num_columns: int) -> tuple[int, ...]:
+    found = (_DEGREE,) * num_columns if degrees is None else tuple(degrees)
+    if len(found) != num_columns:
+        raise ValueError(
+            f"`fourier_degrees` must have one entry for each of the {num_columns} "
+            f"`feature_cols`, got {len(found)}."
+        )
+    for i, degree in enumerate(found):
+        _checks.count(f"fourier_degrees[{i}]", degree)
+    return tuple(int(degree) for degree in found)
 
 
 def _pairs(pairs: Any, num_columns: int) -> tuple[tuple[int, int], ...]:

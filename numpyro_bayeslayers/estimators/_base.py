@@ -1,0 +1,295 @@
+"""What all estimators of fields do: encode the table, train an ensemble, mix its members."""
+
+import abc
+import contextlib
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import optax
+from jaxtyping import Array, Float
+
+from .. import _checks
+from .._typing import Model
+from ..infer import Checkpoint, EarlyStopping, EnsembleVI
+from ..infer._inputs import Seed, as_key
+from ..layers import BayesianNeuralField
+from ..preprocessing import SpatiotemporalFit, fit_spatiotemporal
+from ._guide import mean_field
+from ._observation import OBSERVATION_MODELS, ObservationModel, Units
+from ._params import Parameterized
+from ._posterior import Posterior, components, summaries
+
+# About how many numbers one block of rows has over all members and draws.
+_BLOCK = 2**20
+# What of the seed decides the draws of predictions.
+_PREDICTION = 0x70726564
+
+
+class AbstractFieldEstimator(Parameterized, abc.ABC):
+    """A Bayesian neural field for a table; subclasses say how it is fitted.
+
+    See `BayesianNeuralFieldMAP` for the settings.
+    """
+
+    #: Whether the prior takes part.
+    _has_prior: bool = True
+    #: The guide's standard deviations at the start; None for points.
+    _init_scale: float | None = None
+
+    @abc.abstractmethod
+    def fit(self, df: Any, seed: Seed) -> "AbstractFieldEstimator":
+        """Fit all members to the table `df`."""
+
+    def __init__(
+        self,
+        *,
+        width: int = 256,
+        depth: int = 2,
+        freq: str | None = None,
+        seasonality_periods: Any = None,
+        num_seasonal_harmonics: Any = None,
+        feature_cols: Any,
+        target_col: str,
+        observation_model: str = "NORMAL",
+        timetype: str = "index",
+        standardize: Any = None,
+        interactions: Any = None,
+        fourier_degrees: Any = None,
+    ) -> None:
+        # As scikit-learn has it: settings are kept as they are given, and looked at by `fit`.
+        self.width = width
+        self.depth = depth
+        self.freq = freq
+        self.seasonality_periods = seasonality_periods
+        self.num_seasonal_harmonics = num_seasonal_harmonics
+        self.feature_cols = feature_cols
+        self.target_col = target_col
+        self.observation_model = observation_model
+        self.timetype = timetype
+        self.standardize = standardize
+        self.interactions = interactions
+        self.fourier_degrees = fourier_degrees
+
+    def _train(
+        self,
+        df: Any,
+        seed: Seed,
+        *,
+        ensemble_size: int,
+        num_epochs: int,
+        learning_rate: float,
+        batch_size: int | None,
+        progress_bar: bool,
+        early_stopping: EarlyStopping | None,
+        checkpoint: Checkpoint | None,
+        num_splits: int = 1,
+        sample_size_posterior: int = 1,
+        kl_weight: float = 1.0,
+        num_particles: int = 1,
+    ) -> None:
+        """Fit all members at once and keep what predictions need."""
+        _checks.size("num_epochs", num_epochs)
+        _checks.positive("learning_rate", learning_rate)
+        if batch_size is not None:
+            _checks.size("batch_size", batch_size)
+        _checks.size("sample_size_posterior", sample_size_posterior)
+        _check_splits(num_splits, ensemble_size, checkpoint)
+        _checks.one_of("observation_model", self.observation_model, OBSERVATION_MODELS)
+        observation = OBSERVATION_MODELS[self.observation_model]
+        key = as_key(seed)
+
+        settings = self.get_params()
+        width, depth = settings.pop("width"), settings.pop("depth")
+        del settings["observation_model"]
+        table = fit_spatiotemporal(df, **settings)
+        x, y = _known_rows(table, df)
+        observation.check(table.target_col, y)
+        units = observation.units(y)
+        field = BayesianNeuralField(
+            **table.field_arguments, width=width, depth=depth, name="field"
+        )
+        # Targets of any size and offset keep their precision: the shift and the scale are
+        # taken out in double precision, and put back into the losses.
+        inner = units if observation.is_count else Units()
+        y = y if observation.is_count else (y - units.shift) / units.scale
+        model = _model(field, observation, inner, has_prior=self._has_prior)
+        data = jnp.asarray(x, float), jnp.asarray(y, float)
+        guide = mean_field(
+            model, *data, starts=observation.starts, init_scale=self._init_scale
+        )
+        ensemble = EnsembleVI(
+            model,
+            guide,
+            optax.adam(learning_rate),
+            ensemble_size // num_splits,
+            kl_weight,
+            num_particles,
+        )
+        splits = [jax.random.fold_in(key, i) for i in range(num_splits)]
+        groups = [
+            ensemble.run(
+                key if num_splits == 1 else split,
+                num_epochs * max(1, len(y) // (batch_size or len(y))),
+                *data,
+                batch_size=batch_size,
+                progress_bar=progress_bar,
+                early_stopping=early_stopping,
+                checkpoint=checkpoint,
+            )
+            for split in splits
+        ]
+        rescaled = 0.0 if observation.is_count else len(y) * np.log(units.scale)
+        self.table_ = table
+        self.units_ = units
+        self.field_ = field
+        self.params_ = jax.tree.map(
+            lambda *parts: jnp.concatenate(parts), *(group.params for group in groups)
+        )
+        self.losses_ = np.concatenate([group.losses for group in groups]) + rescaled
+        self.prediction_key_ = jax.random.fold_in(key, _PREDICTION)
+        self.sample_size_posterior_ = sample_size_posterior
+        self.n_features_in_ = len(table.feature_cols)
+
+    def predict(
+        self,
+        df: Any,
+        quantiles: Sequence[float] = (0.5,),
+        approximate_quantiles: bool = False,
+    ) -> tuple[Float[np.ndarray, " n"], list[Float[np.ndarray, " n"]]]:
+        """The mean and quantiles of the measurement at each row, noise included.
+
+        The predictive distribution is the equal-weight mixture of the members (and of the
+        draws of each, for `BayesianNeuralFieldVI`). Its quantiles are exact: the smallest
+        value at which the mixture's distribution function reaches the probability, found by
+        bisection; whole numbers for counts. Rows go through in blocks.
+
+        Args:
+            df: A table with the feature columns; a target column is not looked at.
+            quantiles: Probabilities from 0 to 1.
+            approximate_quantiles: Take those of one normal with the mixture's mean and
+                variance in place of the exact ones, as bayesnf can; for ``"NORMAL"`` only.
+
+        Returns:
+            The mean, and a list with one array for each of `quantiles`; entries are in the
+            order of rows. (The package bayesnf gives the mean of each member in place of
+            their mean: ``likelihood_model(df).mean`` here.)
+
+        Raises:
+            NotFittedError: Before `fit`.
+            TypeError: If `df` is no table, or a feature column holds no numbers (no dates).
+            ValueError: If a feature column does not exist or has missing or infinite
+                entries, or a probability is out of range.
+        """
+        self._check_is_fitted()
+        levels = np.asarray(quantiles, float)
+        if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
+            raise ValueError(
+                f"`quantiles` must be a list of probabilities from 0 to 1, got {quantiles!r}."
+            )
+        approximate = approximate_quantiles and self.observation_model == "NORMAL"
+        x = self.table_.features(df)
+        posterior = self._posterior
+        size = max(1, min(len(x), _BLOCK // posterior.keys.size))
+        mean, found = np.empty(len(x)), np.empty((len(levels), len(x)))
+        for start in range(0, len(x), size):
+            # The last block is moved back to be full: one program serves all.
+            at = slice(min(start, len(x) - size), None)
+            at = slice(at.start, at.start + size)
+            mixture = self._components(posterior, x[at])
+            mean[at], found[:, at] = summaries(mixture, jnp.asarray(levels), approximate)
+        return mean, list(found)
+
+    def likelihood_model(self, df: Any) -> dist.Distribution:
+        """The distribution of the measurement at each row by each member (and draw).
+
+        Args:
+            df: A table with the feature columns.
+
+        Returns:
+            A distribution of NumPyro of batch shape (members * draws, n), in the units of
+            the target. `numpyro_bayeslayers.distributions.EnsembleMixture` of it is what
+            `predict` describes.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            TypeError: As `predict`.
+            ValueError: As `predict`.
+        """
+        self._check_is_fitted()
+        return self._components(self._posterior, self.table_.features(df))
+
+    @property
+    def _posterior(self) -> Posterior:
+        return Posterior.of(self.params_, self.prediction_key_, self.sample_size_posterior_)
+
+    def _components(self, posterior: Posterior, x: Float[np.ndarray, "n d"]) -> Any:
+        observation = OBSERVATION_MODELS[self.observation_model]
+        rows = jnp.asarray(x, float)
+        return components(self.field_, observation, self.units_, posterior, rows)
+
+    def _check_is_fitted(self) -> None:
+        if hasattr(self, "params_"):
+            return
+        from sklearn.exceptions import NotFittedError
+
+        raise NotFittedError(
+            f"This {type(self).__name__} is not fitted yet: call `fit` first."
+        )
+
+
+def _check_splits(num_splits: Any, ensemble_size: Any, checkpoint: Any) -> None:
+    _checks.size("num_splits", num_splits)
+    _checks.size("ensemble_size", ensemble_size)
+    if ensemble_size % num_splits:
+        raise ValueError(
+            f"`num_splits` must divide the {ensemble_size} members of `ensemble_size`, got "
+            f"{num_splits}."
+        )
+    if num_splits > 1 and checkpoint is not None:
+        raise ValueError(
+            f"`num_splits` must be 1 where there is a `checkpoint`, got {num_splits}."
+        )
+
+
+def _known_rows(
+    table: SpatiotemporalFit, df: Any
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]]:
+    """Inputs and targets of the rows that have a target; the others are counted."""
+    y = table.target(df)
+    is_known = ~np.isnan(y)
+    if not is_known.all():
+        warnings.warn(
+            f"{int((~is_known).sum())} of {len(y)} rows have no {table.target_col!r} and are "
+            "left out.",
+            stacklevel=4,
+        )
+    return table.features(df[is_known]), y[is_known]
+
+
+def _model(
+    field: BayesianNeuralField,
+    observation: ObservationModel,
+    units: Units,
+    *,
+    has_prior: bool,
+) -> Model:
+    """The NumPyro model of one member."""
+
+    def model(x: Float[Array, "n d"], y: Float[Array, " n"] | None = None) -> None:
+        prior = contextlib.nullcontext() if has_prior else numpyro.handlers.mask(mask=False)
+        with prior:
+            f = field(x)
+            sites: dict[str, Any] = {
+                name: numpyro.sample(name, dist.Logistic(center, 1.0))
+                for name, center in observation.priors.items()
+            }
+        with numpyro.plate("rows", x.shape[0]):
+            numpyro.sample("target", observation.distribution(f, sites, units), obs=y)
+
+    return model

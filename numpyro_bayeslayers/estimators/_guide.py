@@ -1,0 +1,71 @@
+"""The guide of a member: one point, or one normal, for each latent number."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+from numpyro.distributions import constraints
+from numpyro.handlers import seed, trace
+
+from .._typing import Model, PRNGKey
+
+# Names of the guide's parameters: the site's name with one of these.
+LOC, SCALE = "_loc", "_scale"
+
+
+def mean_field(
+    model: Model, *args: Any, starts: dict[str, float], init_scale: float | None
+) -> Model:
+    """The guide in which all latent numbers of `model` are independent.
+
+    NumPyro's `AutoDelta` and `AutoNormal` are the same. They compile the model's gradient
+    once more, to look for a start at which it is finite; here all starts are.
+
+    Args:
+        model: A model whose latent sites are real.
+        args: Its arguments, or some rows of them.
+        starts: Where points and means start, by site name. Without an entry, a weight
+            matrix starts at draws of a standard normal within two deviations, and anything
+            else at zero, as in the package bayesnf.
+        init_scale: The standard deviations at the start; None for points.
+    """
+    shapes = _latent_shapes(model, *args)
+
+    def guide(*args: Any, **kwargs: Any) -> None:
+        for name, shape in shapes.items():
+            loc: Any = numpyro.param(name + LOC, _start(shape, starts.get(name, 0.0)))
+            fn: dist.Distribution = dist.Delta(loc)
+            if init_scale is not None:
+                scale: Any = numpyro.param(
+                    name + SCALE,
+                    jnp.full(shape, init_scale),
+                    constraint=constraints.softplus_positive,
+                )
+                fn = dist.Normal(loc, scale)
+            numpyro.sample(name, fn.to_event(len(shape)))
+
+    return guide
+
+
+def _start(shape: tuple[int, ...], value: float) -> Any:
+    def start(key: PRNGKey) -> Float[Array, "..."]:
+        if len(shape) == 2:
+            return jax.random.truncated_normal(key, -2.0, 2.0, shape)
+        return jnp.full(shape, value)
+
+    return start
+
+
+def _latent_shapes(model: Model, *args: Any) -> dict[str, tuple[int, ...]]:
+    shapes = {}
+
+    def look() -> None:
+        for name, site in trace(seed(model, 0)).get_trace(*args).items():
+            if site["type"] == "sample" and not site["is_observed"]:
+                shapes[name] = site["fn"].shape()
+
+    jax.eval_shape(look)  # nothing is computed
+    return shapes

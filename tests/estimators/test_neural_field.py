@@ -1,0 +1,404 @@
+"""Estimators of fields on tables: what they fit, what they predict, and how they are used."""
+
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.optimize
+import scipy.stats
+import sklearn.base
+from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.util import log_density
+from sklearn.exceptions import NotFittedError
+
+from numpyro_bayeslayers.estimators import (
+    BayesianNeuralFieldMAP,
+    BayesianNeuralFieldMLE,
+    BayesianNeuralFieldVI,
+    _base,
+)
+from numpyro_bayeslayers.estimators._observation import OBSERVATION_MODELS, Units
+from numpyro_bayeslayers.infer import Checkpoint, EarlyStopping
+from numpyro_bayeslayers.layers import BayesianNeuralField
+
+ALL = [BayesianNeuralFieldMAP, BayesianNeuralFieldMLE, BayesianNeuralFieldVI]
+SETTINGS = {
+    "width": 3,
+    "depth": 1,
+    "freq": "D",
+    "feature_cols": ["day", "x"],
+    "target_col": "y",
+    "fourier_degrees": [0, 0],
+    "standardize": ["x"],
+}
+QUICK = {"ensemble_size": 2, "num_epochs": 3, "progress_bar": False}
+
+
+def table(days=12, counts=False):
+    df = pd.concat(
+        pd.DataFrame({"day": pd.date_range("2024-01-01", periods=days), "x": x})
+        for x in (10.0, 20.0)
+    ).reset_index(drop=True)
+    y = 5.0 + np.arange(len(df)) % 5 + 0.2 * df["x"]
+    return df.assign(y=np.round(y) if counts else y + 0.25)
+
+
+def fit(kind, df=None, settings=None, **options):
+    field = kind(**SETTINGS | (settings or {}))
+    return field.fit(
+        table() if df is None else df, options.pop("seed", 0), **QUICK | options
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Each estimator with another observation model."""
+    pairs = zip(ALL, OBSERVATION_MODELS, strict=True)
+    extra = {BayesianNeuralFieldVI: {"sample_size_posterior": 4, "num_particles": 1}}
+    return {
+        name: fit(
+            kind, table(counts=True), {"observation_model": name}, **extra.get(kind, {})
+        )
+        for kind, name in pairs
+    }
+
+
+@pytest.fixture(scope="module")
+def normal(fitted):
+    return fitted["NORMAL"]
+
+
+class TestPredictions:
+    """Against the members' distributions and SciPy."""
+
+    @pytest.mark.parametrize("name", OBSERVATION_MODELS)
+    def test_mean_is_that_of_the_members(self, fitted, name):
+        df = table()[:5]
+        mean, quantiles = fitted[name].predict(df)
+        members = np.asarray(fitted[name].likelihood_model(df).mean)
+        assert members.shape == (8 if name == "ZINB" else 2, 5)
+        np.testing.assert_allclose(mean, members.mean(axis=0), rtol=1e-5)
+        assert len(quantiles) == 1 and quantiles[0].shape == (5,)
+
+    def test_normal_quantiles_are_roots_of_the_mixture(self, normal):
+        df = table()[:4]
+        d = normal.likelihood_model(df)
+        loc, scale = np.asarray(d.loc), np.asarray(d.scale)
+        levels = (0.025, 0.5, 0.9)
+        _, quantiles = normal.predict(df, quantiles=levels)
+
+        def excess(y, i, q):
+            return scipy.stats.norm.cdf(y, loc[:, i], scale[:, 0]).mean() - q
+
+        for q, found in zip(levels, quantiles, strict=True):
+            roots = [scipy.optimize.brentq(excess, -1e3, 1e3, (i, q)) for i in range(4)]
+            np.testing.assert_allclose(found, roots, rtol=1e-5)
+
+    @pytest.mark.parametrize("name", ["NB", "ZINB"])
+    def test_quantiles_of_counts_are_the_first_that_reach(self, fitted, name):
+        df = table()[:3]
+        d = fitted[name].likelihood_model(df)
+        pmf = np.exp(np.asarray(d.log_prob(jnp.arange(300.0)[:, None, None]))).mean(axis=1)
+        cdf = np.cumsum(pmf.astype(float), axis=0)
+        levels = (0.05, 0.5, 0.975)
+        for q, found in zip(levels, fitted[name].predict(df, levels)[1], strict=True):
+            assert found.tolist() == [int(np.argmax(cdf[:, i] >= q)) for i in range(3)]
+
+    def test_approximate_quantiles_are_those_of_one_normal(self, normal):
+        df = table()[:4]
+        d = normal.likelihood_model(df)
+        mean, variance = np.asarray(d.mean), np.asarray(d.variance)
+        std = np.sqrt(variance.mean(axis=0) + mean.var(axis=0))
+        _, (found,) = normal.predict(df, (0.9,), approximate_quantiles=True)
+        expected = scipy.stats.norm.ppf(0.9, mean.mean(axis=0), std)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    def test_blocks_of_rows_do_not_matter(self, normal, monkeypatch):
+        mean, (median,) = normal.predict(table())
+        monkeypatch.setattr(_base, "_BLOCK", 14)  # seven rows of two members
+        again, (median_again,) = normal.predict(table())
+        np.testing.assert_allclose(again, mean, rtol=1e-5)
+        np.testing.assert_allclose(median_again, median, rtol=1e-5)
+
+    def test_rows_keep_their_order_and_need_no_target(self, normal):
+        df = table().drop(columns="y")
+        mean, _ = normal.predict(df)
+        np.testing.assert_allclose(normal.predict(df[::-1])[0], mean[::-1], rtol=1e-5)
+        with_gaps, _ = normal.predict(table().assign(y=np.nan))
+        np.testing.assert_array_equal(with_gaps, mean)
+
+    def test_no_rows(self, normal):
+        mean, (median,) = normal.predict(table()[:0])
+        assert mean.shape == median.shape == (0,)
+
+    def test_draws_of_a_variational_member_differ(self, fitted):
+        d = fitted["ZINB"].likelihood_model(table()[:2])
+        assert len(np.unique(np.asarray(d.mean)[:, 0])) == 8
+        twice = fitted["ZINB"].likelihood_model(table()[:2])
+        np.testing.assert_array_equal(twice.mean, d.mean)
+
+
+class TestModel:
+    """The density of one member by hand."""
+
+    @pytest.mark.parametrize("name", OBSERVATION_MODELS)
+    @pytest.mark.parametrize("has_prior", [True, False])
+    def test_density(self, name, has_prior):
+        observation = OBSERVATION_MODELS[name]
+        field = BayesianNeuralField([1.0], [0], [], [], [], width=2, depth=1, name="field")
+        x, y = jnp.ones((3, 1)), jnp.array([1.0, 0.0, 2.0])
+        units = Units(0.0, 2.0)
+        model = _base._model(field, observation, units, has_prior=has_prior)
+        sites = trace(seed(model, 0)).get_trace(x, y)
+        values = {k: s["value"] for k, s in sites.items() if s["type"] == "sample"}
+        assert set(observation.priors) < set(values)
+        f = substitute(field, data=values)(x)
+        expected = observation.distribution(f, values, units).log_prob(y).sum()
+        if has_prior:
+            for site, value in values.items():
+                if site != "target":
+                    center = observation.priors.get(site, 0.0)
+                    expected += scipy.stats.logistic.logpdf(value, center).sum()
+        found, _ = log_density(model, (x, y), {}, values)
+        assert found == pytest.approx(float(expected), rel=1e-5)
+
+    def test_priors_are_those_of_bayesnf(self):
+        centers = {name: model.priors for name, model in OBSERVATION_MODELS.items()}
+        assert centers == {
+            "NORMAL": {"log_noise_scale": 0.0},
+            "NB": {"shape": -1.5},
+            "ZINB": {"shape": -1.5, "inflation_logit": 0.0},
+        }
+
+
+class TestFit:
+    def test_losses_are_those_of_the_table(self):
+        """Steps too small to move anything: minus the log likelihood of what is predicted.
+
+        In the units of the target, and the prior on top for modes.
+        """
+        df = table()
+        mle, mode = (
+            fit(kind, df, learning_rate=1e-30, num_epochs=1)
+            for kind in (BayesianNeuralFieldMLE, BayesianNeuralFieldMAP)
+        )
+        loglik = np.asarray(mle.likelihood_model(df).log_prob(df["y"].to_numpy())).sum(
+            axis=1
+        )
+        np.testing.assert_allclose(mle.losses_[:, 0], -loglik, rtol=1e-5)
+        values = [np.asarray(p).reshape(2, -1) for p in mode.params_.values()]
+        prior = scipy.stats.logistic.logpdf(np.concatenate(values, axis=1)).sum(axis=1)
+        np.testing.assert_allclose(mode.losses_[:, 0], -loglik - prior, rtol=1e-5)
+
+    def test_units_of_the_target_do_not_matter(self, normal):
+        """Grams or tons, Kelvin or Celsius: the same fit in its own units."""
+        df = table(counts=True)
+        other = fit(BayesianNeuralFieldMAP, df.assign(y=1e5 + 1000 * df["y"]))
+        mean, quantiles = normal.predict(df, (0.05, 0.95))
+        mean_other, quantiles_other = other.predict(df, (0.05, 0.95))
+        for x, x_other in zip(
+            (mean, *quantiles), (mean_other, *quantiles_other), strict=True
+        ):
+            np.testing.assert_allclose((x_other - 1e5) / 1000, x, rtol=1e-3)
+        shift = 24 * np.log(1000.0)
+        np.testing.assert_allclose(other.losses_, normal.losses_ + shift, rtol=1e-4)
+
+    def test_rows_without_a_target_are_counted_and_left_out(self, normal):
+        """Even where they have no features either. Order and kind of seed do not matter."""
+        gaps = pd.DataFrame({"day": [pd.NaT, pd.Timestamp("2023-05-01")], "x": np.nan})
+        df = pd.concat([gaps, table(counts=True)[::-1]], ignore_index=True)
+        with pytest.warns(UserWarning, match="2 of 26 rows have no 'y' and are left out"):
+            other = fit(BayesianNeuralFieldMAP, df, seed=jax.random.key(0))
+        np.testing.assert_allclose(other.losses_, normal.losses_, rtol=1e-4)
+
+    def test_epochs_are_passes_and_splits_train_all_members(self):
+        field = fit(
+            BayesianNeuralFieldMLE,
+            batch_size=10,
+            num_epochs=2,
+            ensemble_size=4,
+            num_splits=2,
+        )
+        assert field.losses_.shape == (4, 4)  # two batches of ten in 24 rows
+        assert {p.shape[0] for p in field.params_.values()} == {4}
+        assert len(np.unique(field.losses_[:, 0])) == 4
+
+    @pytest.mark.parametrize("kind", ALL)
+    def test_what_the_ensemble_is_given(self, kind, monkeypatch):
+        """Its own tests say what it does with it."""
+        given = {}
+
+        class Ensemble:
+            def __init__(self, model, guide, optimizer, *rest):
+                given["rest"] = rest
+
+            def run(self, seed, num_steps, *data, **options):
+                given.update(options, num_steps=num_steps)
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(_base, "EnsembleVI", Ensemble)
+        shared = {
+            "batch_size": 6,
+            "early_stopping": EarlyStopping(7),
+            "checkpoint": Checkpoint("file"),
+            "progress_bar": True,
+        }
+        options, rest = {}, (2, 1.0, 1)
+        if kind is BayesianNeuralFieldVI:
+            options, rest = {"num_particles": 3, "kl_weight": 0.4}, (2, 0.4, 3)
+        with pytest.raises(KeyboardInterrupt):
+            fit(kind, **shared, **options)
+        assert given == {"rest": rest, "num_steps": 12, **shared}
+
+
+class TestManners:
+    """What scikit-learn asks of an estimator, and the package bayesnf of a script."""
+
+    @pytest.mark.parametrize("kind", ALL)
+    def test_clone(self, kind):
+        field = kind(**SETTINGS, interactions=[(0, 1)], seasonality_periods=np.array([4.0]))
+        twin = sklearn.base.clone(field)
+        assert type(twin) is kind
+        assert twin.get_params()["interactions"] == [(0, 1)]
+        assert not hasattr(twin, "params_")
+        assert twin.set_params(width=7) is twin and twin.width == 7 and field.width == 3
+        with pytest.raises(ValueError, match="Did you mean 'depth'"):
+            twin.set_params(dept=3)
+
+    def test_clone_of_a_fit_is_not_fitted(self, normal):
+        assert not hasattr(sklearn.base.clone(normal), "params_")
+
+    @pytest.mark.parametrize("kind", ALL)
+    def test_not_fitted(self, kind):
+        for method in ("predict", "likelihood_model"):
+            with pytest.raises(NotFittedError, match=f"This {kind.__name__} is not fitted"):
+                getattr(kind(**SETTINGS), method)(table())
+
+    def test_repr_names_what_was_given(self):
+        field = BayesianNeuralFieldMAP(feature_cols=["t"], target_col="y", freq="D")
+        assert repr(field) == (
+            "BayesianNeuralFieldMAP(freq='D', feature_cols=['t'], target_col='y')"
+        )
+
+    @pytest.mark.parametrize("name", ["NORMAL", "ZINB"])
+    def test_pickle(self, fitted, name):
+        twin = pickle.loads(pickle.dumps(fitted[name]))
+        np.testing.assert_array_equal(
+            twin.predict(table())[0], fitted[name].predict(table())[0]
+        )
+
+    @pytest.mark.parametrize(
+        ("kind", "options"),
+        [
+            (BayesianNeuralFieldMAP, {"num_splits": 1}),
+            pytest.param(
+                BayesianNeuralFieldVI,
+                {"sample_size_posterior": 2, "sample_size_divergence": 1},
+                marks=pytest.mark.slow,
+            ),
+        ],
+    )
+    def test_a_script_for_bayesnf_runs(self, kind, options):
+        model = kind(
+            width=4,
+            depth=1,
+            freq="W",
+            seasonality_periods=["M", "Y"],
+            num_seasonal_harmonics=[2, 3],
+            feature_cols=["datetime", "latitude", "longitude"],
+            target_col="cases",
+            observation_model="NORMAL",
+            timetype="index",
+            standardize=["latitude", "longitude"],
+            interactions=[(0, 1), (0, 2), (1, 2)],
+        )
+        df = pd.DataFrame(
+            {"datetime": pd.date_range("2005-01-03", periods=20, freq="W-MON")}
+        )
+        df = df.assign(latitude=np.arange(20) % 2, longitude=np.arange(20) % 3, cases=1.0)
+        model = model.fit(
+            df, seed=jax.random.PRNGKey(0), ensemble_size=2, num_epochs=1, **options
+        )
+        yhat, yhat_quantiles = model.predict(df, quantiles=(0.025, 0.5, 0.975))
+        assert yhat.shape == (20,) and len(yhat_quantiles) == 3
+        assert np.vstack(model.losses_).shape == (2, 1)
+
+    def test_params_go_by_site(self, fitted):
+        assert fitted["NORMAL"].params_["field/output_W_loc"].shape == (2, 3, 1)
+        scale = fitted["ZINB"].params_["shape_scale"]
+        assert scale.shape == (2,) and (scale > 0).all()
+
+
+@pytest.mark.usefixtures("as_users_run")
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("settings", "error", "words"),
+        [
+            (
+                {"observation_model": "GAMMA"},
+                ValueError,
+                "`observation_model` must be one of",
+            ),
+            ({"feature_cols": ["day", "z"]}, ValueError, "must be one of.*got 'z'"),
+            ({"target_col": "cases"}, ValueError, "must be one of.*got 'cases'"),
+            ({"width": 0}, ValueError, "`width` must be a positive integer"),
+            ({"freq": None}, ValueError, "`freq` must be given"),
+            ({"observation_model": "NB"}, ValueError, "whole numbers from zero for counts"),
+            (
+                {"seasonality_periods": ["W"], "num_seasonal_harmonics": [4]},
+                ValueError,
+                "at most half of the period",
+            ),
+        ],
+    )
+    def test_settings(self, settings, error, words):
+        with pytest.raises(error, match=words):
+            fit(BayesianNeuralFieldMAP, settings=settings)
+
+    @pytest.mark.parametrize(
+        ("options", "error", "words"),
+        [
+            ({"seed": "0"}, TypeError, "`seed` must be"),
+            ({"num_epochs": 0.005}, TypeError, "`num_epochs` must be a positive integer"),
+            ({"learning_rate": 0.0}, ValueError, "`learning_rate` must be positive"),
+            ({"batch_size": 0}, ValueError, "`batch_size` must be"),
+            ({"ensemble_size": 0}, ValueError, "`ensemble_size` must be"),
+            ({"num_splits": 3}, ValueError, "`num_splits` must divide the 2 members"),
+            (
+                {"num_splits": 2, "checkpoint": Checkpoint("f")},
+                ValueError,
+                "must be 1 where",
+            ),
+        ],
+    )
+    def test_arguments(self, options, error, words):
+        with pytest.raises(error, match=words):
+            fit(BayesianNeuralFieldMAP, **options)
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({"kl_weight": 0.0}, "`kl_weight` must be positive"),
+            ({"sample_size_posterior": 0}, "`sample_size_posterior` must be"),
+            ({"num_particles": 0}, "`num_particles` must be"),
+        ],
+    )
+    def test_arguments_of_vi(self, options, words):
+        with pytest.raises(ValueError, match=words):
+            fit(BayesianNeuralFieldVI, **options)
+
+    def test_missing_feature_is_named(self):
+        with pytest.raises(ValueError, match="'x' has 1 of 24 entries that are missing"):
+            fit(BayesianNeuralFieldMAP, table().assign(x=[np.nan] + [1.0] * 23))
+
+    def test_later_tables(self, normal):
+        with pytest.raises(ValueError, match="'x' has 24 of 24"):
+            normal.predict(table().assign(x=np.nan))
+        with pytest.raises(ValueError, match=r"must be one of.*got 'x'"):
+            normal.predict(table().drop(columns="x"))
+        for quantiles in ((0.5, 1.5), 0.5, (np.nan,)):
+            with pytest.raises(ValueError, match="`quantiles` must be a list of prob"):
+                normal.predict(table(), quantiles)
