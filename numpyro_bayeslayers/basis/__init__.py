@@ -23,6 +23,7 @@ from ._seasonal import (
     seasonal_features as seasonal_features,
     seasonal_frequencies as seasonal_frequencies,
 )
+from ._spline import bspline_basis as bspline_basis, make_knots as make_knots
 from ._standardization import standardize as standardize, unstandardize as unstandardize
 from ._trigonometric import (
     arc_cosine_features as arc_cosine_features,
@@ -32,6 +33,7 @@ from ._trigonometric import (
 
 __all__ = [
     "arc_cosine_features",
+    "bspline_basis",
     "cyclic_encode",
     "deg2rad",
     "fourier_features",
@@ -40,6 +42,7 @@ __all__ = [
     "laplacian_frequencies",
     "lonlat_scale",
     "lonlat_to_cartesian3d",
+    "make_knots",
     "paired_features",
     "pairwise_interactions",
     "phased_features",

@@ -1,0 +1,164 @@
+"""B-splines."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from .. import _checks
+
+
+def make_knots(x: npt.ArrayLike, num_knots: int, degree: int = 3) -> np.ndarray:
+    r"""A clamped knot vector with interior knots at quantiles of data.
+
+    The ends of the data are repeated `degree` + 1 times; between them stand `num_knots`
+    quantiles at equal steps of probability. The basis on it has
+    ``num_knots + degree + 1`` functions.
+
+    Args:
+        x: Data of any shape; only their quantiles matter.
+        num_knots: Number of interior knots, zero or more.
+        degree: Degree of the splines, zero or more.
+
+    Returns:
+        The knots, (num_knots + 2 degree + 2,), in float64.
+
+    Raises:
+        ValueError: If a number is negative, if `x` is empty or not finite, if all data are
+            equal, or if the quantiles repeat a value.
+        TypeError: If a number is not an integer.
+
+    Example:
+        >>> make_knots([0.0, 1.0, 2.0], num_knots=1, degree=1).tolist()
+        [0.0, 0.0, 1.0, 2.0, 2.0]
+
+    References:
+        de Boor (2001), "A practical guide to splines", chapter IX.
+    """
+    for name, value in (("num_knots", num_knots), ("degree", degree)):
+        _checks.size(name, value + 1 if isinstance(value, int) else value)
+    data = np.asarray(x, float).ravel()
+    if not data.size:
+        raise ValueError("`x` must hold data, got an empty array.")
+    _checks.no_nan("x", data)
+    ends = data.min(), data.max()
+    if ends[0] == ends[1]:
+        raise ValueError(
+            f"`x` must have two different values or more, got {ends[0]} only: there is no "
+            "interval for the knots."
+        )
+    inner = np.quantile(data, np.linspace(0, 1, num_knots + 2)[1:-1])
+    if len(np.unique([ends[0], *inner, ends[1]])) < num_knots + 2:
+        raise ValueError(
+            f"`num_knots`={num_knots} quantiles of `x` repeat a value: the data have ties. "
+            "Use fewer knots, or write the knot vector yourself."
+        )
+    clamps = [np.full(degree + 1, end) for end in ends]
+    return np.concatenate([clamps[0], inner, clamps[1]])
+
+
+def bspline_basis(
+    x: Num[ArrayLike, " n"],
+    knots: npt.ArrayLike,
+    degree: int = 3,
+    *,
+    extrapolate: Literal["linear", "error"] = "linear",
+) -> Float[Array, "n m"]:
+    r"""The B-splines of a knot vector at points.
+
+    $$B_{i,0}(x) = 1_{t_i \le x < t_{i+1}}, \qquad
+    B_{i,p}(x) = \frac{x - t_i}{t_{i+p} - t_i} B_{i,p-1}(x)
+    + \frac{t_{i+p+1} - x}{t_{i+p+1} - t_{i+1}} B_{i+1,p-1}(x)$$
+
+    Beyond the outer knots of a clamped vector each function goes on along its tangent, so
+    that a spline does too.
+
+    Args:
+        x: Points, (n,).
+        knots: The knot vector, ascending, as `make_knots` gives it.
+        degree: Degree $p$ of the splines, zero or more.
+        extrapolate: ``"linear"`` goes on along the tangents outside of the knots;
+            ``"error"`` refuses such points (under `jit` when the program runs).
+
+    Returns:
+        The functions' values, (n, len(knots) - degree - 1); rows sum to one.
+
+    Raises:
+        ValueError: If the knots do not ascend or are too few, if `extrapolate` is another
+            word, or if it is ``"error"`` and points lie outside.
+        TypeError: If `degree` is not an integer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> bspline_basis(jnp.array([0.5, 3.0]), make_knots([0.0, 2.0], 0, 1), 1).tolist()
+        [[0.75, 0.25], [-0.5, 1.5]]
+
+    References:
+        de Boor (2001), "A practical guide to splines", chapter IX, equations 14 and 15.
+    """
+    _checks.one_of("extrapolate", extrapolate, ("linear", "error"))
+    _checks.size("degree", degree + 1 if isinstance(degree, int) else degree)
+    t = _checked_knots(knots, degree)
+    x = jnp.asarray(x)
+    x = x.astype(jnp.result_type(float, x.dtype))
+    low, high = float(t[degree]), float(t[-degree - 1])
+    if extrapolate == "error":
+        x = _inside(x, low, high)
+    within = jnp.clip(x, low, high)
+    basis, slope = _cox_de_boor(within, t.astype(x.dtype), degree)
+    return basis + (x - within)[:, None] * slope
+
+
+def _checked_knots(knots: npt.ArrayLike, degree: int) -> np.ndarray:
+    if isinstance(knots, jax.core.Tracer):
+        raise TypeError(
+            "`knots` must be known before the program runs: make them outside of `jit`."
+        )
+    t = np.asarray(knots, np.float64)
+    if len(t) < 2 * degree + 2 or (np.diff(t) < 0).any() or t[degree] == t[-degree - 1]:
+        raise ValueError(
+            f"`knots` must ascend and have at least {2 * degree + 2} entries for degree "
+            f"{degree}, with an interval in the middle, got {t.tolist()}. `make_knots` makes "
+            "them from data."
+        )
+    return t
+
+
+def _inside(x: Array, low: float, high: float) -> Array:
+    outside = (x < low) | (x > high)
+    says = f"`x` must lie within the knots, from {low} to {high}"
+    if isinstance(x, jax.core.Tracer):
+        return eqx.error_if(
+            x, jnp.any(outside), f"{says}; `extrapolate` says not to go on."
+        )
+    if bool(outside.any()):
+        first = np.asarray(x)[np.asarray(outside)][0]
+        raise ValueError(
+            f"{says}, got {first}. Use `extrapolate='linear'` to go on along the tangents."
+        )
+    return x
+
+
+def _cox_de_boor(x: Array, t: np.ndarray, degree: int) -> tuple[Array, Array]:
+    """Values and first derivatives of the B-splines, (n, m) each."""
+    x = x[:, None]
+    # The last interval that is not empty holds its right end too.
+    index = np.arange(len(t) - 1)
+    last = index == np.flatnonzero(np.diff(t) > 0)[-1]
+    b = ((x >= t[:-1]) & ((x < t[1:]) | (last & (x == t[1:])))).astype(x.dtype)
+    slope = jnp.zeros_like(b)
+    for p in range(1, degree + 1):
+        m = len(t) - p - 1
+        rise, fall = (_inverse(t[i + p : m + i + p] - t[i : m + i]) for i in (0, 1))
+        slope = p * (rise * b[:, :m] - fall * b[:, 1 : m + 1])
+        b = (x - t[:m]) * rise * b[:, :m] + (t[p + 1 :] - x) * fall * b[:, 1 : m + 1]
+    return b, slope
+
+
+def _inverse(width: np.ndarray) -> np.ndarray:
+    """One over the widths, zero where an interval is empty."""
+    return np.divide(1.0, width, out=np.zeros_like(width), where=width > 0)
