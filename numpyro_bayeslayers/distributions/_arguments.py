@@ -1,13 +1,18 @@
 """What constructors do with their arguments before they store them."""
 
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
 
 def as_float(x: ArrayLike) -> Array:
-    """`x` as an array of its own floating-point type, or of the default one."""
-    return jnp.asarray(x, jnp.result_type(float, x))
+    """`x` as an array of its own floating-point type, or of the default one.
+
+    A value that is known stays known inside `jax.jit`, so that it can be validated.
+    """
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(x, jnp.result_type(float, x))
 
 
 def with_rank(x: Array, rank: int) -> Array:
@@ -16,4 +21,5 @@ def with_rank(x: Array, rank: int) -> Array:
     All arguments of a distribution are stored with the axes of its batch, so that an axis
     that `jax.vmap` adds is left of every batch axis.
     """
-    return x.reshape((1,) * (rank - x.ndim) + x.shape)
+    with jax.ensure_compile_time_eval():
+        return x.reshape((1,) * (rank - x.ndim) + x.shape)

@@ -40,7 +40,8 @@ class AbstractSpectralDensity(dist.Distribution):
         validate_args: bool | None = None,
     ) -> None:
         _checks.size("dim", dim)
-        lengthscale = jnp.atleast_1d(as_float(lengthscale))
+        lengthscale = as_float(lengthscale)
+        lengthscale = with_rank(lengthscale, max(1, lengthscale.ndim))
         if lengthscale.shape[-1] not in (1, dim):
             raise ValueError(
                 f"The last axis of `lengthscale` must have `dim`={dim} entries, one for "

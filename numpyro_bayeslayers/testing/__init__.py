@@ -15,7 +15,17 @@ why:
 `DistributionTrial`, to run them one by one.
 """
 
+from ._distribution_check import DISTRIBUTION_LAWS, check_distribution
+from ._distribution_trial import DistributionTrial
 from ._layer_laws import LAYER_LAWS, Trial, check_layer
 from ._report import LawReport
 
-__all__ = ["LAYER_LAWS", "LawReport", "Trial", "check_layer"]
+__all__ = [
+    "DISTRIBUTION_LAWS",
+    "LAYER_LAWS",
+    "DistributionTrial",
+    "LawReport",
+    "Trial",
+    "check_distribution",
+    "check_layer",
+]

@@ -1,0 +1,53 @@
+"""Every law of distributions, and one function that runs them.
+
+A law is a function of a `DistributionTrial`, named ``law_*``, that raises `AssertionError`.
+To add one, write it in one of the two files of laws; every public distribution then runs
+under it.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpyro.distributions as dist
+from jaxtyping import ArrayLike
+
+from . import _distribution_laws, _distribution_numbers
+from ._distribution_trial import DistributionTrial
+from ._report import LawReport, laws_in, run_laws
+
+DISTRIBUTION_LAWS: dict[str, Callable[[DistributionTrial], None]] = {
+    **laws_in(vars(_distribution_laws)),
+    **laws_in(vars(_distribution_numbers)),
+}
+
+
+def check_distribution(
+    make: Callable[..., dist.Distribution],
+    params: Mapping[str, ArrayLike] | None = None,
+    *,
+    except_for: Mapping[str, str] | None = None,
+) -> LawReport:
+    """Run a distribution under every law of distributions.
+
+    Args:
+        make: The class, or any function that makes the distribution from `params`.
+        params: The parameters that the laws may move, by name: numbers or arrays, best with
+            a batch axis. Their fourth moments should exist, or the law "moments" may raise
+            a false alarm.
+        except_for: Laws that it does not keep, by name, each with the reason.
+
+    Returns:
+        The report, which prints as a list of laws.
+
+    Raises:
+        AssertionError: If a law is broken; its text is the report.
+        ValueError: If `except_for` names a law that does not exist.
+
+    Example:
+        >>> import jax.numpy as jnp, numpyro.distributions as dist
+        >>> report = check_distribution(dist.Gumbel, {"loc": 0.5, "scale": 2.0})
+        >>> report.broken
+        {}
+    """
+    trial = DistributionTrial(make, dict(params or {}))
+    name = getattr(make, "__name__", type(make).__name__)
+    return run_laws(DISTRIBUTION_LAWS, trial, name, except_for)

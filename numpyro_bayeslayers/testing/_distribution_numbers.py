@@ -1,0 +1,150 @@
+"""What every distribution's numbers agree with: its own draws, and finite differences.
+
+Laws that draw use fixed keys. A right distribution breaks one of them with probability below
+1e-5 for each entry of its parameters, batch and event.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax import random
+from jaxtyping import Array
+from numpyro.distributions import biject_to
+
+from ._distribution_trial import NUM_DRAWS, DistributionTrial
+from ._goodness_of_fit import Z_LIMIT, check_fit
+
+# The variance of a heavy tail's sample moments is itself badly estimated.
+MOMENT_LIMIT = 6.0
+
+
+def law_density(trial: DistributionTrial) -> None:
+    """Draws have the density that `log_prob` states, normalization included."""
+    with jax.enable_x64(True):
+        check_fit(trial.double.distribution, trial.many)
+
+
+def law_moments(trial: DistributionTrial) -> None:
+    """Mean and variance, where they are finite, are those of many draws."""
+    draws = np.asarray(trial.many, np.float64)
+    center, root = draws.mean(axis=0), np.sqrt(len(draws))
+    squares = (draws - center) ** 2
+    found = {"mean": (center, draws.std(axis=0)),
+             "variance": (squares.mean(axis=0), squares.std(axis=0))}  # fmt: skip
+    with jax.enable_x64(True):
+        moments = {n: np.asarray(m) for n, m in trial.moments(trial.double.distribution)}
+    # Without a variance the mean of draws has no standard error.
+    is_finite = np.isfinite(moments.get("variance", 0.0))
+    for name, expected in moments.items():
+        average, spread = found[name]
+        error = np.abs(average - expected) - MOMENT_LIMIT * spread / root
+        too_far = is_finite & np.isfinite(expected) & (error > 1e-6)
+        assert not too_far.any(), f"the {name} is {expected}, that of draws {average}"
+
+
+def law_density_gradients(trial: DistributionTrial) -> None:
+    """Gradients of the log density are those of finite differences, and finite at zero."""
+    with jax.enable_x64(True):
+        double, x = trial.double, jnp.asarray(trial.many[:4])
+        names = [f"`{name}`" for name in double.movable]
+        if not double.distribution.is_discrete:
+            names.append("the value")
+        evaluate = jax.jit(lambda zero: _derivatives(_along(double, x), zero))
+        forward, numeric, reverse = evaluate(jnp.zeros(len(names)))
+        for i, name in enumerate(names):
+            says = f"the derivative by {name}"
+            np.testing.assert_allclose(
+                forward[i], numeric[i], rtol=1e-4, atol=1e-5, err_msg=says
+            )
+            np.testing.assert_allclose(
+                reverse[i], np.sum(forward[i]), rtol=1e-6, atol=1e-7, err_msg=says
+            )
+    middle = trial.distribution.support.feasible_like(trial.draws[0])
+    by = (0, 1) if jnp.issubdtype(middle.dtype, jnp.inexact) else 0
+    params = {name: jnp.asarray(trial.params[name]) for name in trial.movable}
+    total = lambda params, value: jnp.sum(trial.at(**params).log_prob(value))
+    for leaf in jax.tree.leaves(jax.jit(jax.grad(total, by))(params, middle)):
+        assert np.all(np.isfinite(leaf)), "a gradient is not finite inside of the support"
+
+
+def _along(trial: DistributionTrial, x: Array) -> Callable[[Array], Array]:
+    """The log density by one step for each parameter, and one for the value."""
+    names = trial.movable
+
+    def log_prob(steps: Array) -> Array:
+        d = trial.at(**{n: trial.moved(n, s) for n, s in zip(names, steps, strict=False)})
+        if len(steps) == len(names):
+            return d.log_prob(x)
+        bijection = biject_to(trial.distribution.support)
+        u = bijection.inv(x)
+        direction = np.random.default_rng(1).normal(size=u.shape)
+        return d.log_prob(bijection(u + steps[-1] * direction))
+
+    return log_prob
+
+
+def _derivatives(f: Callable[[Array], Array], at: Array) -> tuple[Array, Array, Array]:
+    """By forward mode, by central differences, and of the sum by reverse mode."""
+    step = 1e-5
+    basis = jnp.eye(len(at))
+    forward = jax.vmap(jax.linearize(f, at)[1])(basis)
+    above, below = (jax.vmap(f)(at + sign * step * basis) for sign in (1, -1))
+    reverse = jax.grad(lambda steps: jnp.sum(f(steps)))(at)
+    return forward, (above - below) / (2 * step), reverse
+
+
+def law_sample_gradients(trial: DistributionTrial) -> None:
+    r"""Draws follow the reparametrized parameters as their law does.
+
+    For every test function $f$, the two estimates of the derivative of $\mathbb{E}[f(x)]$,
+    by the draws and by the score, have one mean:
+    $\mathbb{E}[\nabla f(x)^\top \partial_\theta x - f(x)\, \partial_\theta \log p(x)] = 0$.
+    It does not hold for parameters that move the support.
+    """
+    d = trial.distribution
+    names = [n for n in trial.movable if d.has_rsample or n in d.reparametrized_params]
+    if not names:
+        return
+    with jax.enable_x64(True):
+        double = trial.double
+
+        def at(steps: Array) -> dist.Distribution:
+            moved = {n: double.moved(n, s) for n, s in zip(names, steps, strict=True)}
+            return double.at(**moved)
+
+        @jax.jit
+        def evaluate(zero: Array) -> tuple[Array, Array, Array]:
+            each = jnp.eye(len(names))
+            sample = lambda steps: at(steps).sample(random.key(3), (NUM_DRAWS // 2,))
+            draws, path = jax.linearize(sample, zero)
+            score = jax.linearize(lambda steps: at(steps).log_prob(draws), zero)[1]
+            return draws, jax.vmap(path)(each), jax.vmap(score)(each)
+
+        found = evaluate(jnp.zeros(len(names)))
+    draws, paths, scores = (np.asarray(a, np.float64) for a in found)
+    numbers = draws.shape[: 1 + len(d.batch_shape)] + (-1,)
+    for name, path, score in zip(names, paths, scores, strict=True):
+        for bump in range(3):
+            _check_path(draws.reshape(numbers), path.reshape(numbers), score, name, bump)
+
+
+def _check_path(
+    draws: np.ndarray, path: np.ndarray, score: np.ndarray, name: str, bump: int
+) -> None:
+    """One test function: a bump beside the middle, of the width of the draws."""
+    low, center, high = np.quantile(draws, [0.25, 0.5, 0.75], axis=0)
+    dim = draws.shape[-1]
+    width = np.sqrt(dim) * (high - low) + 1e-12
+    offset = np.random.default_rng(bump).uniform(-0.5, 0.5, size=dim)
+    y = (draws - center) / width - offset / np.sqrt(dim)
+    f = np.exp(-0.5 * np.sum(y**2, axis=-1))
+    slope = np.sum(-y * path / width, axis=-1) * f
+    # The score has mean zero: a constant less in f is a smaller variance.
+    gap = slope - (f - f.mean(axis=0)) * score
+    z = gap.mean(axis=0) / (gap.std(axis=0) / np.sqrt(len(gap)) + 1e-12)
+    assert np.all(np.abs(z) < Z_LIMIT), (
+        f"draws do not follow `{name}` as their law does: {np.abs(z).max():.1f} standard errors"
+    )
