@@ -17,6 +17,7 @@ import numpy as np
 import numpyro
 from jaxtyping import Array, PyTree
 from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.util import log_density
 
 from .._base import AbstractLayer, snake_case
 from ._report import LawReport, close, laws_in, run_laws
@@ -59,6 +60,12 @@ def _run(
 ) -> PyTree:
     """The output of `fn` at given sites; other randomness is that of one fixed key."""
     return seed(substitute(fn, data=dict(values)), 0)(*inputs)
+
+
+def _energy(out: PyTree) -> Array:
+    """One number that every output has a part in."""
+    squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(out)]
+    return jnp.sum(jnp.stack(squares))
 
 
 def law_names(trial: Trial) -> None:
@@ -120,8 +127,20 @@ def law_pytree(trial: Trial) -> None:
 
 def law_constants(trial: Trial) -> None:
     """The layer's own arrays get no gradient unless it declares them as parameters."""
-    arrays = [leaf for leaf in jax.tree.leaves(trial.layer) if eqx.is_inexact_array(leaf)]
-    assert not arrays, "the layer has array leaves that an optimizer would train"
+    arrays, rest = eqx.partition(trial.layer, eqx.is_inexact_array)
+    if not jax.tree.leaves(arrays):
+        return
+
+    def objective(arrays: PyTree) -> Array:
+        layer = eqx.combine(arrays, rest)
+        sites = trace(seed(substitute(layer, data=trial.values), 0))
+        log_joint, _ = log_density(sites, trial.inputs, {}, {})
+        return log_joint + _energy(_run(layer, trial.values, trial.inputs))
+
+    for leaf in jax.tree.leaves(jax.grad(objective)(arrays)):
+        assert (leaf == 0).all(), (
+            "an array of the layer has a gradient: it would be trained"
+        )
 
 
 def law_jit(trial: Trial) -> None:
@@ -205,9 +224,7 @@ def law_gradients(trial: Trial) -> None:
     """Gradients by sites and inputs are finite, at zero inputs and zero rows too."""
 
     def objective(values: dict[str, Array], inputs: tuple[Array, ...]) -> Array:
-        out = _run(trial.layer, values, inputs)
-        squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(out)]
-        return jnp.sum(jnp.stack(squares))
+        return _energy(_run(trial.layer, values, inputs))
 
     zeros = jax.tree.map(jnp.zeros_like, trial.inputs)
     floats = all(eqx.is_inexact_array(x) for x in trial.inputs)
