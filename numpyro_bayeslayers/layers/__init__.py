@@ -49,19 +49,6 @@ from .features import (
     RBFKernel as RBFKernel,
     VariationalFourierFeatures as VariationalFourierFeatures,
 )
-from .heads import (
-    beta_link as beta_link,
-    categorical_link as categorical_link,
-    gaussian_link as gaussian_link,
-    heteroscedastic_link as heteroscedastic_link,
-    logit_link as logit_link,
-    lognormal_link as lognormal_link,
-    negative_binomial_link as negative_binomial_link,
-    ordinal_link as ordinal_link,
-    poisson_link as poisson_link,
-    student_t_link as student_t_link,
-    zip_link as zip_link,
-)
 from .fields import (
     SIREN as SIREN,
     BayesianNeuralField as BayesianNeuralField,
@@ -76,6 +63,19 @@ from .fields import (
     SirenDense as SirenDense,
     SphericalHarmonicEncoder as SphericalHarmonicEncoder,
     Standardization as Standardization,
+)
+from .heads import (
+    beta_link as beta_link,
+    categorical_link as categorical_link,
+    gaussian_link as gaussian_link,
+    heteroscedastic_link as heteroscedastic_link,
+    logit_link as logit_link,
+    lognormal_link as lognormal_link,
+    negative_binomial_link as negative_binomial_link,
+    ordinal_link as ordinal_link,
+    poisson_link as poisson_link,
+    student_t_link as student_t_link,
+    zip_link as zip_link,
 )
 from .regression import (
     AdaptiveLayer as AdaptiveLayer,
@@ -97,10 +97,13 @@ from .regression import (
     RandomWalkLayer as RandomWalkLayer,
     SeasonalEffectsLayer as SeasonalEffectsLayer,
     SpikeAndSlabLayer as SpikeAndSlabLayer,
+    SplineLayer as SplineLayer,
     expected_sparsity as expected_sparsity,
+    inclusion_probabilities as inclusion_probabilities,
 )
 
 __all__ = [
+    "SIREN",
     "AbstractLayer",
     "AbstractRowLayer",
     "AdaptiveLayer",
@@ -153,12 +156,12 @@ __all__ = [
     "RandomEffectsLayer",
     "RandomKitchenSinks",
     "RandomWalkLayer",
-    "SIREN",
     "SeasonalEffectsLayer",
     "SeasonalFeatures",
     "SirenDense",
     "SphericalHarmonicEncoder",
     "SpikeAndSlabLayer",
+    "SplineLayer",
     "Standardization",
     "VariationalFourierFeatures",
     "beta_link",
@@ -169,6 +172,7 @@ __all__ = [
     "fourier_features",
     "gaussian_link",
     "heteroscedastic_link",
+    "inclusion_probabilities",
     "interaction_features",
     "logit_link",
     "lognormal_link",

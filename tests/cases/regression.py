@@ -88,6 +88,13 @@ LAYERS = {
     "RandomWalkLayer": case(
         layers.RandomWalkLayer(), prepare=categories, num_categories=CATEGORIES
     ),
+    "SplineLayer": case(
+        layers.SplineLayer(),
+        prepare=times,
+        knots=(-1.0, -1.0, -1.0, 0.2, 1.0, 1.0, 1.0),
+        degree=2,
+        units=2,
+    ),
     "HorseshoeLayer": case(layers.HorseshoeLayer(slab_scale=2.0), units=2),
     "R2D2Layer": case(layers.R2D2Layer(), units=2),
     "SpikeAndSlabLayer": case(layers.SpikeAndSlabLayer(), units=2),

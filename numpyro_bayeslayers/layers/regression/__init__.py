@@ -19,6 +19,7 @@ from ._horseshoe import (
     HorseshoeLayer as HorseshoeLayer,
     expected_sparsity as expected_sparsity,
 )
+from ._inclusion import inclusion_probabilities as inclusion_probabilities
 from ._interaction import (
     InteractionLayer as InteractionLayer,
     LowRankInteractionLayer as LowRankInteractionLayer,
@@ -33,6 +34,7 @@ from ._r2d2 import R2D2Layer as R2D2Layer
 from ._random_walk import RandomWalkLayer as RandomWalkLayer
 from ._seasonal import SeasonalEffectsLayer as SeasonalEffectsLayer
 from ._spike_and_slab import SpikeAndSlabLayer as SpikeAndSlabLayer
+from ._spline import SplineLayer as SplineLayer
 
 __all__ = [
     "AdaptiveLayer",
@@ -54,5 +56,7 @@ __all__ = [
     "RandomWalkLayer",
     "SeasonalEffectsLayer",
     "SpikeAndSlabLayer",
+    "SplineLayer",
     "expected_sparsity",
+    "inclusion_probabilities",
 ]

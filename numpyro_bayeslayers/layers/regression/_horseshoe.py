@@ -122,7 +122,7 @@ def _ready(role: str, family: type[dist.Distribution], **settings: Any) -> Prior
     return Prior(role, family, settings, UNIT_SCALE, False)
 
 
-def expected_sparsity(p0: float, d: int, n: int, sigma: ArrayLike = 1.0) -> Any:
+def expected_sparsity(p0: int | float, d: int, n: int, sigma: ArrayLike = 1.0) -> Any:
     r"""The global scale at which about `p0` of `d` coefficients are not shrunk to zero.
 
     $$\tau_0 = \frac{p_0}{d - p_0} \frac{\sigma}{\sqrt{n}}$$

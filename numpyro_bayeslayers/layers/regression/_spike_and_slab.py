@@ -4,12 +4,14 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Num
 from numpyro.handlers import infer_config
 from numpyro.primitives import _PYRO_STACK, plate
 
 from ... import _checks
+from ...distributions import SpikeAndSlab
 from ...handlers._estimator import normal_moments
 from ...primitives import POSTERIOR, Site, linear, sample_site
 from ._call import Activation, identity, named, on_columns
@@ -45,10 +47,10 @@ class SpikeAndSlabLayer(eqx.Module):
       `TraceEnum_ELBO` and a guide that hides them). The cost doubles with each coefficient:
       more than 12 are refused. The model has no plate, or its rows are in the innermost one
       (dim -1) and units are an axis of the event or dropped: ``f[..., 0]``.
-    - ``"mixture"``: $z \beta$ is drawn from a mixture of two normals, a narrow one and the
-      slab, with weights $\beta / (\alpha + \beta)$ and $\alpha / (\alpha + \beta)$:
-      `distributions.SpikeAndSlab`. Any number of coefficients; `coef_dist` must be Normal
-      of location zero.
+    - ``"mixture"``: $z \beta$ itself is drawn, as ``beta``, from a mixture of two normals, a
+      narrow one and the slab, with weights $\beta / (\alpha + \beta)$ and
+      $\alpha / (\alpha + \beta)$: `distributions.SpikeAndSlab`. Any number of coefficients;
+      `coef_dist` must be Normal of location zero.
 
     Call it as ``layer(name, x, units=1, activation=identity)`` with `x` of shape (n, d); the
     output has shape (n, units). `inclusion_probabilities` gives the posterior probabilities.
@@ -60,6 +62,8 @@ class SpikeAndSlabLayer(eqx.Module):
             distribution.
         coef_kwargs: Keywords of `coef_dist`.
         inclusion: ``"gate"``, ``"exact"`` or ``"mixture"``.
+        spike_scale: Standard deviation of the mixture's spike: what is to pass for zero, in
+            the units of the coefficients. By default a hundredth of the slab's.
 
     Sites:
         ``beta`` (d, u); ``z`` (d, u) for gates; ``z_{i}_{u}`` () for each coefficient if
@@ -88,6 +92,7 @@ class SpikeAndSlabLayer(eqx.Module):
     alpha: float = eqx.field(static=True)
     beta: float = eqx.field(static=True)
     inclusion: str = eqx.field(static=True)
+    spike_scale: float | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -96,17 +101,43 @@ class SpikeAndSlabLayer(eqx.Module):
         coef_dist: Family = dist.Normal,
         coef_kwargs: Keywords = STANDARD,
         inclusion: str = "gate",
+        spike_scale: float | None = None,
     ) -> None:
         _checks.positive("alpha", alpha)
         _checks.positive("beta", beta)
         _checks.one_of("inclusion", inclusion, ("gate", "exact", "mixture"))
         self.coef_prior = Prior("coef", coef_dist, coef_kwargs, STANDARD, False)
         self.alpha, self.beta, self.inclusion = alpha, beta, inclusion
+        self.spike_scale = spike_scale
+        if inclusion == "mixture":
+            self._check_slab()
+        elif spike_scale is not None:
+            raise ValueError(
+                f"`spike_scale` is for inclusion='mixture' alone, got {spike_scale} with "
+                f"inclusion={inclusion!r}."
+            )
+
+    def _check_slab(self) -> None:
+        if self.spike_scale is not None:
+            _checks.positive("spike_scale", self.spike_scale)
+        slab = self.coef_prior.over(())
+        is_centered = isinstance(slab, dist.Normal) and not np.any(slab.loc)
+        if not (is_centered and np.ndim(slab.scale) == 0):
+            raise ValueError(
+                "`coef_dist` must be Normal of location 0 and a single scale for "
+                f"inclusion='mixture', got {self.coef_prior}."
+            )
 
     @property
     def prior_inclusion(self) -> float:
         """The prior probability that a coefficient is in the model."""
         return self.alpha / (self.alpha + self.beta)
+
+    @property
+    def mixture(self) -> SpikeAndSlab:
+        """The law of a coefficient of ``"mixture"``."""
+        slab: Any = self.coef_prior.over(())
+        return SpikeAndSlab(self.prior_inclusion, slab.scale, self.spike_scale)
 
     @named
     def __call__(
@@ -116,7 +147,7 @@ class SpikeAndSlabLayer(eqx.Module):
         units: int = 1,
         activation: Activation = identity,
     ) -> Float[Array, "*batch n u"]:
-        forms = {"gate": self._gated, "exact": self._summed_out}
+        forms = {"gate": self._gated, "exact": self._summed_out, "mixture": self._mixed}
         form = forms[self.inclusion]
         return activation(on_columns(lambda rows: form(rows, units), x))
 
@@ -125,6 +156,10 @@ class SpikeAndSlabLayer(eqx.Module):
         gates = dist.Beta(self.alpha, self.beta).expand(shape).to_event(2)
         gate = sample_site("z", gates).value
         return linear(x, _times(gate, sample_site("beta", self.coef_prior.over(shape))))
+
+    def _mixed(self, x: Array, units: int) -> Array:
+        prior = self.mixture.expand((x.shape[-1], units)).to_event(2)
+        return linear(x, sample_site("beta", prior))
 
     def _summed_out(self, x: Array, units: int) -> Array:
         shape = (x.shape[-1], units)

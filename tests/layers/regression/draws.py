@@ -15,3 +15,9 @@ def run(layer, *inputs, **options):
         out = np.asarray(seed(layer, 0)("a", *inputs, **options))
     values = {name.removeprefix("a/"): np.asarray(s["value"]) for name, s in sites.items()}
     return out, values, sites
+
+
+def log_prob(site):
+    """The log density of a site's value, in double precision."""
+    with jax.enable_x64(True):
+        return float(site["fn"].log_prob(site["value"]))

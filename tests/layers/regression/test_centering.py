@@ -13,7 +13,7 @@ from numpyro.infer.util import log_density
 
 from numpyro_bayeslayers import layers
 from numpyro_bayeslayers.handlers import flipout, local_reparameterization, tie
-from numpyro_bayeslayers.layers.regression._random_walk import walk_basis
+from numpyro_bayeslayers.layers.regression._walk import walk_basis
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)))
 FAMILIES = [
