@@ -1,18 +1,20 @@
 """B-splines."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
 
 
-def make_knots(x: npt.ArrayLike, num_knots: int, degree: int = 3) -> np.ndarray:
+def make_knots(
+    x: ArrayLike | Sequence[float], num_knots: int, degree: int = 3
+) -> np.ndarray:
     r"""A clamped knot vector with interior knots at quantiles of data.
 
     The ends of the data are repeated `degree` + 1 times; between them stand `num_knots`
@@ -63,7 +65,7 @@ def make_knots(x: npt.ArrayLike, num_knots: int, degree: int = 3) -> np.ndarray:
 
 def bspline_basis(
     x: Num[ArrayLike, " n"],
-    knots: npt.ArrayLike,
+    knots: ArrayLike | Sequence[float],
     degree: int = 3,
     *,
     extrapolate: Literal["linear", "error"] = "linear",
@@ -113,7 +115,7 @@ def bspline_basis(
     return basis + (x - within)[:, None] * slope
 
 
-def _checked_knots(knots: npt.ArrayLike, degree: int) -> np.ndarray:
+def _checked_knots(knots: ArrayLike | Sequence[float], degree: int) -> np.ndarray:
     if isinstance(knots, jax.core.Tracer):
         raise TypeError(
             "`knots` must be known before the program runs: make them outside of `jit`."

@@ -47,6 +47,10 @@ def times(x):
     return (x[..., 0],)
 
 
+def first_column(x):
+    return (x[..., :1],)
+
+
 def case(layer, inputs=(X,), prepare=tables, **options):
     return Case(lambda n: Named(layer, tuple(options.items()), prepare, n), inputs)
 
@@ -90,7 +94,7 @@ LAYERS = {
     ),
     "SplineLayer": case(
         layers.SplineLayer(),
-        prepare=times,
+        prepare=first_column,
         knots=(-1.0, -1.0, -1.0, 0.2, 1.0, 1.0, 1.0),
         degree=2,
         units=2,
