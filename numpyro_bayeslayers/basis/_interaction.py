@@ -44,7 +44,10 @@ def checked_pairs(
     pairs: Sequence[Sequence[int]] | Int[np.ndarray, "k 2"], num_columns: int | None = None
 ) -> tuple[tuple[int, int], ...]:
     """`pairs` as a tuple, after a look at their shape and at the columns."""
-    found = np.asarray(pairs)
+    try:
+        found = np.asarray(pairs)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"`pairs` must be pairs of columns, got {pairs}.") from None
     if found.size == 0:
         return ()
     if found.ndim != 2 or found.shape[1] != 2:

@@ -103,6 +103,8 @@ def exact_frequencies(
 
 def check_seasons(name: str, periods: Numbers, counts_name: str, counts: Numbers) -> None:
     """There is one count for each period, and periods are positive."""
+    for label, values in {name: periods, counts_name: counts}.items():
+        _checks.instance(label, values, (Sequence, np.ndarray), "a sequence of numbers")
     if len(periods) != len(counts):
         raise ValueError(
             f"`{counts_name}` must have one entry for each of `{name}`, got {len(counts)} "

@@ -39,6 +39,7 @@ def test_no_interactions(none):
         ([(0, 4)], ValueError, r"`pairs` must name columns 0 to 3, got \[\[0, 4\]\]"),
         ([(0, -1)], ValueError, r"`pairs` must name columns 0 to 3, got \[\[0, -1\]\]"),
         ([(0, 1, 2)], ValueError, r"`pairs` must be pairs of columns.*got shape \(1, 3\)"),
+        ([(0, 1), (0,)], ValueError, r"`pairs` must be pairs of columns, got \[\(0, 1\), "),
         ([0, 1], ValueError, r"`pairs` must be pairs of columns.*got shape \(2,\)"),
         ([(0.0, 1.0)], TypeError, "`pairs` must be integers, got entries of type float64"),
     ],

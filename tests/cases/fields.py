@@ -9,7 +9,7 @@ from .case import Case
 
 def field(name: str | None) -> layers.BayesianNeuralField:
     return layers.BayesianNeuralField(
-        [2.0, 0.5, 1.0], [1, 0, 2], [(0, 1), (1, 2)], [4.0, 8.0], [2, 3], 6, 2, name=name
+        [2.0, 0.5, 1.0], [0, 2, 0], [(0, 1), (1, 2)], [4.0], [2], 6, 2, name=name
     )
 
 
@@ -19,7 +19,7 @@ LAYERS: dict[str, Case] = {
     # are as large as 4, so the frequency here is low.
     "BayesianSIREN": Case(
         lambda n: layers.BayesianSIREN.init(
-            3, 6, 2, depth=3, first_omega=3.0, hidden_omega=2.0, name=n
+            3, 6, 2, depth=2, first_omega=3.0, hidden_omega=2.0, name=n
         )
     ),
 }
@@ -39,6 +39,6 @@ MODULES: dict[str, Case] = {
         lambda n: layers.SirenDense.init(3, 2, key=jax.random.key(0), name=n)
     ),
     "SIREN": Case(
-        lambda n: layers.SIREN.init(3, 6, 2, depth=3, key=jax.random.key(0), name=n)
+        lambda n: layers.SIREN.init(3, 6, 2, depth=2, key=jax.random.key(0), name=n)
     ),
 }

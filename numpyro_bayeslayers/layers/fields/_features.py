@@ -14,6 +14,7 @@ from ...basis import (
     seasonal_features,
     standardize,
 )
+from ...basis._fourier import as_float
 from ...basis._interaction import checked_pairs
 from ...basis._seasonal import exact_frequencies
 
@@ -39,7 +40,8 @@ class Standardization(eqx.Module):
         name: For uniformity; there are no sites to prefix.
 
     Raises:
-        ValueError: If a standard deviation is not positive.
+        ValueError: If a standard deviation is not positive, the lengths differ, or the
+            input has other columns.
 
     Example:
         >>> import jax.numpy as jnp
@@ -58,9 +60,11 @@ class Standardization(eqx.Module):
 
     def __call__(self, x: Num[ArrayLike, "*batch"]) -> Float[Array, "*batch"]:
         """The standardized columns, in the precision of `x`."""
-        x = jnp.asarray(x)
-        kind = jnp.result_type(x, float) if jnp.isdtype(x.dtype, "integral") else x.dtype
-        return standardize(x, np.array(self.mu, kind), np.array(self.std, kind))
+        x = as_float(x)
+        for name, values in {"mu": self.mu, "std": self.std}.items():
+            if np.ndim(values):
+                _checks.last_axis("x", x, f"len({name})", len(values))
+        return standardize(x, np.array(self.mu, x.dtype), np.array(self.std, x.dtype))
 
 
 class FourierFeatures(eqx.Module):
@@ -94,6 +98,7 @@ class FourierFeatures(eqx.Module):
     name: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
+        _checks.instance("degrees", self.degrees, tuple, "a sequence of integers")
         for degree in self.degrees:
             _checks.count("degrees", degree)
 

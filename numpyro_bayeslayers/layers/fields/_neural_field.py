@@ -97,15 +97,18 @@ class BayesianNeuralField(AbstractLayer):
     def __check_init__(self) -> None:
         _checks.size("width", self.width)
         _checks.size("depth", self.depth)
+        _checks.instance("input_scales", self.input_scales, tuple, "a sequence of numbers")
         _checks.all_positive("input_scales", self.input_scales)
         columns = len(self.input_scales)
         _checks.size("len(input_scales)", columns)
-        if len(self.fourier_degrees) != columns:
+        degrees = self.fourier_degrees
+        _checks.instance("fourier_degrees", degrees, tuple, "a sequence of integers")
+        if len(degrees) != columns:
             raise ValueError(
                 f"`fourier_degrees` must have one entry for each of the {columns} columns "
-                f"of `input_scales`, got {len(self.fourier_degrees)}. Zero is no feature."
+                f"of `input_scales`, got {len(degrees)}. Zero is no feature."
             )
-        for degree in self.fourier_degrees:
+        for degree in degrees:
             _checks.count("fourier_degrees", degree)
         checked_pairs(self.interactions, columns)
         _checks.count("time_col", self.time_col)

@@ -14,7 +14,7 @@ from numpyro_bayeslayers.layers import BayesianNeuralField, BayesianSIREN
 
 X = np.random.default_rng(0).uniform(-1, 1, (6, 2)).astype(np.float32)
 NETWORKS = {
-    "field": BayesianNeuralField([2.0, 1.0], [0, 2], [(0, 1)], [4.0], [2], 5, 2, name="f"),
+    "field": BayesianNeuralField([2.0, 1.0], [0, 0], [], [], [], 4, 2, name="f"),
     "siren": BayesianSIREN.init(
         2, 5, 1, depth=3, first_omega=3.0, hidden_omega=2.0, name="f"
     ),

@@ -16,7 +16,7 @@ INPUTS = {
     "LonLatScale": X[:, :2],
     "Cartesian3DEncoder": X[:, :2],
 }
-TRAINED = {"SIREN": 6, "SirenDense": 2}
+TRAINED = {"SIREN": 4, "SirenDense": 2}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -90,6 +90,16 @@ def test_harmonics_of_directions_and_of_places():
             lambda: layers.Standardization([0.0], [1.0, 2.0]),
             ValueError,
             "`mu` has 1, `std` has 2",
+        ),
+        (
+            lambda: layers.Standardization([0.0], 1.0)(X),
+            ValueError,
+            "`x` must have 1 entries",
+        ),
+        (
+            lambda: layers.FourierFeatures(2),
+            TypeError,
+            "`degrees` must be a sequence of int",
         ),
         (
             lambda: layers.FourierFeatures([-1]),

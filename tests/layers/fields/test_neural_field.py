@@ -135,13 +135,17 @@ def test_prior_does_not_grow_with_width():
     fan-in the moments would differ by a factor of 16.
     """
     x = np.array([[0.3, -1.2]], np.float32)
-    held = {"f/output_gain": 0.0, "f/layer_0_gain": 0.0, "f/logit_activation_weight": 0.0}
-    held |= {f"f/feature_gain_{k}": 0.0 for k in range(2)}
 
     def squares(width):
-        model = substitute(field_of_width(width, 1), data=held)
-        keys = jax.random.split(jax.random.key(width), 1500)
-        return jax.jit(jax.vmap(lambda key: seed(model, key)(x)[0] ** 2))(keys)
+        field, rng = field_of_width(width, 1), np.random.default_rng(width)
+        values = {
+            name: np.zeros(1500)
+            if "gain" in name or "logit" in name
+            else rng.logistic(size=(1500, *shape))
+            for name, shape in sites_of(field, x).items()
+        }
+        values = jax.tree.map(np.float32, values)
+        return jax.jit(jax.vmap(lambda v: seed(substitute(field, v), 0)(x)[0] ** 2))(values)
 
     narrow, wide = (np.asarray(squares(width)) for width in (4, 64))
     score = (narrow.mean() - wide.mean()) / np.sqrt((narrow.var() + wide.var()) / 1500)
@@ -204,6 +208,27 @@ ARGUMENTS = {
 @pytest.mark.parametrize(
     ("changes", "error", "match"),
     [
+        (
+            {"input_scales": 2.0},
+            TypeError,
+            "`input_scales` must be a sequence of numbers, g",
+        ),
+        (
+            {"fourier_degrees": 1},
+            TypeError,
+            "`fourier_degrees` must be a sequence of integ",
+        ),
+        (
+            {"interactions": [(0, 1), (0,)]},
+            ValueError,
+            "`pairs` must be pairs of columns, g",
+        ),
+        (
+            {"seasonality_periods": 4.0},
+            TypeError,
+            "`seasonality_periods` must be a sequence",
+        ),
+        ({"input_scales": []}, ValueError, "must be a positive integer, got 0"),
         ({"input_scales": [1.0, 0.0]}, ValueError, "`input_scales` must be positive and f"),
         (
             {"fourier_degrees": [1]},
