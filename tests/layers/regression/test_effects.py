@@ -12,7 +12,7 @@ from scipy import stats
 from numpyro_bayeslayers import layers
 from numpyro_bayeslayers.handlers import local_reparameterization
 
-from .draws import log_prob, run
+from .draws import run
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -30,14 +30,14 @@ class TestMonotone:
         layer = layers.MonotoneLayer(concentration=2.0)
         out, v, sites = run(layer, TIMES, num_categories=5, units=units)
         assert list(sites) == [f"a/{s}" for s in ("scale", "beta_base", "beta", "zeta")]
-        assert sites["a/zeta"]["fn"].event_shape == (units, 4)
+        assert sites["a/zeta"].event_shape == (units, 4)
         expected = np.zeros((4, units))
         for n, u in np.ndindex(4, units):
             risen = sum(v["zeta"][u, i] for i in range(TIMES[n]))
             expected[n, u] = v["beta"][0, u] * 4 * risen
         close(out, expected)
         shares = sum(stats.dirichlet([2.0] * 4).logpdf(z / z.sum()) for z in v["zeta"])
-        assert log_prob(sites["a/zeta"]) == pytest.approx(shares, rel=1e-5)
+        assert sites["a/zeta"].log_prob == pytest.approx(shares, rel=1e-5)
 
     def test_steps_have_one_sign_and_the_mean_beta(self):
         out, v, _ = run(layers.MonotoneLayer(), np.arange(6), num_categories=6)
@@ -157,11 +157,7 @@ class TestAttention:
             "scale_out": (units,),
             "W_out_base": (h, units),
         }
-        found = {
-            name[2:]: s["fn"].event_shape
-            for name, s in sites.items()
-            if s["type"] == "sample"
-        }
+        found = {name[2:]: s.event_shape for name, s in sites.items() if s.type == "sample"}
         assert found == shapes
         expected = np.zeros((3, units))
         for n in range(3):
