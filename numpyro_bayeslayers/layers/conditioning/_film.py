@@ -1,0 +1,210 @@
+"""Feature-wise scales and shifts."""
+
+import math
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from ... import _checks
+from ..._typing import PRNGKey
+from ._conditioner import (
+    AbstractConditioner,
+    as_rows,
+    drawn_map,
+    own_map,
+    uniform_linear,
+)
+
+Gamma: TypeAlias = Literal["one_plus_tanh", "exp", "softplus", "identity"]
+
+# The scale from its raw value, and the raw value at which the scale is 1.
+_GAMMAS: dict[str, tuple[Callable[[Array], Array], float]] = {
+    "one_plus_tanh": (lambda raw: 1.0 + jnp.tanh(raw), 0.0),
+    "exp": (jnp.exp, 0.0),
+    "softplus": (jax.nn.softplus, math.log(math.e - 1.0)),
+    "identity": (lambda raw: raw, 1.0),
+}
+
+
+class AbstractAffineModulation(AbstractConditioner):
+    """A scale and a shift for each feature, from the context."""
+
+    gamma_activation: eqx.AbstractVar[Gamma]
+
+    def __check_init__(self) -> None:
+        _checks.one_of("gamma_activation", self.gamma_activation, tuple(_GAMMAS))
+
+    def _apply(self, h: Array, z: Array) -> Array:
+        beta, raw = jnp.split(self._map(z), 2, axis=-1)
+        return _GAMMAS[self.gamma_activation][0](raw) * h + beta
+
+
+class AffineModulation(AbstractAffineModulation):
+    r"""A scale and a shift for each feature, from the context (FiLM).
+
+    $$y = \gamma(z) \circ h + \beta(z), \qquad [\beta, r] = z A^\top + a, \quad
+    \gamma = 1 + \tanh r$$
+
+    At construction it is the identity for every context, so that conditioning a network
+    starts from the network.
+
+    Args:
+        num_features: Number of features $C$.
+        cond_dim: Size of the context $K$.
+        generator: The map, K to 2 C: shifts first, then raw scales.
+        gamma_activation: ``"one_plus_tanh"``, ``"exp"``, ``"softplus"`` or ``"identity"``:
+            the scale from its raw value.
+        name: For uniformity; there are no sites to prefix.
+
+    Raises:
+        ValueError: If a size is not positive, the activation is another word, or features
+            and contexts do not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> layer = AffineModulation.init(4, 2, key=jax.random.key(0))
+        >>> bool((layer(jnp.ones((5, 4)), jnp.ones((5, 2))) == 1).all())
+        True
+
+    References:
+        Perez, Strub, de Vries, Dumoulin, Courville (2018), "FiLM: visual reasoning with a
+        general conditioning layer", AAAI, equation 2.
+    """
+
+    num_features: int = eqx.field(static=True)
+    cond_dim: int = eqx.field(static=True)
+    generator: eqx.nn.Linear
+    gamma_activation: Gamma = eqx.field(static=True, default="one_plus_tanh")
+    name: str | None = eqx.field(static=True, default=None)
+
+    @classmethod
+    def init(
+        cls,
+        num_features: int,
+        cond_dim: int,
+        *,
+        key: PRNGKey,
+        gamma_activation: Gamma = "one_plus_tanh",
+        init_scale: float = 0.0,
+        name: str | None = None,
+    ) -> "AffineModulation":
+        r"""Make the identity, or near it.
+
+        Args:
+            num_features: Number of features $C$.
+            cond_dim: Size of the context $K$.
+            key: Random key of the perturbation.
+            gamma_activation: The scale from its raw value.
+            init_scale: How far from the identity: weights are uniform between plus and
+                minus `init_scale` / sqrt(K); zero is the identity.
+            name: For uniformity; there are no sites to prefix.
+        """
+        _checks.size("num_features", num_features)
+        _checks.size("cond_dim", cond_dim)
+        _checks.one_of("gamma_activation", gamma_activation, tuple(_GAMMAS))
+        _checks.non_negative("init_scale", init_scale)
+        bound = init_scale / math.sqrt(cond_dim)
+        generator = uniform_linear(cond_dim, 2 * num_features, key, bound, 0.0)
+        neutral = _GAMMAS[gamma_activation][1]
+        bias = generator.bias.at[num_features:].set(neutral)
+        generator = eqx.tree_at(lambda m: m.bias, generator, bias)
+        return cls(num_features, cond_dim, generator, gamma_activation, name)
+
+    def log_det(self, z: Num[ArrayLike, "*batch k"]) -> Float[Array, "*batch"]:
+        r"""Log determinant of the derivative by the features, $\sum_c r_c(z)$.
+
+        Raises:
+            NotImplementedError: For other activations than ``"exp"``, under which the scale
+                may vanish, change its sign, or has no sum of this form.
+        """
+        if self.gamma_activation != "exp":
+            raise NotImplementedError(
+                "`log_det` is there for `gamma_activation='exp'` only, this layer has "
+                f"{self.gamma_activation!r}."
+            )
+        z = as_rows(z)
+        _checks.last_axis("z", z, "cond_dim", self.cond_dim)
+        rows = self._map(z.reshape(-1, self.cond_dim))
+        return rows[:, self.num_features :].sum(-1).reshape(z.shape[:-1])
+
+    def _map(self, x: Array) -> Array:
+        return own_map(self.generator, x)
+
+
+# The name of the paper.
+FiLM = AffineModulation
+
+
+class BayesianAffineModulation(AbstractAffineModulation):
+    r"""A scale and a shift for each feature, from the context, with normal priors.
+
+    $$y = \gamma(z) \circ h + \beta(z), \qquad [\beta, r] = z A + a, \quad
+    \gamma = 1 + \tanh r, \qquad A_{ij}, a_j \sim N(0, s^2)$$
+
+    Args:
+        num_features: Number of features $C$.
+        cond_dim: Size of the context $K$.
+        prior_std: Standard deviation $s$ of the priors, positive.
+        gamma_activation: ``"one_plus_tanh"``, ``"exp"``, ``"softplus"`` or ``"identity"``.
+        name: Prefix of the sites; the default is ``"bayesian_affine_modulation"``.
+
+    Sites:
+        ``gen_W`` (K, 2 C), ``gen_b`` (2 C,): shifts first, then raw scales.
+
+    Raises:
+        ValueError: If a size or `prior_std` is not positive, the activation is another word,
+            or features and contexts do not fit.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> layer = BayesianAffineModulation.init(4, 2, name="c")
+        >>> seed(layer, 0)(jnp.ones((5, 4)), jnp.ones(2)).shape
+        (5, 4)
+
+    References:
+        Perez, Strub, de Vries, Dumoulin, Courville (2018), "FiLM: visual reasoning with a
+        general conditioning layer", AAAI, equation 2.
+    """
+
+    num_features: int = eqx.field(static=True)
+    cond_dim: int = eqx.field(static=True)
+    prior_std: float = eqx.field(static=True, default=1.0)
+    gamma_activation: Gamma = eqx.field(static=True, default="one_plus_tanh")
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        _checks.positive("prior_std", self.prior_std)
+
+    @classmethod
+    def init(
+        cls,
+        num_features: int,
+        cond_dim: int,
+        *,
+        prior_std: float = 1.0,
+        gamma_activation: Gamma = "one_plus_tanh",
+        name: str | None = None,
+    ) -> "BayesianAffineModulation":
+        """Make the conditioner; there is nothing to draw."""
+        return cls(num_features, cond_dim, prior_std, gamma_activation, name)
+
+    @classmethod
+    def of_features(
+        cls,
+        num_features: int,
+        cond_dim: int,
+        key: PRNGKey,
+        prior_std: float = 1.0,
+        gamma_activation: Gamma = "one_plus_tanh",
+        name: str | None = None,
+    ) -> "BayesianAffineModulation":
+        """The conditioner; no key is needed."""
+        return cls(num_features, cond_dim, prior_std, gamma_activation, name)
+
+    def _map(self, x: Array) -> Array:
+        return drawn_map("gen", 2 * self.num_features, self.prior_std, x)

@@ -1,0 +1,197 @@
+"""Linear maps whose weights are a function of the context."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ... import _checks
+from ..._typing import PRNGKey
+from ._conditioner import AbstractConditioner, drawn_map, own_map, uniform_linear
+
+
+class AbstractHyperLinear(AbstractConditioner):
+    """An affine map whose weights are generated from the context."""
+
+    target_in: eqx.AbstractVar[int]
+    target_out: eqx.AbstractVar[int]
+
+    def __check_init__(self) -> None:
+        _checks.size("target_in", self.target_in)
+        _checks.size("target_out", self.target_out)
+
+    @property
+    def num_features(self) -> int:
+        """Number of features that come out."""
+        return self.target_out
+
+    @property
+    def in_features(self) -> int:
+        """Size of the last axis of the features that go in."""
+        return self.target_in
+
+    @property
+    def _size_name(self) -> str:
+        return "target_in"
+
+    @property
+    def num_generated(self) -> int:
+        """How many numbers the generator makes of a context."""
+        return self.target_out * (self.target_in + 1)
+
+    def _apply(self, h: Array, z: Array) -> Array:
+        made = self._map(z)
+        split = self.target_out * self.target_in
+        shape = made.shape[:-1] + (self.target_out, self.target_in)
+        weight, bias = made[..., :split].reshape(shape), made[..., split:]
+        if z.shape[-2] == 1:  # one map serves all rows
+            return jnp.matmul(h, jnp.swapaxes(weight[..., 0, :, :], -1, -2)) + bias
+        return jnp.einsum("...ni,...noi->...no", h, weight) + bias
+
+
+class HyperLinear(AbstractHyperLinear):
+    r"""An affine map whose weights a generator makes of the context.
+
+    $$y = W(z)\,h + b(z), \qquad [\text{vec}\,W, b] = z A^\top + a$$
+
+    with $W$ of shape (out, in), row by row. A context for all rows costs one matrix; one for
+    each row costs one matrix for each row.
+
+    Args:
+        target_in: Number of features that go in.
+        target_out: Number of features that come out.
+        cond_dim: Size of the context $K$.
+        generator: The map, K to out * in + out.
+        name: For uniformity; there are no sites to prefix.
+
+    Raises:
+        ValueError: If a size is not positive, or features and contexts do not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> layer = HyperLinear.init(4, 3, 2, key=jax.random.key(0))
+        >>> layer(jnp.ones((5, 4)), jnp.ones(2)).shape
+        (5, 3)
+
+    References:
+        Ha, Dai, Le (2016), "HyperNetworks", section 3.
+    """
+
+    target_in: int = eqx.field(static=True)
+    target_out: int = eqx.field(static=True)
+    cond_dim: int = eqx.field(static=True)
+    generator: eqx.nn.Linear
+    name: str | None = eqx.field(static=True, default=None)
+
+    @classmethod
+    def init(
+        cls,
+        target_in: int,
+        target_out: int,
+        cond_dim: int,
+        *,
+        key: PRNGKey,
+        init_scale: float = 0.1,
+        name: str | None = None,
+    ) -> "HyperLinear":
+        r"""Draw the generator: weights by the law of `equinox.nn.Linear`, times `init_scale`.
+
+        Args:
+            target_in: Number of features that go in.
+            target_out: Number of features that come out.
+            cond_dim: Size of the context $K$.
+            key: Random key of the weights.
+            init_scale: Factor of the generator's weights, zero or more; its bias is zero.
+            name: For uniformity; there are no sites to prefix.
+        """
+        _checks.size("target_in", target_in)
+        _checks.size("target_out", target_out)
+        _checks.size("cond_dim", cond_dim)
+        _checks.non_negative("init_scale", init_scale)
+        size = target_out * (target_in + 1)
+        bound = init_scale / math.sqrt(cond_dim)
+        generator = uniform_linear(cond_dim, size, key, bound, 0.0)
+        return cls(target_in, target_out, cond_dim, generator, name)
+
+    @classmethod
+    def of_features(
+        cls, num_features: int, cond_dim: int, key: PRNGKey, **kwargs: Any
+    ) -> "HyperLinear":
+        """A conditioner that keeps the number of features."""
+        return cls.init(num_features, num_features, cond_dim, key=key, **kwargs)
+
+    def _map(self, x: Array) -> Array:
+        return own_map(self.generator, x)
+
+
+class BayesianHyperLinear(AbstractHyperLinear):
+    r"""An affine map whose weights are generated from the context by a drawn map.
+
+    $$y = W(z)\,h + b(z), \qquad [\text{vec}\,W, b] = z A + a, \qquad
+    A_{ij}, a_j \sim N(0, s^2)$$
+
+    The generated weights are no sites: they follow from the generator's.
+
+    Args:
+        target_in: Number of features that go in.
+        target_out: Number of features that come out.
+        cond_dim: Size of the context $K$.
+        prior_std: Standard deviation $s$ of the priors, positive.
+        name: Prefix of the sites; the default is ``"bayesian_hyper_linear"``.
+
+    Sites:
+        ``gen_W`` (K, out * in + out), ``gen_b`` (out * in + out,).
+
+    Raises:
+        ValueError: If a size or `prior_std` is not positive, or features and contexts do not
+            fit.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> layer = BayesianHyperLinear.init(4, 3, 2, name="c")
+        >>> seed(layer, 0)(jnp.ones((5, 4)), jnp.ones(2)).shape
+        (5, 3)
+
+    References:
+        Ha, Dai, Le (2016), "HyperNetworks", section 3.
+    """
+
+    target_in: int = eqx.field(static=True)
+    target_out: int = eqx.field(static=True)
+    cond_dim: int = eqx.field(static=True)
+    prior_std: float = eqx.field(static=True, default=1.0)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        _checks.positive("prior_std", self.prior_std)
+
+    @classmethod
+    def init(
+        cls,
+        target_in: int,
+        target_out: int,
+        cond_dim: int,
+        *,
+        prior_std: float = 1.0,
+        name: str | None = None,
+    ) -> "BayesianHyperLinear":
+        """Make the conditioner; there is nothing to draw."""
+        return cls(target_in, target_out, cond_dim, prior_std, name)
+
+    @classmethod
+    def of_features(
+        cls,
+        num_features: int,
+        cond_dim: int,
+        key: PRNGKey,
+        prior_std: float = 1.0,
+        name: str | None = None,
+    ) -> "BayesianHyperLinear":
+        """The conditioner that keeps the number of features; no key is needed."""
+        return cls(num_features, num_features, cond_dim, prior_std, name)
+
+    def _map(self, x: Array) -> Array:
+        return drawn_map("gen", self.num_generated, self.prior_std, x)
