@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Num
 
-from ...primitives import POSTERIOR, Site, line_up, linear, sample_site
+from ...primitives import line_up, linear, sample_site
 from ._call import Activation, identity, named, on_columns
-from ._coefficient import AbstractAdaptiveLayer
+from ._coefficient import AbstractAdaptiveLayer, as_drawn
 from ._op import Embed, Heads
 from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords
 
@@ -111,7 +111,8 @@ class AttentionLayer(AbstractAdaptiveLayer):
         out = []
         for letter in "QKV":
             site = self._coefficients(f"W_{letter}", (num_heads, size, head_dim), scale)
-            out.append(linear(tokens, _shared(site), op=Heads()))
+            # The tokens of a row share one draw.
+            out.append(linear(tokens, as_drawn(site), op=Heads()))
         return out
 
     def _root(self, fan_in: int) -> float:
@@ -129,8 +130,3 @@ def attend(query: Array, key: Array, value: Array) -> Array:
     weights = jax.nn.softmax(scores / math.sqrt(query.shape[-1]), axis=-1)
     mixed = jnp.einsum("...ade,...aek->...adk", weights, value).mean(-2)
     return mixed.reshape(mixed.shape[:-2] + (-1,))
-
-
-def _shared(site: Site) -> Site:
-    """A weight of which all tokens of a row see one draw: estimators must let it be."""
-    return site._replace(infer={**site.infer, POSTERIOR: None})

@@ -108,3 +108,12 @@ def draw(
         guide = dist.Normal(loc + factor * (moments[0] - c * loc), factor * moments[1])
     infer = {**base.infer, POSTERIOR: guide}
     return Site(value, base.name.removesuffix(BASE), len(shape), infer)
+
+
+def as_drawn(site: Site) -> Site:
+    """A weight of which estimators may not draw each output's share apart.
+
+    They report that they left it out. It is so where entries of the weight are dependent
+    under the guide, or where several outputs of one row see the same draw.
+    """
+    return site._replace(infer={**site.infer, POSTERIOR: None})

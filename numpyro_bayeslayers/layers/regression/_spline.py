@@ -8,6 +8,7 @@ from jaxtyping import Array, ArrayLike, Float, Num
 from ...basis import bspline_basis
 from ...primitives import linear
 from ._call import Activation, identity, named, on_columns
+from ._coefficient import as_drawn
 from ._walk import AbstractWalkLayer
 
 
@@ -70,6 +71,7 @@ class SplineLayer(AbstractWalkLayer):
             basis = bspline_basis(x.reshape(-1), knots, degree)
             basis = basis.reshape(x.shape[:-1] + basis.shape[-1:])
             walk = self._walk((basis.shape[-1], units), self._scale((), rank=2))
-            return linear(basis, walk)
+            # A row sums points of the walk, which are dependent under the guide.
+            return linear(basis, as_drawn(walk))
 
         return activation(on_columns(rows, jnp.asarray(x)))

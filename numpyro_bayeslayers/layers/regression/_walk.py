@@ -17,7 +17,7 @@ class AbstractWalkLayer(AbstractAdaptiveLayer):
     """A layer whose coefficients are a random walk over an ordered index."""
 
     def _walk(self, shape: tuple[int, ...], scale: Array) -> Site:
-        """The walk, with the guide's moments of each of its points."""
+        """The walk, with the guide's moments of each of its points: for look-ups of one."""
         is_scalar = np.ndim(self.coef_prior.factor) == 0
         if self.coef_prior.family is dist.Normal and is_scalar:
             steps, mean, var = self._rotated_steps(shape, scale)

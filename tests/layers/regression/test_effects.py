@@ -213,20 +213,28 @@ class TestAttention:
         found = jax.jit(jax.vmap(entropy))(jax.random.split(jax.random.key(0), 50)).mean()
         assert low < found < high, found
 
-    def test_estimators_say_what_they_leave_out(self):
-        """The heads' weights: the tokens of a row share one draw of these."""
 
-        def model():
-            return layers.AttentionLayer()("a", self.x)
+@pytest.mark.parametrize(
+    ("layer", "arguments", "left_out"),
+    [
+        (layers.AttentionLayer(), (TestAttention.x,), "a/W_K, a/W_Q, a/W_V: "),
+        (layers.SplineLayer(), (TestAttention.x[:, 0], [0.0] * 4 + [1.0] * 4), "a/theta: "),
+    ],
+)
+def test_estimators_say_what_they_leave_out(layer, arguments, left_out):
+    """Weights of which a row sees one draw several times, or dependent entries."""
 
-        start = trace(seed(model, 0)).get_trace()
+    def model():
+        return layer("a", *arguments)
 
-        def guide():
-            for name, site in start.items():
-                if name.endswith("_base"):
-                    rank = site["value"].ndim
-                    numpyro.sample(name, dist.Normal(site["value"], 0.1).to_event(rank))
+    start = trace(seed(model, 0)).get_trace()
 
-        guided = trace(seed(guide, 1)).get_trace()
-        with pytest.warns(UserWarning, match="left out a/W_K, a/W_Q, a/W_V: "):
-            seed(replay(local_reparameterization(model), guided), 2)()
+    def guide():
+        for name, site in start.items():
+            if name.endswith("_base"):
+                rank = site["value"].ndim
+                numpyro.sample(name, dist.Normal(site["value"], 0.1).to_event(rank))
+
+    guided = trace(seed(guide, 1)).get_trace()
+    with pytest.warns(UserWarning, match=f"left out {left_out}"):
+        seed(replay(local_reparameterization(model), guided), 2)()
