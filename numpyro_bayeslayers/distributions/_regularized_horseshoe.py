@@ -137,20 +137,15 @@ def _log_integral(x: Array, scale: Array, slab: Array, df: Array) -> Array:
     # The integrand ends where the slab's transform, (1 + x^2 sinh^2 / (1 + a))^(-df/2), does.
     end = jnp.arcsinh(jnp.sqrt((1 + a) * jnp.expm1(-2 * math.log(negligible) / (df + 1))))
     step = lax.stop_gradient(end) / (num_nodes - 1)
-    total = jnp.zeros_like(x)
-
-    def add(i: Array, total: Array) -> Array:
-        theta = i * step
-        cosh, square = jnp.cosh(theta), jnp.square(jnp.sinh(theta))
-        weight = jnp.exp(-0.5 * df * jnp.log1p(square / (1 + a)))
-        q = x * cosh / (math.sqrt(2.0) * scale)
-        erfcx, complement = _erfcx(q)
-        term = math.sqrt(2.0) * complement / scale
-        term = term + erfcx * df * cosh / (a + jnp.square(cosh)) / x
-        return total + jnp.where(i == 0, 0.5, 1.0) * weight * term
-
-    total = lax.fori_loop(0, num_nodes, add, total)
-    return jnp.log(total * step / math.pi) - 0.5 * df * jnp.log1p(1 / a)
+    index = np.arange(num_nodes).reshape((-1,) + (1,) * jnp.ndim(step))
+    theta = index * step
+    cosh, square = jnp.cosh(theta), jnp.square(jnp.sinh(theta))
+    weight = jnp.exp(-0.5 * df * jnp.log1p(square / (1 + a))) * np.where(index, 1.0, 0.5)
+    erfcx, complement = _erfcx(x * cosh / (math.sqrt(2.0) * scale))
+    terms = math.sqrt(2.0) * complement / scale
+    terms = terms + erfcx * df * cosh / (a + jnp.square(cosh)) / x
+    total = jnp.sum(weight * terms, axis=0) * step / math.pi
+    return jnp.log(total) - 0.5 * df * jnp.log1p(1 / a)
 
 
 # By bytes of the type: where the integral for large arguments takes over, its step, and its
@@ -169,11 +164,11 @@ def _erfcx(q: Array) -> tuple[Array, Array]:
     low = jnp.where(small, q, 0.0)
     near = jnp.exp(jnp.square(low)) * erfc(low)
     inverse = 1 / jnp.where(small, border, q)
-    t2 = np.square(step * np.arange(1, num_nodes + 1))
-    terms = [math.exp(-t) / (1 + t * jnp.square(inverse)) for t in t2]
-    far = 2 * step / math.pi * inverse * (0.5 + sum(terms))
-    complement = sum(t * term for t, term in zip(t2, terms, strict=True))
-    complement = 2 * step / math.pi * jnp.square(inverse) * complement
+    nodes = np.square(step * np.arange(1, num_nodes + 1))
+    terms = [math.exp(-t) / (1 + t * jnp.square(inverse)) for t in nodes]
+    scale = 2 * step / math.pi * inverse
+    far = scale * (0.5 + sum(terms))
+    complement = scale * inverse * sum(t * y for t, y in zip(nodes, terms, strict=True))
     return (
         jnp.where(small, near, far),
         jnp.where(small, 1 / math.sqrt(math.pi) - low * near, complement),

@@ -116,8 +116,9 @@ def law_to_event(trial: DistributionTrial) -> None:
     d = trial.distribution.expand((2,) + tuple(trial.distribution.batch_shape))
     value = trial.draws[:4].reshape((2, 2) + trial.draws.shape[1:])
     ndims = range(1, len(d.batch_shape) + 1)
-    log_probs = jax.jit(lambda x: [d.to_event(n).log_prob(x) for n in (0, *ndims)])
-    separate, *joint = log_probs(value)
+    separate, joint = jax.jit(
+        lambda x: (d.log_prob(x), [d.to_event(n).log_prob(x) for n in ndims])
+    )(value)
     for ndim, found in zip(ndims, joint, strict=True):
         split = len(d.batch_shape) - ndim
         event_shape = d.batch_shape[split:] + d.event_shape

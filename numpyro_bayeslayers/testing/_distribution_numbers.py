@@ -48,26 +48,25 @@ def law_moments(trial: DistributionTrial) -> None:
 def law_density_gradients(trial: DistributionTrial) -> None:
     """Gradients of the log density are those of finite differences, and finite at zero."""
     with jax.enable_x64(True):
-        double, x = trial.double, jnp.asarray(trial.many[:4])
+        double, draws = trial.double, jnp.asarray(trial.many[:4])
+        # Zero, or what is most like it inside of the support.
+        middle = double.distribution.support.feasible_like(draws[:1])
+        along = _along(double, jnp.concatenate([draws, middle]))
         names = [f"`{name}`" for name in double.movable]
         if not double.distribution.is_discrete:
             names.append("the value")
-        evaluate = jax.jit(lambda zero: _derivatives(_along(double, x), zero))
-        forward, numeric, reverse = evaluate(jnp.zeros(len(names)))
-        for i, name in enumerate(names):
-            says = f"the derivative by {name}"
-            np.testing.assert_allclose(
-                forward[i], numeric[i], rtol=1e-4, atol=1e-5, err_msg=says
-            )
-            np.testing.assert_allclose(
-                reverse[i], np.sum(forward[i]), rtol=1e-6, atol=1e-7, err_msg=says
-            )
-    middle = trial.distribution.support.feasible_like(trial.draws[0])
-    by = (0, 1) if jnp.issubdtype(middle.dtype, jnp.inexact) else 0
-    params = {name: jnp.asarray(trial.params[name]) for name in trial.movable}
-    total = lambda params, value: jnp.sum(trial.at(**params).log_prob(value))
-    for leaf in jax.tree.leaves(jax.jit(jax.grad(total, by))(params, middle)):
-        assert np.all(np.isfinite(leaf)), "a gradient is not finite inside of the support"
+        evaluate = jax.jit(lambda zero: _derivatives(along, zero))
+        found = evaluate(jnp.zeros(len(names)))
+    forward, numeric, reverse = map(np.asarray, found)
+    for i, name in enumerate(names):
+        says = f"the derivative by {name}"
+        assert np.all(np.isfinite(forward[i])), f"{says} is not finite"
+        np.testing.assert_allclose(
+            forward[i][:-1], numeric[i][:-1], rtol=1e-4, atol=1e-5, err_msg=says
+        )
+        np.testing.assert_allclose(
+            reverse[i], np.sum(forward[i]), rtol=1e-6, atol=1e-7, err_msg=f"reverse {says}"
+        )
 
 
 def _along(trial: DistributionTrial, x: Array) -> Callable[[Array], Array]:
@@ -118,7 +117,7 @@ def law_sample_gradients(trial: DistributionTrial) -> None:
         @jax.jit
         def evaluate(zero: Array) -> tuple[Array, Array, Array]:
             each = jnp.eye(len(names))
-            sample = lambda steps: at(steps).sample(random.key(3), (NUM_DRAWS // 2,))
+            sample = lambda steps: at(steps).sample(random.key(3), (NUM_DRAWS // 4,))
             draws, path = jax.linearize(sample, zero)
             score = jax.linearize(lambda steps: at(steps).log_prob(draws), zero)[1]
             return draws, jax.vmap(path)(each), jax.vmap(score)(each)
@@ -134,16 +133,15 @@ def law_sample_gradients(trial: DistributionTrial) -> None:
 def _check_path(
     draws: np.ndarray, path: np.ndarray, score: np.ndarray, name: str, bump: int
 ) -> None:
-    """One test function: a bump beside the middle, of the width of the draws."""
+    """One test function: a bump beside the middle, of about the width of the draws."""
     low, center, high = np.quantile(draws, [0.25, 0.5, 0.75], axis=0)
     dim = draws.shape[-1]
-    width = np.sqrt(dim) * (high - low) + 1e-12
+    width = 0.75 * np.sqrt(dim) * (high - low) + 1e-12
     offset = np.random.default_rng(bump).uniform(-0.5, 0.5, size=dim)
     y = (draws - center) / width - offset / np.sqrt(dim)
     f = np.exp(-0.5 * np.sum(y**2, axis=-1))
     slope = np.sum(-y * path / width, axis=-1) * f
-    # The score has mean zero: a constant less in f is a smaller variance.
-    gap = slope - (f - f.mean(axis=0)) * score
+    gap = slope - f * score  # both vanish far out: rare draws do not decide
     z = gap.mean(axis=0) / (gap.std(axis=0) / np.sqrt(len(gap)) + 1e-12)
     assert np.all(np.abs(z) < Z_LIMIT), (
         f"draws do not follow `{name}` as their law does: {np.abs(z).max():.1f} standard errors"
