@@ -1,0 +1,192 @@
+"""How NUTS does on hierarchical terms under weak and strong data, by parametrization.
+
+    python benchmarks/studies/centering.py
+
+writes docs/tables/centering.md. Each row is the mean over data sets of one model's runs.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro.diagnostics import effective_sample_size
+from numpyro.infer import MCMC, NUTS
+
+from numpyro_bayeslayers import layers
+
+TABLE = Path(__file__).parents[2] / "docs" / "tables" / "centering.md"
+STEPS = 60
+LOWER = np.tril(np.ones((STEPS, STEPS)))
+
+
+def gaussian(term, x, y):
+    """One term, an intercept and noise of unknown size."""
+    f = (term("term", x) + layers.InterceptLayer()("base"))[..., 0]
+    sigma = numpyro.sample("sigma", dist.Exponential(1.0))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", dist.Normal(f, sigma), obs=y)
+
+
+def sparse_data(rng):
+    """60 rows, 30 columns of which three matter."""
+    x = rng.normal(size=(60, 30))
+    beta = np.zeros(30)
+    beta[:3] = 2.0, -1.5, 1.0
+    return x, x @ beta + rng.normal(size=60)
+
+
+def grouped_data(rng, rows):
+    """20 groups with a spread of a half, noise of one."""
+    x = np.repeat(np.arange(20), rows)
+    return x, 0.5 * rng.normal(size=20)[x] + rng.normal(size=x.size)
+
+
+def walk_data(rng, rows):
+    """60 steps of 0.15, noise of one."""
+    x = np.repeat(np.arange(STEPS), rows)
+    walk = np.cumsum(0.15 * rng.normal(size=STEPS))
+    return x, walk[x] + rng.normal(size=x.size)
+
+
+def horseshoe(centered, slab):
+    return layers.HorseshoeLayer(slab, centered=centered)
+
+
+def effects(centered):
+    layer = layers.RandomEffectsLayer(centered=centered)
+    return lambda name, x: layer(name, x, 20)
+
+
+def walk(centered):
+    layer = layers.RandomWalkLayer(centered=centered)
+    return lambda name, x: layer(name, x, STEPS)
+
+
+def plain_walk(centered):
+    """The steps themselves, as coefficients of a triangle of ones."""
+    layer = layers.AdaptiveLayer(centered=centered)
+    return lambda name, x: layer(name, LOWER[x])
+
+
+PROBLEMS = {
+    "horseshoe, 60 rows, 30 columns": (
+        sparse_data,
+        {
+            "centered": horseshoe(True, None),
+            "**non-centered**": horseshoe(False, None),
+            "centered, slab of 2": horseshoe(True, 2.0),
+            "**non-centered, slab of 2**": horseshoe(False, 2.0),
+        },
+    ),
+    "random effects, 20 groups of 2": (
+        lambda rng: grouped_data(rng, 2),
+        {
+            "centered": effects(True),
+            "half centered": effects(0.5),
+            "**non-centered**": effects(False),
+        },
+    ),
+    "random effects, 20 groups of 50": (
+        lambda rng: grouped_data(rng, 50),
+        {
+            "**centered**": effects(True),
+            "half centered": effects(0.5),
+            "non-centered": effects(False),
+        },
+    ),
+    "random walk, 60 steps of 1 row": (
+        lambda rng: walk_data(rng, 1),
+        {
+            "centered steps": plain_walk(True),
+            "non-centered steps": plain_walk(False),
+            "components, centered": walk(True),
+            "components, half centered": walk(0.5),
+            "**components, non-centered**": walk(False),
+        },
+    ),
+    "random walk, 60 steps of 20 rows": (
+        lambda rng: walk_data(rng, 20),
+        {
+            "centered steps": plain_walk(True),
+            "non-centered steps": plain_walk(False),
+            "**components, centered**": walk(True),
+            "components, half centered": walk(0.5),
+            "components, non-centered": walk(False),
+        },
+    ),
+}
+
+HEADER = (
+    "| Problem | Parametrization | Divergences in 1,000 draws | Least effective sample size "
+    "in 1,000 draws | Leapfrog steps a draw | Seconds |\n"
+    "| --- | --- | ---: | ---: | ---: | ---: |\n"
+)
+
+
+def measure(term, x, y, args):
+    """Divergences, the least effective sample size, steps, seconds of one run."""
+    kernel = NUTS(lambda x, y: gaussian(term, x, y))
+    mcmc = MCMC(
+        kernel,
+        num_warmup=args.draws,
+        num_samples=args.draws,
+        num_chains=args.chains,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    start = time.perf_counter()
+    fields = ("diverging", "num_steps")
+    mcmc.run(jax.random.key(args.seed), x, jnp.asarray(y), extra_fields=fields)
+    extra = jax.block_until_ready(mcmc.get_extra_fields())
+    seconds = time.perf_counter() - start
+    draws = mcmc.get_samples(group_by_chain=True)
+    # What a user reads: coefficients and scales, not the base they are made of.
+    seen = [v for name, v in draws.items() if not name.endswith("_base")]
+    least = min(float(np.min(effective_sample_size(np.asarray(v)))) for v in seen)
+    thousand = 1000 / (args.draws * args.chains)
+    return (
+        float(extra["diverging"].sum()) * thousand,
+        least * thousand,
+        float(extra["num_steps"].mean()),
+        seconds,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--draws", type=int, default=500, help="of each chain, after as many"
+    )
+    parser.add_argument("--chains", type=int, default=2)
+    parser.add_argument(
+        "--sets", type=int, default=3, help="data sets, whose mean is shown"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="part of a problem's name")
+    args = parser.parse_args()
+    table = HEADER
+    for problem, (make, terms) in PROBLEMS.items():
+        if args.only not in problem:
+            continue
+        for kind, term in terms.items():
+            runs = []
+            for i in range(args.sets):
+                x, y = make(np.random.default_rng(args.seed + i))
+                runs.append(measure(term, x, y, args))
+            diverging, least, steps, seconds = np.mean(runs, axis=0)
+            row = f"| {problem} | {kind} | {diverging:.0f} | {least:.0f} | {steps:.0f} | "
+            row += f"{seconds:.0f} |\n"
+            print(row, end="", flush=True)
+            table += row
+    if not args.only:
+        TABLE.parent.mkdir(exist_ok=True)
+        TABLE.write_text(table)
+
+
+if __name__ == "__main__":
+    main()
