@@ -1,11 +1,11 @@
 """Draw pre-activations rather than weights."""
 
-import jax.numpy as jnp
 from jax import random
 from jaxtyping import Array
 
 from .. import primitives
 from .._typing import Message
+from ..distributions._dense_normal import affine_moments
 from ._estimator import AbstractEstimator, normal_moments
 
 
@@ -60,18 +60,13 @@ class local_reparameterization(AbstractEstimator):  # noqa: N801
                 "its two outputs independently. Use flipout, or the plain model."
             )
         self._memory[name] = True
-        (x, _, bias), affine, op = msg["args"], msg["fn"], msg["op"]
-        bias_moments = None if bias is None else normal_moments(msg["bias"])
-        bias_loc, bias_scale = (bias, None) if bias_moments is None else bias_moments
-        bias_var = None if bias_scale is None else jnp.square(bias_scale)
-        mean = affine(x, loc, bias_loc)
-        var = affine(op.square(x), jnp.square(scale), bias_var)
+        x, _, bias = msg["args"]
+        moments = None if bias is None else normal_moments(msg["bias"])
+        bias_loc, bias_scale = (bias, None) if moments is None else moments
+        mean, deviation = affine_moments(
+            msg["fn"], msg["op"].square, x, loc, scale, bias_loc, bias_scale
+        )
         noise = random.normal(
             primitives.prng_key("local_reparameterization"), mean.shape, mean.dtype
         )
-        return mean + safe_sqrt(var) * noise
-
-
-def safe_sqrt(x: Array) -> Array:
-    """The square root, with gradient zero at zero (an all-zero row has no variance)."""
-    return jnp.sqrt(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
+        return mean + deviation * noise
