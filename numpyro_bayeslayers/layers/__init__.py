@@ -2,7 +2,8 @@
 
 Families are drawers (`layers/dense`, ...); the names are flat. To add a layer: its file in
 its drawer, one export line there and here, one entry point in `pyproject.toml`, and one row
-in its family's table, `tests/cases/<family>.py`. Laws, benchmarks and the API page follow from the export.
+in its family's table, `tests/cases/<family>.py`. Laws, benchmarks and the API page follow
+from the export.
 """
 
 from .._base import AbstractLayer as AbstractLayer, AbstractRowLayer as AbstractRowLayer
@@ -117,6 +118,7 @@ from .regression import (
 )
 
 __all__ = [
+    "SIREN",
     "AbstractConditioner",
     "AbstractLayer",
     "AbstractRowLayer",
@@ -181,7 +183,6 @@ __all__ = [
     "RandomEffectsLayer",
     "RandomKitchenSinks",
     "RandomWalkLayer",
-    "SIREN",
     "SeasonalEffectsLayer",
     "SeasonalFeatures",
     "SirenDense",

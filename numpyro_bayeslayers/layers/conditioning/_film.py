@@ -13,6 +13,7 @@ from ... import _checks
 from ..._typing import PRNGKey
 from ._conditioner import (
     AbstractConditioner,
+    AbstractVar,
     as_rows,
     drawn_map,
     own_map,
@@ -33,7 +34,7 @@ _GAMMAS: dict[str, tuple[Callable[[Array], Array], float]] = {
 class AbstractAffineModulation(AbstractConditioner):
     """A scale and a shift for each feature, from the context."""
 
-    gamma_activation: eqx.AbstractVar[Gamma]
+    gamma_activation: AbstractVar[Gamma]
 
     def __check_init__(self) -> None:
         _checks.one_of("gamma_activation", self.gamma_activation, tuple(_GAMMAS))
@@ -110,7 +111,7 @@ class AffineModulation(AbstractAffineModulation):
         bound = init_scale / math.sqrt(cond_dim)
         generator = uniform_linear(cond_dim, 2 * num_features, key, bound, 0.0)
         neutral = _GAMMAS[gamma_activation][1]
-        bias = generator.bias.at[num_features:].set(neutral)
+        bias = jnp.zeros(2 * num_features).at[num_features:].set(neutral)
         generator = eqx.tree_at(lambda m: m.bias, generator, bias)
         return cls(num_features, cond_dim, generator, gamma_activation, name)
 

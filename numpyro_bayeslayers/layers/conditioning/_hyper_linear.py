@@ -9,14 +9,20 @@ from jaxtyping import Array
 
 from ... import _checks
 from ..._typing import PRNGKey
-from ._conditioner import AbstractConditioner, drawn_map, own_map, uniform_linear
+from ._conditioner import (
+    AbstractConditioner,
+    AbstractVar,
+    drawn_map,
+    own_map,
+    uniform_linear,
+)
 
 
 class AbstractHyperLinear(AbstractConditioner):
     """An affine map whose weights are generated from the context."""
 
-    target_in: eqx.AbstractVar[int]
-    target_out: eqx.AbstractVar[int]
+    target_in: AbstractVar[int]
+    target_out: AbstractVar[int]
 
     def __check_init__(self) -> None:
         _checks.size("target_in", self.target_in)

@@ -1,7 +1,7 @@
 """What all links share: rows line up, or it is an error; a plate of rows subsamples both."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import numpyro
@@ -41,7 +41,8 @@ def observe(
         fn = law(**arrays)
         # Inside a plate on the left, the rows of one cell are one event.
         rows = len(fn.batch_shape) - len(plates)
-        return numpyro.sample(name, fn.to_event(rows) if plates else fn, obs=y)
+        value: Any = numpyro.sample(name, fn.to_event(rows) if plates else fn, obs=y)
+        return value
     _checks.instance("plate", plate, numpyro.plate, "a numpyro.plate of the rows")
     if plates:
         raise ValueError(
@@ -51,7 +52,8 @@ def observe(
     with plate as chosen:
         arrays = {key: _of_rows(key, x, chosen, plate) for key, x in arrays.items()}
         y = arrays.pop("y", None)
-        return numpyro.sample(name, law(**arrays), obs=y)
+        value = numpyro.sample(name, law(**arrays), obs=y)
+    return value
 
 
 def check_name(name: str) -> None:
