@@ -41,8 +41,8 @@ def observe(
         fn = law(**arrays)
         # Inside a plate on the left, the rows of one cell are one event.
         rows = len(fn.batch_shape) - len(plates)
-        value: Any = numpyro.sample(name, fn.to_event(rows) if plates else fn, obs=y)
-        return value
+        out: Any = numpyro.sample(name, fn.to_event(rows) if plates else fn, obs=y)
+        return out
     _checks.instance("plate", plate, numpyro.plate, "a numpyro.plate of the rows")
     if plates:
         raise ValueError(
@@ -52,8 +52,8 @@ def observe(
     with plate as chosen:
         arrays = {key: _of_rows(key, x, chosen, plate) for key, x in arrays.items()}
         y = arrays.pop("y", None)
-        value = numpyro.sample(name, law(**arrays), obs=y)
-    return value
+        drawn: Any = numpyro.sample(name, law(**arrays), obs=y)
+    return drawn
 
 
 def check_name(name: str) -> None:
