@@ -17,16 +17,23 @@ from ._ensemble import (
     ensemble_loss,
     ensemble_step,
 )
+from ._fit import Fit, Predictions, fit
 from ._log_joint import log_joint_of
 from ._map import EnsembleMAP, ensemble_map
 from ._mcmc import EnsembleMCMC, EnsembleMCMCResult
+from ._methods import MCMC, VI, Ensemble
 from ._prediction import ensemble_predict
+from ._reparam import autoreparam, autoreshape
+from ._stein import Stein
 from ._svi import EnsembleSVI
 from ._vi import EnsembleVI, ensemble_vi
 
 __all__ = [
+    "MCMC",
+    "VI",
     "Checkpoint",
     "EarlyStopping",
+    "Ensemble",
     "EnsembleMAP",
     "EnsembleMCMC",
     "EnsembleMCMCResult",
@@ -34,11 +41,17 @@ __all__ = [
     "EnsembleSVI",
     "EnsembleState",
     "EnsembleVI",
+    "Fit",
+    "Predictions",
+    "Stein",
+    "autoreparam",
+    "autoreshape",
     "ensemble_init",
     "ensemble_loss",
     "ensemble_map",
     "ensemble_predict",
     "ensemble_step",
     "ensemble_vi",
+    "fit",
     "log_joint_of",
 ]

@@ -1,7 +1,7 @@
 """Posterior predictive draws of all members, streamed over rows."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,20 @@ from jaxtyping import Array
 from numpyro.handlers import seed, substitute, trace
 
 from .. import _checks
-from .._typing import Message, PRNGKey
+from .._typing import Message, Model, PRNGKey
 from ._arguments import Arguments, put_together
 from ._jit import Frame
 from ._member import Member
 from ._rows import row_axes
 
 Statistic = Callable[[Array], Array]
+
+
+class Drawn(NamedTuple):
+    """A model, and a guide that draws its latent sites: what `Predictor` needs of a member."""
+
+    model: Model
+    guide: Model
 
 
 class Predictor:
@@ -28,7 +35,7 @@ class Predictor:
 
     def __call__(
         self,
-        member: Member,
+        member: Member | Drawn,
         params: dict[str, Array],
         key: PRNGKey,
         parts: Arguments,
@@ -70,7 +77,7 @@ class Predictor:
 
     def posterior(
         self,
-        member: Member,
+        member: Member | Drawn,
         params: dict[str, Array],
         key: PRNGKey,
         parts: Arguments,
@@ -93,7 +100,7 @@ class Predictor:
 
 
 def _latents(
-    member: Member,
+    member: Member | Drawn,
     params: dict[str, Array],
     key: PRNGKey,
     args: tuple,
@@ -110,7 +117,7 @@ def _latents(
 
 
 def _compile(
-    member: Member,
+    member: Member | Drawn,
     frame: Frame,
     sites: tuple[str, ...] | None,
     statistic: Statistic | None,
@@ -159,7 +166,7 @@ def _compile(
     return draw
 
 
-def _grown(member: Member, parts: Arguments, block: int) -> dict[str, int]:
+def _grown(member: Member | Drawn, parts: Arguments, block: int) -> dict[str, int]:
     """The sites that grow with the rows, and their axis."""
     if parts.num_rows is None:
         return {}
