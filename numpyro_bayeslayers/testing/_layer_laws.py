@@ -40,6 +40,11 @@ class Trial:
         """The drawn and the optimized values by site name."""
         return _values(self.sites)
 
+    @cached_property
+    def output(self) -> PyTree:
+        """What the layer gives at the drawn values."""
+        return _run(self.layer, self.values, self.inputs)
+
     def renamed(self, name: str | None) -> AbstractLayer:
         """The same layer under another name."""
         twin = copy.copy(self.layer)
@@ -119,7 +124,7 @@ def law_pytree(trial: Trial) -> None:
     """Flattened and rebuilt, the layer is the same; it changes nothing in itself."""
     leaves, structure = jax.tree.flatten(trial.layer)
     again = jax.tree.unflatten(structure, leaves)
-    expected = _run(trial.layer, trial.values, trial.inputs)
+    expected = trial.output
     close(_run(again, trial.values, trial.inputs), expected, "rebuilt layer")
     assert jax.tree.structure(trial.layer) == structure, "the call changed the layer"
     close(jax.tree.leaves(trial.layer), leaves, "the call changed the layer's arrays")
@@ -146,7 +151,7 @@ def law_constants(trial: Trial) -> None:
 def law_jit(trial: Trial) -> None:
     """Compiled and eager runs agree."""
     jitted = eqx.filter_jit(lambda layer, values, inputs: _run(layer, values, inputs))
-    expected = _run(trial.layer, trial.values, trial.inputs)
+    expected = trial.output
     close(jitted(trial.layer, trial.values, trial.inputs), expected, "jit against eager")
 
 
@@ -162,7 +167,7 @@ def law_vmap(trial: Trial) -> None:
 
 def law_rows(trial: Trial) -> None:
     """Given its weights, the layer treats the rows of its input one by one."""
-    together = _run(trial.layer, trial.values, trial.inputs)
+    together = trial.output
     for row in range(len(trial.inputs[0])):
         inputs = tuple(x[row] for x in trial.inputs)
         alone = _run(trial.layer, trial.values, inputs)

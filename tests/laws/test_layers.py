@@ -1,5 +1,6 @@
 """Every law of layers for every public layer."""
 
+import functools
 import inspect
 
 import equinox as eqx
@@ -37,10 +38,16 @@ def test_constants_that_would_train_are_caught():
         LAYER_LAWS["constants"](Trial(layer, (jnp.ones((4, 3)),)))
 
 
+@functools.cache
+def trial(name):
+    """One prior draw of a layer serves all laws."""
+    return Trial(LAYERS[name].make("a"), LAYERS[name].inputs)
+
+
 @pytest.mark.parametrize("law", LAYER_LAWS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_law(name, law):
     case = LAYERS[name]
     if law in case.excused:
         pytest.skip(case.excused[law])
-    LAYER_LAWS[law](Trial(case.make("a"), case.inputs))
+    LAYER_LAWS[law](trial(name))
