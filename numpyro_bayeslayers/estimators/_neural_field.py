@@ -202,7 +202,8 @@ class BayesianNeuralFieldVI(AbstractFieldEstimator):
         concepts with a constrained variational framework", ICLR, for the weight.
     """
 
-    _init_scale = 0.3
+    # Small enough that noise does not drown the first steps (bayesnf starts at 0.3).
+    _init_scale = 0.05
 
     def fit(
         self,

@@ -254,6 +254,17 @@ class TestFit:
         assert given == {"rest": rest, "num_steps": 12, **shared}
 
 
+@pytest.mark.slow
+def test_double_precision():
+    with jax.enable_x64(True):
+        field = fit(BayesianNeuralFieldMAP)
+        assert {p.dtype for p in field.params_.values()} == {np.dtype("float64")}
+        d = field.likelihood_model(table())
+        assert d.loc.dtype == np.float64
+        mean, _ = field.predict(table())
+        np.testing.assert_allclose(mean, np.asarray(d.loc).mean(axis=0), rtol=1e-13)
+
+
 class TestManners:
     """What scikit-learn asks of an estimator, and the package bayesnf of a script."""
 
