@@ -9,7 +9,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
-from ...primitives import linear, sample
+from ...primitives import line_up, linear, sample
 from ._call import Activation, identity, named, on_columns
 from ._coefficient import checked_centering, draw
 from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
@@ -39,7 +39,8 @@ class HorseshoeLayer(eqx.Module):
         coef_dist: Prior of the coefficients: a class that takes `scale`, or a distribution,
             whose own scale is then multiplied by the drawn one.
         coef_kwargs: Keywords of `coef_dist` other than `scale`.
-        global_scale: Scale $\tau_0$: see `expected_sparsity`.
+        global_scale: Scale $\tau_0$, a number or a site of event shape (): see
+            `expected_sparsity`.
         centered: False draws ``beta_base`` and scales it, True draws ``beta`` itself, a
             number between 0 and 1 is between; the law of ``beta`` is the same.
 
@@ -83,6 +84,8 @@ class HorseshoeLayer(eqx.Module):
     ) -> None:
         _checks.all_positive("global_scale", global_scale)
         _checks.positive("slab_df", slab_df)
+        if not isinstance(global_scale, (int, float)):
+            global_scale = line_up(jnp.asarray(global_scale), 0, 1)
         self.global_prior = _ready("scale", dist.HalfCauchy, scale=global_scale)
         self.slab_prior = None
         if slab_scale is not None:

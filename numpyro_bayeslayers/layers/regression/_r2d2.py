@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
-from ...primitives import linear, sample, sample_site
+from ...primitives import line_up, linear, sample, sample_site
 from ._call import Activation, identity, named, on_columns
 from ._coefficient import checked_centering, draw
 from ._prior import ZERO_LOC, Family, Keywords, Prior
@@ -22,8 +22,8 @@ class R2D2Layer(eqx.Module):
 
     For normal coefficients, columns of variance one and noise of standard deviation
     $\sigma$, $R^2$ is the share of the variance that the terms explain a priori. Call it as
-    ``layer(name, x, units=1, activation=identity, sigma=1.0)`` with `x` of shape (n, d); the
-    output has shape (n, units).
+    ``layer(name, x, units=1, activation=identity, sigma=1.0)`` with `x` of shape (n, d) and
+    `sigma` a number or a site of event shape (); the output has shape (n, units).
 
     Args:
         mean_r2: Prior mean $m$ of $R^2$, between 0 and 1.
@@ -99,7 +99,7 @@ class R2D2Layer(eqx.Module):
 
         def rows(x: Array) -> Array:
             shape = (x.shape[-1], units)
-            scale = jnp.asarray(sigma) * self._scale(shape)
+            scale = line_up(jnp.asarray(sigma), 0, 2) * self._scale(shape)
             return linear(x, draw("beta", self.coef_prior, shape, scale, self.centered))
 
         return activation(on_columns(rows, x))

@@ -10,9 +10,10 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.contrib.funsor import config_enumerate, enum
 from numpyro.contrib.funsor.infer_util import log_density as enumerated_log_density
-from numpyro.handlers import seed, substitute
+from numpyro.handlers import seed, substitute, trace
 from numpyro.infer import MCMC, NUTS, SVI, TraceEnum_ELBO
 from numpyro.infer.autoguide import AutoNormal
+from numpyro.infer.util import log_density
 from scipy import integrate, stats
 
 from numpyro_bayeslayers import layers
@@ -94,6 +95,29 @@ class TestHorseshoe:
             return layers.HorseshoeLayer(global_scale=tau0)("a", x)
 
         assert jax.jit(lambda key: seed(model, key)(X))(jax.random.key(0)).shape == (30, 1)
+
+    def test_a_noise_for_each_plate(self):
+        """Inside a plate, a drawn noise is each cell's own."""
+
+        def model(x, sigma):
+            tau0 = expected_sparsity(2, 6, 30, sigma)
+            f = layers.HorseshoeLayer(global_scale=tau0, centered=True)("a", x)
+            return f + layers.R2D2Layer(centered=True)("b", x, sigma=sigma)
+
+        def plated(x):
+            with numpyro.plate("groups", 3):
+                return model(x, numpyro.sample("sigma", dist.HalfNormal(1.0)))
+
+        sites = trace(seed(plated, 0)).get_trace(X)
+        values = {n: s["value"] for n, s in sites.items() if s["type"] == "sample"}
+        together = log_density(plated, (X,), {}, values)[0]
+        alone = []
+        for cell in range(3):
+            sigma = values["sigma"][cell]
+            mine = {n: v[cell] for n, v in values.items() if n != "sigma"}
+            alone.append(log_density(model, (X, sigma), {}, mine)[0])
+            alone.append(dist.HalfNormal(1.0).log_prob(sigma))
+        np.testing.assert_allclose(together, sum(alone), rtol=1e-4)
 
     @pytest.mark.parametrize(
         ("make", "match"),
