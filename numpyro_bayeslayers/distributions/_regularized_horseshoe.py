@@ -57,7 +57,8 @@ class RegularizedHorseshoe(dist.Distribution):
     Note:
         The paper draws one slab for all coefficients. Here each entry has its own, so that
         entries are independent. The variance, which exists above one degree of freedom, has
-        no closed form and is not given.
+        no closed form and is not given. As for `Horseshoe`, the pole at zero is nothing for
+        NUTS: draw the scales as sites there.
     """
 
     arg_constraints = {
