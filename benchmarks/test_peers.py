@@ -19,7 +19,7 @@ from numpyro_bayeslayers.layers import AdaptiveLayer, gaussian_link
 
 blayers = pytest.importorskip("blayers")
 
-ROWS, COLUMNS, STEPS, DRAWS = 2000, 5, 2000, 500
+ROWS, COLUMNS, STEPS, DRAWS = 2000, 5, 5000, 500
 SLOPES = np.array([2.0, -1.0, 0.5, 0.0, 0.0])
 
 
@@ -29,8 +29,8 @@ def data():
     return x, x @ jnp.asarray(SLOPES) + noise
 
 
-def model(x, y=None):
-    return gaussian_link(AdaptiveLayer()("mu", x), y)
+def model(x, centered=False, y=None):
+    return gaussian_link(AdaptiveLayer(centered=centered)("mu", x), y)
 
 
 def peer_model(x, y=None):
@@ -65,7 +65,12 @@ def slopes(found):
 
 @pytest.mark.parametrize("batch_size", [None, 256])
 def test_first_step(compare, batch_size):
-    """From the call to the end of the first step."""
+    """From the call to the end of the first step.
+
+    A new process waits the first call, recorded as `first_seconds`. In the rounds after it
+    the peer finds the many small programs compiled that its eager start is made of; ours is
+    one program, which each fit compiles.
+    """
     compare(
         lambda: ours(1, batch_size)[0], lambda: peer(1, batch_size)[0], rounds=2, goal=1.0
     )
@@ -77,9 +82,12 @@ def test_whole_fit(compare, benchmark, batch_size):
     found, first = {}, {}
 
     def whole(name, run):
-        start = time.perf_counter()
-        run(1, batch_size)
-        first[name] = time.perf_counter() - start
+        times = []
+        for _ in range(3):  # the first of them fills caches
+            start = time.perf_counter()
+            run(1, batch_size)
+            times.append(time.perf_counter() - start)
+        first[name] = min(times)
 
         def call():
             params, found[name] = run(STEPS, batch_size)
@@ -94,17 +102,19 @@ def test_whole_fit(compare, benchmark, batch_size):
         info[f"{name}_worst_slope"] = float(np.abs(slopes(found[name]) - SLOPES).max())
 
 
-def test_effective_draws_per_second(compare, benchmark):
-    """NUTS, one chain: whole fits, divided by the least effective size of the slopes.
+@pytest.mark.parametrize("centered", [False, True])
+def test_effective_draws_per_second(compare, benchmark, centered):
+    """NUTS, one chain: the least effective size of the slopes, divided by whole fits.
 
-    The peer runs without its `autoreparam`, under which the model has no sites.
+    The peer draws centered coefficients, which suit so many rows; ours by default do not.
+    The peer's `autoreparam` is off; in its version 0.3.0 it leaves every site centered.
     """
     x, y = data()
     sizes = {}
 
     def our_chain():
         way = MCMC(num_warmup=DRAWS, num_samples=DRAWS, num_chains=1)
-        draws = fit(model, y=y, x=x, method=way).draws()
+        draws = fit(model, y=y, x=x, centered=centered, method=way).draws()
         sizes["ours"] = effective_sample_size(np.asarray(draws["mu/beta"])).min()
         return draws
 
