@@ -7,7 +7,6 @@ writes docs/tables/centering.md. Each row is the mean over data sets of one mode
 
 import argparse
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +15,17 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.diagnostics import effective_sample_size
 from numpyro.infer import MCMC, NUTS
+from tables import keep
 
 from numpyro_bayeslayers import layers
 
-TABLE = Path(__file__).parents[2] / "docs" / "tables" / "centering.md"
 STEPS = 60
 LOWER = np.tril(np.ones((STEPS, STEPS)))
 
 
 def gaussian(term, x, y):
-    """One term, an intercept and noise of unknown size."""
-    f = (term("term", x) + layers.InterceptLayer()("base"))[..., 0]
+    """One term, and noise of unknown size."""
+    f = term("term", x)[..., 0]
     sigma = numpyro.sample("sigma", dist.Exponential(1.0))
     with numpyro.plate("rows", len(y)):
         numpyro.sample("y", dist.Normal(f, sigma), obs=y)
@@ -40,17 +39,17 @@ def sparse_data(rng):
     return x, x @ beta + rng.normal(size=60)
 
 
-def grouped_data(rng, rows):
-    """20 groups with a spread of a half, noise of one."""
+def grouped_data(rng, rows, noise=1.0):
+    """20 groups with a spread of a half."""
     x = np.repeat(np.arange(20), rows)
-    return x, 0.5 * rng.normal(size=20)[x] + rng.normal(size=x.size)
+    return x, 0.5 * rng.normal(size=20)[x] + noise * rng.normal(size=x.size)
 
 
-def walk_data(rng, rows):
-    """60 steps of 0.15, noise of one."""
+def walk_data(rng, rows, noise=1.0):
+    """60 steps of 0.15."""
     x = np.repeat(np.arange(STEPS), rows)
     walk = np.cumsum(0.15 * rng.normal(size=STEPS))
-    return x, walk[x] + rng.normal(size=x.size)
+    return x, walk[x] + noise * rng.normal(size=x.size)
 
 
 def horseshoe(centered, slab):
@@ -91,8 +90,8 @@ PROBLEMS = {
             "**non-centered**": effects(False),
         },
     ),
-    "random effects, 20 groups of 50": (
-        lambda rng: grouped_data(rng, 50),
+    "random effects, 20 groups of 50, little noise": (
+        lambda rng: grouped_data(rng, 50, 0.1),
         {
             "**centered**": effects(True),
             "half centered": effects(0.5),
@@ -109,8 +108,8 @@ PROBLEMS = {
             "**components, non-centered**": walk(False),
         },
     ),
-    "random walk, 60 steps of 20 rows": (
-        lambda rng: walk_data(rng, 20),
+    "random walk, 60 steps of 20 rows, little noise": (
+        lambda rng: walk_data(rng, 20, 0.1),
         {
             "centered steps": plain_walk(True),
             "non-centered steps": plain_walk(False),
@@ -122,9 +121,11 @@ PROBLEMS = {
 }
 
 HEADER = (
-    "| Problem | Parametrization | Divergences in 1,000 draws | Least effective sample size "
-    "in 1,000 draws | Leapfrog steps a draw | Seconds |\n"
-    "| --- | --- | ---: | ---: | ---: | ---: |\n"
+    "Problem, and how its coefficients are drawn",
+    "Divergences in 1,000 draws",
+    "Least effective sample size in 1,000 draws",
+    "Leapfrog steps a draw",
+    "Seconds",
 )
 
 
@@ -169,23 +170,20 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="part of a problem's name")
     args = parser.parse_args()
-    table = HEADER
+    rows = []
     for problem, (make, terms) in PROBLEMS.items():
         if args.only not in problem:
             continue
+        rows.append((f"*{problem}*", "", "", "", ""))
         for kind, term in terms.items():
             runs = []
             for i in range(args.sets):
                 x, y = make(np.random.default_rng(args.seed + i))
                 runs.append(measure(term, x, y, args))
-            diverging, least, steps, seconds = np.mean(runs, axis=0)
-            row = f"| {problem} | {kind} | {diverging:.0f} | {least:.0f} | {steps:.0f} | "
-            row += f"{seconds:.0f} |\n"
-            print(row, end="", flush=True)
-            table += row
+            rows.append((kind, *(f"{mean:.0f}" for mean in np.mean(runs, axis=0))))
+            print(problem, *rows[-1], flush=True)
     if not args.only:
-        TABLE.parent.mkdir(exist_ok=True)
-        TABLE.write_text(table)
+        keep("centering", HEADER, rows)
 
 
 if __name__ == "__main__":
