@@ -231,7 +231,7 @@ class LaplaceSpectralDensity(MaternSpectralDensity):
         >>> import jax
         >>> frequencies = LaplaceSpectralDensity(0.5, 2).sample(jax.random.key(0), (100,))
         >>> frequencies.shape
-        (2,)
+        (100, 2)
 
     References:
         Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equation
