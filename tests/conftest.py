@@ -10,6 +10,7 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,19 @@ LAYER = """
         def __call__(self, x):
             return x
 """
+
+
+# How many tests a process runs before it lets go of its compiled programs: they would fill
+# the memory.
+TESTS_BETWEEN_CLEARINGS = 40
+_count = itertools.count(1)
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Now and then, and after each file, free what JAX has compiled."""
+    is_last = nextitem is None or nextitem.path != item.path
+    if is_last or next(_count) % TESTS_BETWEEN_CLEARINGS == 0:
+        jax.clear_caches()
 
 
 @pytest.fixture
