@@ -43,8 +43,8 @@ def check_distribution(
         ValueError: If `except_for` names a law that does not exist.
 
     Example:
-        >>> import jax.numpy as jnp, numpyro.distributions as dist
-        >>> report = check_distribution(dist.Gumbel, {"loc": 0.5, "scale": 2.0})
+        >>> import numpyro.distributions as dist
+        >>> report = check_distribution(dist.Exponential, {"rate": 2.0})
         >>> report.broken
         {}
     """

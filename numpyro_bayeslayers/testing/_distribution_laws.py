@@ -89,7 +89,7 @@ def law_expand(trial: DistributionTrial) -> None:
         several = [x.reshape((-1,) + new + x.shape[1:]) for new in ((3,), (2, 3))]
         return [e.log_prob(y) for e, y in zip((once, twice), several, strict=True)]
 
-    expected = d.log_prob(trial.draws[:6])
+    expected = trial.log_probs[:6]
     for wide, new, found in zip(
         (once, twice), ((3,), (2, 3)), log_probs(trial.draws[:6]), strict=True
     ):
@@ -149,6 +149,7 @@ def law_out_of_support(trial: DistributionTrial) -> None:
     with validation_enabled():
         d = trial.at()
     x = trial.draws[:1]
+    log_prob = jax.jit(d.log_prob)
     candidates = [-1 - jnp.abs(x), x + 0.5, 2 + jnp.abs(x)]
     if jnp.issubdtype(x.dtype, jnp.inexact):
         candidates.append(jnp.full_like(x, jnp.nan))
@@ -161,7 +162,7 @@ def law_out_of_support(trial: DistributionTrial) -> None:
             found = np.asarray(d.log_prob(value))
         assert np.all(np.isneginf(found[outside])), (value, found)
         assert any("Out-of-support" in str(w.message) for w in caught), "no warning"
-        compiled = np.asarray(jax.jit(d.log_prob)(value))
+        compiled = np.asarray(log_prob(value))
         assert np.all(np.isneginf(compiled[outside])), "inside jit"
 
 
@@ -174,15 +175,14 @@ def law_jit(trial: DistributionTrial) -> None:
         traced = trial.at(**params)
         return traced.sample(random.key(0), (8,)), traced.log_prob(x)
 
-    expected = (d.sample(random.key(0), (8,)), d.log_prob(x))
+    expected = (d.sample(random.key(0), (8,)), trial.log_probs)
     close(x, expected[0], "compiled draws against eager ones")
     close(compiled(trial.params), expected, "traced parameters against eager")
 
 
 def law_pytree(trial: DistributionTrial) -> None:
     """Taken apart and rebuilt, passed through jit and `lax.map`, it is the same."""
-    d, x = trial.distribution, trial.draws
-    expected = d.log_prob(x)
+    d, x, expected = trial.distribution, trial.draws, trial.log_probs
     leaves, structure = jax.tree.flatten(d)
     mapped = jax.lax.map(lambda _: trial.at(), jnp.zeros(2))
     ways = {
@@ -215,7 +215,7 @@ def law_vmap(trial: DistributionTrial) -> None:
             out = promote_batch_shape(jax.vmap(make)(values))
             shape = (lanes,) + trial.distribution.batch_shape
             assert out.batch_shape == shape, out.batch_shape
-            found = {"expected": jnp.stack([log_prob(make(value)) for value in values]),
+            found = {"expected": jax.lax.map(lambda value: log_prob(make(value)), values),
                      "inside": jax.vmap(lambda value: log_prob(make(value)))(values),
                      "returned from": log_prob(out)}  # fmt: skip
             if name in fields:
@@ -244,12 +244,10 @@ def law_float64(trial: DistributionTrial) -> None:
 
 def law_float32(trial: DistributionTrial) -> None:
     """In single precision, log densities are those of double precision, but for rounding."""
-    values = trial.draws
-    with validation_enabled(False):  # a rounded value may leave the support
-        single = np.asarray(trial.at().log_prob(values))
-        with jax.enable_x64(True):
-            wide = np.asarray(values)
-            if np.issubdtype(wide.dtype, np.floating):
-                wide = wide.astype(np.float64)
-            expected = np.asarray(trial.double.at().log_prob(wide))
-    np.testing.assert_allclose(single, expected, rtol=2e-5, atol=1e-4)
+    wide = np.asarray(trial.draws)
+    if np.issubdtype(wide.dtype, np.floating):
+        wide = wide.astype(np.float64)
+    with jax.enable_x64(True), validation_enabled(False):  # rounding may leave the support
+        d = trial.double.at()
+        expected = np.asarray(jax.jit(d.log_prob)(wide))
+    np.testing.assert_allclose(trial.log_probs, expected, rtol=2e-5, atol=1e-4)

@@ -42,6 +42,11 @@ class DistributionTrial:
         return jax.jit(lambda: self.distribution.sample(random.key(0), (8,)))()
 
     @cached_property
+    def log_probs(self) -> Array:
+        """The log densities of `draws`, of shape (8, *batch), not compiled."""
+        return self.distribution.log_prob(self.draws)
+
+    @cached_property
     def double(self) -> "DistributionTrial":
         """The same trial with double-precision parameters, for use in double precision."""
         params = {name: _double(value) for name, value in self.params.items()}

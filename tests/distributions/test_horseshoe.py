@@ -121,10 +121,16 @@ SETTINGS = [
 ]
 
 
+@jax.jit
+def regularized(x, *args):
+    return RegularizedHorseshoe(*args).log_prob(x)
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_regularized_density(setting):
+    # The last point is beyond what the quadrature sees of the lightest tails.
     x = POINTS if setting[2] < 500 else POINTS[:-1]
-    found = jax.jit(lambda *args: RegularizedHorseshoe(*args).log_prob(x))(*setting)
+    found = regularized(POINTS, *setting)[: len(x)]
     expected = regularized_by_quadrature(x, *setting)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
@@ -158,21 +164,20 @@ def test_regularized_single_precision_is_double_precision_rounded():
 def test_regularized_tends_to_its_parts():
     """A wide slab leaves the horseshoe; a wide horseshoe leaves the slab, a Student t."""
     x = np.array([1e-3, 0.1, 1.0, 8.0])
-    wide = RegularizedHorseshoe(0.1, 1e6, 4.0).log_prob(x)
+    settings = np.array([(0.1, 1e6, 4.0), (1e7, 2.0, 4.0)]).T[..., None]
+    wide, slab = regularized(x, *settings)
     np.testing.assert_allclose(wide, horseshoe_by_scipy(x, 0.1), rtol=1e-5)
-    slab = RegularizedHorseshoe(1e7, 2.0, 4.0).log_prob(x)
     np.testing.assert_allclose(slab, stats.t(4, 0, 2).logpdf(x), rtol=1e-5)
 
 
 def test_regularized_far_out():
     """The tails are those of |x|^(-df - 2), and finite where squares overflow."""
-    d = RegularizedHorseshoe(0.1, 1.0, 4.0)
-    x = np.array([1e5, 1e10, 1e30, 1e200])
-    found = d.log_prob(x)
-    steps = np.diff(found) / np.diff(np.log(x))
+    log_prob = lambda x: RegularizedHorseshoe(0.1, 1.0, 4.0).log_prob(x)
+    x = np.array([0.0, 1e5, 1e10, 1e30, 1e200])
+    found, slopes = jax.jit(jax.vmap(jax.value_and_grad(log_prob)))(x)
+    steps = np.diff(found[1:]) / np.diff(np.log(x[1:]))
     np.testing.assert_allclose(steps, -6.0, rtol=1e-6)
-    for point in (0.0, 1e5, 1e200):
-        assert np.isfinite(jax.grad(d.log_prob)(point))
+    np.testing.assert_allclose(x * slopes, [0, *[-6] * 4], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["scale", "slab_scale", "slab_df"])
