@@ -44,7 +44,12 @@ def trial(name):
     return Trial(LAYERS[name].make("a"), LAYERS[name].inputs)
 
 
-@pytest.mark.parametrize("law", LAYER_LAWS)
+# The dearest law of all, and the one that follows from one plate but for rare mistakes.
+DEAR = {"two_plates"}
+LAWS = [pytest.param(n, marks=[pytest.mark.slow] * (n in DEAR)) for n in LAYER_LAWS]
+
+
+@pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("name", LAYERS)
 def test_law(name, law):
     case = LAYERS[name]
