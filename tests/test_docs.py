@@ -4,9 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from numpyro_bayeslayers import layers, registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -14,6 +17,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.py"))
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
@@ -63,3 +67,32 @@ def test_files_that_a_page_names_exist(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text().replace("\n", " ")):
         if "://" not in target:
             assert (ROOT / target).exists(), f"{page.name} links to {target}"
+
+
+def test_each_layer_and_handler_has_a_line_where_one_chooses():
+    """In docs/choose.md, which leads from a problem to a name."""
+    ours = {
+        provider.name
+        for room in ("layers", "handlers")
+        for provider in registry.providers(room)
+        if provider.package == PROJECT["project"]["name"]
+    }
+    links = {name for name in layers.__all__ if name.endswith("_link")}
+    page = (ROOT / "docs" / "choose.md").read_text()
+    named = set(re.findall(r"`[\w.]*?(\w+)(?:\([^`]*\))?`", page))
+    assert len(ours) > 50
+    assert not (ours | links) - named, "add these to docs/choose.md"
+
+
+def test_diagram_of_imports_is_the_contract():
+    """The one in docs/design.md and that in pyproject.toml, which `make lint` holds."""
+    page = (ROOT / "docs" / "design.md").read_text()
+    (diagram,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    drawn = [re.split(r" {2,}", line.strip())[0] for line in diagram.splitlines()]
+    (contract,) = PROJECT["tool"]["importlinter"]["contracts"]
+    assert drawn == [re.sub(r"[()]", "", level) for level in contract["layers"]]
+
+
+def test_changelog_has_the_version():
+    heading = f"## [{PROJECT['project']['version']}]"
+    assert heading in (ROOT / "CHANGELOG.md").read_text().splitlines()
