@@ -16,7 +16,6 @@ answers ``site["name"]`` (``"hidden/weight$linear"``), so that predicates writte
 sites keep working.
 """
 
-import abc
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,10 +23,16 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Float, Integer, Num
+from jaxtyping import Array
 from numpyro.handlers import replay, seed
 from numpyro.primitives import _PYRO_STACK, Messenger, apply_stack, mutable, plate
 
+from ._linear_op import (
+    AbstractLinearOp as AbstractLinearOp,
+    Dense as Dense,
+    DenseVector as DenseVector,
+    Lookup as Lookup,
+)
 from ._typing import Message, PRNGKey
 
 # Where a handler that moves sites across a boundary (the ensemble) leaves the guide's
@@ -277,80 +282,24 @@ def is_replayed() -> bool:
     return any(isinstance(handler, replay) for handler in _PYRO_STACK)
 
 
-class AbstractLinearOp(abc.ABC):
-    """An operation that is linear in its weight, and what estimators must know of it."""
-
-    #: Axes of the output that are not plates: rows (and space) and features.
-    rank: int = 2
-    #: Whether the input is made of numbers (rather than indices), so that it may be masked.
-    is_dense: bool = True
-
-    @abc.abstractmethod
-    def __call__(self, x: Array, weight: Array) -> Array:
-        """Apply the weight, (*plates, *event), to `x`."""
-
-    @abc.abstractmethod
-    def square(self, x: Array) -> Array:
-        """The input for which `self(square(x), var)` is the variance of the output."""
-
-    @abc.abstractmethod
-    def flip(self, x: Array, signs: Array) -> Array:
-        """`x` with the sign of each contribution flipped."""
-
-
-class Dense(AbstractLinearOp):
-    """The matrix product of rows and weight, (..., n, in) by (*plates, in, out)."""
-
-    def __call__(
-        self, x: Num[Array, "*batch d_in"], weight: Float[Array, "*plates d_in d_out"]
-    ) -> Float[Array, "*rest d_out"]:
-        return jnp.matmul(x, weight)
-
-    def square(self, x: Array) -> Array:
-        return jnp.square(x)
-
-    def flip(self, x: Array, signs: Array) -> Array:
-        return x * signs
-
-
-class DenseVector(Dense):
-    """The product of rows and a weight of event shape (in,), to one output."""
-
-    def __call__(
-        self, x: Num[Array, "*batch d_in"], weight: Float[Array, "*plates d_in"]
-    ) -> Float[Array, "*rest 1"]:
-        return jnp.matmul(x, weight[..., None])
-
-
-class Lookup(AbstractLinearOp):
-    """Rows of the weight by index: the product with one-hot rows, without making them."""
-
-    is_dense = False
-
-    def __call__(
-        self, x: Integer[Array, " n"], weight: Float[Array, "*plates categories d_out"]
-    ) -> Float[Array, "*plates n d_out"]:
-        return jnp.take(weight, x, axis=-2)
-
-    def square(self, x: Array) -> Array:
-        return x  # ones and zeros are their own squares
-
-    def flip(self, x: Array, signs: Array) -> Array:
-        return x  # one term each: the output's sign is all there is
-
-
 def _affine(op: AbstractLinearOp, x: Array, weight: Array, bias: Array | None) -> Array:
     out = op(x, weight)
     return out if bias is None else out + line_up(bias, 1, op.rank)
 
 
-class _LinearMessage(dict[str, Any]):
+class _Nameless(dict[str, Any]):
     """Nameless to `trace` (``"name" in msg`` is false), named to those who ask."""
 
     def __missing__(self, key: str) -> str:
         if key == "name":
-            return f"{self['weight'].name}$linear"
+            return f"{self['weight'].name}${self['type']}"
         raise KeyError(key)
+
+
+def _message(kind: str, fn: Callable[..., Any], args: tuple[Any, ...], **keys: Any) -> Any:
+    """Send a message that no trace shows, and give its final value."""
+    parts = {"fn": fn, "args": args, "kwargs": {}, "value": None, "cond_indep_stack": []}
+    return apply_stack(_Nameless(type=kind, **parts, **keys))["value"]
 
 
 def linear(
@@ -381,15 +330,22 @@ def linear(
     args = (x, weight.value, None if bias is None else bias.value)
     if not _PYRO_STACK:
         return _affine(op, *args)
-    msg = _LinearMessage(
-        type="linear",
-        fn=partial(_affine, op),
-        args=args,
-        kwargs={},
-        value=None,
-        cond_indep_stack=[],
-        op=op,
-        weight=weight,
-        bias=bias,
-    )
-    return apply_stack(msg)["value"]
+    return _message("linear", partial(_affine, op), args, op=op, weight=weight, bias=bias)
+
+
+def opaque(weight: Site, reason: str) -> None:
+    """Tell estimators that `weight` is used where they cannot act.
+
+    They name it, with the reason, beside the weights whose guide they cannot use.
+    """
+    if _PYRO_STACK:
+        _message("opaque", lambda: None, (), weight=weight, reason=reason)
+
+
+def factorized_normal(fn: dist.Distribution | None) -> dist.Normal | None:
+    """The elementwise normal behind `fn`, or None if there is none."""
+    while isinstance(
+        fn, (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
+    ):
+        fn = fn.base_dist
+    return fn if isinstance(fn, dist.Normal) else None

@@ -3,12 +3,11 @@
 import abc
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jaxtyping import Array
 from numpyro.infer import RenyiELBO
 from numpyro.primitives import Messenger
@@ -20,6 +19,13 @@ _IMPORTANCE_WEIGHTED = (
     "`{handler}` cannot be used with RenyiELBO and several particles: the noise is drawn per "
     "row, so a particle has no weight of its own, and the objective would be biased above "
     "the evidence. Use Trace_ELBO or TraceMeanField_ELBO, or the plain model."
+)
+
+_NO_NORMAL = "the guide is not a factorised normal there (use AutoNormal)"
+_BOTH = (
+    "The weight {name!r} is used twice, and one use is out of an estimator's reach: {reason}. "
+    "The two would see different draws. Remove the handler, or give the uses their own "
+    "weights."
 )
 
 
@@ -34,9 +40,13 @@ class AbstractEstimator(Messenger, abc.ABC):
     `_memory`, by the name of the weight.
     """
 
+    # Whether the noise can be the same in all places where a row uses one weight.
+    _can_share: bool = False
+
     def __init__(self, fn: Callable[..., Any] | None = None) -> None:
         self._memory: dict[str, Any] = {}
-        self._left_out: list[str] = []
+        self._left_out: dict[str, str] = {}
+        self._acted: set[str] = set()
         self._seen = False
         self._told = False
         super().__init__(fn)
@@ -58,26 +68,43 @@ class AbstractEstimator(Messenger, abc.ABC):
 
     def _forget(self) -> None:
         self._memory = {}
-        self._left_out = []
+        self._left_out = {}
+        self._acted = set()
         self._seen = False
 
     def process_message(self, msg: Message) -> None:
+        if msg["type"] == "opaque":
+            self._leave(msg["weight"].name, msg["reason"])
         if msg["type"] != "linear":
             return
         self._seen = True
         if msg["value"] is not None:
             return  # an estimator further inside has it
+        name = msg["weight"].name
         moments = normal_moments(msg["weight"])
         if moments is None:
-            self._left_out.append(msg["weight"].name or "a weight that is no site")
+            self._leave(name or "a weight that is no site", _NO_NORMAL)
+            return
+        if msg["op"].is_shared and not self._can_share:
+            self._leave(name, "a row uses it in several places, which must share one draw")
             return
         if _is_importance_weighted():
             raise ValueError(_IMPORTANCE_WEIGHTED.format(handler=type(self).__name__))
+        self._acted.add(name)
+        self._refuse_both(name)
         msg["value"] = self._estimate(msg, *moments)
 
     @abc.abstractmethod
     def _estimate(self, msg: Message, loc: Array, scale: Array) -> Array:
         """The value of the linear message, given the guide's moments of its weight."""
+
+    def _leave(self, name: str, reason: str) -> None:
+        self._left_out.setdefault(name, reason)
+        self._refuse_both(name)
+
+    def _refuse_both(self, name: str) -> None:
+        if name in self._acted and name in self._left_out:
+            raise ValueError(_BOTH.format(name=name, reason=self._left_out[name]))
 
     def _tell(self) -> None:
         if self._told or (self._seen and not self._left_out):
@@ -85,10 +112,10 @@ class AbstractEstimator(Messenger, abc.ABC):
         self._told = True
         name = type(self).__name__
         if self._left_out:
-            sites = ", ".join(sorted(set(self._left_out)))
+            sites = "; ".join(self._by_reason())
             warnings.warn(
-                f"`{name}` left out {sites}: the guide is not a factorised normal there, so "
-                "the plain value is used. Use AutoNormal, or remove the handler.",
+                f"`{name}` left out {sites}. The plain value is used there. Change that, or "
+                "remove the handler.",
                 stacklevel=4,
             )
         else:
@@ -99,15 +126,16 @@ class AbstractEstimator(Messenger, abc.ABC):
                 stacklevel=4,
             )
 
+    def _by_reason(self) -> Iterator[str]:
+        for reason in dict.fromkeys(self._left_out.values()):
+            names = sorted(name for name, why in self._left_out.items() if why == reason)
+            yield f"{', '.join(names)}: {reason}"
+
 
 def normal_moments(site: primitives.Site) -> tuple[Array, Array] | None:
     """Mean and standard deviation of the guide's factorised normal, in the value's shape."""
-    guide = primitives.posterior_of(site)
-    while isinstance(
-        guide, (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
-    ):
-        guide = guide.base_dist
-    if not isinstance(guide, dist.Normal):
+    guide = primitives.factorized_normal(primitives.posterior_of(site))
+    if guide is None:
         return None
     shape = jnp.shape(site.value)
     return jnp.broadcast_to(guide.loc, shape), jnp.broadcast_to(guide.scale, shape)

@@ -53,14 +53,19 @@ class flipout(AbstractEstimator):  # noqa: N801
         show the flips. The likelihood must factorise over the rows.
     """
 
+    _can_share = True
+
     def _estimate(self, msg: Message, loc: Array, scale: Array) -> Array:
         del scale
         (x, weight, bias), affine, op = msg["args"], msg["fn"], msg["op"]
         mean = affine(x, loc, bias)
-        signs_in, signs_out = self._signs(msg["weight"], x, mean)
+        signs_in, signs_out = self._signs(msg["weight"], op, x, mean)
         return mean + signs_out * affine(op.flip(x, signs_in), weight - loc, None)
 
-    def _signs(self, site: primitives.Site, x: Array, out: Array) -> tuple[Array, Array]:
+    def _signs(
+        self, site: primitives.Site, op: primitives.AbstractLinearOp, x: Array, out: Array
+    ) -> tuple[Array, Array]:
+        shapes = op.signs_in(x.shape), op.signs_out(out.shape)
         if site.name not in self._memory:
             if primitives.TIED in site.infer:
                 raise ValueError(
@@ -68,16 +73,18 @@ class flipout(AbstractEstimator):  # noqa: N801
                     "its signs are not known. Use DenseReparameterization layers and one "
                     "flipout around the whole model."
                 )
-            key_in, key_out = random.split(primitives.prng_key("flipout"))
-            signs_in = random.rademacher(key_in, x.shape, out.dtype)
-            signs_out = random.rademacher(key_out, out.shape, out.dtype)
-            self._memory[site.name] = signs_in, signs_out
+            keys = random.split(primitives.prng_key("flipout"))
+            signs = [
+                random.rademacher(key, shape, out.dtype)
+                for key, shape in zip(keys, shapes, strict=True)
+            ]
+            self._memory[site.name] = signs[0], signs[1]
         signs_in, signs_out = self._memory[site.name]
-        if (signs_in.shape, signs_out.shape) != (x.shape, out.shape):
+        if (signs_in.shape, signs_out.shape) != shapes:
             raise ValueError(
-                f"The weight {site.name!r} is used on inputs of shapes {signs_in.shape} and "
-                f"{x.shape}: flipout must flip the same signs for the same row and cannot "
-                "tell which rows those are. Give both inputs one shape, or use the plain "
-                "model."
+                f"The weight {site.name!r} is used on inputs for which flipout draws signs of "
+                f"shapes {signs_in.shape} and {shapes[0]}: it must flip the same signs for "
+                "the same row and cannot tell which rows those are. Give both inputs one "
+                "shape, or use the plain model."
             )
         return signs_in, signs_out

@@ -92,6 +92,7 @@ from .heads import (
     student_t_link as student_t_link,
     zip_link as zip_link,
 )
+from .lifted import Lifted as Lifted, LiftedLinear as LiftedLinear, lift as lift
 from .regression import (
     AdaptiveLayer as AdaptiveLayer,
     AttentionLayer as AttentionLayer,
@@ -164,6 +165,8 @@ __all__ = [
     "InterceptLayer",
     "LaplaceCosineFeatures",
     "LaplaceFourierFeatures",
+    "Lifted",
+    "LiftedLinear",
     "LonLatScale",
     "LowRankBilinearLayer",
     "LowRankInteractionLayer",
@@ -201,6 +204,7 @@ __all__ = [
     "heteroscedastic_link",
     "inclusion_probabilities",
     "interaction_features",
+    "lift",
     "logit_link",
     "lognormal_link",
     "lonlat_scale",

@@ -236,7 +236,7 @@ def test_flipout_refuses_tied_weights_on_other_rows():
         with tie(DenseReparameterization(3, 3, name="a")) as layer:
             return layer(x), layer(x[:4])
 
-    with pytest.raises(ValueError, match=r"inputs of shapes \(16, 3\) and \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"signs of shapes \(16, 3\) and \(4, 3\)"):
         replay(seed(flipout(model), 1), guide_trace())(X)
 
 

@@ -1,0 +1,43 @@
+"""Inputs of a module that is mapped over rows."""
+
+import math
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import ArrayLike
+
+from ..._base import split_plates
+
+
+class Input:
+    """One array of shape (*plates, *batch, *example) in the form that maps take.
+
+    `rows` has the axes (*plates, n, *example) without the plates that it does not have;
+    `plate_axes` is 0 or None for each enclosing plate, `batch` the shape that n was.
+    """
+
+    def __init__(self, x: ArrayLike, ndim: int, plates: tuple[int, ...]) -> None:
+        x = jnp.asarray(x)
+        if x.ndim < ndim:
+            raise ValueError(
+                f"The inputs must have at least {ndim} axes, those of one example "
+                f"(`in_ndim`={ndim}), got shape {x.shape}."
+            )
+        example = x.shape[x.ndim - ndim :]
+        lead, self.batch = split_plates(x.shape[: x.ndim - ndim], plates)
+        lead = (1,) * (len(plates) - len(lead)) + lead
+        has = [mine == size for mine, size in zip(lead, plates, strict=True)]
+        own = tuple(size for size, is_own in zip(plates, has, strict=True) if is_own)
+        self.plate_axes = [0 if is_own else None for is_own in has]
+        self.rows = x.reshape(own + (math.prod(self.batch),) + example)
+
+
+def same_batch(inputs: Sequence[Input]) -> tuple[int, ...]:
+    """The batch axes that all inputs have."""
+    shapes = {x.batch for x in inputs}
+    if len(shapes) != 1:
+        raise ValueError(
+            f"All inputs must have the same batch axes, got {sorted(shapes)}. Repeat what is "
+            "the same for all rows, or set `in_ndim`, the axes of one example."
+        )
+    return shapes.pop()

@@ -1,0 +1,313 @@
+"""Equinox modules whose parameters are declared by a table."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, PyTree
+from numpyro.distributions import Distribution
+from numpyro.distributions.constraints import Constraint
+from numpyro.handlers import scope
+
+from ... import _checks, primitives
+from ..._base import AbstractLayer
+from ...primitives import Site, factorized_normal
+from .._linear_normal import AbstractLinearNormal, LinearNormal
+from ._inputs import Input, same_batch
+from ._products import (
+    Product,
+    Rows,
+    example_ndim,
+    is_linear,
+    leaf_of,
+    linear_modules,
+    with_products,
+)
+from ._table import Entry, declare, is_array, path_of
+
+_NO_PRODUCT = "it belongs to no linear module of Equinox"
+_DRAWN = "it is used in a module that `draw` gave; call the lifted module on rows instead"
+
+
+class Lifted(AbstractLayer):
+    r"""An Equinox module whose parameters are NumPyro sites; made by `lift`.
+
+    Called on rows it draws every parameter that has a prior, registers those that have a
+    constraint, and maps the module over the rows:
+
+    $$\theta_p \sim \text{prior}_p \;\text{ for each path } p, \qquad
+    f_n = \text{module}_\theta(x_n)$$
+
+    The module's own call is written for one example of `in_ndim` axes, (\*example); inputs
+    have the shape (\*batch, \*example), and so do the outputs. Several inputs, or pytrees of
+    them (the state of an LSTM), have the same batch axes. Keyword arguments are handed to the
+    module as they are, but for `key`, of which each row gets its own. Inside plates, each cell
+    has its own module.
+
+    Estimators see the products of `equinox.nn.Linear`, `Conv`, `ConvTranspose` and
+    `Embedding`. Flipout draws one pair of sign vectors for each row, so positions of a
+    sequence and pixels share the row's draw; local reparameterization, whose noise belongs to
+    outputs, leaves out what a row uses in several places. Weights of other modules (the
+    cells of recurrent networks), and products inside of `lax.scan`, `jax.jit` or `jax.grad`
+    within the module, keep the plain value, and estimators name them.
+
+    Args:
+        module: The module, without the arrays of its parameters.
+        priors: Distribution by path, each of one parameter.
+        constraints: Constraint by path, of optimized parameters.
+        start: Start values of these, by path.
+        frozen: Arrays that stay, by path; they get no gradient.
+        in_ndim: Axes of one example.
+        name: Prefix of the sites.
+
+    Sites:
+        ``{name}/{path}``: event of the parameter's shape, such as ``net/layers.0.weight``, for
+        each parameter with a prior; a ``param`` for each one with a constraint.
+
+    Raises:
+        ValueError: If an input has fewer axes than an example, or another batch than the
+            first one.
+
+    Example:
+        >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
+        >>> from numpyro.handlers import seed, trace
+        >>> cell = eqx.nn.GRUCell(3, 4, key=jax.random.key(0))
+        >>> layer = lift(cell, {"weight*": dist.Normal(0, 1), "bias*": None}, name="cell")
+        >>> sites = trace(seed(layer, 0)).get_trace(jnp.ones((5, 3)), jnp.zeros((5, 4)))
+        >>> {name: site["value"].shape for name, site in sites.items()}
+        {'cell/weight_ih': (12, 3), 'cell/weight_hh': (12, 4)}
+    """
+
+    module: eqx.Module = eqx.field(static=True)
+    priors: dict[str, Distribution]
+    constraints: dict[str, Constraint] = eqx.field(static=True)
+    start: dict[str, Array]
+    frozen: dict[str, Array]
+    in_ndim: int = eqx.field(static=True)
+    name: str | None = eqx.field(static=True, default=None)
+
+    def draw(self) -> eqx.Module:
+        """The module itself with its parameters drawn, to be used as any Equinox module.
+
+        Estimators do not act on it. Inside of plates call the layer on rows instead.
+
+        Raises:
+            ValueError: If it is called inside of a plate.
+
+        Example:
+            >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
+            >>> from numpyro.handlers import seed
+            >>> linear = eqx.nn.Linear(3, 2, key=jax.random.key(0))
+            >>> layer = lift(linear, {"*": dist.Normal(0, 1)}, name="f")
+            >>> def model(x):
+            ...     return jax.vmap(layer.draw())(x)
+            >>> seed(model, 0)(jnp.ones((5, 3))).shape
+            (5, 2)
+        """
+        if primitives.plate_shape():
+            raise ValueError(
+                "`draw` gives one module, but there is one for each cell of the enclosing "
+                "plates here. Call the lifted module on rows, or draw outside of the plate."
+            )
+        with scope(prefix=self.prefix):
+            sites = self._sites()
+        for site in sites.values():
+            _say_opaque(site, _DRAWN)
+        return self._filled({path: site.value for path, site in sites.items()})
+
+    def _sites(self) -> dict[str, Site]:
+        drawn = {path: primitives.sample_site(path, fn) for path, fn in self.priors.items()}
+        for path, constraint in self.constraints.items():
+            value = self.start[path]
+            init = functools.partial(_spread, value)
+            drawn[path] = primitives.param(path, init, value.shape, constraint=constraint)
+        return drawn
+
+    def _filled(self, values: Mapping[str, Array]) -> eqx.Module:
+        """The module with these parameters and its own frozen arrays."""
+        frozen = {path: lax.stop_gradient(value) for path, value in self.frozen.items()}
+        known = frozen | dict(values)
+        return jax.tree_util.tree_map_with_path(
+            lambda keys, old: known.get(path_of(keys), old), self.module
+        )
+
+    def _forward(self, *args: PyTree, key: Any = None, **kwargs: Any) -> PyTree:
+        plates = primitives.plate_shape()
+        leaves, structure = jax.tree.flatten(args)
+        inputs = [Input(leaf, self.in_ndim, plates) for leaf in leaves]
+        batch = same_batch(inputs)
+        sites = self._sites()
+        products = self._products(sites, Rows(len(plates)))
+
+        def one(
+            values: dict[str, Array], row: Array, key: Any, leaves: list[Array]
+        ) -> PyTree:
+            filled = self._filled(values)
+            visible = with_products(filled, products, row)
+            own_key = {} if key is None else {"key": key}
+            return visible(*jax.tree.unflatten(structure, leaves), **kwargs, **own_key)
+
+        row = jnp.arange(math.prod(batch))
+        keys = None if key is None else jax.random.split(key, row.shape)
+        mapped: Callable[..., PyTree] = jax.vmap(
+            one, (None, 0, None if key is None else 0, 0)
+        )
+        for level in reversed(range(len(plates))):
+            axes = [x.plate_axes[level] for x in inputs]
+            mapped = jax.vmap(mapped, (0, None, None, axes))
+        values = {
+            path: jnp.broadcast_to(site.value, plates + site.value.shape[-site.event_dim :])
+            for path, site in sites.items()
+        }
+        out = mapped(values, row, keys, [x.rows for x in inputs])
+        split = len(plates)
+        return jax.tree.map(
+            lambda y: y.reshape(y.shape[:split] + batch + y.shape[split + 1 :]), out
+        )
+
+    def _products(self, sites: Mapping[str, Site], rows: Rows) -> dict[str, Product]:
+        """The products that estimators see, by the path of their modules."""
+        modules = linear_modules(self.module)
+        seen = {
+            path: Product(rows, module, sites[leaf_of(path, "weight")])
+            for path, module in modules.items()
+            if leaf_of(path, "weight") in self.priors
+        }
+        # A bias is no product: it is added as it was drawn.
+        reached = {leaf_of(path, leaf) for path in modules for leaf in ("weight", "bias")}
+        for path in self.priors.keys() - reached:
+            _say_opaque(sites[path], _NO_PRODUCT)
+        return seen
+
+
+class LiftedLinear(Lifted, AbstractLinearNormal):
+    """An `equinox.nn.Linear` whose parameters are NumPyro sites; made by `lift`.
+
+    A `Lifted` module that, if its priors are normal, has `marginal` and `condition` besides.
+
+    Example:
+        >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
+        >>> linear = eqx.nn.Linear(3, 1, key=jax.random.key(0))
+        >>> layer = lift(linear, {"*": dist.Normal(0, 1)}, name="f")
+        >>> layer.marginal(jnp.ones((5, 3)), 0.1).event_shape
+        (5,)
+    """
+
+    def _linear_normal(self) -> LinearNormal:
+        moments = {path: factorized_normal(fn) for path, fn in self.priors.items()}
+        bad = [path for path, normal in moments.items() if normal is None]
+        bad += [*self.constraints, *self.frozen]
+        if bad:
+            raise ValueError(
+                f"A marginal needs normal priors of all parameters, and {', '.join(bad)} has "
+                "none. Lift it with `numpyro.distributions.Normal`, or call the layer."
+            )
+        weight_shape = self.priors["weight"].event_shape
+        out_features, in_features = weight_shape
+        has_bias = "bias" in self.priors
+
+        def columns(moment: str) -> Array:
+            """(out, in + 1): the weights of each output, the bias last."""
+            weight = jnp.broadcast_to(getattr(moments["weight"], moment), weight_shape)
+            if not has_bias:
+                return weight
+            bias = jnp.broadcast_to(getattr(moments["bias"], moment), (out_features,))
+            return jnp.concatenate([weight, bias[:, None]], -1)
+
+        def features(x: Array) -> Array:
+            _checks.last_axis("x", x, "in_features", in_features)
+            ones = jnp.ones(x.shape[:-1] + (int(has_bias),), x.dtype)
+            return jnp.concatenate([x, ones], -1)
+
+        def sites(weights: Array) -> dict[str, Array]:
+            rows = weights[..., None, :] if is_squeezed else weights
+            named = {"weight": rows[..., :in_features]}
+            return named | ({"bias": rows[..., -1]} if has_bias else {})
+
+        is_squeezed = out_features == 1
+        loc, scale = columns("loc"), columns("scale")
+        if is_squeezed:
+            loc, scale = loc[0], scale[0]
+        return LinearNormal(features, loc, scale, sites)
+
+
+def _spread(value: Array, key: Any, shape: tuple[int, ...]) -> Array:
+    """The start value in each cell of the plates."""
+    return jnp.broadcast_to(value, shape)
+
+
+def _say_opaque(site: Site, reason: str) -> None:
+    # Vectors (biases, scales) are no matrices: no estimator could act on them anywhere.
+    if sum(size > 1 for size in site.value.shape[-site.event_dim :]) > 1:
+        primitives.opaque(site, reason)
+
+
+def lift(
+    module: PyTree,
+    priors: Mapping[str, Entry],
+    *,
+    in_ndim: int | None = None,
+    name: str | None = None,
+) -> Lifted:
+    """Declare the parameters of an Equinox module: a layer whose sites they are.
+
+    Each array of floating point numbers has a path, its attributes and indices with dots
+    between them, such as ``layers.0.weight``. The first pattern that matches the path
+    (`fnmatch`; ``*.weight`` is any weight) says what becomes of it:
+
+    - a distribution: the prior, expanded to the array's shape;
+    - a function of the array's shape that returns one: ``lambda shape: dist.Normal(0,
+      shape[-1] ** -0.5)``;
+    - a constraint of NumPyro: an optimized `numpyro.param` under it, which starts from the
+      module's value (``constraints.positive`` for a lengthscale, ``constraints.real``);
+    - `None`: it stays as it is.
+
+    The values of parameters with a prior are dropped, so no copy of them is trained or kept.
+    A prior may depend on values drawn before: lift inside of the model then.
+
+    Args:
+        module: An Equinox module; it is not changed.
+        priors: Entry by pattern, tried in this order.
+        in_ndim: Axes of one example of the input. By default what the module expects if it
+            is one of Equinox's (2 for `MultiheadAttention` and `Conv1d`, 0 for `Embedding`),
+            else 1.
+        name: Prefix of the sites; ``lifted`` by default.
+
+    Returns:
+        A `Lifted` layer; of an `equinox.nn.Linear` a `LiftedLinear`, which has a marginal.
+
+    Raises:
+        TypeError: If `module` is no Equinox module or an entry is of another kind.
+        ValueError: If a parameter has no entry (it is named), a pattern matches nothing or is
+            never reached, a prior does not expand to its parameter's shape, a start value
+            does not satisfy its constraint, or nothing is left to infer.
+
+    Example:
+        >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
+        >>> from numpyro.handlers import seed, trace
+        >>> mlp = eqx.nn.MLP(3, 1, 10, 1, key=jax.random.key(0))
+        >>> table = {"*.weight": dist.Normal(0, 1), "*.bias": dist.Laplace(0, 1)}
+        >>> net = lift(mlp, table, name="net")
+        >>> sites = trace(seed(net, 0)).get_trace(jnp.ones((5, 3)))
+        >>> sorted(sites)[:2]
+        ['net/layers.0.bias', 'net/layers.0.weight']
+        >>> seed(net, 0)(jnp.ones((5, 3))).shape
+        (5, 1)
+    """
+    _checks.instance("module", module, eqx.Module, "an Equinox module")
+    declared = declare(module, priors)
+    if in_ndim is None:
+        in_ndim = example_ndim(module)
+    _checks.count("in_ndim", in_ndim)
+    without = jax.tree.map(_placeholder, module)
+    kind = LiftedLinear if is_linear(module) and hasattr(module, "in_features") else Lifted
+    return kind(without, *declared, in_ndim, name)
+
+
+def _placeholder(leaf: Any) -> Any:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if is_array(leaf) else leaf

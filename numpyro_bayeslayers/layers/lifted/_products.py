@@ -1,0 +1,274 @@
+"""Products inside of a module, made visible to estimators.
+
+A module is written for one example, and `jax.vmap` maps it over rows. There a product knows
+one row only, while an estimator must see all of them. So the product is a function of
+`jax.custom_batching.custom_vmap`: where JAX maps it, JAX calls the function's rule with the
+rows of all examples, outside of the map, and the rule sends the ``"linear"`` message.
+"""
+
+import functools
+import string
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+from jax.extend.core import get_opaque_trace_state
+from jaxtyping import Array, Int
+
+from ...primitives import AbstractLinearOp, Site, linear, opaque
+from ._table import path_of
+
+_UNREACHED = (
+    "it is used inside of a loop, a jitted function or a derivative of the lifted module"
+)
+# Modules whose output is linear in `weight`, before `bias` is added.
+_LINEAR = (eqx.nn.Linear, eqx.nn.Conv, eqx.nn.ConvTranspose, eqx.nn.Embedding)
+
+
+def _is_differentiated(x: Any) -> bool:
+    """Whether the innermost transformation takes a derivative by `x`.
+
+    JAX cannot differentiate a function of `custom_vmap` within a map, and shows what it is
+    doing in the kinds of its tracers only.
+    """
+    return type(x).__name__ in ("JVPTracer", "LinearizeTracer")
+
+
+def is_linear(module: Any) -> bool:
+    """Whether `module` is one of Equinox's that apply a weight linearly, as it is written."""
+    kind = next((kind for kind in _LINEAR if isinstance(module, kind)), None)
+    return kind is not None and type(module).__call__ is kind.__call__
+
+
+def example_ndim(module: Any) -> int:
+    """Axes of one example, of its input; one for a module that is not known."""
+    if isinstance(module, (eqx.nn.Conv, eqx.nn.ConvTranspose)):
+        return module.num_spatial_dims + 1
+    if isinstance(module, eqx.nn.Linear):
+        return 0 if module.in_features == "scalar" else 1
+    if isinstance(module, eqx.nn.MultiheadAttention):
+        return 2
+    return 0 if isinstance(module, eqx.nn.Embedding) else 1
+
+
+class Weighted(AbstractLinearOp):
+    """A linear module as a function of rows and of its weight.
+
+    Inputs have the axes (*plates, n, *places, *example); `places` counts the axes of places
+    within a row at which the module is applied.
+    """
+
+    def __init__(self, module: Any, places: int = 0) -> None:
+        has_bias = getattr(module, "bias", None) is not None
+        bare = eqx.tree_at(lambda m: m.bias, module, None) if has_bias else module
+        # `Conv` looks at `use_bias`, `Linear` at the bias.
+        has_flag = getattr(bare, "use_bias", False)
+        self._module = _with_field(bare, "use_bias", False) if has_flag else bare
+        self._places = places
+        self._in_ndim = example_ndim(module)
+        is_scalar = getattr(module, "out_features", None) == "scalar"
+        is_embedding = isinstance(module, eqx.nn.Embedding)
+        is_convolution = isinstance(module, (eqx.nn.Conv, eqx.nn.ConvTranspose))
+        self._out_ndim = 0 if is_scalar else 1 if is_embedding else self._in_ndim or 1
+        self._weight_ndim = 2 + (self._in_ndim - 1 if is_convolution else 0)
+        self.rank = 1 + places + self._out_ndim
+        self.is_dense = not is_embedding
+        self.is_shared = places > 0 or is_convolution
+
+    def at_places(self) -> "Weighted":
+        """The same with one more axis of places in each row."""
+        again = object.__new__(Weighted)
+        again.__dict__ |= self.__dict__
+        again._places, again.rank, again.is_shared = self._places + 1, self.rank + 1, True
+        return again
+
+    def one(self, weight: Array, x: Array) -> Array:
+        """What the module does with one example."""
+        return _with_field(self._module, "weight", weight)(x)
+
+    def __call__(self, x: Array, weight: Array) -> Array:
+        rows = self.one
+        for _ in range(1 + self._places):
+            rows = jax.vmap(rows, in_axes=(None, 0))
+        letters = iter(string.ascii_letters)
+        ranks = (self._weight_ndim, 1 + self._places + self._in_ndim, self.rank)
+        axes = ["(" + ",".join(next(letters) for _ in range(rank)) + ")" for rank in ranks]
+        signature = f"{axes[0]},{axes[1]}->{axes[2]}"
+        return jnp.vectorize(rows, signature=signature)(weight, x)
+
+    def square(self, x: Array) -> Array:
+        return jnp.square(x) if self.is_dense else x
+
+    def flip(self, x: Array, signs: Array) -> Array:
+        return x * signs if self.is_dense else x
+
+    def signs_in(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self._signs(shape, self._in_ndim)
+
+    def signs_out(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self._signs(shape, self._out_ndim)
+
+    def _signs(self, shape: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+        """One sign for each row and channel: the same at all places and pixels."""
+        example = shape[len(shape) - ndim :]
+        rows = shape[: len(shape) - ndim - self._places]
+        return rows + (1,) * self._places + example[:1] + (1,) * (len(example) - 1)
+
+
+def _with_field(module: Any, name: str, value: Any) -> Any:
+    """A copy of `module` with another value in the field `name`, static or not."""
+    copy = object.__new__(type(module))
+    for key, old in vars(module).items():
+        object.__setattr__(copy, key, old)
+    object.__setattr__(copy, name, value)
+    return copy
+
+
+class Rows:
+    """The maps of one call: those over plates, then one over rows, then the module's own.
+
+    `row`, the number of the row, marks the map over rows: the module's own maps, over the
+    positions of a sequence, do not map it.
+    """
+
+    def __init__(self, plates: int) -> None:
+        self.plates = plates
+        self._outside = get_opaque_trace_state()
+
+    def is_outside(self) -> bool:
+        """Whether handlers would be met here by values of their own program."""
+        return get_opaque_trace_state() == self._outside
+
+    def apply(
+        self, op: Weighted, site: Site, weight: Array, x: Array, row: Int[Array, ""]
+    ) -> Array:
+        """`op` at one example `x` of one cell of the plates."""
+        return self._at_rows(op, op.one, site, weight, x, row)
+
+    def _at_rows(
+        self,
+        op: Weighted,
+        plain: Callable[[Array, Array], Array],
+        site: Site,
+        weight: Array,
+        x: Array,
+        row: Array,
+    ) -> Array:
+        if _is_differentiated(x):
+            opaque(site, _UNREACHED)
+            return plain(weight, x)
+
+        @custom_vmap
+        def product(weight: Array, x: Array, row: Array) -> Array:
+            return plain(weight, x)
+
+        @product.def_vmap
+        def rule(
+            size: int, is_mapped: list[bool], weight: Array, x: Array, row: Array
+        ) -> tuple[Array, bool]:
+            x = x if is_mapped[1] else jnp.broadcast_to(x, (size,) + jnp.shape(x))
+            if is_mapped[2]:
+                return self._at_plates(op, site, self.plates)(weight, x), True
+            inner = jax.vmap(plain, in_axes=(None, 0))
+            return self._at_rows(op.at_places(), inner, site, weight, x, row), True
+
+        return product(weight, x, row)
+
+    def _at_plates(
+        self, op: Weighted, site: Site, plates: int
+    ) -> Callable[[Array, Array], Array]:
+        if not plates:
+            return functools.partial(self._send, op, site)
+
+        @custom_vmap
+        def product(weight: Array, x: Array) -> Array:
+            return op(x, weight)
+
+        @product.def_vmap
+        def rule(
+            size: int, is_mapped: list[bool], weight: Array, x: Array
+        ) -> tuple[Array, bool]:
+            x = x if is_mapped[1] else x[None]
+            return self._at_plates(op, site, plates - 1)(weight, x), True
+
+        return product
+
+    def _send(self, op: Weighted, site: Site, weight: Array, x: Array) -> Array:
+        if self.is_outside():
+            return linear(x, site, op=op)
+        opaque(site, _UNREACHED)
+        return op(x, weight)
+
+
+class Product:
+    """What a linear module does with its weight, the site `site`, in all rows at once."""
+
+    def __init__(self, rows: Rows, module: Any, site: Site) -> None:
+        self._rows = rows
+        self._op = Weighted(module)
+        self._site = site
+
+    def at(self, weight: Array, row: Array) -> "_Example":
+        """The product in one example: that of the row `row`, in one cell of the plates."""
+        return _Example(self, weight, row)
+
+    def __call__(self, weight: Array, x: Array, row: Array) -> Array:
+        return self._rows.apply(self._op, self._site, weight, x, row)
+
+    def plain(self, weight: Array, x: Array) -> Array:
+        """The product with a weight that is not the site's own: a part of it, say."""
+        opaque(self._site, _UNREACHED)
+        return self._op.one(weight, x)
+
+
+class _Example:
+    """A product with the weight and the row of one example; no pytree, so it stays whole."""
+
+    def __init__(self, product: Product, weight: Array, row: Array) -> None:
+        self._product, self._weight, self._row = product, weight, row
+
+    def __call__(self, weight: Array, x: Array) -> Array:
+        if weight is not self._weight:
+            return self._product.plain(weight, x)
+        return self._product(weight, x, self._row)
+
+
+class _Seen(eqx.Module):
+    """Stands for a linear module in one example of one cell; estimators see its product."""
+
+    module: Any
+    product: _Example = eqx.field(static=True)
+
+    def __call__(self, x: Array, *, key: Any = None) -> Array:
+        out = self.product(self.module.weight, x)
+        bias = getattr(self.module, "bias", None)
+        return out if bias is None else jnp.reshape(out + bias, out.shape)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "module":  # not there yet, while it is copied
+            raise AttributeError(name)
+        return getattr(self.module, name)
+
+
+def leaf_of(path: str, name: str) -> str:
+    """The path of the leaf `name` of the module at `path`."""
+    return f"{path}.{name}".lstrip(".")
+
+
+def linear_modules(module: Any) -> dict[str, Any]:
+    """The linear modules within `module`, itself perhaps, by path."""
+    leaves = jax.tree_util.tree_leaves_with_path(module, is_leaf=is_linear)
+    return {path_of(keys): leaf for keys, leaf in leaves if is_linear(leaf)}
+
+
+def with_products(module: Any, products: Mapping[str, Product], row: Array) -> Any:
+    """`module` with its linear modules replaced by products that estimators see."""
+
+    def seen(keys: Any, old: Any) -> Any:
+        product = products.get(path_of(keys))
+        return old if product is None else _Seen(old, product.at(old.weight, row))
+
+    return jax.tree_util.tree_map_with_path(seen, module, is_leaf=is_linear)
