@@ -10,11 +10,25 @@ from typing import Any, NamedTuple
 import optax
 from jaxtyping import Array
 from numpyro.infer import init_to_median
-from numpyro.infer.autoguide import AutoGuide
+from numpyro.infer.autoguide import (
+    AutoDelta,
+    AutoGuide,
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+    AutoNormal,
+)
 
 from .. import _checks
 from .._typing import Model, PRNGKey
 from ._fit_data import Data, Sites, bind
+
+# The usual approximations by name.
+_GUIDES = {
+    "delta": AutoDelta,
+    "normal": AutoNormal,
+    "low_rank": AutoLowRankMultivariateNormal,
+    "full_rank": AutoMultivariateNormal,
+}
 
 
 class Problem(NamedTuple):
@@ -62,6 +76,7 @@ class Posterior(NamedTuple):
 
 def guide_of(guide: Any, model: Model, problem: Problem) -> Any:
     """The guide that was asked for, of the bound `model`."""
+    guide = _GUIDES[guide] if isinstance(guide, str) else guide
     base = guide.func if isinstance(guide, functools.partial) else guide
     if inspect.isclass(base) and issubclass(base, AutoGuide):
         # NumPyro's usual start may put a noise at e^-2 of its unit, far from where data is.
@@ -74,6 +89,13 @@ def guide_of(guide: Any, model: Model, problem: Problem) -> Any:
         guide.model = model
         return guide
     return problem.bound(guide)
+
+
+def check_guide(guide: Any) -> None:
+    if isinstance(guide, str):
+        _checks.one_of("guide", guide, _GUIDES)
+    else:
+        _checks.function("guide", guide)
 
 
 def check_optim(optim: Any) -> None:

@@ -15,7 +15,7 @@ from .. import _checks
 from .._typing import PRNGKey
 from ._arguments import take_apart
 from ._mcmc import EnsembleMCMC
-from ._method import Posterior, Problem, check_optim, guide_of, optimizer
+from ._method import Posterior, Problem, check_guide, check_optim, guide_of, optimizer
 from ._predictive import Drawn, Predictor
 from ._stein import Stein
 from ._svi import EnsembleSVI
@@ -29,19 +29,19 @@ class VI:
 
     Args:
         guide: The approximation: an autoguide class, which then starts at the median of some
-            prior draws; `functools.partial` of one with options; an autoguide; or a guide
-            function that takes what the model takes.
+            prior draws, or its name, ``"delta"``, ``"normal"``, ``"low_rank"`` or
+            ``"full_rank"``; `functools.partial` of a class with options; an autoguide; or a
+            guide function that takes what the model takes.
         optim: A NumPyro or optax optimizer; or a number, the first step size of Adam, which
             falls to zero along a cosine over the steps.
         loss: The objective; any ELBO of NumPyro.
 
     Raises:
         TypeError: If the guide cannot be called or `loss` is no ELBO.
-        ValueError: If a step size is not positive.
+        ValueError: If a step size is not positive, or no guide has this name.
 
     Example:
-        >>> from numpyro.infer.autoguide import AutoMultivariateNormal
-        >>> VI(guide=AutoMultivariateNormal, optim=0.05).optim
+        >>> VI(guide="full_rank", optim=0.05).optim
         0.05
 
     References:
@@ -54,7 +54,7 @@ class VI:
     loss: ELBO = field(default_factory=Trace_ELBO)
 
     def __post_init__(self) -> None:
-        _checks.function("guide", self.guide)
+        check_guide(self.guide)
         _checks.instance("loss", self.loss, ELBO, "an ELBO of numpyro.infer")
         check_optim(self.optim)
 
@@ -67,7 +67,7 @@ class Ensemble(VI):
     """Fit several times from different starts, in one program; predict by all of them.
 
     Each member is a `VI`; together they are an equal mixture of approximations. With
-    ``guide=AutoDelta`` the members are modes: a deep ensemble.
+    ``guide="delta"`` the members are modes: a deep ensemble.
 
     Args:
         num_members: How many, at least 1.

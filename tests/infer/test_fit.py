@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from numpyro.handlers import seed, trace
 from numpyro.infer import TraceMeanField_ELBO
-from numpyro.infer.autoguide import AutoDelta, AutoNormal
+from numpyro.infer.autoguide import AutoDelta, AutoMultivariateNormal, AutoNormal
 
 from numpyro_bayeslayers.infer import (
     MCMC,
@@ -235,6 +235,21 @@ def test_guides_of_all_kinds():
         done = quiet(known, y=y, x=x, method=VI(guide=given), num_steps=2)
         assert done.losses.shape == (1, 2)
     assert done.predict(x=x[:4], num_samples=3).mean.shape == (4,)
+
+
+def test_guides_by_name():
+    x, y = design()
+    names = {"delta": AutoDelta, "normal": AutoNormal, "full_rank": AutoMultivariateNormal}
+    for name, kind in names.items():
+        by_name, by_class = (
+            quiet(known, y=y, x=x, method=VI(guide=guide), num_steps=2)
+            for guide in (name, kind)
+        )
+        np.testing.assert_array_equal(by_name.losses, by_class.losses)
+    with pytest.raises(
+        ValueError, match=r"`guide` must be one of .* Did you mean 'normal'"
+    ):
+        VI(guide="normall")
 
 
 def test_reparametrized_model_and_several_observed_sites():
