@@ -9,7 +9,7 @@
 # %% [markdown]
 # # Master class 2: with layers
 #
-# The same seven regressions as [by hand](master_class_by_hand.py), with layers. A layer is called
+# The same seven regressions as [by hand](../master_class_by_hand/), with layers. A layer is called
 # like a function and draws its own parameters, so a model is `f = net(x)` and a likelihood:
 # no names to invent, no shapes to write twice, no glue. The sites are ordinary ones
 # (`hidden/weight`), and so are the samplers.
