@@ -74,16 +74,18 @@ class Posterior(NamedTuple):
     result: Any
 
 
-def guide_of(guide: Any, model: Model, problem: Problem) -> Any:
-    """The guide that was asked for, of the bound `model`."""
+def guide_of(
+    guide: Any, model: Model, problem: Problem, start: Callable[..., Any] = init_to_median
+) -> Any:
+    """The guide that was asked for, of the bound `model`; a class of autoguides at `start`."""
     guide = _GUIDES[guide] if isinstance(guide, str) else guide
     base = guide.func if isinstance(guide, functools.partial) else guide
     if inspect.isclass(base) and issubclass(base, AutoGuide):
         # NumPyro's usual start may put a noise at e^-2 of its unit, far from where data is.
-        start = {"init_loc_fn": init_to_median}
-        is_asked = isinstance(guide, functools.partial) and guide.keywords.keys() & start
-        takes_start = start.keys() <= inspect.signature(base).parameters.keys()
-        return guide(model, **(start if takes_start and not is_asked else {}))
+        option = {"init_loc_fn": start}
+        is_asked = isinstance(guide, functools.partial) and guide.keywords.keys() & option
+        takes_it = option.keys() <= inspect.signature(base).parameters.keys()
+        return guide(model, **(option if takes_it and not is_asked else {}))
     if isinstance(guide, AutoGuide):
         guide = copy.copy(guide)
         guide.model = model

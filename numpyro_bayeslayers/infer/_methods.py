@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpyro.infer import NUTS, Trace_ELBO
+from numpyro.infer import NUTS, Trace_ELBO, init_to_median, init_to_sample
 from numpyro.infer.autoguide import AutoNormal
 from numpyro.infer.elbo import ELBO
 
@@ -66,12 +66,13 @@ class VI:
 class Ensemble(VI):
     """Fit several times from different starts, in one program; predict by all of them.
 
-    Each member is a `VI`; together they are an equal mixture of approximations. With
+    Each member is a `VI` that starts at a draw from the prior (an autoguide class; others start
+    where they say); together they are an equal mixture of approximations. With
     ``guide="delta"`` the members are modes: a deep ensemble.
 
     Args:
         num_members: How many, at least 1.
-        guide: The approximation of each member, as in `VI`.
+        guide: The approximation of each member, as in `VI`, but for the start.
         optim: The optimizer, as in `VI`.
         loss: The objective, as in `VI`.
 
@@ -95,7 +96,8 @@ class Ensemble(VI):
         _checks.size("num_members", self.num_members)
 
     def _run(self, problem: Problem) -> Posterior:
-        return _run_variational(self, self.num_members, problem)
+        # Medians of draws are much alike: members that start there end as one.
+        return _run_variational(self, self.num_members, problem, init_to_sample)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +177,14 @@ def method_of(method: Any) -> Method:
     return method
 
 
-def _run_variational(method: VI, num_members: int, problem: Problem) -> Posterior:
+def _run_variational(
+    method: VI,
+    num_members: int,
+    problem: Problem,
+    start: Callable[..., Any] = init_to_median,
+) -> Posterior:
     model = problem.bound(problem.model)
-    guide = guide_of(method.guide, model, problem)
+    guide = guide_of(method.guide, model, problem, start)
     optim = optimizer(method.optim, problem.num_steps)
     fit = EnsembleSVI(model, guide, optim, method.loss, num_members)
     result = fit.run(

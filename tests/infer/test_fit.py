@@ -252,6 +252,17 @@ def test_guides_by_name():
         VI(guide="normall")
 
 
+def test_members_of_an_ensemble_start_apart():
+    """Each at a draw of its prior N(0, 1), for a class or a name; not at medians of draws."""
+    x, y = design()
+    for guide in (AutoNormal, "delta"):
+        way = Ensemble(num_members=40, guide=guide, optim=1e-6)  # stays where it starts
+        done = quiet(known, y=y, x=x, method=way, num_steps=1)
+        (starts,) = (v for name, v in done.params.items() if name.endswith("_loc"))
+        # 40 x 2 normals: false alarm below 1e-6.
+        assert 0.6 < np.std(starts) < 1.5
+
+
 def test_reparametrized_model_and_several_observed_sites():
     @autoreparam
     def two(x, y=None):
