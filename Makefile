@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 OLD := Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ...
 
-.PHONY: demo test test-slow lint format bench docs clean
+.PHONY: demo test test-slow lint format bench docs master-class clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.has-demo
@@ -37,6 +37,10 @@ format: $(VENV)/.has-lint
 bench: $(VENV)/.has-bench
 	$(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib"
 	$(BIN)/python benchmarks/report.py
+
+# The table of docs/master_class.md, its picture, and whether the scores are as expected.
+master-class: $(VENV)/.has-docs
+	$(BIN)/python -W ignore benchmarks/studies/master_class.py
 
 docs: $(VENV)/.has-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,5 +1,9 @@
-"""One page of API for each public module of the package: they follow from the exports."""
+"""One page of API for each public module of the package: they follow from the exports.
 
+And the path on which tutorials find what they share.
+"""
+
+import os
 import pkgutil
 from pathlib import Path
 
@@ -10,6 +14,13 @@ PAGE = """# {name}
 
 ::: {package}.{name}
 """
+
+
+def on_startup(command, dirty):
+    """Let the pages that are programs find the modules that they share."""
+    shared = str(Path(__file__).parent / "tutorials")
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([shared, known] if known else [shared])
 
 
 def _modules():

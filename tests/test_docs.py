@@ -17,8 +17,15 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+# Pages with many fits: a minute or more each.
+LONG = {"ensembles.md", "regression_fit.md", "start.md", "field_estimators.md"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.py"))
+# tests/test_master_class.py runs those of the master class, for their scores.
+TUTORIALS = sorted(
+    path
+    for path in (ROOT / "docs" / "tutorials").glob("[!_]*.py")
+    if not path.stem.startswith("master_class")
+)
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -29,7 +36,12 @@ def _blocks(text):
         yield line, re.sub(f"^{match[1]}", "", match[2], flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def _page(page):
+    marks = pytest.mark.slow if page.name in LONG else ()
+    return pytest.param(page, marks=marks, id=str(page.relative_to(ROOT)))
+
+
+@pytest.mark.parametrize("page", [_page(page) for page in PAGES])
 def test_code_in_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what a page writes goes away
     namespace = {"__name__": "__main__"}
