@@ -73,6 +73,17 @@ def _energy(out: PyTree) -> Array:
     return jnp.sum(jnp.stack(squares))
 
 
+def _names(layer: Callable[..., Any], key: int, inputs: tuple[Any, ...]) -> list[str]:
+    """The sites' names, in order; nothing is computed."""
+    names: list[str] = []
+
+    def run() -> None:
+        names.extend(trace(seed(layer, key)).get_trace(*inputs))
+
+    jax.eval_shape(run)
+    return names
+
+
 def law_names(trial: Trial) -> None:
     """Sites are named after the layer; without a name, after its class; always alike."""
     for name, prefix in (
@@ -80,8 +91,8 @@ def law_names(trial: Trial) -> None:
         (None, snake_case(type(trial.layer).__name__)),
     ):
         layer = trial.renamed(name)
-        first = list(trace(seed(layer, 0)).get_trace(*trial.inputs))
-        again = list(trace(seed(copy.deepcopy(layer), 1)).get_trace(*trial.inputs))
+        first = _names(layer, 0, trial.inputs)
+        again = _names(copy.deepcopy(layer), 1, trial.inputs)
         assert first, "the layer has no sites"
         assert all(site.startswith(f"{prefix}/") for site in first), (prefix, first)
         assert first == again, "the sites' names differ between two runs"
@@ -116,8 +127,8 @@ def law_two_names(trial: Trial) -> None:
         trial.renamed("one")(*inputs)
         trial.renamed("two")(*inputs)
 
-    sites = trace(seed(model, 0)).get_trace(*trial.inputs)
-    assert len(sites) == 2 * len(trial.sites), list(sites)
+    sites = _names(model, 0, trial.inputs)
+    assert len(sites) == 2 * len(trial.sites), sites
 
 
 def law_pytree(trial: Trial) -> None:
@@ -246,9 +257,13 @@ def law_float64(trial: Trial) -> None:
             jnp.asarray(np.asarray(x), jnp.float64) if eqx.is_inexact_array(x) else x
             for x in trial.inputs
         )
-        sites = trace(seed(trial.layer, 0)).get_trace(*inputs)
-        out = seed(trial.layer, 0)(*inputs)
-        for name, value in [*_values(sites).items(), *enumerate(jax.tree.leaves(out))]:
+
+        def run() -> PyTree:
+            sites = trace(seed(trial.layer, 0)).get_trace(*inputs)
+            return _values(sites), jax.tree.leaves(seed(trial.layer, 0)(*inputs))
+
+        sites, out = jax.eval_shape(run)
+        for name, value in [*sites.items(), *enumerate(out)]:
             if jnp.issubdtype(value.dtype, jnp.inexact):
                 assert value.dtype == jnp.float64, (name, value.dtype)
 

@@ -17,9 +17,7 @@ LAYERS = {
     "Lifted": Case(
         lambda n: layers.lift(MLP, TABLE, name=n),
         (X,),
-        {
-            "law_float64": "optimized parameters start from the module's arrays, in their type"
-        },
+        {"float64": "optimized parameters start from the module's arrays, in their type"},
     ),
     "LiftedLinear": Case(
         lambda n: layers.lift(
