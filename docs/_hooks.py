@@ -17,7 +17,11 @@ PAGE = """# {name}
 
 
 def on_startup(command, dirty):
-    """Let the pages that are programs find the modules that they share."""
+    """Let the pages that are programs find the modules that they share.
+
+    And keep their outputs free of a warning about a progress bar that none of them shows.
+    """
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     shared = str(Path(__file__).parent / "tutorials")
     known = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([shared, known] if known else [shared])
