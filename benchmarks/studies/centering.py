@@ -174,14 +174,14 @@ def main():
     for problem, (make, terms) in PROBLEMS.items():
         if args.only not in problem:
             continue
-        rows.append((f"*{problem}*", "", "", "", ""))
         for kind, term in terms.items():
             runs = []
             for i in range(args.sets):
                 x, y = make(np.random.default_rng(args.seed + i))
                 runs.append(measure(term, x, y, args))
-            rows.append((kind, *(f"{mean:.0f}" for mean in np.mean(runs, axis=0))))
-            print(problem, *rows[-1], flush=True)
+            means = (f"{mean:.0f}" for mean in np.mean(runs, axis=0))
+            rows.append((f"{problem}: {kind}", *means))
+            print(*rows[-1], flush=True)
     if not args.only:
         keep("centering", HEADER, rows)
 
