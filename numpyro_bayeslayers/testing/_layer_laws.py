@@ -242,11 +242,12 @@ def law_gradients(trial: Trial) -> None:
     def objective(values: dict[str, Array], inputs: tuple[Array, ...]) -> Array:
         return _energy(_run(trial.layer, values, inputs))
 
-    zeros = jax.tree.map(jnp.zeros_like, trial.inputs)
     floats = all(eqx.is_inexact_array(x) for x in trial.inputs)
+    # Compiled where the inputs may be traced: one program serves both.
+    grad = jax.jit(jax.grad(objective, (0, 1))) if floats else jax.grad(objective)
+    zeros = jax.tree.map(jnp.zeros_like, trial.inputs)
     for inputs in (trial.inputs, zeros):
-        grads = jax.grad(objective, argnums=(0, 1) if floats else 0)(trial.values, inputs)
-        for leaf in jax.tree.leaves(grads):
+        for leaf in jax.tree.leaves(grad(trial.values, inputs)):
             assert jnp.isfinite(leaf).all(), "a gradient is not finite"
 
 
