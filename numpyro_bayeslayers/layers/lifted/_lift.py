@@ -161,7 +161,7 @@ class Lifted(AbstractLayer):
             axes = [x.plate_axes[level] for x in inputs]
             mapped = jax.vmap(mapped, (0, None, None, axes))
         values = {
-            path: jnp.broadcast_to(site.value, plates + site.value.shape[-site.event_dim :])
+            path: jnp.broadcast_to(site.value, plates + _event_shape(site))
             for path, site in sites.items()
         }
         out = mapped(values, row, keys, [x.rows for x in inputs])
@@ -241,9 +241,13 @@ def _spread(value: Array, key: Any, shape: tuple[int, ...]) -> Array:
     return jnp.broadcast_to(value, shape)
 
 
+def _event_shape(site: Site) -> tuple[int, ...]:
+    return site.value.shape[site.value.ndim - site.event_dim :]
+
+
 def _say_opaque(site: Site, reason: str) -> None:
     # Vectors (biases, scales) are no matrices: no estimator could act on them anywhere.
-    if sum(size > 1 for size in site.value.shape[-site.event_dim :]) > 1:
+    if sum(size > 1 for size in _event_shape(site)) > 1:
         primitives.opaque(site, reason)
 
 

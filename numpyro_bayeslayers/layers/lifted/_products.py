@@ -61,22 +61,22 @@ class Weighted(AbstractLinearOp):
     within a row at which the module is applied.
     """
 
-    def __init__(self, module: Any, places: int = 0) -> None:
+    def __init__(self, module: Any) -> None:
         has_bias = getattr(module, "bias", None) is not None
         bare = eqx.tree_at(lambda m: m.bias, module, None) if has_bias else module
         # `Conv` looks at `use_bias`, `Linear` at the bias.
         has_flag = getattr(bare, "use_bias", False)
         self._module = _with_field(bare, "use_bias", False) if has_flag else bare
-        self._places = places
+        self._places = 0
         self._in_ndim = example_ndim(module)
         is_scalar = getattr(module, "out_features", None) == "scalar"
         is_embedding = isinstance(module, eqx.nn.Embedding)
         is_convolution = isinstance(module, (eqx.nn.Conv, eqx.nn.ConvTranspose))
         self._out_ndim = 0 if is_scalar else 1 if is_embedding else self._in_ndim or 1
         self._weight_ndim = 2 + (self._in_ndim - 1 if is_convolution else 0)
-        self.rank = 1 + places + self._out_ndim
+        self.rank = 1 + self._out_ndim
         self.is_dense = not is_embedding
-        self.is_shared = places > 0 or is_convolution
+        self.is_shared = is_convolution
 
     def at_places(self) -> "Weighted":
         """The same with one more axis of places in each row."""

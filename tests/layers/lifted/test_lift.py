@@ -97,6 +97,26 @@ def test_each_cell_of_plates_has_its_own_module(kind):
         close(jax.tree.map(lambda y, c=cell: y[c], out), expected)
 
 
+class Power(eqx.Module):
+    exponent: jax.Array
+
+    def __call__(self, x):
+        return x**self.exponent
+
+
+def test_numbers_as_parameters():
+    net = lift(Power(jnp.ones(())), {"*": dist.LogNormal(0, 1)}, in_ndim=0, name="power")
+
+    def model(x):
+        with numpyro.plate("groups", 3):
+            return net(x)
+
+    x = jnp.array([0.5, 2.0])
+    values = {"power/exponent": jnp.array([1.0, 2.0, 3.0])}
+    out = seed(substitute(model, data=values), 0)(x)
+    close(out, x ** jnp.array([[1.0], [2.0], [3.0]]))
+
+
 def test_plates_that_only_one_input_has():
     """The state of each group's cell meets rows that all groups share."""
     module, (x, state) = MODULES["gru"]
