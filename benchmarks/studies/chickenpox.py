@@ -52,7 +52,7 @@ KINDS = {
 # What was chosen: settings of the estimator and of its fit.
 MODES = {"ensemble_size": 64, "num_epochs": 20, "batch_size": 512, "learning_rate": 0.005}
 NORMALS = {
-    "ensemble_size": 16,
+    "ensemble_size": 64,
     "num_epochs": 40,
     "batch_size": 512,
     "learning_rate": 0.01,

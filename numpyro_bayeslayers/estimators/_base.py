@@ -83,7 +83,7 @@ class AbstractFieldEstimator(Parameterized, abc.ABC):
         *,
         ensemble_size: int,
         num_epochs: int,
-        learning_rate: float,
+        learning_rate: float | optax.Schedule,
         batch_size: int | None,
         progress_bar: bool,
         early_stopping: EarlyStopping | None,
@@ -95,7 +95,8 @@ class AbstractFieldEstimator(Parameterized, abc.ABC):
     ) -> None:
         """Fit all members at once and keep what predictions need."""
         _checks.size("num_epochs", num_epochs)
-        _checks.positive("learning_rate", learning_rate)
+        if not callable(learning_rate):
+            _checks.positive("learning_rate", learning_rate)
         if batch_size is not None:
             _checks.size("batch_size", batch_size)
         _checks.size("sample_size_posterior", sample_size_posterior)

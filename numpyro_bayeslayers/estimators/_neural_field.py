@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import optax
+
 from ..infer import Checkpoint, EarlyStopping
 from ..infer._inputs import Seed
 from ._base import AbstractFieldEstimator
@@ -16,7 +18,7 @@ class AbstractModeEstimator(AbstractFieldEstimator):
         seed: Seed,
         ensemble_size: int = 16,
         num_epochs: int = 5000,
-        learning_rate: float = 0.005,
+        learning_rate: float | optax.Schedule = 0.005,
         batch_size: int | None = None,
         *,
         num_splits: int = 1,
@@ -33,7 +35,8 @@ class AbstractModeEstimator(AbstractFieldEstimator):
             ensemble_size: The number of members, at least 1.
             num_epochs: Passes over the data, at least 1. Each pass takes one step of the
                 optimizer for each full batch.
-            learning_rate: That of Adam, positive.
+            learning_rate: That of Adam, positive; or a schedule of optax, from the step (there
+                are `num_epochs * (rows // batch_size)`) to the rate.
             batch_size: Rows in a step; all rows if None.
             num_splits: The number of groups in which members are trained, one after
                 another, to need less memory; it divides `ensemble_size`.
@@ -211,7 +214,7 @@ class BayesianNeuralFieldVI(AbstractFieldEstimator):
         seed: Seed,
         ensemble_size: int = 16,
         num_epochs: int = 1000,
-        learning_rate: float = 0.005,
+        learning_rate: float | optax.Schedule = 0.005,
         batch_size: int | None = None,
         *,
         num_particles: int = 5,
@@ -231,7 +234,8 @@ class BayesianNeuralFieldVI(AbstractFieldEstimator):
             ensemble_size: The number of members, at least 1.
             num_epochs: Passes over the data, at least 1. Each pass takes one step of the
                 optimizer for each full batch.
-            learning_rate: That of Adam, positive.
+            learning_rate: That of Adam, positive; or a schedule of optax, from the step (there
+                are `num_epochs * (rows // batch_size)`) to the rate.
             batch_size: Rows in a step; all rows if None.
             num_particles: Draws of the parameters for each step, at least 1.
             kl_weight: The weight $w$ of the divergence, positive.

@@ -5,6 +5,7 @@ import pickle
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pandas as pd
 import pytest
 import scipy.optimize
@@ -169,6 +170,15 @@ class TestFit:
         with pytest.warns(UserWarning, match="2 of 26 rows have no 'y' and are left out"):
             other = fit(BayesianNeuralFieldMAP, df, seed=jax.random.key(0))
         np.testing.assert_allclose(other.losses_, normal.losses_, rtol=1e-4)
+
+    def test_a_schedule_gives_the_rate_of_each_step(self):
+        """At rate zero from the fifth step on, later losses are those of the same numbers."""
+        schedule = optax.piecewise_constant_schedule(0.01, {5: 0.0})
+        losses = fit(BayesianNeuralFieldMLE, learning_rate=schedule, num_epochs=8).losses_
+        short = fit(BayesianNeuralFieldMLE, learning_rate=0.01, num_epochs=6).losses_
+        np.testing.assert_allclose(losses[:, :6], short, rtol=1e-5)
+        np.testing.assert_allclose(losses[:, 6:], losses[:, 6:7].repeat(2, 1), rtol=1e-6)
+        assert not np.allclose(losses[:, 4], losses[:, 5], rtol=1e-6)
 
     def test_epochs_are_passes_and_splits_train_all_members(self):
         field = fit(
