@@ -50,7 +50,7 @@ docs: $(VENV)/.has-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) site dist build .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .cache site dist build .pytest_cache .ruff_cache .import_linter_cache
 
 # The package and the extra named in the stamp, again whenever pyproject.toml changes.
 $(VENV)/.has-%: pyproject.toml | $(BIN)/python

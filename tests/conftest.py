@@ -1,14 +1,22 @@
-"""What every test runs under: the CPU, no progress bars, warnings as errors.
+"""What every test runs under: the CPU, no progress bars, warnings as errors, a cache.
 
 The run-time checks of shapes, the strict warnings and the marker `slow` are set in
 `pyproject.toml`.
 """
 
 import os
+from pathlib import Path
 
 # Before jax, numpyro and tqdm are imported: they read these once.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TQDM_DISABLE", "1")
+# Most of the time goes into compiling small programs, of which many are alike: processes
+# and runs share them, in a folder that may be deleted at any time.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "jax")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import itertools
 import re

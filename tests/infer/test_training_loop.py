@@ -291,8 +291,9 @@ def test_bad_member_is_named_and_alone(batch_size):
     assert not np.isfinite(found.losses[2]).any()
     others = np.array([0, 1, 3, 4])
     assert np.isfinite(expected.losses).all()
-    np.testing.assert_array_equal(found.losses[others], expected.losses[others])
-    np.testing.assert_array_equal(found.params[others], expected.params[others])
+    # Two programs, whose roundings may differ; a touch of the bad member would be NaN.
+    np.testing.assert_allclose(found.losses[others], expected.losses[others], rtol=1e-5)
+    np.testing.assert_allclose(found.params[others], expected.params[others], rtol=1e-5)
 
 
 def test_bad_member_leaves_updates_alone():
