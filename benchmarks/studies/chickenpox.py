@@ -17,6 +17,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import optax
 import pandas as pd
 from matplotlib.dates import DateFormatter, YearLocator
 from tables import DOCS, keep
@@ -53,11 +54,12 @@ KINDS = {
 MODES = {"ensemble_size": 64, "num_epochs": 20, "batch_size": 512, "learning_rate": 0.005}
 NORMALS = {
     "ensemble_size": 64,
-    "num_epochs": 40,
+    "num_epochs": 60,
     "batch_size": 512,
     "learning_rate": 0.01,
+    "decay": True,
     "num_particles": 1,
-    "kl_weight": 0.3,
+    "kl_weight": 0.1,
 }
 COUNTS = {"width": 32, "observation_model": "NB"}
 CHOSEN = {"MAP": (COUNTS, MODES), "MLE": (COUNTS, MODES), "VI": (COUNTS, NORMALS)}
@@ -73,8 +75,10 @@ CHANGES = [
     {"interactions": PAIRS},
     {"num_epochs": 0.5},
     {"num_epochs": 2.0},
-    {"kl_weight": 0.1},
-    {"kl_weight": 1.0},
+    {"decay": True},
+    {"decay": False},
+    {"kl_weight": 0.03},
+    {"kl_weight": 0.3},
 ]
 # From the data's README: the scores of bayesnf's committed predictions.
 PUBLISHED = {
@@ -100,11 +104,19 @@ def fold(table, year):
     return table[~is_lost], table[is_lost]
 
 
+def fit_options(train, learning_rate, *, decay=False, **options):
+    """The options of a fit; with `decay` the rate falls to zero, as a half wave of cosine."""
+    if decay:
+        steps = options["num_epochs"] * (len(train) // options["batch_size"])
+        learning_rate = optax.cosine_decay_schedule(learning_rate, steps)
+    return options | {"learning_rate": learning_rate}
+
+
 def evaluate(kind, settings, options, train, test, seed=0):
     """Scores on `test`, the predicted quantiles, and the seconds of it all."""
     start = time.perf_counter()
     field = KINDS[kind](**COLUMNS | settings)
-    field.fit(train, seed, progress_bar=False, **options)
+    field.fit(train, seed, progress_bar=False, **fit_options(train, **options))
     mean, quantiles = field.predict(test, QUANTILES)
     seconds = time.perf_counter() - start
     y, (low, _, high) = test[TARGET].to_numpy(), quantiles
@@ -140,6 +152,9 @@ def select(train):
     rows = []
     for kind, (settings, options) in CHOSEN.items():
         for change in CHANGES:
+            known = settings | options | {"decay": options.get("decay", False)}
+            if any(known.get(name) == value for name, value in change.items()):
+                continue  # as chosen
             if "kl_weight" in change and kind != "VI":
                 continue
             own, fit = (
@@ -150,7 +165,7 @@ def select(train):
                 if name == "num_epochs":
                     fit[name] = int(fit[name] * value)
                 else:
-                    (fit if name in fit else own)[name] = value
+                    (fit if name in fit or name == "decay" else own)[name] = value
             found = [evaluate(kind, own, fit, *fold(train, year))[0] for year in YEARS]
             mean = {name: np.mean([scores[name] for scores in found]) for name in found[0]}
             what = ", ".join(f"{name} {fit.get(name, own.get(name))}" for name in change)
