@@ -14,18 +14,20 @@ OLD := Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ...
 demo: $(VENV)/.has-demo
 	$(BIN)/numpyro-bayeslayers demo
 
-# Tests compile many small programs and run each once: less time is spent on making them fast.
-# An XLA that does not know a flag refuses to start; then tests run without them.
-QUICK := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
-	--xla_cpu_use_fusion_emitters=false
-FLAGS = $(shell XLA_FLAGS="$(QUICK)" JAX_PLATFORMS=cpu \
-	$(BIN)/python -c "import jax; jax.devices()" 2> /dev/null && echo "$(QUICK)")
+# What is compiled here runs once or for seconds: less time is spent on making it fast.
+# An XLA that does not know a flag refuses to start; then the flags are left out.
+QUICK := --xla_cpu_use_fusion_emitters=false
+QUICKEST := $(QUICK) --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+known = $(shell XLA_FLAGS="$(1)" JAX_PLATFORMS=cpu \
+	$(BIN)/python -c "import jax; jax.devices()" 2> /dev/null && echo "$(1)")
 
 test: $(VENV)/.has-test
-	XLA_FLAGS="$(FLAGS)" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -p no:benchmark
+	XLA_FLAGS="$(call known,$(QUICKEST))" \
+		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -p no:benchmark
 
 test-slow: $(VENV)/.has-test
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -p no:benchmark -m slow
+	XLA_FLAGS="$(call known,$(QUICK))" \
+		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -p no:benchmark -m slow
 
 lint: $(VENV)/.has-lint
 	$(BIN)/ruff check
@@ -47,7 +49,7 @@ master-class: $(VENV)/.has-docs
 	$(BIN)/python -W ignore benchmarks/studies/master_class.py
 
 docs: $(VENV)/.has-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	XLA_FLAGS="$(call known,$(QUICK))" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) .cache site dist build .pytest_cache .ruff_cache .import_linter_cache
