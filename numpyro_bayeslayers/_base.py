@@ -71,10 +71,11 @@ def call_child(field: str, child: Callable[..., Any], *args: Any) -> Any:
 class AbstractRowLayer(AbstractLayer):
     """A layer that maps each row of its input by itself, (*batch, in) to (*batch, out).
 
-    Subclasses implement `_rows` for inputs of shape (*plates, n, in), where `*plates` is
-    empty or broadcasts against the plates in which the layer is called; the sites' values
-    lined up with rank 2 then broadcast by NumPy's rules. Inputs with any number of axes
-    are folded to that form and the output is unfolded again.
+    Subclasses have a field `in_features`, the size of the last axis, which is checked, and
+    implement `_rows` for inputs of shape (*plates, n, in), where `*plates` is empty or
+    broadcasts against the plates in which the layer is called; the sites' values lined up
+    with rank 2 then broadcast by NumPy's rules. Inputs with any number of axes are folded to
+    that form and the output is unfolded again.
 
     Under plates, the leading axes of an input that match the plates' sizes are the plates
     (a hidden layer's activations); any other axes are rows that all plates share.
