@@ -51,7 +51,13 @@ KINDS = {
     "VI": BayesianNeuralFieldVI,
 }
 # What was chosen: settings of the estimator and of its fit.
-MODES = {"ensemble_size": 64, "num_epochs": 20, "batch_size": 512, "learning_rate": 0.005}
+MODES = {
+    "ensemble_size": 64,
+    "num_epochs": 20,
+    "batch_size": 512,
+    "learning_rate": 0.005,
+    "decay": False,
+}
 NORMALS = {
     "ensemble_size": 64,
     "num_epochs": 60,
@@ -104,7 +110,7 @@ def fold(table, year):
     return table[~is_lost], table[is_lost]
 
 
-def fit_options(train, learning_rate, *, decay=False, **options):
+def fit_options(train, learning_rate, decay, **options):
     """The options of a fit; with `decay` the rate falls to zero, as a half wave of cosine."""
     if decay:
         steps = options["num_epochs"] * (len(train) // options["batch_size"])
@@ -152,7 +158,7 @@ def select(train):
     rows = []
     for kind, (settings, options) in CHOSEN.items():
         for change in CHANGES:
-            known = settings | options | {"decay": options.get("decay", False)}
+            known = settings | options
             if any(known.get(name) == value for name, value in change.items()):
                 continue  # as chosen
             if "kl_weight" in change and kind != "VI":
@@ -165,7 +171,7 @@ def select(train):
                 if name == "num_epochs":
                     fit[name] = int(fit[name] * value)
                 else:
-                    (fit if name in fit or name == "decay" else own)[name] = value
+                    (fit if name in fit else own)[name] = value
             found = [evaluate(kind, own, fit, *fold(train, year))[0] for year in YEARS]
             mean = {name: np.mean([scores[name] for scores in found]) for name in found[0]}
             what = ", ".join(f"{name} {fit.get(name, own.get(name))}" for name in change)

@@ -7,6 +7,7 @@ fails if a score is not the expected one or if the levels disagree; some
 minutes on two cores.
 """
 
+import itertools
 import runpy
 import sys
 
@@ -86,13 +87,11 @@ def disagreements(what, cells):
     Some 20 pairs: a false alarm in about a thousand runs, were the errors known exactly. They are
     estimated from few batches, so 0.0005 is allowed besides.
     """
-    names = list(cells)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            gap = abs(cells[a].r2 - cells[b].r2)
-            allowed = 4 * np.hypot(r2_error(cells[a]), r2_error(cells[b])) + 5e-4
-            if gap > allowed:
-                yield f"{what}: {a} and {b} differ by {gap:.4f}, allowed {allowed:.4f}"
+    for a, b in itertools.combinations(cells, 2):
+        gap = abs(cells[a].r2 - cells[b].r2)
+        allowed = 4 * np.hypot(r2_error(cells[a]), r2_error(cells[b])) + 5e-4
+        if gap > allowed:
+            yield f"{what}: {a} and {b} differ by {gap:.4f}, allowed {allowed:.4f}"
 
 
 def rows_of(scores):

@@ -6,23 +6,17 @@ Writes docs/pictures/one_model.png.
 """
 
 import re
-from functools import partial
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpyro.infer import init_to_sample
-from numpyro.infer.autoguide import AutoNormal
 from tables import DOCS
 
 from numpyro_bayeslayers.infer import MCMC, Ensemble, fit
 
 METHODS = {
     "variational inference": {"num_steps": 3000},
-    "ensemble of eight": {
-        "method": Ensemble(guide=partial(AutoNormal, init_loc_fn=init_to_sample)),
-        "num_steps": 3000,
-    },
+    "ensemble of eight": {"method": Ensemble(), "num_steps": 3000},
     "Markov chains": {"method": MCMC(num_chains=2)},
 }
 
