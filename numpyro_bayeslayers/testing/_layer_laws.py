@@ -260,8 +260,9 @@ def law_float64(trial: Trial) -> None:
         )
 
         def run() -> PyTree:
-            sites = trace(seed(trial.layer, 0)).get_trace(*inputs)
-            return _values(sites), jax.tree.leaves(seed(trial.layer, 0)(*inputs))
+            with trace() as sites:
+                out = seed(trial.layer, 0)(*inputs)
+            return _values(sites), jax.tree.leaves(out)
 
         sites, out = jax.eval_shape(run)
         for name, value in [*sites.items(), *enumerate(out)]:
