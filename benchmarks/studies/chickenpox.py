@@ -115,8 +115,8 @@ def fold(table, year):
     return table[~is_lost], table[is_lost]
 
 
-def with_elsewhere(train, table):
-    """`table` and, as a column, the mean of the roots of the other counties' training counts.
+def elsewhere(train):
+    """The mean of the roots of the other counties' training counts, by week and county.
 
     A row's own count is left out in training as in the test; roots of counts have about the
     same noise at all levels.
@@ -124,8 +124,7 @@ def with_elsewhere(train, table):
     roots = np.sqrt(train.pivot(index="datetime", columns="location", values=TARGET))
     others = roots.fillna(0.0).sub(roots.sum(axis=1), axis=0)
     others /= roots.notna().astype(float).sub(roots.count(axis=1), axis=0)
-    column = others.stack().rename("elsewhere")
-    return table.join(column, on=["datetime", "location"])
+    return others.stack().rename("elsewhere")
 
 
 def fit_options(train, learning_rate, decay, **options):
@@ -141,7 +140,8 @@ def evaluate(kind, settings, options, train, test, seed=0):
     start = time.perf_counter()
     settings = COLUMNS | settings
     if settings.pop("elsewhere", False):
-        train, test = with_elsewhere(train, train), with_elsewhere(train, test)
+        column, where = elsewhere(train), ["datetime", "location"]
+        train, test = train.join(column, on=where), test.join(column, on=where)
         for name in ("feature_cols", "standardize"):
             settings[name] = [*settings[name], "elsewhere"]
     field = KINDS[kind](**settings)
