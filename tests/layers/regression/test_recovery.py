@@ -80,17 +80,14 @@ def by_nuts(model, ys, starts=3, steps=300):
     info = initialize_model(
         jax.random.key(0), model, model_args=(ys[0],), dynamic_args=True
     )
-    position = jax.tree.map(jnp.zeros_like, info.param_info.z)
 
     def fit(key, y):
         log_density = lambda z: -info.potential_fn(y)(z)
 
         def warm_up(key):
             keys = jax.random.split(key)
-            noise = [
-                0.3 * jax.random.normal(keys[0], x.shape) for x in jax.tree.leaves(position)
-            ]
-            z = jax.tree.unflatten(jax.tree.structure(position), noise)
+            noise = lambda x: 0.3 * jax.random.normal(keys[0], x.shape)
+            z = jax.tree.map(noise, info.param_info.z)
             tuned = blackjax.window_adaptation(
                 blackjax.nuts, log_density, max_num_doublings=DOUBLINGS
             )
