@@ -115,7 +115,7 @@ def test_effective_draws_per_second(compare, benchmark, centered):
     def our_chain():
         way = MCMC(num_warmup=DRAWS, num_samples=DRAWS, num_chains=1)
         draws = fit(model, y=y, x=x, centered=centered, method=way).draws()
-        sizes["ours"] = effective_sample_size(np.asarray(draws["mu/beta"])).min()
+        sizes["ours"] = effective_sample_size(np.asarray(draws["mu.beta"])).min()
         return draws
 
     def peer_chain():

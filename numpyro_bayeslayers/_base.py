@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num
-from numpyro.handlers import scope
 
 from . import _checks, primitives
 
@@ -36,7 +35,7 @@ class AbstractLayer(eqx.Module):
 
     Subclasses declare their fields, `name: str | None` among them (static, the last one),
     and implement `_forward`. Sites that `_forward` opens appear in the trace as
-    ``"{name}/{site}"``; without a name the prefix is the class's name in snake case. A layer
+    ``"{name}.{site}"``; without a name the prefix is the class's name in snake case. A layer
     is a value: calling it changes nothing in it.
     """
 
@@ -48,12 +47,12 @@ class AbstractLayer(eqx.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer inside a NumPyro model; its sites carry its name as a prefix."""
-        with scope(prefix=self.prefix):
+        with primitives.scope(prefix=self.prefix):
             return self._forward(*args, **kwargs)
 
     @property
     def prefix(self) -> str:
-        """What stands before the slash in the names of this layer's sites."""
+        """What stands before the dot in the names of this layer's sites."""
         return self.name or snake_case(type(self).__name__)
 
 
@@ -64,7 +63,7 @@ def call_child(field: str, child: Callable[..., Any], *args: Any) -> Any:
     """
     if not isinstance(child, AbstractLayer):
         return child(*args)
-    with scope(prefix=child.name or field):
+    with primitives.scope(prefix=child.name or field):
         return child._forward(*args)
 
 

@@ -1,9 +1,10 @@
 """The only door to NumPyro's effect stack.
 
 A layer draws its parameters with `sample` (or `sample_site`, `param`) and applies them with
-`linear`. Both send messages that handlers may answer, so what a layer does can be changed
-from outside: NumPyro's handlers see ordinary sites, and the estimators of
-`numpyro_bayeslayers.handlers` see one ``"linear"`` message for each product.
+`linear`, inside a `scope` that prefixes their names with the layer's. Both send messages
+that handlers may answer, so what a layer does can be changed from outside: NumPyro's
+handlers see ordinary sites, and the gradient estimators of `numpyro_bayeslayers.handlers`
+see one ``"linear"`` message for each product.
 
 A ``"linear"`` message has the keys that every message has (``type``, ``fn``, ``args``,
 ``kwargs``, ``value``, ``cond_indep_stack``) and three more: ``op``, the `AbstractLinearOp`;
@@ -12,7 +13,7 @@ operands in their natural shapes, so a handler that wants the map at other weigh
 posterior's mean, say) calls it with those.
 
 The message is left out of traces, like NumPyro's own ``control_flow``, and nevertheless
-answers ``site["name"]`` (``"hidden/weight$linear"``), so that predicates written for sample
+answers ``site["name"]`` (``"hidden.weight$linear"``), so that predicates written for sample
 sites keep working.
 """
 
@@ -33,6 +34,7 @@ from ._linear_op import (
     DenseVector as DenseVector,
     Lookup as Lookup,
 )
+from ._scope import scope as scope
 from ._typing import Message, PRNGKey
 
 # Where a handler that moves sites across a boundary (the ensemble) leaves the guide's

@@ -78,8 +78,8 @@ def frozen(model):
     """The frequencies and phases at one prior draw."""
     key_w, key_b = jax.random.split(jax.random.key(0))
     values = {
-        "f/features/W": FEATURES._frequencies().sample(key_w),
-        "f/features/b": jax.random.uniform(key_b, (300,), maxval=2 * np.pi),
+        "f.features.W": FEATURES._frequencies().sample(key_w),
+        "f.features.b": jax.random.uniform(key_b, (300,), maxval=2 * np.pi),
     }
     return condition(model, values)
 

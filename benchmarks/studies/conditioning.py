@@ -123,12 +123,12 @@ def likelihood(folder):
         result = ens.run(key, STEPS, x[~test], z[~test], y[~test], progress_bar=False)
         jax.block_until_ready(result.losses)
         seconds = time.perf_counter() - start
-        sites = ("mean", "y/sigma")
+        sites = ("mean", "y.sigma")
         draws = ens.predict(
             jax.random.key(1), result, x[test], z[test], num_samples=50, return_sites=sites
         )
         unit = float(data[~test, 8].std())
-        nll, rmse = score(draws["mean"], draws["y/sigma"], y[test], unit)
+        nll, rmse = score(draws["mean"], draws["y.sigma"], y[test], unit)
         rows.append([name, f"{rmse:.2f}", f"{nll:.2f}", f"{seconds:.0f}"])
         print(rows[-1], flush=True)
     keep("conditioner_nll", ["", "RMSE (MPa)", "NLL", "seconds"], rows)

@@ -71,7 +71,7 @@ def kernel_draws(layer, dim):
     x = jnp.asarray(directions(dim))
 
     def draw(key):
-        phi = seed(substitute(layer, data={"f/lengthscale": jnp.ones(())}), key)(x)
+        phi = seed(substitute(layer, data={"f.lengthscale": jnp.ones(())}), key)(x)
         return phi[1:] @ phi[0]
 
     return jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), DRAWS))
@@ -148,7 +148,7 @@ def collapsed():
         sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
         numpyro.sample("y", layer.marginal(x, sigma), obs=y)
 
-    names = ("sigma", "f/kernel/variance", "f/kernel/lengthscale")
+    names = ("sigma", "f.kernel.variance", "f.kernel.lengthscale")
     rows, rates = [], []
     for label, model in (
         ("weights sampled", plain),

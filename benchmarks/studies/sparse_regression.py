@@ -95,7 +95,7 @@ def measure(prior, seed, args):
     start = time.perf_counter()
     key = jax.random.key(seed)
     mcmc.run(key, jnp.asarray(x), jnp.asarray(y), prior, extra_fields=("diverging",))
-    beta = np.asarray(mcmc.get_samples(group_by_chain=True)["f/beta"])[..., 0]
+    beta = np.asarray(mcmc.get_samples(group_by_chain=True)["f.beta"])[..., 0]
     seconds = time.perf_counter() - start
     thousand = 1000 / (args.draws * args.chains)
     least = effective_sample_size(beta).min() * thousand

@@ -12,7 +12,7 @@
 # The same seven regressions as [by hand](../master_class_by_hand/), with layers. A layer is called
 # like a function and draws its own parameters, so a model is `f = net(x)` and a likelihood:
 # no names to invent, no shapes to write twice, no glue. The sites are ordinary ones
-# (`hidden/weight`), and so are the samplers.
+# (`hidden.weight`), and so are the samplers.
 
 # %%
 import jax
@@ -32,7 +32,7 @@ from numpyro_bayeslayers.layers import (
 scores = {}
 
 # %% [markdown]
-# The likelihood of all seven: normal noise, whose standard deviation `y/sigma` has a half-normal
+# The likelihood of all seven: normal noise, whose standard deviation `y.sigma` has a half-normal
 # prior.
 
 
@@ -110,7 +110,7 @@ scores["4 network, NUTS"] = show("A network by NUTS", nuts(small_network_model, 
 # %%
 def cosines(key, number, name):
     frequencies, phases = frozen(key, number)
-    values = {f"{name}/W": frequencies, f"{name}/b": phases, f"{name}/lengthscale": 1.0}
+    values = {f"{name}.W": frequencies, f"{name}.b": phases, f"{name}.lengthscale": 1.0}
     return condition(RBFCosineFeatures(1, number, name=name), values)
 
 

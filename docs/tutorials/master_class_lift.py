@@ -52,7 +52,7 @@ scores["1 line"] = show("A line", nuts(line_model, KEYS[1]))
 # %% [markdown]
 # ## 2. A network, at its mode
 #
-# `net(x)` draws the sites (`net/layers.0.weight`) and maps the module, which knows single examples
+# `net(x)` draws the sites (`net.layers.0.weight`) and maps the module, which knows single examples
 # only, over the rows. `fit` takes guides by name; the delta guide is the mode.
 
 

@@ -93,13 +93,13 @@ def classical_interval(name):
 
 
 rows = {
-    "value": (classical_interval("value"), interval(draws["slopes/beta"][:, 0, 0])),
-    "capital": (classical_interval("capital"), interval(draws["slopes/beta"][:, 1, 0])),
+    "value": (classical_interval("value"), interval(draws["slopes.beta"][:, 0, 0])),
+    "capital": (classical_interval("capital"), interval(draws["slopes.beta"][:, 1, 0])),
     "sd of firms": (
         f"{np.sqrt(classical.cov_re.iloc[0, 0]):.3f}",
-        interval(draws["firm/scale"]),
+        interval(draws["firm.scale"]),
     ),
-    "sd of noise": (f"{np.sqrt(classical.scale):.3f}", interval(draws["obs/sigma"])),
+    "sd of noise": (f"{np.sqrt(classical.scale):.3f}", interval(draws["obs.sigma"])),
 }
 pd.DataFrame(rows, index=["REML", "posterior"]).T
 
@@ -108,7 +108,7 @@ pd.DataFrame(rows, index=["REML", "posterior"]).T
 # The firms' effects next to the classical predictions:
 
 # %%
-effects = draws["firm/theta"][..., 0]
+effects = draws["firm.theta"][..., 0]
 blups = np.array([float(classical.random_effects[name].iloc[0]) for name in firms])
 order = np.argsort(blups)
 low, middle, high = np.quantile(effects, [0.05, 0.5, 0.95], axis=0)
@@ -140,7 +140,7 @@ def crossed(x, firm, year, y=None):
 
 
 draws = sample(crossed, x, firm, year, y)
-walk = draws["year/theta"][..., 0]
+walk = draws["year.theta"][..., 0]
 walk = walk - walk.mean(1, keepdims=True)
 low, middle, high = np.quantile(walk, [0.05, 0.5, 0.95], axis=0)
 years = np.unique(table.year)

@@ -50,7 +50,7 @@ def draws(layer, x, lengthscale, number=4):
         model, data = layer, {}
     else:
         model = RandomKitchenSinks.init(layer, 1, name="f")
-        data = {"f/phi/lengthscale": jnp.asarray(lengthscale), "f/bias": jnp.zeros(1)}
+        data = {"f.phi.lengthscale": jnp.asarray(lengthscale), "f.bias": jnp.zeros(1)}
 
     def draw(key):
         return seed(substitute(model, data=data), key)(x).reshape(len(x))
@@ -127,7 +127,7 @@ for ax, (title, curve), features, kernel in zip(
     ax.plot(distance, curve, "k", lw=2.5, alpha=0.35, label="exact")
     for count in (50, 1000):
         layer = features(3, count, name="phi")
-        fixed = substitute(layer, data={"phi/lengthscale": jnp.ones(())})
+        fixed = substitute(layer, data={"phi.lengthscale": jnp.ones(())})
         phi = seed(fixed, 2)(rows)
         ax.plot(distance, phi @ phi[0], lw=1, label=f"{count} frequencies")
     process = HSGPFeatures.init(1, 32, 5.0, kernel=kernel, name="g")

@@ -34,8 +34,8 @@ def test_leaves_sites_and_look_ups_alone():
 
 def test_estimators_outside_see_the_inputs_that_were_pulled_in():
     def guide():
-        numpyro.sample("f/weight", dist.Normal(0.0, 1.0).expand([2, 1]).to_event(2))
-        numpyro.sample("f/bias", dist.Normal(0.0, 1.0).expand([1]).to_event(1))
+        numpyro.sample("f.weight", dist.Normal(0.0, 1.0).expand([2, 1]).to_event(2))
+        numpyro.sample("f.bias", dist.Normal(0.0, 1.0).expand([1]).to_event(1))
 
     drawn = trace(seed(guide, 0)).get_trace()
 

@@ -27,7 +27,7 @@ def test_prior_and_formula():
     """The density by SciPy and the product by NumPy: routes that share nothing with ours."""
     layer = DenseStudentT(3, 2, df=3.0, scale=0.5)
     sites = trace(seed(layer, 0)).get_trace(X)
-    assert list(sites) == ["dense_student_t/weight", "dense_student_t/bias"]
+    assert list(sites) == ["dense_student_t.weight", "dense_student_t.bias"]
     (w, w_fn), (b, _) = ((site["value"], site["fn"]) for site in sites.values())
     expected = stats.t(3.0, scale=0.5).logpdf(w).sum()
     np.testing.assert_allclose(w_fn.log_prob(w), expected, rtol=1e-5)

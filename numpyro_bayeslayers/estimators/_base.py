@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from .. import _checks
 from .._typing import Model
 from ..infer import Checkpoint, EarlyStopping, EnsembleVI
-from ..infer._inputs import Seed, as_key
+from ..infer.training._inputs import Seed, as_key
 from ..layers import BayesianNeuralField
 from ..preprocessing import SpatiotemporalFit, fit_spatiotemporal
 from ._guide import mean_field

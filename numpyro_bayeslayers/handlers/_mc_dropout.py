@@ -31,7 +31,7 @@ class mc_dropout(Messenger):  # noqa: N801
         >>> from numpyro.handlers import seed, substitute
         >>> from numpyro_bayeslayers.layers import DenseReparameterization
         >>> layer = DenseReparameterization(4, 1, bias=False, name="f")
-        >>> ones = substitute(mc_dropout(layer, 0.5), {"f/weight": jnp.ones((4, 1))})
+        >>> ones = substitute(mc_dropout(layer, 0.5), {"f.weight": jnp.ones((4, 1))})
         >>> sorted({float(v) for v in seed(ones, 1)(jnp.ones((50, 4))).ravel()})
         [0.0, 2.0, 4.0, 6.0, 8.0]
 

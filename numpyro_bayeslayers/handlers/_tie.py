@@ -73,7 +73,7 @@ class tie(Remember):  # noqa: N801
         ...     with tie(layer) as shared:
         ...         return shared(shared(x))
         >>> sorted(trace(seed(model, 0)).get_trace(jnp.ones((5, 3))))
-        ['twice/bias', 'twice/weight']
+        ['twice.bias', 'twice.weight']
     """
 
     def __enter__(self) -> "tie":

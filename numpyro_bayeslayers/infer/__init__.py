@@ -8,25 +8,25 @@ fits in one call. To add a way of fitting: a file with its pure step,
 handed to `TrainingLoop`, its object and its one-shot, and one export line each here.
 """
 
-from ._checkpoint import Checkpoint
-from ._early_stopping import EarlyStopping
-from ._ensemble import (
+from ._log_joint import log_joint_of
+from ._reparam import autoreparam, autoreshape
+from .ensembles._functions import (
     EnsembleResult,
     EnsembleState,
     ensemble_init,
     ensemble_loss,
     ensemble_step,
 )
-from ._fit import Fit, Predictions, fit
-from ._log_joint import log_joint_of
-from ._map import EnsembleMAP, ensemble_map
-from ._mcmc import EnsembleMCMC, EnsembleMCMCResult
-from ._methods import MCMC, VI, Ensemble
-from ._prediction import ensemble_predict
-from ._reparam import autoreparam, autoreshape
-from ._stein import Stein
-from ._svi import EnsembleSVI
-from ._vi import EnsembleVI, ensemble_vi
+from .ensembles._map import EnsembleMAP, ensemble_map
+from .ensembles._mcmc import EnsembleMCMC, EnsembleMCMCResult
+from .ensembles._prediction import ensemble_predict
+from .ensembles._svi import EnsembleSVI
+from .ensembles._vi import EnsembleVI, ensemble_vi
+from .fitting._fit import Fit, Predictions, fit
+from .fitting._methods import MCMC, VI, Ensemble
+from .fitting._stein import Stein
+from .training._checkpoint import Checkpoint
+from .training._early_stopping import EarlyStopping
 
 __all__ = [
     "MCMC",

@@ -15,7 +15,7 @@ from numpyro.handlers import seed, substitute, trace
 from .. import _checks
 from .._typing import Message, Model, PRNGKey
 from ..primitives import DIVERGENCE
-from ._ensemble import InitFn, LogJoint
+from .ensembles._functions import InitFn, LogJoint
 
 Params = dict[str, Any]
 

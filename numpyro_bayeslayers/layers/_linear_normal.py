@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, ArrayLike, Float, Num
-from numpyro.handlers import scope
 from numpyro.primitives import Messenger
 
 from .. import _checks, primitives
@@ -58,7 +57,7 @@ class WeightPosterior(NamedTuple):
     def sites(self, weights: Float[Array, "*batch F"]) -> dict[str, Array]:
         """Weights, such as draws from `weights`, as values of the layer's sites by name."""
         values = self.prior.sites(weights)
-        return {f"{self.prefix}/{name}": value for name, value in values.items()}
+        return {f"{self.prefix}.{name}": value for name, value in values.items()}
 
 
 class AbstractLinearNormal(AbstractLayer):
@@ -96,7 +95,7 @@ class AbstractLinearNormal(AbstractLayer):
                 `noise_scale` is not positive, or if the layer has several outputs and is
                 called inside a plate.
         """
-        with scope(prefix=self.prefix):
+        with primitives.scope(prefix=self.prefix):
             prior = self._linear_normal()
             phi = _features_at(prior, x)
         loc = jnp.matmul(phi, prior.loc[..., None])[..., 0]
@@ -131,7 +130,7 @@ class AbstractLinearNormal(AbstractLayer):
             ValueError: If `x` is no matrix of as many columns as the layer has inputs, if `y`
                 has another number of rows, or if `noise_scale` is not positive.
         """
-        with scope(prefix=self.prefix):
+        with primitives.scope(prefix=self.prefix):
             prior = self._linear_normal()
             phi = _features_at(prior, x)
         y = jnp.asarray(y)

@@ -94,7 +94,7 @@ def law_names(trial: Trial) -> None:
         first = _names(layer, 0, trial.inputs)
         again = _names(copy.deepcopy(layer), 1, trial.inputs)
         assert first, "the layer has no sites"
-        assert all(site.startswith(f"{prefix}/") for site in first), (prefix, first)
+        assert all(site.startswith(f"{prefix}.") for site in first), (prefix, first)
         assert first == again, "the sites' names differ between two runs"
 
 

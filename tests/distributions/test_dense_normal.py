@@ -59,8 +59,8 @@ def test_local_reparameterization_draws_from_it():
     """The estimator on 20,000 copies of a row: a p-value below 1e-6 is no chance."""
 
     def guide():
-        numpyro.sample("a/weight", dist.Normal(W_LOC, W_SCALE).to_event(2))
-        numpyro.sample("a/bias", dist.Normal(B_LOC, B_SCALE).to_event(1))
+        numpyro.sample("a.weight", dist.Normal(W_LOC, W_SCALE).to_event(2))
+        numpyro.sample("a.bias", dist.Normal(B_LOC, B_SCALE).to_event(1))
 
     layer = DenseReparameterization(3, 2, name="a")
     drawn = trace(seed(guide, 0)).get_trace()

@@ -304,6 +304,6 @@ class TestManners:
         assert np.vstack(model.losses_).shape == (2, 1)
 
     def test_params_go_by_site(self, fitted):
-        assert fitted["NORMAL"].params_["field/output_W_loc"].shape == (2, 3, 1)
+        assert fitted["NORMAL"].params_["field.output_W_loc"].shape == (2, 3, 1)
         scale = fitted["ZINB"].params_["shape_scale"]
         assert scale.shape == (2,) and (scale > 0).all()

@@ -18,8 +18,8 @@ from numpyro_bayeslayers.layers import DenseReparameterization
 
 SCALE = float(np.exp(-1.0))
 LOCS = {
-    "f/weight_auto_loc": 0.1 * jax.random.normal(jax.random.key(0), (20, 10)),
-    "f/bias_auto_loc": jnp.zeros(10),
+    "f.weight_auto_loc": 0.1 * jax.random.normal(jax.random.key(0), (20, 10)),
+    "f.bias_auto_loc": jnp.zeros(10),
 }
 
 
@@ -32,11 +32,11 @@ def tanh_model(x, y=None):
 def data(rows):
     """Rows and the outputs of the layer at the guide's means: the end of a fit."""
     x = jax.random.normal(jax.random.key(rows), (rows, 20))
-    return x, jnp.tanh(x @ LOCS["f/weight_auto_loc"] + LOCS["f/bias_auto_loc"])
+    return x, jnp.tanh(x @ LOCS["f.weight_auto_loc"] + LOCS["f.bias_auto_loc"])
 
 
 def gradient_draws(estimate, rows, draws, seed, model=tanh_model, start=LOCS):
-    """Gradients by the guide's means and scales of ``f/weight``, (draws, entries) each.
+    """Gradients by the guide's means and scales of ``f.weight``, (draws, entries) each.
 
     `estimate` is applied to the model; pass ``lambda model: model`` for the plain one.
     """
@@ -53,7 +53,7 @@ def gradient_draws(estimate, rows, draws, seed, model=tanh_model, start=LOCS):
 
     def one(key):
         grads = jax.grad(objective)(params, key)
-        return grads["f/weight_auto_loc"].ravel(), grads["f/weight_auto_scale"].ravel()
+        return grads["f.weight_auto_loc"].ravel(), grads["f.weight_auto_scale"].ravel()
 
     keys = jax.random.split(jax.random.key(seed), draws)
     locs, scales = jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=100))(keys)

@@ -58,8 +58,8 @@ def rows_of(estimator, x, draws, layer=None):
     loc = jnp.linspace(-1.0, 1.0, x.shape[-1])[:, None]
 
     def guide():
-        numpyro.sample("f/weight", dist.Normal(loc, 0.5).to_event(2))
-        numpyro.sample("f/bias", dist.Normal(jnp.ones(1), 0.2).to_event(1))
+        numpyro.sample("f.weight", dist.Normal(loc, 0.5).to_event(2))
+        numpyro.sample("f.bias", dist.Normal(jnp.ones(1), 0.2).to_event(1))
 
     def one(key):
         key_guide, key_model = jax.random.split(key)
@@ -106,8 +106,8 @@ def tied_model(x, y=None):
 def test_flipout_is_unbiased_for_a_weight_used_twice():
     """Two recurrent steps with one weight: signs drawn afresh would bias the gradient."""
     start = {
-        "f/weight_auto_loc": 0.2 * jax.random.normal(jax.random.key(1), (20, 20)),
-        "f/bias_auto_loc": jnp.zeros(20),
+        "f.weight_auto_loc": 0.2 * jax.random.normal(jax.random.key(1), (20, 20)),
+        "f.bias_auto_loc": jnp.zeros(20),
     }
     reference = gradient_draws(plain, 16, 4000, 1, tied_model, start=start)
     estimate = gradient_draws(flipout, 16, 4000, 2, tied_model, start=start)

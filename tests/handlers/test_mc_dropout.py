@@ -13,7 +13,7 @@ from numpyro_bayeslayers.layers import DenseReparameterization
 from numpyro_bayeslayers.primitives import Lookup, linear
 
 LAYER = DenseReparameterization(4, 1, name="a")
-VALUES = {"a/weight": jnp.array([[1.0], [2.0], [4.0], [8.0]]), "a/bias": jnp.array([16.0])}
+VALUES = {"a.weight": jnp.array([[1.0], [2.0], [4.0], [8.0]]), "a.bias": jnp.array([16.0])}
 
 
 def test_every_output_is_a_thinned_one():

@@ -88,7 +88,7 @@ def test_scales_closed_form_divergences_and_not_other_factors():
         numpyro.factor("likelihood", jnp.array(-1.0))
 
     sites = trace(temper(both, 0.5)).get_trace()
-    assert sites["ncp/kl"]["scale"] == 0.5
+    assert sites["ncp.kl"]["scale"] == 0.5
     assert sites["likelihood"]["scale"] is None
 
 

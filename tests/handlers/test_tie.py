@@ -6,12 +6,12 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from numpyro.handlers import scope, seed, substitute, trace
+from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.util import log_density
 
 from numpyro_bayeslayers.handlers import temper, tie
 from numpyro_bayeslayers.layers import DenseDVI, DenseReparameterization
-from numpyro_bayeslayers.primitives import divergence
+from numpyro_bayeslayers.primitives import divergence, scope
 
 X = jax.random.normal(jax.random.key(0), (5, 3))
 LAYER = DenseReparameterization(3, 3, name="a")
@@ -24,7 +24,7 @@ def shared_model(x):
 
 def test_works_inside_a_scope():
     sites = trace(seed(scope(shared_model, prefix="outer"), 0)).get_trace(X)
-    assert list(sites) == ["outer/a/weight", "outer/a/bias"]
+    assert list(sites) == ["outer.a.weight", "outer.a.bias"]
     w, b = (site["value"] for site in sites.values())
     expected = jnp.tanh(X @ w + b) @ w + b
     found = seed(scope(shared_model, prefix="outer"), 0)(X)
@@ -33,7 +33,7 @@ def test_works_inside_a_scope():
 
 def test_draws_once_and_reuses():
     sites = trace(seed(shared_model, 0)).get_trace(X)
-    assert list(sites) == ["a/weight", "a/bias"]
+    assert list(sites) == ["a.weight", "a.bias"]
     w, b = (site["value"] for site in sites.values())
     expected = jnp.tanh(X @ w + b) @ w + b
     np.testing.assert_allclose(seed(shared_model, 0)(X), expected, rtol=1e-5)
@@ -53,13 +53,13 @@ def test_around_a_whole_model():
         return LAYER(x) + LAYER(x)
 
     sites = trace(seed(tie(model), 0)).get_trace(X)
-    assert list(sites) == ["a/weight", "a/bias"]
-    with pytest.raises(ValueError, match=r"'a/weight' exists already.*`name`.*tie"):
+    assert list(sites) == ["a.weight", "a.bias"]
+    with pytest.raises(ValueError, match=r"'a.weight' exists already.*`name`.*tie"):
         trace(seed(model, 0)).get_trace(X)
 
 
 def test_density_counts_the_shared_site_once():
-    values = {"a/weight": jnp.ones((3, 3)), "a/bias": jnp.zeros(3)}
+    values = {"a.weight": jnp.ones((3, 3)), "a.bias": jnp.zeros(3)}
     density, _ = log_density(shared_model, (X,), {}, values)
     once = sum(dist.Normal().log_prob(v).sum() for v in values.values())
     np.testing.assert_allclose(density, once, rtol=1e-6)
@@ -76,7 +76,7 @@ def test_parameters_and_divergences_are_counted_once():
     once = trace(seed(layer, 0)).get_trace(X)
     assert list(twice) == list(once)
     np.testing.assert_allclose(
-        twice["d/kl"]["fn"].log_factor, once["d/kl"]["fn"].log_factor, rtol=1e-6
+        twice["d.kl"]["fn"].log_factor, once["d.kl"]["fn"].log_factor, rtol=1e-6
     )
 
 
@@ -90,7 +90,7 @@ def test_data_are_never_tied():
 
 
 def test_values_from_outside_reach_both_calls():
-    values = {"a/weight": jnp.eye(3), "a/bias": jnp.zeros(3)}
+    values = {"a.weight": jnp.eye(3), "a.bias": jnp.zeros(3)}
     found = substitute(seed(shared_model, 0), values)(X)
     np.testing.assert_allclose(found, jnp.tanh(X), rtol=1e-6)
 

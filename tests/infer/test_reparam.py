@@ -38,7 +38,7 @@ def sites(fn, *args):
     return {n: s for n, s in found.items() if s["type"] in ("sample", "deterministic")}
 
 
-EXPECTED = {"loc", "effect", "rate", "centered/beta", "fixed/beta"}
+EXPECTED = {"loc", "effect", "rate", "centered.beta", "fixed.beta"}
 
 
 def decentered(found):
@@ -51,7 +51,7 @@ def test_decentered_sites_are_counted():
     assert decentered(found) == EXPECTED
     assert len(found) == len(sites(model, X, Y)) + len(EXPECTED)
     assert all(found[name]["type"] == "deterministic" for name in EXPECTED)
-    assert "other/beta_base" in found and found["standard"]["type"] == "sample"
+    assert "other.beta_base" in found and found["standard"]["type"] == "sample"
     assert found["obs"]["is_observed"]
 
 

@@ -17,7 +17,7 @@ def test_layer_keeps_the_laws():
 
 def test_layer_has_the_prior_it_claims():
     site = trace(seed(LaplaceLinear(3, 2, scale=0.7), 0)).get_trace(jnp.ones((5, 3)))
-    weight = site["laplace_linear/weight"]
+    weight = site["laplace_linear.weight"]
     expected = dist.Laplace(0.0, 0.7).log_prob(weight["value"]).sum()
     np.testing.assert_allclose(weight["fn"].log_prob(weight["value"]), expected, rtol=1e-6)
 
@@ -32,7 +32,7 @@ def test_handler_rounds_weights_and_passes_gradients():
     layer = LaplaceLinear(3, 1, name="out")
 
     def output(weight, model):
-        return substitute(model, data={"out/weight": weight})(x)[0, 0]
+        return substitute(model, data={"out.weight": weight})(x)[0, 0]
 
     weight = jnp.array([[0.30], [0.77], [-1.20]])
     rounded = jnp.array([[0.25], [0.75], [-1.25]])
@@ -49,7 +49,7 @@ def test_handler_leaves_sites_alone():
     coarse = trace(seed(quantize(layer, step=1.0), 0)).get_trace(x)
     assert plain.keys() == coarse.keys()
     np.testing.assert_array_equal(
-        plain["out/weight"]["value"], coarse["out/weight"]["value"]
+        plain["out.weight"]["value"], coarse["out.weight"]["value"]
     )
 
 

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import random
 from jaxtyping import Array, ArrayLike, Float, Num
-from numpyro.handlers import scope
 
 from ... import _checks
 from ..._base import AbstractLayer, call_child
 from ..._typing import PRNGKey
 from ...handlers._tie import Remember
+from ...primitives import scope
 from ._conditioner import AbstractConditioner, as_rows
 
 

@@ -54,7 +54,7 @@ class DenseVariationalDropout(AbstractRowLayer):
         >>> layer = DenseVariationalDropout(3, 2, name="f")
         >>> seed(layer, 0)(jnp.ones((5, 3))).shape
         (5, 2)
-        >>> float(layer.sparsity({"f/log_alpha": jnp.array([[4.0, 0.0]])}))
+        >>> float(layer.sparsity({"f.log_alpha": jnp.array([[4.0, 0.0]])}))
         0.5
 
     References:
@@ -96,7 +96,7 @@ class DenseVariationalDropout(AbstractRowLayer):
         Raises:
             ValueError: If they do not have this layer's ``log_alpha``.
         """
-        name = f"{self.prefix}/log_alpha"
+        name = f"{self.prefix}.log_alpha"
         if name not in params:
             raise ValueError(
                 f"`params` must have the site {name!r}, got {sorted(params)}. Give the "

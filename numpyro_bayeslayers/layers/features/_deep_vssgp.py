@@ -5,11 +5,10 @@ import itertools
 import equinox as eqx
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Num
-from numpyro.handlers import scope
 
 from ... import _checks
 from ..._base import AbstractRowLayer
-from ...primitives import linear, sample_site
+from ...primitives import linear, sample_site, scope
 from ._lengthscale import Lengthscale, as_lengthscale, check_lengthscale
 from ._rbf import RBFFourierFeatures
 
@@ -37,8 +36,8 @@ class DeepVSSGP(AbstractRowLayer):
         name: Prefix of the sites; the default is ``"deep_vssgp"``.
 
     Sites:
-        For each layer l from 0: ``layer_l/W`` of event shape (in_l, M),
-        ``layer_l/lengthscale`` of event shape (), ``layer_l/weight`` of event shape
+        For each layer l from 0: ``layer_l.W`` of event shape (in_l, M),
+        ``layer_l.lengthscale`` of event shape (), ``layer_l.weight`` of event shape
         (2 M, out_l).
 
     Raises:

@@ -43,7 +43,7 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
         name: Prefix of the sites; the default is ``"hsgp_features"``.
 
     Sites:
-        ``kernel/variance`` and ``kernel/lengthscale``, unless they are fixed; ``alpha`` of
+        ``kernel.variance`` and ``kernel.lengthscale``, unless they are fixed; ``alpha`` of
         event shape (num_basis,), or (num_basis, out) if there are several outputs.
 
     Raises:

@@ -36,7 +36,7 @@ class BayesianSIREN(AbstractRowLayer):
         name: Prefix of the sites; the default is ``"bayesian_siren"``.
 
     Sites:
-        For each layer $i$ from 0, ``layer_{i}/weight`` (in, out), ``layer_{i}/bias`` (out,).
+        For each layer $i$ from 0, ``layer_{i}.weight`` (in, out), ``layer_{i}.bias`` (out,).
 
     Raises:
         ValueError: If a size or a constant is not positive, or the depth is below two.

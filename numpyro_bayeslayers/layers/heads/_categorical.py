@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
-from numpyro.handlers import scope
 
 from ... import _checks
-from ...primitives import sample
+from ...primitives import sample, scope
 from ._observation import Plate, check_name, observe
 
 
@@ -115,7 +114,7 @@ def ordinal_link(
         plate: A plate of the rows, which may subsample; the link enters it.
 
     Sites:
-        ``{name}/first_cut`` of event shape (); ``{name}/gaps`` of event shape
+        ``{name}.first_cut`` of event shape (); ``{name}.gaps`` of event shape
         (num_classes - 2,), if there are more than two classes; ``{name}``, observed.
 
     Raises:
@@ -170,7 +169,7 @@ def beta_link(
         plate: A plate of the rows, which may subsample; the link enters it.
 
     Sites:
-        ``{name}/precision`` of event shape (); ``{name}``, observed.
+        ``{name}.precision`` of event shape (); ``{name}``, observed.
 
     Raises:
         ValueError: If predictions and observations do not line up row by row.

@@ -3,10 +3,9 @@
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
-from numpyro.handlers import scope
 
 from ... import _checks
-from ...primitives import sample
+from ...primitives import sample, scope
 from ._observation import Plate, check_name, observe
 
 
@@ -68,7 +67,7 @@ def negative_binomial_link(
         plate: A plate of the rows, which may subsample; the link enters it.
 
     Sites:
-        ``{name}/concentration`` of event shape (); ``{name}``, observed.
+        ``{name}.concentration`` of event shape (); ``{name}``, observed.
 
     Raises:
         ValueError: If predictions and observations do not line up row by row, or if `rate`
@@ -111,7 +110,7 @@ def zip_link(
         plate: A plate of the rows, which may subsample; the link enters it.
 
     Sites:
-        ``{name}/gate`` of event shape (); ``{name}``, observed.
+        ``{name}.gate`` of event shape (); ``{name}``, observed.
 
     Raises:
         ValueError: If predictions and observations do not line up row by row.

@@ -7,10 +7,9 @@ from typing import Any
 import jax
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
-from numpyro.handlers import scope
 
 from ... import _checks
-from ...primitives import sample
+from ...primitives import sample, scope
 from ._observation import Plate, check_name, observe
 
 _UNIT_RATE: Mapping[str, Any] = MappingProxyType({"rate": 1.0})
@@ -42,7 +41,7 @@ def gaussian_link(
         plate: A plate of the rows, which may subsample; the link enters it.
 
     Sites:
-        ``{name}/sigma`` of event shape (), unless a scale is given; ``{name}``, observed.
+        ``{name}.sigma`` of event shape (), unless a scale is given; ``{name}``, observed.
 
     Returns:
         The observations or draws of them, (n,) for one output.
@@ -56,7 +55,7 @@ def gaussian_link(
         >>> import jax.numpy as jnp
         >>> from numpyro.handlers import seed, trace
         >>> list(trace(seed(gaussian_link, 0)).get_trace(jnp.zeros((5, 1)), jnp.zeros(5)))
-        ['obs/sigma', 'obs']
+        ['obs.sigma', 'obs']
 
     References:
         Gelman, Hill, Vehtari (2020), "Regression and other stories", chapter 3, for the model.
@@ -183,7 +182,7 @@ def _sigma(
     sigma_dist: type[dist.Distribution],
     sigma_kwargs: Mapping[str, Any],
 ) -> ArrayLike:
-    """The standard deviation: known, predicted, or drawn at the site ``{name}/sigma``."""
+    """The standard deviation: known, predicted, or drawn at the site ``{name}.sigma``."""
     check_name(name)
     if scale is not None and untransformed_scale is not None:
         raise ValueError(

@@ -12,7 +12,6 @@ from jax import lax
 from jaxtyping import Array, PyTree
 from numpyro.distributions import Distribution
 from numpyro.distributions.constraints import Constraint
-from numpyro.handlers import scope
 
 from ... import _checks, primitives
 from ..._base import AbstractLayer
@@ -66,7 +65,7 @@ class Lifted(AbstractLayer):
         name: Prefix of the sites.
 
     Sites:
-        ``{name}/{path}``: event of the parameter's shape, such as ``net/layers.0.weight``, for
+        ``{name}.{path}``: event of the parameter's shape, such as ``net.layers.0.weight``, for
         each parameter with a prior; a ``param`` for each one with a constraint.
 
     Raises:
@@ -80,7 +79,7 @@ class Lifted(AbstractLayer):
         >>> layer = lift(cell, {"weight*": dist.Normal(0, 1), "bias*": None}, name="cell")
         >>> sites = trace(seed(layer, 0)).get_trace(jnp.ones((5, 3)), jnp.zeros((5, 4)))
         >>> {name: site["value"].shape for name, site in sites.items()}
-        {'cell/weight_ih': (12, 3), 'cell/weight_hh': (12, 4)}
+        {'cell.weight_ih': (12, 3), 'cell.weight_hh': (12, 4)}
     """
 
     module: eqx.Module = eqx.field(static=True)
@@ -114,7 +113,7 @@ class Lifted(AbstractLayer):
                 "`draw` gives one module, but there is one for each cell of the enclosing "
                 "plates here. Call the lifted module on rows, or draw outside of the plate."
             )
-        with scope(prefix=self.prefix):
+        with primitives.scope(prefix=self.prefix):
             sites = self._sites()
         for site in sites.values():
             _say_opaque(site, _DRAWN)
@@ -299,7 +298,7 @@ def lift(
         >>> net = lift(mlp, table, name="net")
         >>> sites = trace(seed(net, 0)).get_trace(jnp.ones((5, 3)))
         >>> sorted(sites)[:2]
-        ['net/layers.0.bias', 'net/layers.0.weight']
+        ['net.layers.0.bias', 'net.layers.0.weight']
         >>> seed(net, 0)(jnp.ones((5, 3))).shape
         (5, 1)
     """

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Integer, Num
-from numpyro.handlers import scope
 
 from ... import _checks
 from ..._base import on_rows
+from ...primitives import scope
 
 Activation: TypeAlias = Callable[[Array], Array]
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -49,7 +49,7 @@ def named(call: Call) -> Call:
             )
             raise TypeError(
                 f"`name` must be a string that is not empty, got {given}. Call the "
-                "layer as `layer('price', x)`; its sites are then 'price/...'."
+                "layer as `layer('price', x)`; its sites are then 'price....'."
             )
         found = signature.bind(self, name, *args, **kwargs).arguments
         for size in _SIZES:

@@ -39,7 +39,7 @@ class GaussianProcessEffectsLayer(eqx.Module):
             number between 0 and 1 is between; the law of ``beta`` is the same.
 
     Sites:
-        ``kernel/variance`` () and ``kernel/lengthscale`` (), unless they are fixed; ``beta``
+        ``kernel.variance`` () and ``kernel.lengthscale`` (), unless they are fixed; ``beta``
         (M, u), deterministic with its ``beta_base`` unless `centered`.
 
     Raises:

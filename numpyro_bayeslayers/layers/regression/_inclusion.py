@@ -56,7 +56,7 @@ def inclusion_probabilities(
         ...     f = layer("f", x)[..., 0]
         ...     with numpyro.plate("rows", len(x)):
         ...         numpyro.sample("y", dist.Normal(f, 1.0), obs=y)
-        >>> draws = {"f/beta": jnp.array([[[2.0], [0.0]]])}
+        >>> draws = {"f.beta": jnp.array([[[2.0], [0.0]]])}
         >>> x, y = jnp.eye(2), jnp.array([2.0, 0.0])
         >>> found = inclusion_probabilities(layer, "f", draws, model, x, y)
         >>> [round(float(p), 3) for p in found[:, 0]]
@@ -64,7 +64,7 @@ def inclusion_probabilities(
     """
     if layer.inclusion == "gate":
         raise ValueError(_NO_PROBABILITY)
-    site = f"{name}/beta"
+    site = f"{name}.beta"
     if site not in samples:
         raise ValueError(f"`samples` must have {site!r}, got {sorted(samples)}.")
     if layer.inclusion == "mixture":
@@ -85,8 +85,8 @@ def inclusion_probabilities(
 
 
 def _summed_out(name: str, draws: dict[str, Array], model: Model) -> Array:
-    shape = draws[f"{name}/beta"].shape[1:]
-    sites = [f"{name}/z_{i}_{u}" for i, u in np.ndindex(shape)]
+    shape = draws[f"{name}.beta"].shape[1:]
+    sites = [f"{name}.z_{i}_{u}" for i, u in np.ndindex(shape)]
     _check_latents(model, {key: value[0] for key, value in draws.items()}, sites)
     every_way = jnp.array(list(itertools.product((0, 1), repeat=len(sites))))
 

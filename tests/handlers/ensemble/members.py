@@ -16,7 +16,7 @@ Y = jnp.sin(X[:, 0]) + 0.1 * random.normal(random.key(1), (12,))
 
 def regression(x, y=None, subsample_size=None):
     """A network of two units under a data plate: the shapes go through a product."""
-    with handlers.scope(prefix="net"):
+    with handlers.scope(prefix="net", divider="."):
         w = numpyro.sample("w", dist.Normal(0, 1).expand([2, 2]).to_event(2))
         b = numpyro.sample("b", dist.Normal(0, 1).expand([2]).to_event(1))
     s = numpyro.sample("s", dist.HalfNormal(1.0))

@@ -108,11 +108,11 @@ def test_given_values_reach_the_body(handler):
 
 def test_scopes_around_a_scan_name_its_sites():
     def scoped():
-        with handlers.scope(prefix="inner"):
+        with handlers.scope(prefix="inner", divider="."):
             return walk()
 
-    sites = trace_of(handlers.scope(ensemble(scoped, SIZE), prefix="outer"))
-    assert sites["outer/inner/level"]["value"].shape == (5, SIZE, 1)
+    sites = trace_of(handlers.scope(ensemble(scoped, SIZE), prefix="outer", divider="."))
+    assert sites["outer.inner.level"]["value"].shape == (5, SIZE, 1)
 
 
 def test_members_draw_their_own_noise():

@@ -176,7 +176,7 @@ def test_log_density_is_the_sum_over_members(model):
 def test_members_differ_and_equal_the_plain_model():
     """Deterministic values are those of the plain model at the members' values."""
     sites = trace_of(ensemble(regression, SIZE), X)
-    w, b, mu = (sites[n]["value"] for n in ("net/w", "net/b", "mu"))
+    w, b, mu = (sites[n]["value"] for n in ("net.w", "net.b", "mu"))
     assert w.shape == (SIZE, 1, 2, 2) and mu.shape == (SIZE, 12)
     expected = jnp.tanh(jnp.einsum("ni,eij->enj", X, w[:, 0]) + b) @ jnp.array([1.0, -1.0])
     np.testing.assert_allclose(mu, expected, rtol=1e-5, atol=1e-6)
@@ -220,14 +220,14 @@ def test_sizes_and_dims(size, dim):
     actual = density(model, values, X, Y)
     expected = sum_over_members(regression, values, size, X, Y, nesting=nesting)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
-    assert values["net/w"].shape == (size,) + (1,) * nesting + (2, 2)
+    assert values["net.w"].shape == (size,) + (1,) * nesting + (2, 2)
 
 
 def test_ensembles_of_ensembles():
     inner = ensemble(regression, 2)
     outer = ensemble(inner, 3, name="outer")
     sites = trace_of(outer, X, Y)
-    assert sites["net/w"]["value"].shape == (3, 2, 1, 2, 2)
+    assert sites["net.w"]["value"].shape == (3, 2, 1, 2, 2)
     assert sites["y"]["value"].shape == (3, 2, 12)
     values = latents(sites)
     actual = density(outer, values, X, Y)

@@ -43,7 +43,9 @@ def test_it_is_a_decorator_too():
 def test_any_callable_is_a_model():
     partial = functools.partial(regression, subsample_size=4)
     assert run(ensemble(partial, SIZE), X) is None
-    assert run(ensemble(handlers.scope(scalar, prefix="a"), SIZE)).shape == (SIZE,)
+    assert run(ensemble(handlers.scope(scalar, prefix="a", divider="."), SIZE)).shape == (
+        SIZE,
+    )
 
 
 @pytest.mark.parametrize("num_members", [0, -1])
@@ -135,9 +137,9 @@ def test_keys_inside_of_vmap_are_as_without_an_ensemble():
 @pytest.mark.parametrize("handler", [handlers.substitute, handlers.condition])
 def test_values_without_the_axis_of_members(value, handler):
     """(E, *event) is not the shape of a site whose members are at dim -2."""
-    model = handler(ensemble(regression, SIZE), {"net/w": value})
+    model = handler(ensemble(regression, SIZE), {"net.w": value})
     with pytest.raises(
-        ValueError, match=r"'net/w'.*\(3, 1, 2, 2\): the 3 members are at dim -2"
+        ValueError, match=r"'net.w'.*\(3, 1, 2, 2\): the 3 members are at dim -2"
     ):
         run(model, X, Y)
 

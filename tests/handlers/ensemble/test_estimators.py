@@ -22,9 +22,9 @@ from .members import SIZE, X, Y, compiled
 
 
 def network(x, y=None):
-    with handlers.scope(prefix="hidden"):
+    with handlers.scope(prefix="hidden", divider="."):
         h = jnp.tanh(dense(x, 2, 4))
-    with handlers.scope(prefix="out"):
+    with handlers.scope(prefix="out", divider="."):
         mu = dense(h, 4, 1)[..., 0]
     with numpyro.plate("data", x.shape[0]):
         numpyro.sample("y", dist.Normal(mu, 0.3), obs=y)
@@ -86,7 +86,7 @@ def test_what_handlers_outside_see():
     """All members on the leading axis of operands, and of the guide's distributions."""
     watch = Watch(ensemble(network, SIZE))
     run_watched(watch, ensemble(network, SIZE))
-    assert set(watch.seen) == {"hidden/weight$linear", "out/weight$linear"}
+    assert set(watch.seen) == {"hidden.weight$linear", "out.weight$linear"}
     hidden, out = watch.seen.values()
     assert hidden["shapes"] == [(SIZE, 12, 2), (SIZE, 2, 4), (SIZE, 4)]
     assert out["shapes"] == [(SIZE, 12, 4), (SIZE, 4, 1), (SIZE, 1)]
@@ -99,7 +99,7 @@ def test_what_handlers_outside_see():
 def test_what_handlers_inside_see():
     watch = Watch(network)
     run_watched(ensemble(watch, SIZE, dim=-2), ensemble(network, SIZE))
-    hidden = watch.seen["hidden/weight$linear"]
+    hidden = watch.seen["hidden.weight$linear"]
     assert hidden["shapes"] == [(12, 2), (2, 4), (4,)]
     assert hidden["posteriors"] == hidden["shapes"][1:]
 
@@ -136,7 +136,7 @@ def test_posteriors_pass_through_ensembles_of_ensembles(is_outside):
     watch = Watch(nested(network)) if is_outside else Watch(network)
     run_watched(watch if is_outside else nested(watch), nested(network))
     expected = [(SIZE, 2, 2, 4), (SIZE, 2, 4)] if is_outside else [(2, 4), (4,)]
-    assert watch.seen["hidden/weight$linear"]["posteriors"] == expected
+    assert watch.seen["hidden.weight$linear"]["posteriors"] == expected
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -165,7 +165,7 @@ def test_gradients_keep_their_mean_and_lose_variance(estimate, is_outside):
             def loss(params):
                 return TraceMeanField_ELBO().loss(key, params, model, guide, x, y)
 
-            return jax.grad(loss)(params)["hidden/weight_auto_scale"]
+            return jax.grad(loss)(params)["hidden.weight_auto_scale"]
 
         keys = random.split(random.key(seed), 4000)
         return jax.jit(lambda keys: jax.lax.map(gradient, keys, batch_size=100))(keys)
@@ -180,10 +180,10 @@ def test_dropout_around_is_the_members_own():
     """Members that share their data still have masks of their own."""
     model = mc_dropout(ensemble(network, SIZE), rate=0.5)
     values = {
-        "hidden/weight": jnp.ones((SIZE, 1, 2, 4)),
-        "hidden/bias": jnp.zeros((SIZE, 1, 4)),
-        "out/weight": jnp.ones((SIZE, 1, 4, 1)),
-        "out/bias": jnp.zeros((SIZE, 1, 1)),
+        "hidden.weight": jnp.ones((SIZE, 1, 2, 4)),
+        "hidden.bias": jnp.zeros((SIZE, 1, 4)),
+        "out.weight": jnp.ones((SIZE, 1, 4, 1)),
+        "out.bias": jnp.zeros((SIZE, 1, 1)),
     }
     sites = handlers.trace(handlers.seed(handlers.substitute(model, values), 0)).get_trace(
         X
@@ -231,4 +231,4 @@ def test_an_answer_inside_is_seen_outside():
 def test_trace_elbo_finds_the_guide_too():
     watch = Watch(ensemble(network, SIZE))
     run_watched(watch, ensemble(network, SIZE), Trace_ELBO())
-    assert watch.seen["out/weight$linear"]["posteriors"] == [(SIZE, 4, 1), (SIZE, 1)]
+    assert watch.seen["out.weight$linear"]["posteriors"] == [(SIZE, 4, 1), (SIZE, 1)]

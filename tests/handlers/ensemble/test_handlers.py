@@ -26,7 +26,7 @@ def model(x=X, y=Y):
 
 def mu_of(sites):
     """What the members should compute from the values in a trace."""
-    w, b = (jnp.broadcast_to(sites[f"net/{n}"]["value"], (SIZE, 1, *s)) for n, s in SHAPES)
+    w, b = (jnp.broadcast_to(sites[f"net.{n}"]["value"], (SIZE, 1, *s)) for n, s in SHAPES)
     return jnp.tanh(jnp.einsum("ni,eij->enj", X, w[:, 0]) + b) @ jnp.array([1.0, -1.0])
 
 
@@ -42,26 +42,26 @@ def assert_seen(sites):
 )
 @pytest.mark.parametrize("handler", [handlers.substitute, handlers.condition])
 def test_given_values_reach_the_members(handler, value):
-    sites = trace_of(handler(model, {"net/b": value}))
-    np.testing.assert_array_equal(sites["net/b"]["value"], value)
-    assert sites["net/b"]["is_observed"] == (handler is handlers.condition)
+    sites = trace_of(handler(model, {"net.b": value}))
+    np.testing.assert_array_equal(sites["net.b"]["value"], value)
+    assert sites["net.b"]["is_observed"] == (handler is handlers.condition)
     assert_seen(sites)
 
 
 def test_condition_inside():
-    inside = ensemble(handlers.condition(regression, {"net/b": jnp.ones(2)}), SIZE)
+    inside = ensemble(handlers.condition(regression, {"net.b": jnp.ones(2)}), SIZE)
     sites = trace_of(inside, X, Y)
-    assert sites["net/b"]["is_observed"]
-    assert sites["net/b"]["value"].shape == (SIZE, 1, 2)
+    assert sites["net.b"]["is_observed"]
+    assert sites["net.b"]["value"].shape == (SIZE, 1, 2)
     assert_seen(sites)
 
 
 def test_substitute_inside():
     sites = trace_of(
-        ensemble(handlers.substitute(regression, {"net/b": jnp.ones(2)}), SIZE), X, Y
+        ensemble(handlers.substitute(regression, {"net.b": jnp.ones(2)}), SIZE), X, Y
     )
-    assert not sites["net/b"]["is_observed"]
-    assert sites["net/b"]["value"].shape == (SIZE, 1, 2)
+    assert not sites["net.b"]["is_observed"]
+    assert sites["net.b"]["value"].shape == (SIZE, 1, 2)
     assert_seen(sites)
 
 
@@ -89,34 +89,34 @@ def test_data_stays_as_it_was_given():
 
 
 def test_do():
-    sites = trace_of(handlers.do(model, {"net/b": BIAS}))
-    assert sites["net/b"]["value"].shape == BIAS.shape
-    done = {**sites, "net/b": {"value": BIAS}}
+    sites = trace_of(handlers.do(model, {"net.b": BIAS}))
+    assert sites["net.b"]["value"].shape == BIAS.shape
+    done = {**sites, "net.b": {"value": BIAS}}
     assert_seen({**done, "mu": sites["mu"]})
-    assert not jnp.allclose(sites["net/b"]["value"], BIAS)
+    assert not jnp.allclose(sites["net.b"]["value"], BIAS)
 
 
 def test_replay():
     guide = handlers.trace(handlers.seed(model, 1)).get_trace()
     sites = trace_of(handlers.replay(model, trace=guide))
-    np.testing.assert_array_equal(sites["net/w"]["value"], guide["net/w"]["value"])
+    np.testing.assert_array_equal(sites["net.w"]["value"], guide["net.w"]["value"])
     assert_seen(sites)
 
 
 def test_block():
     seeded = handlers.seed(model, 0)
-    sites = handlers.trace(handlers.block(seeded, hide=["net/w"])).get_trace()
-    assert "net/w" not in sites
-    assert "net/b" in sites
-    inside = ensemble(handlers.block(regression, hide=["net/w"]), SIZE)
-    assert "net/w" not in trace_of(inside, X, Y)
+    sites = handlers.trace(handlers.block(seeded, hide=["net.w"])).get_trace()
+    assert "net.w" not in sites
+    assert "net.b" in sites
+    inside = ensemble(handlers.block(regression, hide=["net.w"]), SIZE)
+    assert "net.w" not in trace_of(inside, X, Y)
 
 
 def test_scope():
-    sites = trace_of(handlers.scope(model, prefix="a"))
-    assert {"a/ensemble", "a/net/w", "a/y", "a/data"} <= set(sites)
-    frames = {f.name: f.dim for f in sites["a/y"]["cond_indep_stack"]}
-    assert frames == {"a/data": -1, "a/ensemble": -2}
+    sites = trace_of(handlers.scope(model, prefix="a", divider="."))
+    assert {"a.ensemble", "a.net.w", "a.y", "a.data"} <= set(sites)
+    frames = {f.name: f.dim for f in sites["a.y"]["cond_indep_stack"]}
+    assert frames == {"a.data": -1, "a.ensemble": -2}
 
 
 @pytest.mark.parametrize("mask", [False, jnp.array([[True], [False], [True]])])
@@ -234,9 +234,9 @@ def test_trace_inside_sees_one_member():
                 frames = [f.name for f in site["cond_indep_stack"]]
                 seen[name] = jnp.shape(site["value"]), site["fn"].shape(), frames
 
-    trace_of(handlers.scope(ensemble(one, SIZE, dim=-2), prefix="a"), X, Y)
-    assert seen["a/net/w"] == ((2, 2), (2, 2), [])
-    assert seen["a/y"] == ((12,), (12,), ["data"])
+    trace_of(handlers.scope(ensemble(one, SIZE, dim=-2), prefix="a", divider="."), X, Y)
+    assert seen["a.net.w"] == ((2, 2), (2, 2), [])
+    assert seen["a.y"] == ((12,), (12,), ["data"])
 
 
 def test_predicates_see_plated_sites():
@@ -246,7 +246,7 @@ def test_predicates_see_plated_sites():
     )
     jax.eval_shape(hide)
     batch_shapes = {m["name"]: m["fn"].batch_shape for m in seen if m["type"] == "sample"}
-    assert batch_shapes["net/w"] == (SIZE, 1)
+    assert batch_shapes["net.w"] == (SIZE, 1)
     assert batch_shapes["y"] == (SIZE, 12)
 
 

@@ -91,7 +91,7 @@ def test_svi_is_svi_of_each_member(guide):
         start = jax.jit(svi.init)(random.key(1), x, y)
         initial = svi.get_params(start)
         params, losses = run(svi, start, steps, x, y)
-        assert jnp.std(initial["net/w_auto_loc"], axis=0).min() > 0.01
+        assert jnp.std(initial["net.w_auto_loc"], axis=0).min() > 0.01
         total = 0.0
         for e in range(SIZE):
             one = {n: v[e].reshape(v.shape[2:]) for n, v in initial.items()}
@@ -167,11 +167,11 @@ def test_nuts_and_arviz():
     mcmc = MCMC(NUTS(model), num_warmup=2, num_samples=2, progress_bar=False)
     mcmc.run(random.key(0), X, Y)
     shapes = {name: v.shape for name, v in mcmc.get_samples().items()}
-    assert shapes["net/w"] == (2, SIZE, 1, 2, 2)
+    assert shapes["net.w"] == (2, SIZE, 1, 2, 2)
     assert shapes["mu"] == (2, SIZE, 12)
     data = pytest.importorskip("arviz").from_numpyro(mcmc)
     assert data.posterior["mu"].dims == ("chain", "draw", "ensemble", "data")
-    assert data.posterior["net/w"].dims[2] == "ensemble"
+    assert data.posterior["net.w"].dims[2] == "ensemble"
     assert data.observed_data["y"].dims == ("ensemble", "data")
 
 
@@ -219,7 +219,7 @@ def test_stein():
 def test_log_likelihood_of_each_member():
     model = ensemble(regression, SIZE)
     prior = compiled(lambda: Predictive(model, num_samples=2)(random.key(0), X))()
-    names = ("net/w", "net/b", "s")
+    names = ("net.w", "net.b", "s")
     samples = {name: prior[name] for name in names}
     actual = compiled(lambda: log_likelihood(model, samples, X, Y)["y"])()
     assert actual.shape == (2, SIZE, 12)

@@ -282,12 +282,12 @@ def test_layers_names_are_claimed_once_per_run():
 
     def twice():
         for prefix in "ab":
-            with handlers.scope(prefix=prefix):
+            with handlers.scope(prefix=prefix, divider="."):
                 ensemble(lambda: primitives.sample("w", dist.Normal(0, 1)), SIZE)()
 
     with pytest.raises(ValueError, match="exists already"):
         handlers.seed(ensemble(model, SIZE, dim=-1), 0)()
-    assert {"a/w", "b/w"} <= set(trace_of(twice))
+    assert {"a.w", "b.w"} <= set(trace_of(twice))
     seeded = handlers.seed(ensemble(lambda: primitives.sample("w", dist.Normal()), SIZE), 0)
     for _ in range(2):
         seeded()

@@ -162,7 +162,7 @@ def test_conditioning_by_the_identity_is_the_network_itself(name):
     found = seed(net, 0)(H, Z)
     assert found.shape == (5, *out)
     values = {
-        name.removeprefix("conditioned_inr/inner/"): site["value"]
+        name.removeprefix("conditioned_inr.inner/"): site["value"]
         for name, site in trace(seed(net, 0)).get_trace(H, Z).items()
     }
     if name == "MLP":
@@ -199,16 +199,16 @@ def test_sites_nest_under_stable_names():
         name="net",
     )
     assert list(trace(seed(net, 0)).get_trace(H, Z)) == [
-        "net/inner/layer_0/weight",
-        "net/inner/layer_0/bias",
-        "net/cond_0/gen_W",
-        "net/cond_0/gen_b",
-        "net/inner/layer_1/weight",
-        "net/inner/layer_1/bias",
-        "net/cond_1/gen_W",
-        "net/cond_1/gen_b",
-        "net/inner/layer_2/weight",
-        "net/inner/layer_2/bias",
+        "net.inner.layer_0.weight",
+        "net.inner.layer_0.bias",
+        "net.cond_0.gen_W",
+        "net.cond_0.gen_b",
+        "net.inner.layer_1.weight",
+        "net.inner.layer_1.bias",
+        "net.cond_1.gen_W",
+        "net.cond_1.gen_b",
+        "net.inner.layer_2.weight",
+        "net.inner.layer_2.bias",
     ]
 
 

@@ -92,5 +92,5 @@ def test_loss_of_each_member_falls_under_flipout(name):
 def test_points_are_left_out_of_flipout_and_it_says_so():
     model, data = problem("hyper")
     svi = SVI(flipout(model), AutoDelta(model), optax.adam(0.03), Trace_ELBO())
-    with pytest.warns(UserWarning, match="`flipout` left out c/gen_W"):
+    with pytest.warns(UserWarning, match="`flipout` left out c.gen_W"):
         svi.evaluate(svi.init(KEY, *data), *data)

@@ -22,9 +22,9 @@ X = jax.random.normal(jax.random.key(0), (4, 3))
 def dropout_values(log_alpha):
     theta = jnp.linspace(-1.0, 1.0, 6).reshape(3, 2)
     return {
-        "a/theta": theta,
-        "a/log_alpha": jnp.full((3, 2), log_alpha),
-        "a/bias": jnp.ones(2),
+        "a.theta": theta,
+        "a.log_alpha": jnp.full((3, 2), log_alpha),
+        "a.bias": jnp.ones(2),
     }
 
 
@@ -34,8 +34,8 @@ def test_variational_dropout_moments():
     layer = substitute(DenseVariationalDropout(3, 2, name="a"), values)
     keys = jax.random.split(jax.random.key(1), 20_000)
     draws = jax.jit(jax.vmap(lambda key: seed(layer, key)(X)))(keys)
-    mean = X @ values["a/theta"] + 1.0
-    var = X**2 @ (jnp.exp(-1.0) * values["a/theta"] ** 2)
+    mean = X @ values["a.theta"] + 1.0
+    var = X**2 @ (jnp.exp(-1.0) * values["a.theta"] ** 2)
     assert jnp.all(jnp.abs(draws.mean(0) - mean) < 5 * jnp.sqrt(var / 20_000))
     assert jnp.all(jnp.abs(draws.var(0) - var) < 5 * var * np.sqrt(2 / 20_000))
 
@@ -67,12 +67,12 @@ def test_variational_dropout_factor_and_sparsity():
     layer = DenseVariationalDropout(3, 2, name="a")
     values = dropout_values(4.0)
     sites = trace(seed(substitute(layer, values), 0)).get_trace(X)
-    factor = sites["a/kl"]["fn"].log_factor
+    factor = sites["a.kl"]["fn"].log_factor
     np.testing.assert_allclose(factor, -6 * _log_uniform_kl(jnp.array(4.0)), rtol=1e-5)
     assert layer.sparsity(values) == 1.0
     assert layer.sparsity(dropout_values(-4.0)) == 0.0
     with pytest.raises(
-        ValueError, match=r"`params` must have the site 'a/log_alpha', got \[\]"
+        ValueError, match=r"`params` must have the site 'a.log_alpha', got \[\]"
     ):
         layer.sparsity({})
     with pytest.raises(ValueError, match="`threshold` must be finite, got inf"):
@@ -83,7 +83,7 @@ def test_all_zero_rows_have_finite_gradients():
     layer = DenseVariationalDropout(3, 2, bias=False, name="a")
 
     def objective(theta):
-        values = {"a/theta": theta, "a/log_alpha": jnp.zeros((3, 2))}
+        values = {"a.theta": theta, "a.log_alpha": jnp.zeros((3, 2))}
         return jnp.sum(seed(substitute(layer, values), 0)(jnp.zeros((4, 3))) ** 2)
 
     assert jnp.isfinite(jax.grad(objective)(jnp.ones((3, 2)))).all()
@@ -91,10 +91,10 @@ def test_all_zero_rows_have_finite_gradients():
 
 def dvi_values():
     return {
-        "a/weight_loc": jnp.linspace(-1.0, 1.0, 6).reshape(3, 2),
-        "a/weight_log_var": jnp.linspace(-2.0, 0.0, 6).reshape(3, 2),
-        "a/bias_loc": jnp.array([0.5, -0.5]),
-        "a/bias_log_var": jnp.array([-1.0, -3.0]),
+        "a.weight_loc": jnp.linspace(-1.0, 1.0, 6).reshape(3, 2),
+        "a.weight_log_var": jnp.linspace(-2.0, 0.0, 6).reshape(3, 2),
+        "a.bias_loc": jnp.array([0.5, -0.5]),
+        "a.bias_log_var": jnp.array([-1.0, -3.0]),
     }
 
 
@@ -108,8 +108,8 @@ def test_dvi_moments():
         normal = lambda key, loc, var: (
             loc + jnp.sqrt(var) * jax.random.normal(key, loc.shape)
         )
-        w = normal(keys[0], values["a/weight_loc"], jnp.exp(values["a/weight_log_var"]))
-        b = normal(keys[1], values["a/bias_loc"], jnp.exp(values["a/bias_log_var"]))
+        w = normal(keys[0], values["a.weight_loc"], jnp.exp(values["a.weight_log_var"]))
+        b = normal(keys[1], values["a.bias_loc"], jnp.exp(values["a.bias_log_var"]))
         return normal(keys[2], X, var_in) @ w + b
 
     draws = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(2), 100_000))
@@ -124,20 +124,20 @@ def test_dvi_divergence():
     sites = trace(seed(substitute(layer, values), 0)).get_trace(X)
     expected = sum(
         kl_divergence(
-            dist.Normal(values[f"a/{s}_loc"], jnp.exp(values[f"a/{s}_log_var"] / 2)),
+            dist.Normal(values[f"a.{s}_loc"], jnp.exp(values[f"a.{s}_log_var"] / 2)),
             dist.Normal(0.0, 0.7),
         ).sum()
         for s in ("weight", "bias")
     )
-    np.testing.assert_allclose(sites["a/kl"]["fn"].log_factor, -expected, rtol=1e-5)
+    np.testing.assert_allclose(sites["a.kl"]["fn"].log_factor, -expected, rtol=1e-5)
 
 
 def test_dvi_without_bias_and_variance():
     layer = DenseDVI(3, 2, bias=False, name="a")
     values = {name: v for name, v in dvi_values().items() if "weight" in name}
     mean, var = seed(substitute(layer, values), 0)(X)
-    np.testing.assert_allclose(mean, X @ values["a/weight_loc"], rtol=1e-5)
-    np.testing.assert_allclose(var, X**2 @ jnp.exp(values["a/weight_log_var"]), rtol=1e-5)
+    np.testing.assert_allclose(mean, X @ values["a.weight_loc"], rtol=1e-5)
+    np.testing.assert_allclose(var, X**2 @ jnp.exp(values["a.weight_log_var"]), rtol=1e-5)
     with pytest.raises(ValueError, match=r"`var` must have the shape of `mean`, \(4, 3\)"):
         seed(layer, 0)(X, jnp.ones((4, 2)))
     with pytest.raises(ValueError, match="`init_log_var` must be finite, got nan"):

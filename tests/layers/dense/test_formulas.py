@@ -17,7 +17,7 @@ X = jax.random.normal(jax.random.key(0), (5, 3))
 def run(layer, *inputs):
     """The layer's output and its sites' values, of one prior draw."""
     sites = trace(seed(layer, 0)).get_trace(*inputs)
-    values = {name.split("/")[1]: s["value"] for name, s in sites.items() if "value" in s}
+    values = {name.split(".")[1]: s["value"] for name, s in sites.items() if "value" in s}
     return seed(layer, 0)(*inputs), values, sites
 
 
@@ -32,15 +32,15 @@ def run(layer, *inputs):
 class TestNormalDense:
     def test_formula_and_prior(self, cls):
         out, v, sites = run(cls(3, 2, prior_scale=0.5, name="a"), X)
-        assert list(sites) == ["a/weight", "a/bias"]
+        assert list(sites) == ["a.weight", "a.bias"]
         np.testing.assert_allclose(out, X @ v["weight"] + v["bias"], rtol=1e-5)
-        for site, event in (("a/weight", (3, 2)), ("a/bias", (2,))):
+        for site, event in (("a.weight", (3, 2)), ("a.bias", (2,))):
             assert sites[site]["fn"].event_shape == event
             np.testing.assert_allclose(sites[site]["fn"].variance, 0.25)
 
     def test_without_bias(self, cls):
         out, v, sites = run(cls(3, 2, False, name="a"), X)
-        assert list(sites) == ["a/weight"]
+        assert list(sites) == ["a.weight"]
         np.testing.assert_allclose(out, X @ v["weight"], rtol=1e-5)
 
     def test_fan_in(self, cls):
@@ -107,11 +107,11 @@ def test_variational_takes_any_prior():
 
     out, v, sites = run(layers.DenseVariational(3, 2, make_prior, name="a"), X)
     np.testing.assert_allclose(out, X @ v["weight"] + v["bias"], rtol=1e-5)
-    assert sites["a/weight"]["fn"].event_shape == (3, 2)
-    np.testing.assert_allclose(sites["a/weight"]["fn"].variance, 2.0)  # Laplace
-    np.testing.assert_allclose(sites["a/bias"]["fn"].variance, 1.0)
+    assert sites["a.weight"]["fn"].event_shape == (3, 2)
+    np.testing.assert_allclose(sites["a.weight"]["fn"].variance, 2.0)  # Laplace
+    np.testing.assert_allclose(sites["a.bias"]["fn"].variance, 1.0)
     _, v, sites = run(layers.DenseVariational(3, 3, make_prior, bias=False, name="a"), X)
-    assert list(sites) == ["a/weight"]
+    assert list(sites) == ["a.weight"]
     np.testing.assert_allclose(v["weight"], jnp.tril(v["weight"]))
 
 
@@ -123,7 +123,7 @@ def test_variational_takes_a_hierarchical_prior():
         return dist.Normal(0.0, scale).expand([d_in, d_out])
 
     _, _, sites = run(layers.DenseVariational(3, 2, make_prior, name="a"), X)
-    assert list(sites) == ["a/scale", "a/weight", "a/bias"]
+    assert list(sites) == ["a.scale", "a.weight", "a.bias"]
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_ncp_is_two_parts():
     expected = expected + v["scale"] * (X @ v["weight_stoch"] + v["bias_stoch"])
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
     assert list(sites) == [
-        f"a/{s}" for s in ("weight_det", "bias_det", "weight_stoch", "bias_stoch", "scale")
+        f"a.{s}" for s in ("weight_det", "bias_det", "weight_stoch", "bias_stoch", "scale")
     ]
-    scale = sites["a/scale"]["fn"]
+    scale = sites["a.scale"]["fn"]
     np.testing.assert_allclose(jnp.log(scale.icdf(0.5)), jnp.log(0.5), rtol=1e-5)
     np.testing.assert_allclose(jnp.log(scale.icdf(0.841344746) / 0.5), 1.0, rtol=1e-4)
     with pytest.raises(ValueError, match="`init_scale` must be positive and finite, got 0"):
@@ -171,20 +171,20 @@ def test_hierarchical():
     np.testing.assert_allclose(out, expected, rtol=1e-5)
     kinds = {name: site["type"] for name, site in sites.items()}
     assert kinds == {
-        "a/theta": "param",
-        "a/bias": "param",
-        "a/z_local": "sample",
-        "a/z_global": "sample",
+        "a.theta": "param",
+        "a.bias": "param",
+        "a.z_local": "sample",
+        "a.z_global": "sample",
     }
     # The median of a half-Cauchy is its scale.
-    np.testing.assert_allclose(sites["a/z_global"]["fn"].cdf(0.2), 0.5, rtol=1e-5)
+    np.testing.assert_allclose(sites["a.z_global"]["fn"].cdf(0.2), 0.5, rtol=1e-5)
     half = dist.HalfCauchy(0.3).log_prob(v["z_local"]).sum()
     np.testing.assert_allclose(
-        sites["a/z_local"]["fn"].log_prob(v["z_local"]), half, rtol=1e-5
+        sites["a.z_local"]["fn"].log_prob(v["z_local"]), half, rtol=1e-5
     )
     assert jnp.all(v["theta"] != 0), "zero weights would never train"
     grad = jax.grad(
-        lambda theta: jnp.sum(substitute(seed(layer, 0), {"a/theta": theta})(X) ** 2)
+        lambda theta: jnp.sum(substitute(seed(layer, 0), {"a.theta": theta})(X) ** 2)
     )(v["theta"])
     assert jnp.all(grad != 0)
 

@@ -77,7 +77,7 @@ def test_output_is_the_divergence():
     layer = NCPNormalOutput(0.5, 2.0, name="ncp")
     sites = trace(layer).get_trace(mean, std)
     rows = kl_divergence(dist.Normal(mean, std), dist.Normal(0.5, 2.0)).sum(-1)
-    np.testing.assert_allclose(sites["ncp/kl"]["fn"].log_factor, -rows, rtol=1e-5)
+    np.testing.assert_allclose(sites["ncp.kl"]["fn"].log_factor, -rows, rtol=1e-5)
     np.testing.assert_allclose(layer(mean, std), rows.sum(), rtol=1e-5)
 
 
@@ -86,7 +86,7 @@ def test_output_is_scaled_by_a_subsampling_plate():
         with numpyro.plate("data", 12, subsample_size=4):
             NCPNormalOutput(name="ncp")(X, X)
 
-    assert trace(seed(model, 0)).get_trace()["ncp/kl"]["scale"] == 3.0
+    assert trace(seed(model, 0)).get_trace()["ncp.kl"]["scale"] == 3.0
 
 
 def test_output_refuses():
@@ -112,4 +112,4 @@ def test_a_noise_contrastive_network():
 
     sites = trace(seed(model, 0)).get_trace(X, X[:, 0])
     names = [name for name, s in sites.items() if s["type"] == "sample"]
-    assert names == ["net/weight", "net/bias", "ncp/kl", "y"]
+    assert names == ["net.weight", "net.bias", "ncp.kl", "y"]

@@ -11,7 +11,7 @@ from numpyro.infer import MCMC, NUTS
 
 from numpyro_bayeslayers.layers import HSGPFeatures, MaternKernel
 
-NAMES = ("sigma", "f/kernel/variance", "f/kernel/lengthscale")
+NAMES = ("sigma", "f.kernel.variance", "f.kernel.lengthscale")
 
 
 def draws(integrated):

@@ -27,7 +27,7 @@ from numpyro_bayeslayers.layers import (
 
 def gram(layer, x, **hyperparameters):
     """The covariance that the layer's features give to its function."""
-    data = {f"f/kernel/{name}": value for name, value in hyperparameters.items()}
+    data = {f"f.kernel.{name}": value for name, value in hyperparameters.items()}
     law = seed(substitute(layer.marginal, data=data), 0)(jnp.asarray(x), 1.0)
     return np.asarray(law.covariance_matrix - jnp.eye(len(x)), np.float64)
 
@@ -76,8 +76,8 @@ def test_agrees_with_numpyro(kernel):
     layer = HSGPFeatures.init(3, sizes, box, kernel=kernel, name="f")
     stds = substitute(
         seed(kernel, 0),
-        data={"rbf_kernel/variance": 0.7, "rbf_kernel/lengthscale": 0.5}
-        | {"matern_kernel/variance": 0.7, "matern_kernel/lengthscale": 0.5},
+        data={"rbf_kernel.variance": 0.7, "rbf_kernel.lengthscale": 0.5}
+        | {"matern_kernel.variance": 0.7, "matern_kernel.lengthscale": 0.5},
     )(layer._frequencies())
     if isinstance(kernel, RBFKernel):
         theirs = diag_spectral_density_squared_exponential(0.7, 0.5, box, sizes, dim=3)
@@ -123,8 +123,8 @@ def test_gradients_are_finite(kernel, size):
     alpha = jnp.ones(layer.num_basis)
 
     def energy(hyperparameters):
-        data = {f"f/kernel/{k}": v for k, v in hyperparameters.items()}
-        f = seed(substitute(layer, data=data | {"f/alpha": alpha}), 0)(x)
+        data = {f"f.kernel.{k}": v for k, v in hyperparameters.items()}
+        f = seed(substitute(layer, data=data | {"f.alpha": alpha}), 0)(x)
         return jnp.sum(jnp.square(f))
 
     grad = jax.jit(jax.vmap(jax.grad(energy)))
@@ -141,14 +141,14 @@ def test_sites_stand_under_the_layer():
 
     sites = trace(seed(model, 0)).get_trace(jnp.zeros((5, 1)))
     assert list(sites) == [
-        "a/kernel/variance",
-        "a/kernel/lengthscale",
-        "a/alpha",
-        "b/kernel/lengthscale",
-        "b/alpha",
-        "c/alpha",
+        "a.kernel.variance",
+        "a.kernel.lengthscale",
+        "a.alpha",
+        "b.kernel.lengthscale",
+        "b.alpha",
+        "c.alpha",
     ]
-    assert sites["c/alpha"]["fn"].event_shape == (4, 3)
+    assert sites["c.alpha"]["fn"].event_shape == (4, 3)
 
 
 def test_rows_outside_of_the_box_are_reported():

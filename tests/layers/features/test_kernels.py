@@ -58,7 +58,7 @@ def points(dim):
 
 def products(layer, x, lengthscale):
     """The term of each frequency in the inner products of the first row with all rows."""
-    data = {"f/lengthscale": jnp.asarray(lengthscale)}
+    data = {"f.lengthscale": jnp.asarray(lengthscale)}
     phi = seed(substitute(layer, data=data), 1)(jnp.asarray(x, jnp.float32))
     terms = np.asarray(phi[:1] * phi, np.float64) * layer.n_features
     return terms.reshape(len(x), -1, layer.n_features).sum(1)
@@ -172,5 +172,5 @@ def test_default_guide_starts_at_a_prior_draw():
     seed(guide, 0)(jnp.ones((2, 5)))
     init = guide.init_loc_fn
     assert init.__name__ == "init_to_sample"
-    loc = np.asarray(guide.prototype_trace["f/W"]["value"])
+    loc = np.asarray(guide.prototype_trace["f.W"]["value"])
     assert abs(loc.std() - 1) < 0.35

@@ -57,7 +57,7 @@ def case(request):
         layer = LAYERS[request.param]()
         sites = trace(seed(layer, 1)).get_trace(jnp.asarray(X))
         own = ("weight", "bias", "beta", "alpha")
-        weights = {n: s for n, s in sites.items() if n.split("/")[-1] in own}
+        weights = {n: s for n, s in sites.items() if n.split(".")[-1] in own}
         fixed = {n: s["value"] for n, s in sites.items() if n not in weights}
 
         def call(x, values):
@@ -152,7 +152,7 @@ def model(x, y=None):
 
 def test_only_hyperparameters_are_sites():
     sites = trace(seed(model, 0)).get_trace(jnp.asarray(X, jnp.float32))
-    assert list(sites) == ["sigma", "f/rff/W", "f/rff/lengthscale", "y"]
+    assert list(sites) == ["sigma", "f.rff.W", "f.rff.lengthscale", "y"]
 
 
 def test_evidence_is_the_integral_of_the_likelihood():
@@ -163,12 +163,12 @@ def test_evidence_is_the_integral_of_the_likelihood():
         x, y = jnp.asarray(X), jnp.asarray(RNG.normal(size=len(X)))
         values = {
             "sigma": jnp.asarray(0.4),
-            "f/rff/W": jnp.asarray(RNG.normal(size=(2, 3))),
-            "f/rff/lengthscale": jnp.asarray(0.7),
+            "f.rff.W": jnp.asarray(RNG.normal(size=(2, 3))),
+            "f.rff.lengthscale": jnp.asarray(0.7),
         }
         sites = trace(substitute(seed(model, 0), data=values)).get_trace(x, y)
         found = sites["y"]["fn"].log_prob(y)
-        z = X @ np.asarray(values["f/rff/W"]) / 0.7
+        z = X @ np.asarray(values["f.rff.W"]) / 0.7
         phi = np.concatenate([np.cos(z), np.sin(z)], -1) / np.sqrt(3)
         covariance = phi @ phi.T + 1.0 + 0.16 * np.eye(len(X))
         expected = multivariate_normal(np.zeros(len(X)), covariance).logpdf(np.asarray(y))

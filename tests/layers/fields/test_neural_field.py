@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
-from numpyro.handlers import scope, seed, substitute, trace
+from numpyro.handlers import seed, substitute, trace
 
 from numpyro_bayeslayers.handlers import ensemble, tie
 from numpyro_bayeslayers.layers import BayesianNeuralField
+from numpyro_bayeslayers.primitives import scope
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 

@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpyro.handlers import scope, seed, substitute, trace
+from numpyro.handlers import seed, substitute, trace
 from scipy import stats
 
 from numpyro_bayeslayers.layers import SIREN, BayesianSIREN, SirenDense
+from numpyro_bayeslayers.primitives import scope
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -120,7 +121,7 @@ def test_priors_have_the_scales_of_the_laws(prior_std):
             ("weight", limit, sizes[layer]),
             ("bias", 1 / np.sqrt(sizes[layer][0]), sizes[layer][1:]),
         ):
-            event, scale, loc = found[f"f/{layer}/{site}"]
+            event, scale, loc = found[f"f.{layer}.{site}"]
             assert (event, loc) == (shape, 0.0)
             np.testing.assert_allclose(scale, prior_std * a / np.sqrt(3), rtol=1e-6)
 
@@ -130,7 +131,7 @@ def test_same_weights_same_network(wide):
     bayesian = BayesianSIREN(4, 128, 60, 4, 20.0, 10.0, 5.0, name="f")
     values = {}
     for i, layer in enumerate(wide.layers):
-        values |= {f"f/layer_{i}/weight": layer.weight, f"f/layer_{i}/bias": layer.bias}
+        values |= {f"f.layer_{i}.weight": layer.weight, f"f.layer_{i}.bias": layer.bias}
 
     def by_hand(x):
         with scope(prefix=bayesian.prefix):

@@ -108,7 +108,7 @@ CASES = {
 def test_log_density(case, column):
     link, hyper, y, oracle = CASES[case]
     mu = jnp.asarray(MU[:, None] if column else MU, jnp.float32)
-    data = {f"price/{k}": jnp.asarray(v) for k, v in hyper.items()}
+    data = {f"price.{k}": jnp.asarray(v) for k, v in hyper.items()}
     model = substitute(seed(lambda: link(mu, jnp.asarray(y), "price"), 0), data=data)
     sites = trace(model).get_trace()
     assert set(sites) == {"price", *data}
@@ -179,7 +179,7 @@ def test_newcomers_first_model_recovers_the_slope():
     kernel = numpyro.infer.NUTS(model)
     mcmc = numpyro.infer.MCMC(kernel, num_warmup=200, num_samples=200, progress_bar=False)
     mcmc.run(jax.random.key(0), jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
-    slope = np.asarray(mcmc.get_samples()["mu/beta"]).ravel()
+    slope = np.asarray(mcmc.get_samples()["mu.beta"]).ravel()
     assert abs(slope.mean() - 2) < 0.11
     assert slope.std() < 0.05
 
@@ -189,7 +189,7 @@ def test_two_links_have_two_names():
         layers.gaussian_link(jnp.zeros(5), jnp.zeros(5), "a")
         layers.gaussian_link(jnp.zeros(5), jnp.zeros(5), "b")
 
-    assert list(trace(seed(model, 0)).get_trace()) == ["a/sigma", "a", "b/sigma", "b"]
+    assert list(trace(seed(model, 0)).get_trace()) == ["a.sigma", "a", "b.sigma", "b"]
 
 
 @pytest.mark.parametrize("given", ["all rows", "drawn rows"])

@@ -164,7 +164,7 @@ class Unreached(eqx.Module):
 def test_what_no_estimator_reaches_is_named_and_plain(how, estimator):
     module = Unreached(eqx.nn.Linear(3, 3, key=KEY), how)
     model, x = problem(module, jnp.ones((4, 3)))
-    with pytest.warns(UserWarning, match="left out net/linear.weight: it is used inside"):
+    with pytest.warns(UserWarning, match="left out net.linear.weight: it is used inside"):
         train(estimator, model, x)
 
 
@@ -173,7 +173,7 @@ def test_transformed_products_keep_their_value(how):
     module = Unreached(eqx.nn.Linear(3, 3, key=KEY), how)
     net = lift(module, {"*": N01}, name="net")
     drawn = trace(seed(net, 0)).get_trace(SQUARE)
-    values = [drawn[f"net/linear.{leaf}"]["value"] for leaf in ("weight", "bias")]
+    values = [drawn[f"net.linear.{leaf}"]["value"] for leaf in ("weight", "bias")]
     expected = eqx.tree_at(lambda m: [m.linear.weight, m.linear.bias], module, values)
     out = seed(net, 0)(SQUARE)
     np.testing.assert_allclose(out, jax.vmap(expected)(SQUARE), atol=1e-6)
@@ -210,11 +210,11 @@ def test_stacked_weights(how):
     module = Stacked(layers, how)
     net = lift(module, {"*": N01}, name="net")
     drawn = trace(seed(net, 0)).get_trace(SQUARE)
-    values = [drawn[f"net/layers.{leaf}"]["value"] for leaf in ("weight", "bias")]
+    values = [drawn[f"net.layers.{leaf}"]["value"] for leaf in ("weight", "bias")]
     expected = eqx.tree_at(lambda m: [m.layers.weight, m.layers.bias], module, values)
     np.testing.assert_allclose(seed(net, 0)(SQUARE), jax.vmap(expected)(SQUARE), atol=1e-6)
     model, x = problem(module, SQUARE)
-    with pytest.warns(UserWarning, match="left out net/layers.weight: it is used inside"):
+    with pytest.warns(UserWarning, match="left out net.layers.weight: it is used inside"):
         train(flipout, model, x)
 
 
@@ -228,7 +228,7 @@ class Twice(eqx.Module):
 def test_a_weight_seen_in_one_place_only_is_refused():
     model, x = problem(Twice(eqx.nn.Linear(3, 3, key=KEY)), jnp.ones((4, 3)))
     train(lambda model: model, model, x)
-    with pytest.raises(ValueError, match=r"'net/linear.weight' is used twice, and one use"):
+    with pytest.raises(ValueError, match=r"'net.linear.weight' is used twice, and one use"):
         train(flipout, model, x)
 
 
@@ -244,7 +244,7 @@ def test_what_belongs_to_no_linear_module_is_named():
         numpyro.sample("y", dist.Normal(f, 1.0).to_event(2), obs=jnp.ones((5, 4)))
 
     for model, reason in (called, "no linear module"), (drawn, "`draw` gave"):
-        message = f"left out cell/weight_hh, cell/weight_ih: .*{reason}"
+        message = f"left out cell.weight_hh, cell.weight_ih: .*{reason}"
         with pytest.warns(UserWarning, match=message):
             train(flipout, model, jnp.ones((5, 3)))
 
@@ -257,7 +257,7 @@ def test_flipout_in_an_ensemble():
     result = ens.run(KEY, 20, x, progress_bar=False)
     losses = np.asarray(result.losses)
     assert np.isfinite(losses).all()
-    assert len(np.unique(result.params["net/weight_auto_loc"][:, 0, 0, 0])) == 3
+    assert len(np.unique(result.params["net.weight_auto_loc"][:, 0, 0, 0])) == 3
 
 
 def test_flipout_in_a_plate():
@@ -273,7 +273,7 @@ def test_flipout_in_a_plate():
 
     def one(key):
         key, draw = jax.random.split(key)
-        guided = trace(seed(numpyro.sample, draw)).get_trace("f/weight", guide)
+        guided = trace(seed(numpyro.sample, draw)).get_trace("f.weight", guide)
         return replay(seed(flipout(model), key), guided)()
 
     draws = jax.vmap(one)(jax.random.split(KEY, DRAWS))[..., 0]

@@ -112,7 +112,7 @@ def test_numbers_as_parameters():
             return net(x)
 
     x = jnp.array([0.5, 2.0])
-    values = {"power/exponent": jnp.array([1.0, 2.0, 3.0])}
+    values = {"power.exponent": jnp.array([1.0, 2.0, 3.0])}
     out = seed(substitute(model, data=values), 0)(x)
     close(out, x ** jnp.array([[1.0], [2.0], [3.0]]))
 
@@ -143,11 +143,11 @@ def test_table_says_what_becomes_of_each_array():
     }
     module = eqx.tree_at(lambda m: m.layers[1].bias, MLP, jnp.array([0.5, 2.0]))
     sites = trace(seed(lift(module, table, name="net"), 0)).get_trace(X)
-    first, second = sites["net/layers.0.weight"]["fn"], sites["net/layers.1.weight"]["fn"]
+    first, second = sites["net.layers.0.weight"]["fn"], sites["net.layers.1.weight"]["fn"]
     assert (first.batch_shape, first.event_shape) == ((), (4, 3))
     np.testing.assert_allclose(first.variance, jnp.full((4, 3), 1 / 3), rtol=1e-6)
     assert (second.batch_shape, second.event_shape) == ((), (2, 4))
-    optimized = sites["net/layers.1.bias"]
+    optimized = sites["net.layers.1.bias"]
     assert optimized["type"] == "param"
     np.testing.assert_allclose(optimized["value"], [0.5, 2.0], rtol=1e-6)
     assert len(sites) == 3
@@ -163,8 +163,8 @@ def test_a_prior_may_depend_on_a_drawn_value():
     def log_density(amplitude):
         values = {
             "amplitude": amplitude,
-            "f/weight": jnp.ones((1, 3)),
-            "f/bias": jnp.ones(1),
+            "f.weight": jnp.ones((1, 3)),
+            "f.bias": jnp.ones(1),
         }
         sites = trace(seed(substitute(model, data=values), 0)).get_trace(X)
         return sum(site["fn"].log_prob(site["value"]).sum() for site in sites.values())

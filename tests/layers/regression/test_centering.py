@@ -8,12 +8,13 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from numpyro.handlers import replay, scope, seed, substitute, trace
+from numpyro.handlers import replay, seed, substitute, trace
 from numpyro.infer.util import log_density
 
 from numpyro_bayeslayers import layers
 from numpyro_bayeslayers.handlers import flipout, local_reparameterization, tie
 from numpyro_bayeslayers.layers.regression._walk import walk_basis
+from numpyro_bayeslayers.primitives import scope
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)))
 FAMILIES = [
@@ -46,11 +47,11 @@ def test_joint_law_is_that_of_centered_coefficients(family, settings, centered):
     with jax.enable_x64(True):
         sites = trace(seed(model(layer, units=2), 1)).get_trace()
         values = {name: s["value"] for name, s in sites.items()}
-        scale, beta = values["a/scale"], values["a/beta"]
+        scale, beta = values["a.scale"], values["a.beta"]
         truth = dist.LogNormal(0.3).log_prob(scale).sum()
         truth += family(**settings, scale=scale).log_prob(beta).sum()
         stretch = (1.0 - centered) * 3 * jnp.log(scale).sum()
-        del values["a/beta"]
+        del values["a.beta"]
         np.testing.assert_allclose(
             joint(layer, values, units=2), truth + stretch, rtol=1e-9
         )
@@ -68,12 +69,12 @@ def test_drawn_themselves(family, settings, centered):
     layer = layers.AdaptiveLayer(coef_dist=family, coef_kwargs=settings, centered=centered)
     sites = trace(seed(model(layer), 0)).get_trace()
     assert {name: s["type"] for name, s in sites.items()} == {
-        "a/scale": "sample",
-        "a/beta": "sample",
+        "a.scale": "sample",
+        "a.beta": "sample",
     }
     scale, beta = (sites[name]["value"] for name in sites)
     expected = family(**settings, scale=scale).log_prob(beta).sum()
-    np.testing.assert_allclose(sites["a/beta"]["fn"].log_prob(beta), expected, rtol=1e-5)
+    np.testing.assert_allclose(sites["a.beta"]["fn"].log_prob(beta), expected, rtol=1e-5)
 
 
 def test_ready_distributions():
@@ -82,19 +83,19 @@ def test_ready_distributions():
     plain = layers.AdaptiveLayer(
         dist.HalfNormal, dist.StudentT, {"df": 3.0, "loc": 0.5}, {"scale": 2.0}
     )
-    values = {"a/scale": jnp.ones(1), "a/beta_base": jnp.ones((3, 1))}
-    twice = {**values, "a/scale": 2 * jnp.ones(1)}
+    values = {"a.scale": jnp.ones(1), "a.beta_base": jnp.ones((3, 1))}
+    twice = {**values, "a.scale": 2 * jnp.ones(1)}
     np.testing.assert_allclose(
         seed(substitute(model(ready), values), 0)(),
         seed(substitute(model(plain), twice), 0)(),
         rtol=1e-6,
     )
     with jax.enable_x64(True):
-        prior = trace(seed(model(ready), 0)).get_trace()["a/scale"]["fn"]
+        prior = trace(seed(model(ready), 0)).get_trace()["a.scale"]["fn"]
     np.testing.assert_allclose(prior.variance, dist.HalfNormal(2.0).variance)
     fixed = layers.FixedPriorLayer(dist.Normal(np.array([[0.0], [1.0], [2.0]]), 0.1))
     np.testing.assert_allclose(
-        trace(seed(model(fixed, units=2), 0)).get_trace()["a/beta"]["fn"].mean,
+        trace(seed(model(fixed, units=2), 0)).get_trace()["a.beta"]["fn"].mean,
         [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]],
     )
 
@@ -118,7 +119,7 @@ def test_hyperparameters_may_be_sites():
 
     sites = trace(seed(nested, 0)).get_trace(X)
     np.testing.assert_allclose(
-        sites["a/beta"]["fn"].variance, sites["width"]["value"] ** 2, rtol=1e-6
+        sites["a.beta"]["fn"].variance, sites["width"]["value"] ** 2, rtol=1e-6
     )
     jax.jit(lambda key: seed(nested, key)(X))(jax.random.key(0))
 
@@ -130,7 +131,7 @@ def test_coefficients_given_from_outside_are_obeyed(centered):
             return layers.AdaptiveLayer(centered=centered)("a", X)
 
     beta = jnp.array([[1.0], [0.0], [-2.0]])
-    out = seed(substitute(scoped, {"net/a/beta": beta}), 0)()
+    out = seed(substitute(scoped, {"net.a.beta": beta}), 0)()
     np.testing.assert_allclose(out, X @ beta, rtol=1e-6)
 
 
@@ -153,8 +154,8 @@ class TestRandomWalk:
         )
         walk = np.zeros((self.T, 2))
         for t in range(self.T):
-            walk[t] = sum(values["a/delta"][s] for s in range(t + 1))
-        np.testing.assert_allclose(values["a/theta"], walk)
+            walk[t] = sum(values["a.delta"][s] for s in range(t + 1))
+        np.testing.assert_allclose(values["a.theta"], walk)
         np.testing.assert_allclose(out, walk[self.times])
 
     @pytest.mark.parametrize("centered", [False, True, 0.5])
@@ -162,14 +163,14 @@ class TestRandomWalk:
         """p(scale, base) = p(scale) prod N(delta; loc, scale) |d delta / d base|."""
         settings = (dist.Normal, {"loc": 0.1}, {"loc": 0.0, "scale": 1.0})
         values, _ = self.trace(*settings, centered=centered)
-        scale = values["a/scale"]
+        scale = values["a.scale"]
         layer = layers.RandomWalkLayer(dist.LogNormal, *settings, centered=centered)
-        latent = {name: values[name] for name in ("a/scale", "a/delta_base")}
+        latent = {name: values[name] for name in ("a.scale", "a.delta_base")}
         with jax.enable_x64(True):
             run = lambda: layer("a", self.times, self.T, 2)
             found = log_density(seed(run, 0), (), {}, latent)[0]
             truth = dist.LogNormal().log_prob(scale)
-            truth += dist.Normal(0.1, scale).log_prob(values["a/delta"]).sum()
+            truth += dist.Normal(0.1, scale).log_prob(values["a.delta"]).sum()
             truth = float(truth)
         stretch = (1 - centered) * 2 * self.T * np.log(scale)
         np.testing.assert_allclose(found, truth + stretch, rtol=1e-9)
@@ -189,10 +190,10 @@ class TestRandomWalk:
     def test_one_step(self):
         layer = layers.RandomWalkLayer()
         sites = trace(seed(layer, 0)).get_trace("a", jnp.zeros(2, int), 1)
-        assert sites["a/theta"]["value"].shape == (1, 1)
+        assert sites["a.theta"]["value"].shape == (1, 1)
         np.testing.assert_allclose(
-            abs(sites["a/theta"]["value"]),
-            sites["a/scale"]["value"] * abs(sites["a/delta_base"]["value"]),
+            abs(sites["a.theta"]["value"]),
+            sites["a.scale"]["value"] * abs(sites["a.delta_base"]["value"]),
             rtol=1e-6,
         )
 
@@ -244,7 +245,7 @@ def test_estimators_keep_the_law_of_a_row(estimator, terms):
     locs = {n: 0.1 * s["value"] for n, s in base.items() if n.endswith("base")}
 
     def guide():
-        numpyro.sample("a/scale", dist.Delta(0.7 * jnp.ones_like(base["a/scale"]["value"])))
+        numpyro.sample("a.scale", dist.Delta(0.7 * jnp.ones_like(base["a.scale"]["value"])))
         for name, loc in locs.items():
             numpyro.sample(name, dist.Normal(0.3 + loc, 0.6).to_event(jnp.ndim(loc)))
 

@@ -29,15 +29,15 @@ class TestMonotone:
     def test_formula(self, units):
         layer = layers.MonotoneLayer(concentration=2.0)
         out, v, sites = run(layer, TIMES, num_categories=5, units=units)
-        assert list(sites) == [f"a/{s}" for s in ("scale", "beta_base", "beta", "zeta")]
-        assert sites["a/zeta"].event_shape == (units, 4)
+        assert list(sites) == [f"a.{s}" for s in ("scale", "beta_base", "beta", "zeta")]
+        assert sites["a.zeta"].event_shape == (units, 4)
         expected = np.zeros((4, units))
         for n, u in np.ndindex(4, units):
             risen = sum(v["zeta"][u, i] for i in range(TIMES[n]))
             expected[n, u] = v["beta"][0, u] * 4 * risen
         close(out, expected)
         shares = sum(stats.dirichlet([2.0] * 4).logpdf(z / z.sum()) for z in v["zeta"])
-        assert sites["a/zeta"].log_prob == pytest.approx(shares, rel=1e-5)
+        assert sites["a.zeta"].log_prob == pytest.approx(shares, rel=1e-5)
 
     def test_steps_have_one_sign_and_the_mean_beta(self):
         out, v, _ = run(layers.MonotoneLayer(), np.arange(6), num_categories=6)
@@ -97,7 +97,7 @@ class TestGaussianProcess:
             effects = jax.vmap(
                 lambda b: seed(
                     substitute(
-                        lambda: layer("a", np.arange(9), 9), {"a/beta_base": b[:, None]}
+                        lambda: layer("a", np.arange(9), 9), {"a.beta_base": b[:, None]}
                     ),
                     0,
                 )()[:, 0]
@@ -111,7 +111,7 @@ class TestGaussianProcess:
         layer = layers.GaussianProcessEffectsLayer(num_basis=4)
         out, v, sites = run(layer, TIMES, num_categories=5, units=2)
         assert list(sites) == [
-            f"a/{s}" for s in ("kernel/variance", "kernel/lengthscale", "beta_base", "beta")
+            f"a.{s}" for s in ("kernel.variance", "kernel.lengthscale", "beta_base", "beta")
         ]
         assert v["beta"].shape == (4, 2)
         np.testing.assert_array_equal(out[2], out[3])
@@ -217,8 +217,8 @@ class TestAttention:
 @pytest.mark.parametrize(
     ("layer", "arguments", "left_out"),
     [
-        (layers.AttentionLayer(), (TestAttention.x,), "a/W_K, a/W_Q, a/W_V: "),
-        (layers.SplineLayer(), (TestAttention.x[:, 0], [0.0] * 4 + [1.0] * 4), "a/theta: "),
+        (layers.AttentionLayer(), (TestAttention.x,), "a.W_K, a.W_Q, a.W_V: "),
+        (layers.SplineLayer(), (TestAttention.x[:, 0], [0.0] * 4 + [1.0] * 4), "a.theta: "),
     ],
 )
 def test_estimators_say_what_they_leave_out(layer, arguments, left_out):

@@ -26,15 +26,15 @@ def close(found, expected):
 class TestLinear:
     def test_adaptive(self, x, units):
         out, v, sites = run(layers.AdaptiveLayer(), x, units=units)
-        assert list(sites) == ["a/scale", "a/beta_base", "a/beta"]
-        assert sites["a/scale"].event_shape == (units,)
-        assert sites["a/beta_base"].event_shape == (x.shape[1], units)
+        assert list(sites) == ["a.scale", "a.beta_base", "a.beta"]
+        assert sites["a.scale"].event_shape == (units,)
+        assert sites["a.beta_base"].event_shape == (x.shape[1], units)
         close(v["beta"], v["scale"] * v["beta_base"])
         close(out, np.array([[row @ v["beta"][:, u] for u in range(units)] for row in x]))
 
     def test_fixed(self, x, units):
         out, v, sites = run(layers.FixedPriorLayer(), x, units=units)
-        assert list(sites) == ["a/beta"]
+        assert list(sites) == ["a.beta"]
         close(out, np.array([[row @ v["beta"][:, u] for u in range(units)] for row in x]))
 
     def test_activation_is_last(self, x, units):
@@ -64,7 +64,7 @@ def test_integers_are_numbers_too():
 @pytest.mark.parametrize("units", [1, 3])
 def test_intercept(units):
     out, v, sites = run(layers.InterceptLayer(), units=units)
-    assert list(sites) == ["a/beta"]
+    assert list(sites) == ["a.beta"]
     close(out, v["beta"])
     assert out.shape == (1, units)
 
@@ -75,7 +75,7 @@ def test_intercept(units):
 class TestFactorization:
     def test_pairs(self, x, rank, units):
         out, v, sites = run(layers.FMLayer(), x, low_rank_dim=rank, units=units)
-        assert sites["a/theta_base"].event_shape == (x.shape[1], rank, units)
+        assert sites["a.theta_base"].event_shape == (x.shape[1], rank, units)
         expected = np.zeros((len(x), units))
         for n, u in np.ndindex(expected.shape):
             for i, j in combinations(range(x.shape[1]), 2):
@@ -108,7 +108,7 @@ class TestInteraction:
     def test_all_pairs(self, x, z, units):
         out, v, sites = run(layers.InteractionLayer(), x, z, units=units)
         d1, d2 = x.shape[1], z.shape[1]
-        assert sites["a/beta_base"].event_shape == (d1 * d2, units)
+        assert sites["a.beta_base"].event_shape == (d1 * d2, units)
         expected = np.zeros((len(x), units))
         for n, u, i, j in np.ndindex(len(x), units, d1, d2):
             expected[n, u] += x[n, i] * z[n, j] * v["beta"][i * d2 + j, u]
@@ -131,7 +131,7 @@ class TestInteraction:
         layer = layers.LowRankInteractionLayer()
         out, v, sites = run(layer, x, z, low_rank_dim=2, units=units)
         assert [s for s in sites if "base" not in s] == [
-            f"a/{s}" for s in ("scale1", "theta1", "scale2", "theta2")
+            f"a.{s}" for s in ("scale1", "theta1", "scale2", "theta2")
         ]
         close(v["theta2"], v["scale2"] * v["theta2_base"])
         expected = np.zeros((len(x), units))
@@ -143,7 +143,7 @@ class TestInteraction:
     def test_low_rank_bilinear(self, x, z, units):
         layer = layers.LowRankBilinearLayer()
         out, v, sites = run(layer, x, z, low_rank_dim=2, units=units)
-        assert [s for s in sites if "base" not in s] == ["a/scale", "a/A", "a/B"]
+        assert [s for s in sites if "base" not in s] == ["a.scale", "a.A", "a.B"]
         form = np.einsum("ilu,jlu->iju", v["A"], v["B"])
         close(out, np.einsum("ni,iju,nj->nu", x, form, z))
 
@@ -152,8 +152,8 @@ class TestInteraction:
 def test_categories(x):
     x = np.array(x)
     out, v, sites = run(layers.EmbeddingLayer(), x, num_categories=3, embedding_dim=2)
-    assert sites["a/scale"].event_shape == ()
-    assert sites["a/theta_base"].event_shape == (3, 2)
+    assert sites["a.scale"].event_shape == ()
+    assert sites["a.theta_base"].event_shape == (3, 2)
     close(out, np.array([v["theta"][k] for k in x]))
     out, v, _ = run(layers.RandomEffectsLayer(), x, num_categories=3)
     close(out, np.array([v["theta"][k] for k in x]))
@@ -171,6 +171,6 @@ def test_one_instance_serves_many_names():
     def model():
         return layer("one", X) + layer("two", Z, units=1)
 
-    ones = {"one/beta": jnp.ones((5, 1)), "two/beta": jnp.ones((3, 1))}
+    ones = {"one.beta": jnp.ones((5, 1)), "two.beta": jnp.ones((3, 1))}
     out = seed(substitute(model, ones), 0)()
     np.testing.assert_allclose(out[:, 0], X.sum(1) + Z.sum(1), rtol=1e-5)

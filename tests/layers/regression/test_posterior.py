@@ -62,8 +62,8 @@ def test_posterior_given_the_scale(name):
 
     def posterior():
         sites = trace(seed(model, 0)).get_trace()
-        scale = jnp.full_like(sites["a/scale"]["value"], SCALE)
-        given = substitute(model, {"a/scale": scale})
+        scale = jnp.full_like(sites["a.scale"]["value"], SCALE)
+        given = substitute(model, {"a.scale": scale})
         (latent,) = [n for n, s in sites.items() if s["type"] == "sample" and n[-1] != "y"][
             1:
         ]

@@ -40,36 +40,36 @@ class TestHorseshoe:
     @pytest.mark.parametrize("units", [1, 2])
     def test_plain(self, units):
         out, v, sites = run(layers.HorseshoeLayer(global_scale=0.1), X, units=units)
-        assert list(sites) == [f"a/{s}" for s in ("tau", "lambda", "beta_base", "beta")]
-        assert sites["a/tau"].event_shape == (units,)
-        assert sites["a/lambda"].event_shape == (6, units)
+        assert list(sites) == [f"a.{s}" for s in ("tau", "lambda", "beta_base", "beta")]
+        assert sites["a.tau"].event_shape == (units,)
+        assert sites["a.lambda"].event_shape == (6, units)
         for i, u in np.ndindex(6, units):
             scale = v["tau"][u] * v["lambda"][i, u]
             close(v["beta"][i, u], scale * v["beta_base"][i, u])
         close(out, X @ v["beta"])
         halves = stats.halfcauchy(scale=0.1).logpdf(v["tau"]).sum()
-        assert sites["a/tau"].log_prob == pytest.approx(halves, rel=1e-5)
+        assert sites["a.tau"].log_prob == pytest.approx(halves, rel=1e-5)
         local = stats.halfcauchy.logpdf(v["lambda"]).sum()
-        assert sites["a/lambda"].log_prob == pytest.approx(local, rel=1e-5)
+        assert sites["a.lambda"].log_prob == pytest.approx(local, rel=1e-5)
 
     def test_regularized(self):
         layer = layers.HorseshoeLayer(slab_scale=1.5, slab_df=3.0, centered=True)
         _, v, sites = run(layer, X, units=2)
-        assert list(sites) == [f"a/{s}" for s in ("tau", "lambda", "c2", "beta")]
+        assert list(sites) == [f"a.{s}" for s in ("tau", "lambda", "c2", "beta")]
         tau, local, c2 = v["tau"], v["lambda"], v["c2"]
         shrunk = np.sqrt(c2 * local**2 / (c2 + tau**2 * local**2))
         normal = stats.norm(scale=tau * shrunk).logpdf(v["beta"]).sum()
-        assert sites["a/beta"].log_prob == pytest.approx(normal, rel=1e-5)
+        assert sites["a.beta"].log_prob == pytest.approx(normal, rel=1e-5)
         slab = stats.invgamma(1.5, scale=1.5 * 1.5**2).logpdf(c2).sum()
-        assert sites["a/c2"].log_prob == pytest.approx(slab, rel=1e-5)
+        assert sites["a.c2"].log_prob == pytest.approx(slab, rel=1e-5)
 
     def test_scales_that_overflow_when_squared(self):
         layer = layers.HorseshoeLayer(slab_scale=2.0)
         values = {
-            "a/tau": jnp.array([1e15]),
-            "a/lambda": jnp.array([[1e15], [1e-30]]),
-            "a/c2": jnp.array([4.0]),
-            "a/beta_base": jnp.ones((2, 1)),
+            "a.tau": jnp.array([1e15]),
+            "a.lambda": jnp.array([[1e15], [1e-30]]),
+            "a.c2": jnp.array([4.0]),
+            "a.beta_base": jnp.ones((2, 1)),
         }
         fixed = substitute(lambda x: layer("a", x), values)
         np.testing.assert_allclose(seed(fixed, 0)(jnp.eye(2)), [[2.0], [1e-15]], rtol=1e-5)
@@ -153,16 +153,16 @@ class TestHorseshoe:
 
 def test_r2d2():
     out, v, sites = run(layers.R2D2Layer(0.3, 4.0, 0.7), X, units=2, sigma=1.7)
-    assert list(sites) == [f"a/{s}" for s in ("r2", "phi", "beta_base", "beta")]
+    assert list(sites) == [f"a.{s}" for s in ("r2", "phi", "beta_base", "beta")]
     for i, u in np.ndindex(6, 2):
         odds = v["r2"][u] / (1 - v["r2"][u])
         scale = 1.7 * np.sqrt(v["phi"][u, i] * odds)
         close(v["beta"][i, u], scale * v["beta_base"][i, u])
     close(out, X @ v["beta"])
     beta = stats.beta(0.3 * 4, 0.7 * 4).logpdf(v["r2"]).sum()
-    assert sites["a/r2"].log_prob == pytest.approx(beta, rel=1e-5)
+    assert sites["a.r2"].log_prob == pytest.approx(beta, rel=1e-5)
     shares = sum(stats.dirichlet([0.7] * 6).logpdf(row / row.sum()) for row in v["phi"])
-    assert sites["a/phi"].log_prob == pytest.approx(shares, rel=1e-5)
+    assert sites["a.phi"].log_prob == pytest.approx(shares, rel=1e-5)
 
 
 def test_r2d2_states_the_share_of_explained_variance():
@@ -175,14 +175,14 @@ def test_r2d2_states_the_share_of_explained_variance():
 @pytest.mark.parametrize("units", [1, 2])
 def test_gates(units):
     out, v, sites = run(layers.SpikeAndSlabLayer(0.5, 2.0), X, units=units)
-    assert list(sites) == ["a/z", "a/beta"]
+    assert list(sites) == ["a.z", "a.beta"]
     assert all(site.event_shape == (6, units) for site in sites.values())
     expected = np.zeros((30, units))
     for n, u, i in np.ndindex(30, units, 6):
         expected[n, u] += X[n, i] * v["z"][i, u] * v["beta"][i, u]
     close(out, expected)
     gates = stats.beta(0.5, 2.0).logpdf(v["z"]).sum()
-    assert sites["a/z"].log_prob == pytest.approx(gates, rel=1e-5)
+    assert sites["a.z"].log_prob == pytest.approx(gates, rel=1e-5)
 
 
 def in_plate(x, y):
@@ -220,7 +220,7 @@ class TestExact:
         with jax.enable_x64(True):
             beta = np.linspace(-1.0, 1.0, 6)
             summed = enum(config_enumerate(model), -1 - nesting)
-            values = {"f/beta": jnp.asarray(beta)[:, None]}
+            values = {"f.beta": jnp.asarray(beta)[:, None]}
             found, _ = enumerated_log_density(summed, (X, Y), {}, values)
             terms = []
             for way in WAYS:
@@ -231,7 +231,7 @@ class TestExact:
 
     def test_prior_draws(self):
         out, v, sites = run(EXACT, X, units=2)
-        assert sites["a/z_0_1"].infer["enumerate"] == "parallel"
+        assert sites["a.z_0_1"].infer["enumerate"] == "parallel"
         z = np.array([[v[f"z_{i}_{u}"] for u in range(2)] for i in range(6)])
         close(out, X @ (z * v["beta"]))
 
@@ -239,7 +239,7 @@ class TestExact:
         """The mean over draws of the conditional probabilities, as loops."""
         with jax.enable_x64(True):
             draws = RNG.normal(size=(2, 3, 6, 1))  # chains and draws
-            found = inclusion_probabilities(EXACT, "f", {"f/beta": draws}, in_plate, X, Y)
+            found = inclusion_probabilities(EXACT, "f", {"f.beta": draws}, in_plate, X, Y)
             expected = np.zeros(6)
             for beta in draws.reshape(6, 6):
                 logs = [
@@ -280,7 +280,7 @@ class TestExact:
         np.testing.assert_allclose(found[:, 0], exact, atol=0.06)
 
     def test_svi_with_enumeration(self):
-        names = [f"f/z_{i}_0" for i in range(6)]
+        names = [f"f.z_{i}_0" for i in range(6)]
         guide = AutoNormal(numpyro.handlers.block(in_plate, hide=names))
         svi = SVI(in_plate, guide, numpyro.optim.Adam(0.05), TraceEnum_ELBO())
         state = jax.jit(svi.init)(jax.random.key(0), X, Y)
@@ -304,16 +304,16 @@ class TestExact:
     @pytest.mark.parametrize(
         ("arguments", "match"),
         [
-            (("f", {}, in_plate, X, Y), "`samples` must have 'f/beta', got"),
-            (("f", {"f/beta": np.ones((1, 6, 1))}), "`model` must be given"),
+            (("f", {}, in_plate, X, Y), "`samples` must have 'f.beta', got"),
+            (("f", {"f.beta": np.ones((1, 6, 1))}), "`model` must be given"),
             (
-                ("f", {"f/beta": np.ones((1, 6, 1))}, beside_others, X, Y),
+                ("f", {"f.beta": np.ones((1, 6, 1))}, beside_others, X, Y),
                 "`samples` must have all latent sites, but lacks .'shift'.",
             ),
             (
-                ("g", {"g/beta": np.ones((1, 6, 1)), "f/beta": np.ones((1, 6, 1))})
+                ("g", {"g.beta": np.ones((1, 6, 1)), "f.beta": np.ones((1, 6, 1))})
                 + (lambda x, y: seed(layers.FixedPriorLayer(), 0)("g", x), X, Y),
-                "`model` has no layer of these inclusions: 'g/z_0_0' is not among",
+                "`model` has no layer of these inclusions: 'g.z_0_0' is not among",
             ),
         ],
     )
@@ -328,11 +328,11 @@ class TestMixture:
             1.0, 3.0, dist.Normal, {"loc": 0.0, "scale": 2.0}, "mixture", spike_scale=0.1
         )
         out, v, sites = run(layer, X, units=2)
-        assert list(sites) == ["a/beta"]
+        assert list(sites) == ["a.beta"]
         close(out, X @ v["beta"])
         density = 0.75 * stats.norm(scale=0.1).pdf(v["beta"])
         density += 0.25 * stats.norm(scale=2.0).pdf(v["beta"])
-        assert sites["a/beta"].log_prob == pytest.approx(np.log(density).sum(), rel=1e-5)
+        assert sites["a.beta"].log_prob == pytest.approx(np.log(density).sum(), rel=1e-5)
 
     def test_inclusion_probabilities(self):
         layer = layers.SpikeAndSlabLayer(
@@ -342,7 +342,7 @@ class TestMixture:
         slab = 0.25 * stats.norm(scale=2.0).pdf(beta)
         spike = 0.75 * stats.norm(scale=0.02).pdf(beta)
         expected = (slab / (slab + spike)).mean(0)
-        found = inclusion_probabilities(layer, "f", {"f/beta": beta})
+        found = inclusion_probabilities(layer, "f", {"f.beta": beta})
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
     @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ KNOTS = make_knots(X, 4)
 def test_is_scipys_spline_of_the_walk():
     layer = SplineLayer()
     sites = trace(seed(layer, 0)).get_trace("age", jnp.asarray(X), KNOTS, 2)
-    assert set(sites) == {"age/scale", "age/delta_base", "age/delta", "age/theta"}
-    theta = np.asarray(sites["age/theta"]["value"], np.float64)
-    np.testing.assert_allclose(theta, np.cumsum(sites["age/delta"]["value"], 0), rtol=1e-5)
+    assert set(sites) == {"age.scale", "age.delta_base", "age.delta", "age.theta"}
+    theta = np.asarray(sites["age.theta"]["value"], np.float64)
+    np.testing.assert_allclose(theta, np.cumsum(sites["age.delta"]["value"], 0), rtol=1e-5)
     found = seed(layer, 0)("age", jnp.asarray(X), KNOTS, 2)
     np.testing.assert_allclose(found, BSpline(KNOTS, theta, 3)(X), rtol=1e-4, atol=1e-5)
 
@@ -31,10 +31,10 @@ def test_is_a_line_beyond_the_knots():
 
 def test_scale_sets_the_steps():
     layer = SplineLayer()
-    base = trace(seed(layer, 0)).get_trace("age", jnp.asarray(X), KNOTS)["age/delta_base"]
-    data = {"age/delta_base": base["value"]}
+    base = trace(seed(layer, 0)).get_trace("age", jnp.asarray(X), KNOTS)["age.delta_base"]
+    data = {"age.delta_base": base["value"]}
     one, three = (
-        seed(substitute(layer, data=data | {"age/scale": jnp.asarray(s)}), 0)(
+        seed(substitute(layer, data=data | {"age.scale": jnp.asarray(s)}), 0)(
             "age", jnp.asarray(X), KNOTS
         )
         for s in (1.0, 3.0)

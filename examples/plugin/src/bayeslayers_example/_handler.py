@@ -27,7 +27,7 @@ class quantize(Messenger):  # noqa: N801
         >>> import jax.numpy as jnp
         >>> from numpyro.handlers import seed, substitute
         >>> from bayeslayers_example import LaplaceLinear
-        >>> weight = {"out/weight": jnp.array([[0.3], [1.4]])}
+        >>> weight = {"out.weight": jnp.array([[0.3], [1.4]])}
         >>> model = substitute(LaplaceLinear(2, 1, name="out"), data=weight)
         >>> quantize(model, step=1.0)(jnp.eye(2)).tolist()
         [[0.0], [1.0]]

@@ -1,0 +1,1 @@
+"""Members fitted as one program: modes, variational posteriors, chains; prediction."""

@@ -1,0 +1,262 @@
+"""The pure functions: how an ensemble starts, what it minimizes, how it takes a step.
+
+A member is written as if it were alone; all members go under one `jax.vmap`, the
+optimizer included, so that what an optimizer does across parameters (clipping by a global
+norm, say) stays within a member. The data is not mapped: there is one copy of it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, ArrayLike, Float, PyTree, Real
+
+from ... import _checks
+from ..._typing import Params, PRNGKey
+from ..training._inputs import Seed, as_arrays, as_key, init_and_shuffle_keys, row_count
+
+LogJoint = Callable[[Params, PyTree, PyTree], tuple[Float[Array, ""], Float[Array, ""]]]
+InitFn = Callable[[PRNGKey], Params]
+
+
+class EnsembleState(NamedTuple):
+    """What the next step of an ensemble needs.
+
+    Args:
+        params: The parameters of all members: a pytree whose arrays lead with the members'
+            axis, and whose other leaves are shared.
+        opt_state: The states of the members' optimizers, stacked likewise.
+
+    Example:
+        >>> import jax, optax
+        >>> init_fn = lambda key: jax.random.normal(key, (3,))
+        >>> state = ensemble_init(init_fn, optax.adam(0.1), ensemble_size=4, seed=0)
+        >>> state.params.shape
+        (4, 3)
+    """
+
+    params: Params
+    opt_state: PyTree
+
+
+class EnsembleResult(NamedTuple):
+    """A fitted ensemble.
+
+    Args:
+        params: The parameters of all members, stacked along a first axis.
+        losses: The loss of each member before each step, shape (members, steps).
+        state: The last state, from which `update` goes on.
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> log_joint = lambda w, x, y: (-jnp.sum((y - w * x) ** 2), -(w**2))
+        >>> from numpyro_bayeslayers.infer import EnsembleMAP
+        >>> ensemble = EnsembleMAP(log_joint, lambda key: 0.0, optax.sgd(0.1), 4)
+        >>> result = ensemble.run(0, 10, jnp.ones(3), jnp.ones(3), progress_bar=False)
+        >>> result.params.shape, result.losses.shape
+        ((4,), (4, 10))
+    """
+
+    params: Params
+    losses: Float[Array, "e t"]
+    state: Any = None
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """`optimizer` has optax's `init` and `update` (NumPyro's have other arguments)."""
+    has_both = all(callable(getattr(optimizer, name, None)) for name in ("init", "update"))
+    if not has_both or hasattr(optimizer, "get_params"):
+        given = type(optimizer).__name__
+        raise TypeError(
+            "`optimizer` must be an optax GradientTransformation such as `optax.adam(1e-2)`, "
+            f"got {optimizer!r} ({given})."
+        )
+
+
+def ensemble_init(
+    init_fn: InitFn,
+    optimizer: optax.GradientTransformation,
+    *,
+    ensemble_size: int,
+    seed: Seed,
+) -> EnsembleState:
+    """Draw the members' first parameters and start their optimizers.
+
+    Member e starts from ``init_fn(key_e)``, where key_e depends on `seed` and e alone: a
+    larger ensemble begins with the members of a smaller one.
+
+    Args:
+        init_fn: From a key to the parameters of one member: any pytree, Equinox modules
+            included. Floating-point arrays are trained, and so are Python numbers, which
+            become arrays; integer and boolean arrays are carried along; other leaves
+            (functions, strings, booleans) are shared by all members.
+        optimizer: An optax optimizer.
+        ensemble_size: The number of members, at least 1.
+        seed: An integer or a key.
+
+    Raises:
+        TypeError: If `init_fn` cannot be called, or `optimizer` or `seed` is of another kind.
+        ValueError: If `ensemble_size` is below 1, or a member has nothing to train.
+
+    Example:
+        >>> import jax, optax
+        >>> init_fn = lambda key: {"w": jax.random.normal(key, (3,)), "log_sigma": 0.0}
+        >>> state = ensemble_init(init_fn, optax.adam(0.1), ensemble_size=4, seed=0)
+        >>> state.params["w"].shape, state.params["log_sigma"].shape
+        ((4, 3), (4,))
+    """
+    _checks.function("init_fn", init_fn)
+    _checks.size("ensemble_size", ensemble_size)
+    check_optimizer(optimizer)
+    init_key, _ = init_and_shuffle_keys(as_key(seed))
+    fold_in = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+
+    def member(key: PRNGKey) -> EnsembleState:
+        params = as_arrays(init_fn(key))
+        trainable = eqx.filter(params, eqx.is_inexact_array)
+        if not jax.tree.leaves(trainable):
+            raise ValueError(
+                "`init_fn` must return at least one number or floating-point array to "
+                f"train, got {params!r}."
+            )
+        return EnsembleState(params, as_arrays(optimizer.init(trainable)))
+
+    return eqx.filter_vmap(member)(fold_in(init_key, jnp.arange(ensemble_size)))
+
+
+def ensemble_loss(
+    log_joint: LogJoint,
+    *,
+    prior_weight: Real[ArrayLike, ""] = 1.0,
+    scale: Real[ArrayLike, ""] = 1.0,
+) -> Callable[[Params, PyTree, PyTree], tuple[Float[Array, ""], Params]]:
+    """The loss of one member and its gradient.
+
+    ``loss = -scale * loglik - prior_weight * logprior``
+
+    Args:
+        log_joint: ``log_joint(params, x, y) -> (loglik, logprior)``, both scalars in nats.
+        prior_weight: Weight of the log prior, at least 0; at 0 the prior is left out, so
+            that not even a NaN in it matters.
+        scale: Weight of the log likelihood: N / B for B rows out of N.
+
+    Returns:
+        ``loss_fn(params, x_batch, y_batch) -> (loss, grads)`` for the parameters of one
+        member; `grads` has None where a leaf of `params` is not trained.
+
+    Raises:
+        TypeError: If `log_joint` cannot be called.
+        ValueError: If `prior_weight` is negative, or, when called, if `log_joint` does not
+            return two scalars or the rows of `x_batch` and `y_batch` differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> log_joint = lambda w, x, y: (-jnp.sum((y - w * x) ** 2), -0.5 * w**2)
+        >>> loss, grad = ensemble_loss(log_joint, scale=2.0)(1.0, jnp.ones(3), jnp.zeros(3))
+        >>> float(loss), float(grad)
+        (6.5, 13.0)
+    """
+    _checks.function("log_joint", log_joint)
+    _checks.non_negative("prior_weight", prior_weight)
+    is_traced = isinstance(prior_weight, jax.core.Tracer)
+    has_prior = is_traced or bool(prior_weight != 0)
+
+    def loss_fn(params: Params, x_batch: PyTree, y_batch: PyTree) -> Any:
+        row_count(x=x_batch, y=y_batch)
+        trainable, rest = eqx.partition(as_arrays(params), eqx.is_inexact_array)
+
+        def objective(trainable: Params) -> Float[Array, ""]:
+            terms = log_joint(eqx.combine(trainable, rest), x_batch, y_batch)
+            loglik, logprior = _two_scalars(terms)
+            loss = -_like(loglik, scale) * loglik
+            if has_prior:
+                loss = loss - _like(logprior, prior_weight) * logprior
+            return loss
+
+        return jax.value_and_grad(objective)(trainable)
+
+    return loss_fn
+
+
+def _two_scalars(terms: Any) -> tuple[Array, Array]:
+    if not isinstance(terms, (tuple, list)):
+        shape = f" of shape {jnp.shape(terms)}" if eqx.is_array(terms) else ""
+        raise ValueError(
+            "`log_joint` must return two scalars, (loglik, logprior), got one "
+            f"{type(terms).__name__}{shape}."
+        )
+    shapes = [jnp.shape(term) for term in terms]
+    if shapes != [(), ()]:
+        raise ValueError(
+            "`log_joint` must return two scalars, (loglik, logprior), got "
+            f"{len(shapes)} values of shapes {', '.join(map(str, shapes))}. Sum the log "
+            "densities over rows and over parameters."
+        )
+    return jnp.asarray(terms[0]), jnp.asarray(terms[1])
+
+
+def _like(value: Array, weight: Real[ArrayLike, ""]) -> Array:
+    """`weight` in the floating-point type of `value`, which it must not widen."""
+    return jnp.asarray(weight, dtype=jnp.result_type(value, float))
+
+
+def ensemble_step(
+    state: EnsembleState,
+    x_batch: PyTree,
+    y_batch: PyTree,
+    *,
+    log_joint: LogJoint,
+    optimizer: optax.GradientTransformation,
+    prior_weight: Real[ArrayLike, ""] = 1.0,
+    scale: Real[ArrayLike, ""] = 1.0,
+) -> tuple[EnsembleState, Float[Array, " e"]]:
+    """Take one step of the optimizer in each member, all on the same rows.
+
+    Args:
+        state: From `ensemble_init` or an earlier step.
+        x_batch: Rows of the inputs: an array or a pytree of arrays.
+        y_batch: The same rows of the outputs.
+        log_joint: See `ensemble_loss`.
+        optimizer: The optimizer of `ensemble_init`. Optimizers that ask for the value and
+            the loss function (`optax.lbfgs`) get them.
+        prior_weight: See `ensemble_loss`.
+        scale: See `ensemble_loss`.
+
+    Returns:
+        The next state, and the losses of before the step.
+
+    Raises:
+        TypeError: If `log_joint` cannot be called or `optimizer` is of another kind.
+        ValueError: As `ensemble_loss`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> log_joint = lambda w, x, y: (-jnp.sum((y - w * x) ** 2), -0.5 * w**2)
+        >>> state = ensemble_init(lambda key: 1.0, optax.sgd(0.1), ensemble_size=2, seed=0)
+        >>> state, losses = ensemble_step(state, jnp.ones(3), jnp.zeros(3),
+        ...                               log_joint=log_joint, optimizer=optax.sgd(0.1))
+        >>> losses
+        Array([3.5, 3.5], dtype=float32)
+    """
+    check_optimizer(optimizer)
+    optimizer = optax.with_extra_args_support(optimizer)
+    loss_and_grads = ensemble_loss(log_joint, prior_weight=prior_weight, scale=scale)
+
+    def member(state: EnsembleState) -> tuple[EnsembleState, Float[Array, ""]]:
+        loss, grads = loss_and_grads(state.params, x_batch, y_batch)
+        trainable, rest = eqx.partition(state.params, eqx.is_inexact_array)
+        updates, opt_state = optimizer.update(
+            grads,
+            state.opt_state,
+            trainable,
+            value=loss,
+            grad=grads,
+            value_fn=lambda p: loss_and_grads(eqx.combine(p, rest), x_batch, y_batch)[0],
+        )
+        params = eqx.combine(optax.apply_updates(trainable, updates), rest)
+        return EnsembleState(params, opt_state), loss
+
+    return eqx.filter_vmap(member)(state)

@@ -1,0 +1,222 @@
+"""One Markov chain for each member."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+from numpyro.distributions import biject_to
+from numpyro.handlers import seed, trace
+from numpyro.infer import MCMC
+from numpyro.infer.mcmc import MCMCKernel
+from numpyro.infer.util import unconstrain_fn
+
+from ... import _checks
+from ..._typing import Model
+from ..training._inputs import Seed, as_key
+from ..training._jit import is_dynamic
+from ._functions import EnsembleResult
+
+
+class EnsembleMCMCResult(NamedTuple):
+    """Draws of all chains.
+
+    Args:
+        samples: Values by site name, (members, draws, *site).
+        mcmc: The sampler as it was after the run, for its summary, its extra fields, its
+            last state and `arviz.from_numpyro`.
+
+    Example:
+        >>> EnsembleMCMCResult(samples={}, mcmc=None).samples
+        {}
+    """
+
+    samples: dict[str, Array]
+    mcmc: MCMC | None
+
+
+class EnsembleMCMC:
+    """Any NumPyro kernel, one chain for each member of an ensemble.
+
+    The chains run in one compiled program (``chain_method="vectorized"``). Each has its own
+    key, step size, mass matrix and trajectory, and draws what `numpyro.infer.MCMC` alone
+    draws with its key, ``jax.random.split(rng_key, num_members)[e]``; only the time of a
+    step is shared, which is that of the longest trajectory. (The chains of a kernel that is
+    itself an ensemble, `AIES` or `ESS`, move together.) Started from a fitted ensemble, each
+    chain explores around its member.
+
+    The steps are compiled once for each shape of the arguments, if these are arrays;
+    NumPyro's search for starts traces the model anew in each run. The kernel given is copied
+    and stays as it was.
+
+    Args:
+        kernel: A NumPyro kernel, ``NUTS(model)`` for one.
+        num_warmup: Steps of adaptation of each chain, at least 0.
+        num_samples: Draws of each chain, at least 1.
+        num_members: The number of chains, at least 1.
+
+    Raises:
+        TypeError: If `kernel` is no NumPyro kernel.
+        ValueError: If a number is out of range.
+
+    Example:
+        >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist
+        >>> from numpyro.infer import NUTS
+        >>> def model(y):
+        ...     mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+        ...     numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+        >>> chains = EnsembleMCMC(NUTS(model), 5, 10, num_members=3)
+        >>> chains.run(0, 1.0, progress_bar=False).samples["mean"].shape
+        (3, 10)
+
+    References:
+        Hoffman and Gelman (2014), "The no-U-turn sampler", JMLR 15, for the usual kernel.
+    """
+
+    def __init__(
+        self, kernel: MCMCKernel, num_warmup: int, num_samples: int, num_members: int
+    ) -> None:
+        _checks.instance("kernel", kernel, MCMCKernel, "a kernel of numpyro.infer")
+        if num_warmup != 0:
+            _checks.size("num_warmup", num_warmup)
+        _checks.size("num_samples", num_samples)
+        _checks.size("num_members", num_members)
+        self.kernel = kernel
+        self.num_warmup = num_warmup
+        self.num_samples = num_samples
+        self.num_members = num_members
+        self._compiled = self._sampler(is_traced=True)
+
+    def _sampler(self, is_traced: bool) -> MCMC:
+        return MCMC(
+            copy.copy(self.kernel),
+            num_warmup=self.num_warmup,
+            num_samples=self.num_samples,
+            num_chains=self.num_members,
+            chain_method="vectorized",
+            jit_model_args=is_traced,
+        )
+
+    def run(
+        self,
+        rng_key: Seed,
+        *args: Any,
+        init: EnsembleResult | PyTree | None = None,
+        progress_bar: bool = True,
+        extra_fields: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> EnsembleMCMCResult:
+        """Run all chains.
+
+        Args:
+            rng_key: A key or an integer.
+            args: Arguments of the kernel's model. Arrays are traced; numbers and strings
+                are part of the program, which is then compiled in each run.
+            init: Where the chains start, arrays that lead with the members: a dictionary of
+                values by site name, in their own (constrained) space, or a fitted ensemble
+                whose parameters are unconstrained (`EnsembleMAP` of `log_joint_of`). For a
+                kernel made of a potential, its own parameters. By default the kernel finds
+                starts.
+            progress_bar: Whether to show progress.
+            extra_fields: What to collect of the kernel's states, as in `MCMC.run`, for
+                ``result.mcmc.get_extra_fields(group_by_chain=True)``.
+            kwargs: Keyword arguments of the kernel's model.
+
+        Raises:
+            TypeError: If `init` holds no dictionary of values by site name.
+            ValueError: If the arrays of `init` do not lead with the members, are not those
+                of the model's latent sites, or are outside a site's support.
+        """
+        start = init.params if isinstance(init, EnsembleResult) else init
+        model = getattr(self.kernel, "model", None)
+        if start is not None and model is not None:
+            is_constrained = not isinstance(init, EnsembleResult)
+            start = self._start(start, model, args, kwargs, is_constrained)
+        elif start is not None:
+            for path, value in jax.tree_util.tree_leaves_with_path(start):
+                self._check_leads(f"`init{jax.tree_util.keystr(path)}`", value)
+        keys = jax.random.split(as_key(rng_key), self.num_members)
+        if self.num_members == 1:  # NumPyro's single chain has no axis of chains
+            keys, start = jax.tree.map(lambda x: x[0], (keys, start))
+        is_traced = all(map(is_dynamic, jax.tree.leaves((args, kwargs))))
+        mcmc = self._compiled if is_traced else self._sampler(is_traced=False)
+        # NumPyro's HMC maps its step over chains once more at each start: begin afresh.
+        if hasattr(mcmc.sampler, "_init_fn"):
+            mcmc.sampler._init_fn = None
+        mcmc.progress_bar = progress_bar
+        mcmc.run(keys, *args, init_params=start, extra_fields=tuple(extra_fields), **kwargs)
+        mcmc = copy.copy(mcmc)  # the next run leaves this result as it is
+        samples = mcmc.get_samples(group_by_chain=True)
+        return EnsembleMCMCResult(jax.tree.map(jnp.asarray, samples), mcmc)
+
+    def _check_leads(self, name: str, value: Any) -> None:
+        if jnp.shape(value)[:1] != (self.num_members,):
+            raise ValueError(
+                f"{name} must lead with the {self.num_members} members, got shape "
+                f"{jnp.shape(value)}."
+            )
+
+    def _start(
+        self,
+        start: Any,
+        model: Model,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        is_constrained: bool,
+    ) -> dict[str, Array]:
+        """Unconstrained values of all latent sites, checked."""
+        _checks.instance("init", start, dict, "a dictionary of values by site name")
+        shapes = _site_shapes(model, args, kwargs, is_constrained)
+        if set(start) != set(shapes):
+            raise ValueError(
+                f"`init` must hold the latent sites of the model, {sorted(shapes)}, got "
+                f"{sorted(start)}."
+            )
+        for name, shape in shapes.items():
+            self._check_leads(f"`init` of the site {name!r}", start[name])
+            if jnp.shape(start[name])[1:] != shape:
+                raise ValueError(
+                    f"`init` of the site {name!r} must have shape "
+                    f"{(self.num_members, *shape)}, got {jnp.shape(start[name])}."
+                )
+        start = {name: jnp.asarray(value, float) for name, value in start.items()}
+        if is_constrained:
+
+            @jax.jit
+            @jax.vmap
+            def unconstrained(values: dict[str, Array]) -> dict[str, Array]:
+                seeded = seed(model, jax.random.key(0))
+                return unconstrain_fn(seeded, args, kwargs, values)
+
+            start = unconstrained(start)
+        for name, value in start.items():
+            is_bad = ~np.isfinite(value).reshape(self.num_members, -1).all(1)
+            if is_bad.any():
+                raise ValueError(
+                    f"`init` of the site {name!r} must be finite and inside its support, "
+                    f"which it is not in the members {np.flatnonzero(is_bad).tolist()}."
+                )
+        return start
+
+
+def _site_shapes(
+    model: Model, args: tuple[Any, ...], kwargs: dict[str, Any], is_constrained: bool
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of the continuous latent sites, found without running the model."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def run() -> None:
+        sites = trace(seed(model, jax.random.key(0))).get_trace(*args, **kwargs)
+        for name, site in sites.items():
+            if site["type"] != "sample" or site["is_observed"]:
+                continue
+            if not site["fn"].support.is_discrete:
+                shape = jnp.shape(site["value"])
+                inverse = biject_to(site["fn"].support).inverse_shape
+                shapes[name] = shape if is_constrained else inverse(shape)
+
+    jax.eval_shape(run)
+    return shapes

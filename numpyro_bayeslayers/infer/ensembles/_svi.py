@@ -1,0 +1,399 @@
+"""Ensembles of variational fits of any NumPyro model."""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float
+from numpyro.infer import Trace_ELBO
+from numpyro.infer.elbo import ELBO
+from numpyro.infer.svi import SVIState
+from tqdm.auto import tqdm
+
+from ... import _checks
+from ..._typing import Model
+from ...handlers import ensemble
+from .._arviz import inference_data
+from ..training._arguments import check_finite, merged, part_scale, part_size, take_apart
+from ..training._checkpoint import Checkpoint, run_identity
+from ..training._early_stopping import EarlyStopping, select, start_stopping
+from ..training._inputs import Seed, as_key
+from ..training._member import Member
+from ..training._program import Programs, check_mesh
+from ..training._training_loop import CHUNK, warn_non_finite
+from ._functions import EnsembleResult
+from ._predictive import Predictor
+
+
+class EnsembleSVI:
+    r"""Variational inference in many members at once, as one compiled program.
+
+    Member $e$ minimizes the objective of its own parameters $\phi_e$ on the same data: what
+    $E$ separate `numpyro.infer.SVI` with keys ``jax.random.split(rng_key, E)`` do, and to
+    float precision their numbers. ``model`` and ``guide`` of this object are the plated
+    ones (`handlers.ensemble`), for `Predictive`, `log_likelihood` and other tools of
+    NumPyro; the parameters of a result are theirs.
+
+    The object compiles its functions once for each shape of its arguments and keeps them.
+    All that a step needs is in the state, a pytree of arrays that lead with the members.
+
+    Args:
+        model: Any NumPyro model. It is written for one member.
+        guide: An autoguide class, an autoguide, or a guide function. An autoguide given
+            here is copied and stays as it was.
+        optim: A NumPyro or optax optimizer. Each member has its own state: clipping by a
+            global norm, say, is within a member.
+        loss: The objective; any ELBO of NumPyro.
+        num_members: The number of members E, at least 1.
+        name: The name of the plate of ``model`` and ``guide``.
+        mesh: Devices to lay the members out over: a mesh with one axis ``"ensemble"``, of a
+            size that divides `num_members`.
+
+    Raises:
+        TypeError: If model or guide cannot be called, or `loss` is no ELBO.
+        ValueError: If `num_members` is below 1, or does not go with the mesh.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
+        >>> from numpyro.infer.autoguide import AutoNormal
+        >>> def model(x, y=None):
+        ...     w = numpyro.sample("w", dist.Normal(0, 1).expand([2]).to_event(1))
+        ...     with numpyro.plate("data", x.shape[0]):
+        ...         numpyro.sample("y", dist.Normal(x @ w, 1.0), obs=y)
+        >>> fit = EnsembleSVI(model, AutoNormal, optax.adam(0.1), num_members=4)
+        >>> x, y = jnp.ones((10, 2)), jnp.ones(10)
+        >>> result = fit.run(jax.random.key(0), 50, x, y, progress_bar=False)
+        >>> result.params["w_auto_loc"].shape, result.losses.shape
+        ((4, 2), (4, 50))
+        >>> fit.predict(jax.random.key(1), result, x, num_samples=3)["y"].shape
+        (3, 4, 10)
+
+    References:
+        Lakshminarayanan, Pritzel and Blundell (2017), "Simple and scalable predictive
+        uncertainty estimation using deep ensembles", NeurIPS, for ensembles of modes; Hoffman,
+        Blei, Wang and Paisley (2013), "Stochastic variational inference", JMLR 14.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        guide: Any,
+        optim: Any,
+        loss: ELBO = Trace_ELBO(),
+        num_members: int = 16,
+        *,
+        name: str = "ensemble",
+        mesh: Mesh | None = None,
+    ) -> None:
+        _checks.function("model", model)
+        _checks.function("guide", guide)
+        _checks.instance("loss", loss, ELBO, "an ELBO of numpyro.infer")
+        _checks.size("num_members", num_members)
+        check_mesh(mesh, num_members)
+        self.num_members = num_members
+        self.model = ensemble(model, num_members, name=name)
+        self._name = name
+        self._programs = Programs(
+            lambda: Member(model, guide, optim, loss), num_members, mesh
+        )
+        self._predictor = Predictor()
+
+    @property
+    def guide(self) -> Model:
+        """The plated guide, once `init` or `run` has set it up.
+
+        Raises:
+            RuntimeError: Before `init` or `run`.
+        """
+        guide = self._programs.latest.member.guide
+        return ensemble(guide, self.num_members, name=self._name)
+
+    def init(self, rng_key: Seed, *args: Any, **kwargs: Any) -> SVIState:
+        """Start all members, each from its own draw; a state of `SVI` that leads with them.
+
+        Args:
+            rng_key: A key or an integer.
+            args: Arguments of the model and the guide.
+            kwargs: Keyword arguments likewise.
+        """
+        parts = take_apart(args, kwargs)
+        program = self._programs.get(parts, parts.num_rows, is_part=False)
+        return self._programs.start(program, as_key(rng_key), parts)
+
+    def update(
+        self, state: SVIState, *args: Any, num_rows: int | None = None, **kwargs: Any
+    ) -> tuple[SVIState, Float[Array, " e"]]:
+        """Take one step in all members, compiled; `state` stays usable.
+
+        Args:
+            state: From `init` or an earlier `update`.
+            args: Arguments of the model and the guide; a minibatch, for instance.
+            num_rows: The rows of the data that the rows given here stand for: each site that
+                grows with the rows is scaled by their ratio. None if these are all rows.
+            kwargs: Keyword arguments of the model and the guide.
+
+        Returns:
+            The next state, and the losses of before the step.
+
+        Raises:
+            ValueError: If `num_rows` is less than the rows given, or a latent site of an
+                autoguide grows with the rows.
+        """
+        parts = take_apart(args, kwargs)
+        scale = 1.0 if num_rows is None else part_scale(num_rows, parts.num_rows)
+        program = self._programs.get(parts, parts.num_rows, is_part=num_rows is not None)
+        return program.update(state, parts.rows, parts.shared, scale)
+
+    def get_params(self, state: SVIState) -> dict[str, Array]:
+        """The members' parameters by site name, in their constrained space.
+
+        Raises:
+            RuntimeError: Before `init` or `run`.
+        """
+        return self._programs.latest.params(state)
+
+    def restart(
+        self,
+        rng_key: Seed,
+        state: SVIState,
+        members: Sequence[int],
+        *args: Any,
+        **kwargs: Any,
+    ) -> SVIState:
+        """Start some members again, from a fresh key; the others go on as they are.
+
+        Args:
+            rng_key: A key or an integer, other than that of the first start.
+            state: A state of all members: ``result.state``, say.
+            members: Their numbers, from 0.
+            args: Arguments of the model and the guide.
+            kwargs: Keyword arguments likewise.
+
+        Raises:
+            ValueError: If there is no such member.
+        """
+        wrong = [e for e in members if not 0 <= e < self.num_members]
+        if wrong:
+            raise ValueError(
+                f"`members` must be from 0 to {self.num_members - 1}, got {wrong}."
+            )
+        is_new = np.isin(np.arange(self.num_members), list(members))
+        return jax.jit(select)(is_new, self.init(rng_key, *args, **kwargs), state)
+
+    def run(
+        self,
+        rng_key: Seed,
+        num_steps: int,
+        *args: Any,
+        batch_size: int | None = None,
+        progress_bar: bool = True,
+        init_state: SVIState | None = None,
+        early_stopping: EarlyStopping | None = None,
+        checkpoint: Checkpoint | None = None,
+        **kwargs: Any,
+    ) -> EnsembleResult:
+        """Start all members and take `num_steps` steps in each.
+
+        The result is that of `init` and as many calls of `update`. A member that turns NaN
+        or infinite does not touch the others and is named in a warning; `restart` gives it
+        another chance.
+
+        Args:
+            rng_key: A key or an integer; decides the members' starts and the order of rows.
+            num_steps: The number of steps, at least 1.
+            args: Arguments of the model and the guide.
+            batch_size: Rows in a step, at least 1; all rows if None or at least their
+                number N. Rows are the entries of all arrays whose first axis is as long as
+                that of the first array. Sites that grow with the rows are scaled by
+                N / batch_size; they are found by tracing the model. All members see the same
+                rows. Leave it out where the model subsamples in its own plate.
+            progress_bar: Whether to show progress and the mean loss over members.
+            init_state: Where to start: the ``state`` of an earlier result.
+            early_stopping: Stop each member when its loss no longer falls; its best
+                parameters are those of the result.
+            checkpoint: Save the run as it goes; a run that finds its file goes on from it.
+            kwargs: Keyword arguments of the model and the guide.
+
+        Returns:
+            Parameters by site name, losses of each member at each step, and the last state.
+
+        Raises:
+            TypeError: If a number is no integer, or `rng_key` no key.
+            ValueError: If a number is out of range, an array holds NaN or infinite entries
+                (mark missing ones by a mask, and fill them with any number), minibatches are
+                asked for without rows, or for a model with a latent value for each row under
+                an autoguide; if a checkpoint is of another run.
+        """
+        _checks.size("num_steps", num_steps)
+        check_finite(args, kwargs)
+        key, parts = as_key(rng_key), take_apart(args, kwargs)
+        batch_size = part_size(batch_size, parts.num_rows)
+        program = self._programs.get(
+            parts, batch_size or parts.num_rows, is_part=batch_size is not None
+        )
+        first = [None if x is None else x[:batch_size] for x in parts.rows]
+        state: Any = init_state
+        if state is None or not program.is_started:
+            state = self._programs.start(program, key, parts._replace(rows=first))
+        if init_state is not None:
+            state = jax.tree.map(jnp.copy, init_state)  # the loop reuses buffers
+        if early_stopping is not None:
+            early_stopping.check()
+            best = program.member.unconstrained(state)
+            state = (state, start_stopping(best, self.num_members))
+        save = before = None
+        if checkpoint is not None:
+            rule = early_stopping
+            identity = run_identity(key, self.num_members, parts.num_rows, batch_size, rule)
+            state, before = checkpoint.load(state, self.num_members, identity)
+            save = functools.partial(checkpoint.save, identity=identity)
+
+        def on_chunk(state: Any, losses: np.ndarray) -> bool:
+            if save is not None:
+                save(state, losses)
+            return early_stopping is not None and bool(state[1].is_stopped.all())
+
+        rows, shared = parts.rows, parts.shared
+        if batch_size is None:
+            rows, shared = [None] * len(rows), merged(parts)
+        rows, shared = self._programs.lay_out((rows, shared), PartitionSpec())
+        state, losses = program.loop(early_stopping).run(
+            state,
+            rows,
+            num_steps,
+            key=key,
+            shared=shared,
+            batch_size=batch_size,
+            progress_bar=progress_bar,
+            before=before,
+            most=CHUNK if checkpoint is None else checkpoint.every,
+            on_chunk=on_chunk if checkpoint is not None or early_stopping else None,
+        )
+        if early_stopping is None:
+            params = program.params(state)
+        else:
+            state, memory = state
+            params = program.constrain(memory.best_params)
+        warn_non_finite(params, losses)
+        return EnsembleResult(params, losses, state)
+
+    def run_batches(
+        self,
+        rng_key: Seed,
+        batches: Iterable[tuple[Any, ...]],
+        *,
+        num_rows: int,
+        progress_bar: bool = True,
+        init_state: SVIState | None = None,
+        **kwargs: Any,
+    ) -> EnsembleResult:
+        """Take one step for each batch that an iterator gives.
+
+        For data that is not in memory. Batches of one size compile once.
+
+        Args:
+            rng_key: A key or an integer; decides the members' starts.
+            batches: Gives the positional arguments of each step, a tuple.
+            num_rows: The rows that all data has: a batch counts for all of them.
+            progress_bar: Whether to show progress.
+            init_state: Where to start.
+            kwargs: Keyword arguments of the model and the guide, alike in all steps.
+
+        Raises:
+            ValueError: If there is no batch, or one has more rows than `num_rows`.
+        """
+        _checks.size("num_rows", num_rows)
+        state, losses = init_state, []
+        for batch in tqdm(batches, **({} if progress_bar else {"disable": True})):
+            parts = take_apart(tuple(batch), kwargs)
+            scale = part_scale(num_rows, parts.num_rows)
+            program = self._programs.get(parts, parts.num_rows, is_part=True)
+            if state is None:
+                state = self._programs.start(program, as_key(rng_key), parts)
+            state, loss = program.update(state, parts.rows, parts.shared, scale)
+            losses.append(loss)
+        if state is None or not losses:
+            raise ValueError("`batches` must give at least one batch, got none.")
+        params, losses = self.get_params(state), jnp.stack(losses, axis=1)
+        warn_non_finite(params, losses)
+        return EnsembleResult(params, losses, state)
+
+    def predict(
+        self,
+        rng_key: Seed,
+        result: EnsembleResult,
+        *args: Any,
+        num_samples: int = 100,
+        batch_size: int | None = None,
+        return_sites: Sequence[str] | None = None,
+        statistic: Callable[[Float[Array, "..."]], Float[Array, "..."]] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Array]:
+        """Draw from the posterior predictive of all members, a block of rows at a time.
+
+        Args:
+            rng_key: A key or an integer.
+            result: From `run`.
+            args: Arguments of the model, without the observed values.
+            num_samples: Draws from each member's guide, at least 1. All rows of one draw
+                come from the same weights.
+            batch_size: Rows at a time. Beside its result the computation holds what so many
+                rows need in one draw of all members. By default about 2^18 rows over all
+                members.
+            return_sites: Names of sites; all sites that grow with the rows if None.
+            statistic: Reduces the draws of each block, (draws, members, rows, ...) to
+                (rows, ...): ``lambda y: y.mean((0, 1))``, say. Then only its result is kept.
+            kwargs: Keyword arguments of the model.
+
+        Returns:
+            Values by site name, (num_samples, members, *site), or what `statistic` makes.
+
+        Raises:
+            ValueError: If a number is below 1, or there is no such site.
+        """
+        _checks.size("num_samples", num_samples)
+        if batch_size is not None:
+            _checks.size("batch_size", batch_size)
+        size = batch_size or max(1, 2**18 // self.num_members)
+        sites = None if return_sites is None else tuple(return_sites)
+        return self._predictor(
+            self._programs.latest.member,
+            result.params,
+            as_key(rng_key),
+            take_apart(args, kwargs),
+            num_samples,
+            size,
+            sites,
+            statistic,
+        )
+
+    def to_arviz(
+        self,
+        result: EnsembleResult,
+        *args: Any,
+        num_samples: int = 1000,
+        seed: Seed = 0,
+        **kwargs: Any,
+    ) -> Any:
+        """Posterior draws as ArviZ's `InferenceData`, each member a chain.
+
+        Args:
+            result: From `run`.
+            args: Arguments of the model and the guide.
+            num_samples: Draws from each member's guide, at least 1.
+            seed: A key or an integer.
+            kwargs: Keyword arguments of the model and the guide.
+
+        Raises:
+            ImportError: If ArviZ is not installed.
+        """
+        _checks.size("num_samples", num_samples)
+        member, parts = self._programs.latest.member, take_apart(args, kwargs)
+        key = as_key(seed)
+        return inference_data(
+            self._predictor.posterior(member, result.params, key, parts, num_samples)
+        )

@@ -1,0 +1,192 @@
+"""Ensembles of variational fits with a weight on the divergence."""
+
+from collections.abc import Callable
+from typing import Any
+
+import optax
+from jaxtyping import Array, Float
+from numpyro.infer import Trace_ELBO
+from numpyro.infer.elbo import ELBO
+from numpyro.infer.svi import SVIState
+
+from ... import _checks
+from ..._typing import Model, PRNGKey
+from ...handlers import temper
+from ..training._inputs import Seed
+from ._functions import EnsembleResult
+from ._svi import EnsembleSVI
+
+
+class _Tempered(ELBO):
+    """An objective whose latent terms are weighed, in model and guide alike."""
+
+    def __init__(self, loss: ELBO, beta: float | Callable[[Array], Any]) -> None:
+        self.inner = loss
+        self.beta = beta
+        super().__init__(loss.num_particles, loss.vectorize_particles)
+
+    def loss_with_mutable_state(
+        self,
+        rng_key: PRNGKey,
+        param_map: dict[str, Array],
+        model: Model,
+        guide: Model,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        model, guide = temper(model, self.beta), temper(guide, self.beta)
+        return self.inner.loss_with_mutable_state(
+            rng_key, param_map, model, guide, *args, **kwargs
+        )
+
+
+class EnsembleVI:
+    r"""An ensemble of variational fits with a weight on the divergence.
+
+    Each member maximizes, with its own guide $q$,
+
+    $$E_q \log p(y \mid \theta) - w\, \mathrm{KL}(q \,\|\, p)$$
+
+    where closed-form divergences of layers count as part of the KL. It is an `EnsembleSVI`
+    (``svi``) with this objective, in the manner of `EnsembleMAP`.
+
+    Args:
+        model_fn: Any NumPyro model.
+        guide_fn: An autoguide class, an autoguide, or a guide function; it stays as it was.
+        optimizer: A NumPyro or optax optimizer.
+        ensemble_size: The number of members, at least 1.
+        kl_weight: The weight $w$, positive, or a function of the number of steps taken.
+        num_particles: Draws of the guide for each step, at least 1.
+
+    Raises:
+        TypeError: If model or guide cannot be called, or a number is of another kind.
+        ValueError: If a number is out of range.
+
+    Example:
+        >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
+        >>> from numpyro.infer.autoguide import AutoNormal
+        >>> def model(y):
+        ...     mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+        ...     with numpyro.plate("data", 5):
+        ...         numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+        >>> ensemble = EnsembleVI(model, AutoNormal, optax.adam(0.1), 4, kl_weight=0.5)
+        >>> result = ensemble.run(0, 20, jnp.ones(5), progress_bar=False)
+        >>> result.params["mean_auto_loc"].shape, result.losses.shape
+        ((4,), (4, 20))
+
+    References:
+        Higgins et al. (2017), "beta-VAE: learning basic visual concepts with a constrained
+        variational framework", ICLR, equation 4.
+    """
+
+    def __init__(
+        self,
+        model_fn: Model,
+        guide_fn: Any,
+        optimizer: Any,
+        ensemble_size: int = 16,
+        kl_weight: float | Callable[[Array], Any] = 1.0,
+        num_particles: int = 1,
+    ) -> None:
+        _checks.size("ensemble_size", ensemble_size)
+        _checks.size("num_particles", num_particles)
+        if not callable(kl_weight):
+            _checks.positive("kl_weight", kl_weight)
+        loss = _Tempered(Trace_ELBO(num_particles=num_particles), kl_weight)
+        self.svi = EnsembleSVI(model_fn, guide_fn, optimizer, loss, ensemble_size)
+
+    def init(self, seed: Seed, *args: Any, **kwargs: Any) -> SVIState:
+        """Start all members; see `EnsembleSVI.init`."""
+        return self.svi.init(seed, *args, **kwargs)
+
+    def update(
+        self, state: SVIState, *args: Any, **kwargs: Any
+    ) -> tuple[SVIState, Float[Array, " e"]]:
+        """Take one step in all members; see `EnsembleSVI.update`."""
+        return self.svi.update(state, *args, **kwargs)
+
+    def run(
+        self,
+        seed: Seed,
+        num_epochs: int,
+        *args: Any,
+        batch_size: int | None = None,
+        progress_bar: bool = True,
+        **kwargs: Any,
+    ) -> EnsembleResult:
+        """Start all members and take `num_epochs` steps; see `EnsembleSVI.run`."""
+        _checks.size("num_epochs", num_epochs)
+        return self.svi.run(
+            seed,
+            num_epochs,
+            *args,
+            batch_size=batch_size,
+            progress_bar=progress_bar,
+            **kwargs,
+        )
+
+
+def ensemble_vi(
+    model_fn: Model,
+    guide_fn: Any,
+    *,
+    ensemble_size: int,
+    num_epochs: int,
+    data: tuple[Any, ...],
+    seed: Seed,
+    kl_weight: float | Callable[[Array], Any] = 1.0,
+    learning_rate: float = 0.005,
+    optimizer: Any = None,
+    num_particles: int = 1,
+    batch_size: int | None = None,
+    progress_bar: bool = True,
+) -> tuple[dict[str, Array], Float[Array, "e t"]]:
+    """Fit an ensemble by variational inference in one call; see `EnsembleVI`.
+
+    Args:
+        model_fn: Any NumPyro model.
+        guide_fn: An autoguide class, an autoguide, or a guide function.
+        ensemble_size: The number of members, at least 1.
+        num_epochs: The number of steps of the optimizer, at least 1.
+        data: The positional arguments of model and guide.
+        seed: An integer or a key.
+        kl_weight: The weight of the divergence, positive, or a function of the step.
+        learning_rate: That of `optax.adam`; not read if there is an `optimizer`.
+        optimizer: A NumPyro or optax optimizer; ``optax.adam(learning_rate)`` if None.
+        num_particles: Draws of the guide for each step, at least 1.
+        batch_size: Rows in a step; all rows if None.
+        progress_bar: Whether to show progress and the mean loss over members.
+
+    Returns:
+        The stacked parameters by site name, and the losses of each member at each step.
+
+    Raises:
+        TypeError: If an argument is of another kind.
+        ValueError: If a number is out of range, or as `EnsembleSVI.run`.
+
+    Example:
+        >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist
+        >>> from numpyro.infer.autoguide import AutoDelta
+        >>> def model(y):
+        ...     mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+        ...     with numpyro.plate("data", 5):
+        ...         numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+        >>> params, losses = ensemble_vi(model, AutoDelta, ensemble_size=3, num_epochs=300,
+        ...     data=(jnp.ones(5),), seed=0, learning_rate=0.1, progress_bar=False)
+        >>> [f"{m:.2f}" for m in params["mean_auto_loc"]], losses.shape
+        (['0.83', '0.83', '0.83'], (3, 300))
+    """
+    if not isinstance(data, (tuple, list)):
+        raise TypeError(
+            f"`data` must be the tuple of the model's arguments, got {type(data).__name__}."
+        )
+    if optimizer is None:
+        _checks.positive("learning_rate", learning_rate)
+        optimizer = optax.adam(learning_rate)
+    ensemble = EnsembleVI(
+        model_fn, guide_fn, optimizer, ensemble_size, kl_weight, num_particles
+    )
+    result = ensemble.run(
+        seed, num_epochs, *data, batch_size=batch_size, progress_bar=progress_bar
+    )
+    return result.params, result.losses

@@ -1,0 +1,112 @@
+"""What all methods of `fit` share: what they are given, and what they give."""
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, NamedTuple
+
+import optax
+from jaxtyping import Array
+from numpyro.infer import init_to_median
+from numpyro.infer.autoguide import (
+    AutoDelta,
+    AutoGuide,
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+    AutoNormal,
+)
+
+from ... import _checks
+from ..._typing import Model, PRNGKey
+from ._data import Data, Sites, bind
+
+# The usual approximations by name.
+_GUIDES = {
+    "delta": AutoDelta,
+    "normal": AutoNormal,
+    "low_rank": AutoLowRankMultivariateNormal,
+    "full_rank": AutoMultivariateNormal,
+}
+
+
+class Problem(NamedTuple):
+    """What is to be fitted, and for how long.
+
+    Args:
+        model: A NumPyro model.
+        data: Its arguments.
+        sites: The names of its sites.
+        batch_size: Rows in a step, None for all.
+        num_steps: Steps of training; None for a method that takes none.
+        key: The random key.
+        progress_bar: Whether to show progress.
+    """
+
+    model: Model
+    data: Data
+    sites: Sites
+    batch_size: int | None
+    num_steps: int | None
+    key: PRNGKey
+    progress_bar: bool
+
+    def bound(self, fn: Model, *, is_whole: bool = False) -> Model:
+        """`fn`, a model or a guide, as a function of rows alone."""
+        return bind(fn, self.data, self.batch_size, is_whole=is_whole)
+
+
+class Posterior(NamedTuple):
+    """What a method found.
+
+    Args:
+        draw: ``draw(key, rows, num_samples, block, sites)`` gives about so many draws of
+            sites by name, (draws, members, *site), in blocks of rows.
+        params: Parameters by site name that lead with the members; none for a sampler.
+        samples: Draws by site name, (chains, draws, *site), of a sampler; else None.
+        result: What the fit below it gave.
+    """
+
+    draw: Callable[..., dict[str, Array]]
+    params: dict[str, Array]
+    samples: dict[str, Array] | None
+    result: Any
+
+
+def guide_of(
+    guide: Any, model: Model, problem: Problem, start: Callable[..., Any] = init_to_median
+) -> Any:
+    """The guide that was asked for, of the bound `model`; a class of autoguides at `start`."""
+    guide = _GUIDES[guide] if isinstance(guide, str) else guide
+    base = guide.func if isinstance(guide, functools.partial) else guide
+    if inspect.isclass(base) and issubclass(base, AutoGuide):
+        # NumPyro's usual start may put a noise at e^-2 of its unit, far from where data is.
+        option = {"init_loc_fn": start}
+        is_asked = isinstance(guide, functools.partial) and guide.keywords.keys() & option
+        takes_it = option.keys() <= inspect.signature(base).parameters.keys()
+        return guide(model, **(option if takes_it and not is_asked else {}))
+    if isinstance(guide, AutoGuide):
+        guide = copy.copy(guide)
+        guide.model = model
+        return guide
+    return problem.bound(guide)
+
+
+def check_guide(guide: Any) -> None:
+    if isinstance(guide, str):
+        _checks.one_of("guide", guide, _GUIDES)
+    else:
+        _checks.function("guide", guide)
+
+
+def check_optim(optim: Any) -> None:
+    if isinstance(optim, Real):
+        _checks.positive("optim", optim)
+
+
+def optimizer(optim: Any, num_steps: int | None) -> Any:
+    """An optimizer as it is; a number is the first step size of Adam."""
+    if not isinstance(optim, Real):
+        return optim
+    return optax.adam(optax.cosine_decay_schedule(float(optim), num_steps or 1))

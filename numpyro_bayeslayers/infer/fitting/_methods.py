@@ -1,0 +1,208 @@
+"""Ways of fitting, each an object that carries its own options."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpyro.infer import NUTS, Trace_ELBO, init_to_median, init_to_sample
+from numpyro.infer.autoguide import AutoNormal
+from numpyro.infer.elbo import ELBO
+
+from ... import _checks
+from ..._typing import PRNGKey
+from ..ensembles._mcmc import EnsembleMCMC
+from ..ensembles._predictive import Drawn, Predictor
+from ..ensembles._svi import EnsembleSVI
+from ..training._arguments import take_apart
+from ._method import Posterior, Problem, check_guide, check_optim, guide_of, optimizer
+from ._stein import Stein
+
+
+@dataclass(frozen=True, kw_only=True)
+class VI:
+    """Fit by variational inference: an approximation of the posterior, by optimization.
+
+    One member of `EnsembleSVI`.
+
+    Args:
+        guide: The approximation: an autoguide class, which then starts at the median of some
+            prior draws, or its name, ``"delta"``, ``"normal"``, ``"low_rank"`` or
+            ``"full_rank"``; `functools.partial` of a class with options; an autoguide; or a
+            guide function that takes what the model takes.
+        optim: A NumPyro or optax optimizer; or a number, the first step size of Adam, which
+            falls to zero along a cosine over the steps.
+        loss: The objective; any ELBO of NumPyro.
+
+    Raises:
+        TypeError: If the guide cannot be called or `loss` is no ELBO.
+        ValueError: If a step size is not positive, or no guide has this name.
+
+    Example:
+        >>> VI(guide="full_rank", optim=0.05).optim
+        0.05
+
+    References:
+        Hoffman, Blei, Wang and Paisley (2013), "Stochastic variational inference", JMLR 14;
+        Kucukelbir et al. (2017), "Automatic differentiation variational inference", JMLR 18.
+    """
+
+    guide: Any = AutoNormal
+    optim: Any = 0.02
+    loss: ELBO = field(default_factory=Trace_ELBO)
+
+    def __post_init__(self) -> None:
+        check_guide(self.guide)
+        _checks.instance("loss", self.loss, ELBO, "an ELBO of numpyro.infer")
+        check_optim(self.optim)
+
+    def _run(self, problem: Problem) -> Posterior:
+        return _run_variational(self, 1, problem)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble(VI):
+    """Fit several times from different starts, in one program; predict by all of them.
+
+    Each member is a `VI` that starts at a draw from the prior (an autoguide class; others start
+    where they say); together they are an equal mixture of approximations. With
+    ``guide="delta"`` the members are modes: a deep ensemble.
+
+    Args:
+        num_members: How many, at least 1.
+        guide: The approximation of each member, as in `VI`, but for the start.
+        optim: The optimizer, as in `VI`.
+        loss: The objective, as in `VI`.
+
+    Raises:
+        TypeError: As `VI`, or if `num_members` is no integer.
+        ValueError: As `VI`, or if `num_members` is below 1.
+
+    Example:
+        >>> Ensemble(num_members=4).num_members
+        4
+
+    References:
+        Lakshminarayanan, Pritzel and Blundell (2017), "Simple and scalable predictive
+        uncertainty estimation using deep ensembles", NeurIPS.
+    """
+
+    num_members: int = 8
+
+    def __post_init__(self) -> None:
+        VI.__post_init__(self)
+        _checks.size("num_members", self.num_members)
+
+    def _run(self, problem: Problem) -> Posterior:
+        # Medians of draws are much alike: members that start there end as one.
+        return _run_variational(self, self.num_members, problem, init_to_sample)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MCMC:
+    """Fit by Markov chains: draws of the posterior itself, on all rows.
+
+    The chains run in one compiled program, `EnsembleMCMC`. A plate that subsamples rows
+    takes all of them.
+
+    Args:
+        num_warmup: Steps of adaptation, at least 0.
+        num_samples: Draws of each chain, at least 1.
+        num_chains: The number of chains, at least 1.
+        kernel: A kernel class of NumPyro, or a function that makes one of a model.
+        kernel_options: Its further arguments: ``{"target_accept_prob": 0.95}``, say.
+
+    Raises:
+        TypeError: If a number is no integer, or `kernel` cannot be called.
+        ValueError: If a number is out of range.
+
+    Example:
+        >>> MCMC(num_chains=2, kernel_options={"max_tree_depth": 8}).num_samples
+        1000
+
+    References:
+        Hoffman and Gelman (2014), "The no-U-turn sampler", JMLR 15, for the usual kernel.
+    """
+
+    num_warmup: int = 500
+    num_samples: int = 1000
+    num_chains: int = 4
+    kernel: Callable[..., Any] = NUTS
+    kernel_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _checks.count("num_warmup", self.num_warmup)
+        _checks.size("num_samples", self.num_samples)
+        _checks.size("num_chains", self.num_chains)
+        _checks.function("kernel", self.kernel)
+
+    def _run(self, problem: Problem) -> Posterior:
+        model = problem.bound(problem.model, is_whole=True)
+        kernel = self.kernel(model, **self.kernel_options)
+        chains = EnsembleMCMC(kernel, self.num_warmup, self.num_samples, self.num_chains)
+        result = chains.run(
+            problem.key, progress_bar=problem.progress_bar, **problem.data.rows
+        )
+        latents = {n: x for n, x in result.samples.items() if n in problem.sites.latent}
+        flat = {n: x.reshape(-1, *x.shape[2:]) for n, x in latents.items()}
+        count = self.num_chains * self.num_samples
+        predictor, drawn = Predictor(), Drawn(model, _no_guide)
+
+        def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
+            # Each draw of the chains is a member, of which one prediction is drawn.
+            some = np.linspace(0, count - 1, min(num_samples, count)).round().astype(int)
+            chosen = {name: x[some] for name, x in flat.items()}
+            parts = take_apart((), rows)
+            size = block or max(1, 2**18 // len(some))
+            return predictor(drawn, chosen, key, parts, 1, size, sites, None)
+
+        return Posterior(draw, {}, result.samples, result)
+
+
+METHODS = {"vi": VI, "mcmc": MCMC, "stein": Stein, "ensemble": Ensemble}
+Method = VI | MCMC | Stein
+
+
+def method_of(method: Any) -> Method:
+    """The method that was given, or is meant by its name."""
+    if isinstance(method, str):
+        _checks.one_of("method", method, METHODS)
+        return METHODS[method]()
+    if inspect.isclass(method) and method in METHODS.values():
+        return method()
+    what = "VI(), MCMC(), Stein(), Ensemble() or the name of one"
+    _checks.instance("method", method, tuple(METHODS.values()), what)
+    return method
+
+
+def _run_variational(
+    method: VI,
+    num_members: int,
+    problem: Problem,
+    start: Callable[..., Any] = init_to_median,
+) -> Posterior:
+    model = problem.bound(problem.model)
+    guide = guide_of(method.guide, model, problem, start)
+    optim = optimizer(method.optim, problem.num_steps)
+    fit = EnsembleSVI(model, guide, optim, method.loss, num_members)
+    result = fit.run(
+        problem.key,
+        problem.num_steps or 1,
+        batch_size=problem.batch_size,
+        progress_bar=problem.progress_bar,
+        **problem.data.rows,
+    )
+
+    def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
+        each = math.ceil(num_samples / num_members)
+        return fit.predict(
+            key, result, num_samples=each, batch_size=block, return_sites=sites, **rows
+        )
+
+    return Posterior(draw, result.params, None, result)
+
+
+def _no_guide(**rows: Any) -> None:
+    """A guide that draws nothing: the values are given."""

@@ -1,0 +1,139 @@
+"""The method of `fit` that moves particles."""
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+from numpyro.contrib.einstein import RBFKernel, SteinVI
+from numpyro.contrib.einstein.stein_kernels import SteinKernel
+from numpyro.infer.autoguide import AutoDelta, AutoGuide
+from numpyro.optim import _NumPyroOptim, optax_to_numpyro
+
+from ... import _checks
+from ..._typing import PRNGKey
+from ..ensembles._predictive import Drawn, Predictor
+from ..training._arguments import take_apart
+from ..training._rows import check_local, in_minibatch, row_axes
+from ..training._training_loop import TrainingLoop, warn_non_finite
+from ._method import Posterior, Problem, check_optim, guide_of, optimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stein:
+    """Fit by particles that are drawn to the posterior and repel each other.
+
+    With the usual guide, `AutoDelta`, this is Stein variational gradient descent: the
+    particles are points of the posterior. With another one each particle is a component of a
+    mixture. Both are those of `numpyro.contrib.einstein`.
+
+    Args:
+        num_particles: How many, at least 1.
+        guide: The law of one particle, as in `VI`.
+        optim: The optimizer, as in `VI`.
+        kernel: A kernel of `numpyro.contrib.einstein`; `RBFKernel` if None.
+        num_elbo_particles: Draws from each particle's guide in a step, at least 1; a point
+            needs one.
+
+    Raises:
+        TypeError: If a number is no integer, the guide cannot be called, or `kernel` is none.
+        ValueError: If a number is out of range.
+
+    Example:
+        >>> Stein(num_particles=5).num_particles
+        5
+
+    References:
+        Liu and Wang (2016), "Stein variational gradient descent", NeurIPS; Rønning et al.
+        (2024), "ELBOing Stein: variational Bayes with Stein mixture inference",
+        arXiv:2410.22948.
+    """
+
+    num_particles: int = 20
+    guide: Any = AutoDelta
+    optim: Any = 0.05
+    kernel: SteinKernel | None = None
+    num_elbo_particles: int = 10
+
+    def __post_init__(self) -> None:
+        _checks.size("num_particles", self.num_particles)
+        _checks.size("num_elbo_particles", self.num_elbo_particles)
+        _checks.function("guide", self.guide)
+        check_optim(self.optim)
+        if self.kernel is not None:
+            what = "a kernel of numpyro.contrib.einstein"
+            _checks.instance("kernel", self.kernel, SteinKernel, what)
+
+    def _run(self, problem: Problem) -> Posterior:
+        data, size = problem.data, problem.batch_size
+        model = problem.bound(problem.model)
+        names: frozenset[str] = frozenset()
+        if size is not None:
+            sites = row_axes(model, take_apart((), data.rows), size, size + 1)
+            check_local(guide_of(self.guide, model, problem), sites)
+            names = frozenset(sites)
+
+        def scaled(scale: Any, **rows: Any) -> Any:
+            return in_minibatch(model, names, scale, 0)(**rows)
+
+        guide = guide_of(self.guide, scaled, problem)
+        if not isinstance(guide, AutoGuide):
+            own = guide
+            guide = lambda scale, **rows: own(**rows)
+        is_point = isinstance(guide, AutoDelta)
+        stein: Any = SteinVI(
+            scaled,
+            guide,
+            _numpyro_optim(optimizer(self.optim, problem.num_steps)),
+            RBFKernel() if self.kernel is None else copy.deepcopy(self.kernel),
+            num_stein_particles=self.num_particles,
+            num_elbo_particles=1 if is_point else self.num_elbo_particles,
+            # As `numpyro.contrib.einstein.SVGD`, so that points are draws of the posterior.
+            loss_temperature=1.0 / self.num_particles if is_point else 1.0,
+        )
+
+        def step(state: Any, batch: Any, shared: Any, scale: Any) -> tuple[Any, Array]:
+            state, force = stein.update(state, scale, **batch)
+            return state, force[None]
+
+        key_init, key_rows = jax.random.split(problem.key)
+        first = {name: jax.tree.map(lambda x: x[:size], x) for name, x in data.rows.items()}
+        state = jax.tree.map(jnp.asarray, stein.init(key_init, 1.0, **first))
+        state, forces = TrainingLoop(step).run(
+            state,
+            data.rows,
+            problem.num_steps or 1,
+            key=key_rows,
+            batch_size=size,
+            progress_bar=problem.progress_bar,
+        )
+        params = stein.get_params(state)
+        warn_non_finite({}, forces, stacklevel=5)
+        shared = [name for name in params if name not in stein.guide_sites]
+        spread = lambda x: jnp.broadcast_to(x, (self.num_particles, *jnp.shape(x)))
+        params |= {name: jax.tree.map(spread, params[name]) for name in shared}
+        drawn = Drawn(model, lambda **rows: stein.guide(1.0, **rows))
+        predictor = Predictor()
+
+        def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
+            each = math.ceil(num_samples / self.num_particles)
+            size = block or max(1, 2**18 // self.num_particles)
+            parts = take_apart((), rows)
+            return predictor(drawn, params, key, parts, each, size, sites, None)
+
+        return Posterior(draw, params, None, StepResult(params, forces, state))
+
+
+class StepResult(NamedTuple):
+    """Parameters by site name, a number for each step, and the last state."""
+
+    params: dict[str, Array]
+    losses: Array
+    state: Any
+
+
+def _numpyro_optim(optim: Any) -> _NumPyroOptim:
+    return optim if isinstance(optim, _NumPyroOptim) else optax_to_numpyro(optim)

@@ -1,0 +1,1 @@
+"""The loop that every fit runs: programs, minibatches, early stopping, checkpoints."""

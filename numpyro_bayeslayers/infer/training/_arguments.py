@@ -1,0 +1,104 @@
+"""The arguments of a model: rows of data, arrays that are no rows, and the rest."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from ... import _checks
+from ._inputs import named_leaves
+from ._jit import Frame, is_dynamic
+
+
+class Arguments(NamedTuple):
+    """Positional and keyword arguments, taken apart; `fill` puts them together again.
+
+    Args:
+        rows: The arrays with one entry for each row of the data, None for other leaves.
+        shared: All other arrays, None for other leaves.
+        frame: What is no array: part of the compiled program.
+    """
+
+    rows: list[Any]
+    shared: list[Any]
+    frame: Frame
+
+    @property
+    def num_rows(self) -> int | None:
+        """The number of rows, or None if there is no array of rows."""
+        return next((len(x) for x in self.rows if x is not None), None)
+
+
+def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """Sort the arguments of a model.
+
+    Rows are the arrays whose first axis is as long as that of the first array that has an
+    axis. Numbers, strings and None are part of the program: another value compiles again.
+    """
+    tree = (args, kwargs)
+    arrays = [
+        jnp.asarray(leaf) if is_dynamic(leaf) else None for leaf in jax.tree.leaves(tree)
+    ]
+    length = next((x.shape[0] for x in arrays if x is not None and x.ndim), None)
+    is_row = [x is not None and x.ndim > 0 and x.shape[0] == length for x in arrays]
+    rows = [x if row else None for x, row in zip(arrays, is_row, strict=True)]
+    shared = [None if row else x for x, row in zip(arrays, is_row, strict=True)]
+    return Arguments(rows, shared, Frame(tree))
+
+
+def put_together(rows: list[Any], shared: list[Any], frame: Frame) -> PyTree:
+    """The pair (args, kwargs) of arguments that were taken apart."""
+    arrays = [s if r is None else r for r, s in zip(rows, shared, strict=True)]
+    return frame.fill(arrays)
+
+
+def check_finite(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """No array holds NaN or infinite entries; missing values need a mask and any number."""
+    named = {f"argument {i}": value for i, value in enumerate(args)} | kwargs
+    for name, leaf in named_leaves(**named).items():
+        if is_dynamic(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact):
+            _checks.no_nan(name, leaf)
+
+
+def on_shapes(
+    fn: Callable[[tuple[Any, ...], dict[str, Any]], Any], parts: Arguments, rows: int
+) -> Any:
+    """Run ``fn(args, kwargs)`` on the shapes that the arguments have with `rows` rows.
+
+    Nothing is computed: arrays are tracers, and `fn` must not let them out.
+    """
+
+    def resized(x: Any) -> Any:
+        return None if x is None else jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype)
+
+    def on_arrays(rows: list[Any], shared: list[Any]) -> Any:
+        return fn(*put_together(rows, shared, parts.frame))
+
+    return jax.eval_shape(on_arrays, [resized(x) for x in parts.rows], parts.shared)
+
+
+def merged(parts: Arguments) -> list[Any]:
+    """Rows and shared arrays in one list, for steps that see all rows."""
+    return [s if r is None else r for r, s in zip(parts.rows, parts.shared, strict=True)]
+
+
+def part_size(batch_size: int | None, num_rows: int | None) -> int | None:
+    """The rows of a minibatch, or None if it is all of them."""
+    if batch_size is None:
+        return None
+    _checks.size("batch_size", batch_size)
+    if num_rows is None:
+        raise ValueError("`batch_size` needs arrays of rows among the arguments, got none.")
+    return None if batch_size >= num_rows else batch_size
+
+
+def part_scale(num_rows: int, in_batch: int | None) -> float:
+    """Rows of the data for each row of a batch."""
+    _checks.size("num_rows", num_rows)
+    if in_batch is None or not 0 < in_batch <= num_rows:
+        raise ValueError(
+            f"`num_rows` must be at least the rows of the batch, {in_batch}, got {num_rows}."
+        )
+    return num_rows / in_batch

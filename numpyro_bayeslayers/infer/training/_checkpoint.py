@@ -1,0 +1,144 @@
+"""Save a run as it goes, and take it up again with the same numbers."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from ... import _checks
+from ..._typing import PRNGKey
+from ._early_stopping import EarlyStopping
+
+_FORMAT = 1
+_OTHER_RUN = (
+    "The checkpoint {path!r} is of another run: {what}. Delete it, or give another path, to "
+    "start anew."
+)
+
+
+class Checkpoint(NamedTuple):
+    """Where and how often a run is saved.
+
+    A run that finds the file goes on where it stopped, and ends with the numbers of a run
+    that was never interrupted; finished, it returns what the file holds. The file is
+    replaced in one move: it is never half-written.
+
+    Args:
+        path: The file, in a folder that exists.
+        every: Steps between two saves, at least 1.
+
+    Raises:
+        ValueError: From `run`, if `every` is out of range, or the file is of another run.
+        FileNotFoundError: From `run`, if the folder does not exist.
+
+    Example:
+        >>> Checkpoint("fit.ckpt").every
+        1000
+    """
+
+    path: str | Path
+    every: int = 1000
+
+    def check(self) -> None:
+        """Raise if the numbers or the folder cannot be used."""
+        _checks.size("every", self.every)
+        folder = Path(self.path).absolute().parent
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"The folder of `path` must exist, got {str(folder)!r}."
+            )
+
+    def save(self, state: PyTree, losses: np.ndarray, identity: dict[str, Any]) -> None:
+        """Write the state and the losses so far, and what tells this run from others."""
+        head = {"format": _FORMAT, "steps": losses.shape[1], **identity}
+        path = Path(self.path)
+        with tempfile.NamedTemporaryFile(
+            dir=path.absolute().parent, prefix=path.name, delete=False
+        ) as file:
+            try:
+                file.write((json.dumps(head) + "\n").encode())
+                eqx.tree_serialise_leaves(file, (_as_data(state), losses))
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                os.unlink(file.name)
+                raise
+        os.replace(file.name, path)
+
+    def load(
+        self, like: PyTree, num_members: int, identity: dict[str, Any]
+    ) -> tuple[PyTree, np.ndarray | None]:
+        """The state and losses that were saved; `like` and None if there is no file.
+
+        Args:
+            like: A state of the same structure and shapes, the one to start from.
+            num_members: The number of members.
+            identity: What tells this run from others, as in `save`.
+
+        Raises:
+            ValueError: If the file is of another run.
+        """
+        self.check()
+        path = Path(self.path)
+        if not path.exists():
+            return like, None
+        with path.open("rb") as file:
+            try:
+                head = json.loads(file.readline())
+            except ValueError:
+                head = {}
+            for name, value in {"format": _FORMAT, **identity}.items():
+                if head.get(name) != value:
+                    what = f"it has `{name}` {head.get(name)!r}, this run has {value!r}"
+                    raise ValueError(_OTHER_RUN.format(path=str(path), what=what))
+            losses = np.zeros((num_members, head["steps"]), jnp.result_type(float))
+            try:
+                data, losses = eqx.tree_deserialise_leaves(file, (_as_data(like), losses))
+            except (RuntimeError, ValueError, EOFError) as error:
+                what = "its arrays have other shapes"
+                raise ValueError(_OTHER_RUN.format(path=str(path), what=what)) from error
+        return _as_keys(data, like), losses
+
+
+def run_identity(
+    key: PRNGKey,
+    num_members: int,
+    num_rows: int | None,
+    batch_size: int | None,
+    rule: EarlyStopping | None,
+) -> dict[str, Any]:
+    """What a run and a checkpoint that it takes up must have in common."""
+    return {
+        "key": np.asarray(_as_data(key)).tolist(),
+        "members": num_members,
+        "rows": num_rows,
+        "batch_size": batch_size,
+        "early_stopping": None if rule is None else list(rule),
+    }
+
+
+def _as_data(tree: PyTree) -> PyTree:
+    """Random keys as the numbers that they are made of, which can be written."""
+    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+
+
+def _as_keys(data: PyTree, like: PyTree) -> PyTree:
+    def one(x: Any, twin: Any) -> Any:
+        return (
+            jax.random.wrap_key_data(x, impl=jax.random.key_impl(twin))
+            if _is_key(twin)
+            else x
+        )
+
+    return jax.tree.map(one, data, like)
+
+
+def _is_key(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)

@@ -1,0 +1,107 @@
+"""Stop each member when its loss no longer falls, and keep its best parameters."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
+
+from ... import _checks
+from ._training_loop import Step
+
+
+class EarlyStopping(NamedTuple):
+    r"""When a member stops.
+
+    The losses $l_t$ of a member are smoothed, $a_t = d\,a_{t-1} + (1 - d)\,l_t$. It stops
+    after `patience` steps in which $a_t$ was not below its smallest value by more than
+    `min_delta`. From then on it takes no steps; its parameters are those of the smallest
+    value.
+
+    Args:
+        patience: Steps without improvement, at least 1.
+        min_delta: The least improvement, in units of the loss, zero or positive.
+        decay: The weight $d$ of the past, at least 0 and below 1: higher for the noisier
+            losses of minibatches and of variational inference.
+
+    Raises:
+        ValueError: From `run`, if a number is out of range.
+
+    Example:
+        >>> EarlyStopping(patience=200)
+        EarlyStopping(patience=200, min_delta=0.0, decay=0.9)
+    """
+
+    patience: int = 500
+    min_delta: float = 0.0
+    decay: float = 0.9
+
+    def check(self) -> None:
+        """Raise if a number is out of range."""
+        _checks.size("patience", self.patience)
+        _checks.non_negative("min_delta", self.min_delta)
+        _checks.rate("decay", self.decay)
+
+
+class StoppingState(NamedTuple):
+    """What early stopping remembers of each member."""
+
+    average: Float[Array, " e"]
+    best: Float[Array, " e"]
+    best_params: PyTree[Shaped[Array, "e ..."]]
+    waited: Int[Array, " e"]
+    is_stopped: Bool[Array, " e"]
+
+
+def start_stopping(params: PyTree, num_members: int) -> StoppingState:
+    """Before the first step nothing is known; `params` stand in for the best."""
+    return StoppingState(
+        average=jnp.full(num_members, jnp.inf),
+        best=jnp.full(num_members, jnp.inf),
+        best_params=jax.tree.map(jnp.copy, params),
+        waited=jnp.zeros(num_members, jnp.int32),
+        is_stopped=jnp.zeros(num_members, bool),
+    )
+
+
+def with_early_stopping(
+    step: Step, params_of: Callable[[PyTree], PyTree], rule: EarlyStopping
+) -> Step:
+    """A step of pairs (state, StoppingState) that leaves stopped members where they are.
+
+    Args:
+        step: The step of all members.
+        params_of: Gives the parameters in a state, arrays with a leading axis of members.
+        rule: When a member stops.
+    """
+
+    def stopping_step(
+        state: tuple[PyTree, StoppingState], batch: PyTree, shared: PyTree, scale: Any
+    ) -> tuple[tuple[PyTree, StoppingState], Array]:
+        before, memory = state
+        after, losses = step(before, batch, shared, scale)
+        past = jnp.where(jnp.isfinite(memory.average), memory.average, losses)
+        average = rule.decay * past + (1.0 - rule.decay) * losses
+        # The loss is that of the parameters before the step.
+        is_better = (average < memory.best - rule.min_delta) & ~memory.is_stopped
+        waited = jnp.where(is_better, 0, memory.waited + 1)
+        memory = StoppingState(
+            average=jnp.where(memory.is_stopped, memory.average, average),
+            best=jnp.where(is_better, average, memory.best),
+            best_params=select(is_better, params_of(before), memory.best_params),
+            waited=waited,
+            is_stopped=memory.is_stopped | (waited >= rule.patience),
+        )
+        return (select(memory.is_stopped, before, after), memory), losses
+
+    return stopping_step
+
+
+def select(which: Bool[Array, " e"], a: PyTree, b: PyTree) -> PyTree:
+    """Members of `a` where `which` is true, of `b` elsewhere."""
+
+    def one(x: Array, y: Array) -> Array:
+        return jnp.where(which.reshape(which.shape + (1,) * (x.ndim - 1)), x, y)
+
+    return jax.tree.map(one, a, b)

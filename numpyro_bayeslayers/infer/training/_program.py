@@ -1,0 +1,139 @@
+"""The compiled functions of an ensemble of variational fits, one set for each kind of data."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, PyTree
+from numpyro.infer.svi import SVIState
+
+from ..._typing import PRNGKey
+from ._arguments import Arguments, on_shapes, put_together
+from ._early_stopping import EarlyStopping, with_early_stopping
+from ._jit import Frame, jit_on_arrays
+from ._member import Member
+from ._rows import check_local, row_axes
+from ._training_loop import TrainingLoop
+
+
+class Program:
+    """Compiled functions of all members, for arguments of one structure and row count.
+
+    Args:
+        member: What one member does.
+        frame: What is no array among the arguments.
+        names: The sites that a minibatch scales.
+        size: The number of members.
+    """
+
+    def __init__(
+        self, member: Member, frame: Frame, names: frozenset[str], size: int
+    ) -> None:
+        self.member = member
+        self.is_started = False  # members have been started, and the guide can be used
+
+        def init(key: PRNGKey, rows: Any, shared: Any) -> tuple[SVIState, Any]:
+            args, kwargs = put_together(rows, shared, frame)
+            keys = jax.random.split(key, size)
+            return jax.vmap(lambda k: member.init(k, args, kwargs))(keys)
+
+        def step(
+            state: SVIState, batch: Any, shared: Any, scale: Any
+        ) -> tuple[SVIState, Array]:
+            args, kwargs = put_together(batch, shared, frame)
+            return jax.vmap(lambda s: member.update(s, args, kwargs, names, scale))(state)
+
+        self._step = step
+        self.init = jax.jit(init)
+        self.update = jit_on_arrays(step)
+        self.params = jax.jit(
+            jax.vmap(lambda s: member.constrained(member.unconstrained(s)))
+        )
+        self.constrain = jax.jit(jax.vmap(member.constrained))
+        self.loop = functools.cache(self._loop)
+
+    def _loop(self, rule: EarlyStopping | None) -> TrainingLoop:
+        if rule is None:
+            return TrainingLoop(self._step)
+        return TrainingLoop(
+            with_early_stopping(self._step, self.member.unconstrained, rule)
+        )
+
+
+class Programs:
+    """The programs of one ensemble: made when first needed, and kept.
+
+    Args:
+        make_member: Makes what one member does; each program has its own, since an
+            autoguide is set up for one number of rows.
+        size: The number of members.
+        mesh: Devices to lay the members out over, or None.
+    """
+
+    def __init__(
+        self, make_member: Callable[[], Member], size: int, mesh: Mesh | None
+    ) -> None:
+        self._make_member = make_member
+        self._size = size
+        # Without axis types: the compiler places what is computed, as the data asks for.
+        self._mesh = None if mesh is None else Mesh(mesh.devices, mesh.axis_names)
+        self._made: dict[Any, Program] = {}
+        self._latest: Program | None = None
+
+    @property
+    def latest(self) -> Program:
+        """The program that members were last started by; its guide can be used.
+
+        Raises:
+            RuntimeError: Before `init` or `run`.
+        """
+        if self._latest is None:
+            raise RuntimeError("Nothing is set up yet: call `init` or `run` first.")
+        return self._latest
+
+    def get(self, parts: Arguments, rows: int | None, *, is_part: bool) -> Program:
+        """The program for steps of `rows` rows; `is_part` if they stand for more of them."""
+        key = (parts.frame, rows, is_part)
+        if key not in self._made:
+            member = self._make_member()
+            names: frozenset[str] = frozenset()
+            if is_part and rows is not None:
+                sites = row_axes(member.model, parts, rows, rows + 1)
+                check_local(member.guide, sites)
+                names = frozenset(sites)
+            on_shapes(member.set_up, parts, rows or 0)
+            self._made[key] = Program(member, parts.frame, names, self._size)
+        return self._made[key]
+
+    def start(self, program: Program, key: PRNGKey, parts: Arguments) -> SVIState:
+        """The first state of all members, laid out over the devices."""
+        program.is_started = True
+        state, found = program.init(key, parts.rows, parts.shared)
+        program.member.settle(jax.tree.map(lambda x: x[0], found))
+        self._latest = program
+        return self.lay_out(state, PartitionSpec("ensemble"))
+
+    def lay_out(self, tree: PyTree, spec: PartitionSpec) -> PyTree:
+        """The arrays with `spec` on the mesh; without a mesh, as they are."""
+        if self._mesh is None:
+            return tree
+        sharding = NamedSharding(self._mesh, spec)
+        return jax.tree.map(lambda x: jax.device_put(x, sharding), tree)
+
+
+def check_mesh(mesh: Mesh | None, num_members: int) -> None:
+    """The mesh has the one axis of members, which it divides evenly."""
+    if mesh is None:
+        return
+    if mesh.axis_names != ("ensemble",):
+        raise ValueError(
+            f"`mesh` must have the one axis 'ensemble', got {mesh.axis_names}. Make it with "
+            "jax.make_mesh((devices,), ('ensemble',))."
+        )
+    if num_members % mesh.size:
+        raise ValueError(
+            f"`num_members` must be a multiple of the {mesh.size} devices of `mesh`, got "
+            f"{num_members}."
+        )
