@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import _checks
+from ._calendar import check_dates, on_clock, ordinals, zone_of
 from ._columns import (
     Rows,
     as_floats,
@@ -18,7 +19,8 @@ from ._columns import (
     numbers,
 )
 from ._standardization import fit_standardization
-from ._time import check_time, encode_time_column, periods_in
+from ._frequency import PER_DAY, unit_of
+from ._time import IS_DATE, check_time, encode_time_column, periods_in
 
 # What the package bayesnf takes where none are given.
 _DEGREE = 5
@@ -43,6 +45,7 @@ class SpatiotemporalFit(NamedTuple):
         interactions: Pairs of columns, by their position.
         seasonality_periods: Periods in units of time.
         num_seasonal_harmonics: The number of harmonics of each period.
+        time_zone: The zone of the training dates, or None if they have none.
 
     Example:
         >>> import pandas as pd
@@ -69,31 +72,52 @@ class SpatiotemporalFit(NamedTuple):
     interactions: tuple[tuple[int, int], ...]
     seasonality_periods: tuple[float, ...]
     num_seasonal_harmonics: tuple[float | int, ...]
+    time_zone: str | None = None
+
+    @property
+    def use_clock(self) -> bool:
+        """Whether seasons go by the local clock, which is changed, and time does not."""
+        is_short = self.freq is not None and unit_of("freq", self.freq).base in PER_DAY
+        return self.time_zone is not None and is_short and bool(self.seasonality_periods)
 
     def features(self, df: Any) -> Float[np.ndarray, "n d"]:
         """The inputs of each row, in the row order of `df`, in double precision.
 
+        Where `use_clock`, the time that local clocks show stands in one more column, the
+        last.
+
         Args:
             df: A pandas table with the columns `feature_cols`; others are not looked at.
+                Dates in another zone than that of the training dates are converted to it.
 
         Raises:
             TypeError: If `df` is no table, or a column holds no numbers (no dates).
-            ValueError: If a column does not exist, or an entry is missing or infinite.
+            ValueError: If a column does not exist, an entry is missing or infinite, or dates
+                have a time zone and the training dates had none, or the reverse.
         """
         check_table("df", df)
-        columns = []
-        for i, name in enumerate(self.feature_cols):
-            if i == self.time_col:
-                values, _, _ = encode_time_column(
-                    column(df, name),
-                    timetype=self.timetype,
-                    freq=self.freq,
-                    time_min=self.time_min,
-                )
-            else:
-                values = numbers(df, name)
-            columns.append(values)
-        return (np.stack(columns, axis=1) - np.asarray(self.mu)) / np.asarray(self.std)
+        t, clock = self._times(df)
+        columns = [
+            t if i == self.time_col else numbers(df, name)
+            for i, name in enumerate(self.feature_cols)
+        ]
+        x = (np.stack(columns, axis=1) - np.asarray(self.mu)) / np.asarray(self.std)
+        return np.column_stack([x, clock]) if self.use_clock else x
+
+    def _times(self, df: Any) -> tuple[Rows, Rows]:
+        """The time of each row, and the time that the local clock shows."""
+        name = self.feature_cols[self.time_col]
+        series = column(df, name)
+        if IS_DATE[self.timetype]:
+            check_dates(name, series)
+            series = on_clock(name, series, self.time_zone)
+        t, time_min, _ = encode_time_column(
+            series, timetype=self.timetype, freq=self.freq, time_min=self.time_min
+        )
+        if not self.use_clock:
+            return t, t
+        unit = unit_of("freq", self.freq)
+        return t, ordinals(name, series, unit, time_min, is_clock=True)[0]
 
     def target(self, df: Any) -> Rows:
         """The output of each row in its own unit, NaN where it is missing.
@@ -117,6 +141,7 @@ class SpatiotemporalFit(NamedTuple):
             "seasonality_periods",
             "num_seasonal_harmonics",
             "time_col",
+            "use_clock",
         )
         return {name: getattr(self, name) for name in names}
 
@@ -211,9 +236,8 @@ def fit_spatiotemporal(
     if not is_known.any():
         raise ValueError(f"The column {target_col!r} must have at least one entry.")
     known = df[is_known]
-    _, time_min, time_scale = encode_time_column(
-        known[features[time_col]], timetype=timetype, freq=freq
-    )
+    times = known[features[time_col]]
+    _, time_min, time_scale = encode_time_column(times, timetype=timetype, freq=freq)
     mu, std = fit_standardization(known, standardized)
     moments = dict(zip(standardized, zip(mu, std, strict=True), strict=True))
     ones = [1.0] * len(features)
@@ -232,6 +256,7 @@ def fit_spatiotemporal(
         interactions=_pairs(interactions, len(features)),
         seasonality_periods=periods,
         num_seasonal_harmonics=harmonics,
+        time_zone=zone_of(features[time_col], times) if IS_DATE[timetype] else None,
     )
     _warn_of_repeated(fit.features(known))
     return fit

@@ -1,73 +1,17 @@
 """Times as numbers of a unit since the first one, and periods in that unit."""
 
-import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import _checks
+from ._calendar import check_dates, ordinals
 from ._columns import Rows, as_floats, check_present
-
-# A year of the calendar, on average, in days.
-YEAR = 365.2425
+from ._frequency import unit_of
 
 # How a time column may be given: the catalog's words, and those of the bayesnf package.
 IS_DATE = {"int": False, "float": False, "datetime": True, "index": True}
-
-
-class Unit(NamedTuple):
-    """A unit of time: its name in pandas, and its mean length in days."""
-
-    name: str
-    days: float
-
-
-_UNITS = {
-    unit.name: unit
-    for unit in (
-        Unit("s", 1 / 86400),
-        Unit("min", 1 / 1440),
-        Unit("h", 1 / 24),
-        Unit("D", 1.0),
-        Unit("W", 7.0),
-        Unit("M", YEAR / 12),
-        Unit("Q", YEAR / 4),
-        Unit("Y", YEAR),
-    )
-}
-# Letters that pandas has used for them, in its versions, in either case. Starts and ends
-# of a month are within one month.
-_NAMES = {
-    "s": ("s", "sec"),
-    "min": ("min", "t"),
-    "h": ("h", "hour"),
-    "D": ("d", "day"),
-    "W": ("w", "week"),
-    "M": ("m", "me", "ms", "month"),
-    "Q": ("q", "qe", "qs", "quarter"),
-    "Y": ("y", "ye", "ys", "a", "year"),
-}
-_UNIT_OF = {alias: _UNITS[name] for name, aliases in _NAMES.items() for alias in aliases}
-_ANCHORED = re.compile(r"([A-Za-z]+)(-[A-Za-z]{3})?")
-
-
-def unit_of(name: str, freq: Any) -> Unit:
-    """The unit that a frequency of pandas means, with its anchor (``"W-MON"``), if any.
-
-    Raises:
-        TypeError: If `freq` is no string.
-        ValueError: If it is no such frequency.
-    """
-    _checks.instance(name, freq, str, "a frequency such as 'D'")
-    match = _ANCHORED.fullmatch(freq)
-    unit = _UNIT_OF.get(match[1].lower()) if match else None
-    if match is None or unit is None or (match[2] and unit.name not in "WQY"):
-        raise ValueError(
-            f"`{name}` must be one unit of time, one of {sorted(_UNITS)} in upper or lower "
-            f"case, or one with an anchor such as 'W-MON', got {freq!r}."
-        )
-    return unit._replace(name=unit.name + (match[2] or "").upper())
 
 
 def encode_time_column(
@@ -81,30 +25,35 @@ def encode_time_column(
 
     Dates become the number of calendar units from the unit of the first date: with
     ``freq="M"``, all days of one month are one number. The order of rows does not matter.
-    Dates with a time zone are converted to UTC, and dates without one are taken to be in
-    UTC, so that both may be mixed between tables.
+    Days, weeks, months, quarters and years are those of the column's own clock: of its time
+    zone, if it has one. Hours, minutes and seconds are elapsed time, so that an hour stays
+    one where clocks are changed.
 
     Args:
-        series: A pandas column (or whatever `pandas.Series` takes).
+        series: A pandas column (or whatever `pandas.Series` takes) of dates, of periods
+            that lie within one unit each, or of numbers.
         timetype: ``"datetime"`` for dates, ``"int"`` for numbers, which are only shifted;
             ``"index"`` and ``"float"``, as the package bayesnf has it, mean the same.
-        freq: The unit: hour, day, week, month, quarter or year as pandas writes them
-            (``"h"``, ``"D"``, ``"W"``, ``"M"``, ``"Q"``, ``"Y"``; upper or lower case;
-            weeks, quarters and years also with an anchor, ``"W-MON"``), or ``"min"``,
-            ``"s"``. Dates need it; for numbers it must be None.
+        freq: The unit: second, minute, hour, day, week, month, quarter or year as pandas
+            writes them (``"s"``, ``"min"``, ``"h"``, ``"D"``, ``"W"``, ``"M"``, ``"Q"``,
+            ``"Y"``; upper or lower case; ``"ME"`` and ``"MS"`` are ``"M"``), or a multiple
+            such as ``"15min"``. Weeks end on the day that they name (``"W-MON"``), quarters
+            and years start or end with the month (``"QS-JAN"``, ``"QE-DEC"``). Multiples are
+            counted from the first date; those of hours, minutes and seconds from the midnight
+            before it. Dates need it; for numbers it must be None.
         time_min: What counts as zero, from an earlier call on the training rows. None for
             the first time of `series`.
 
     Returns:
         The times t (n,) in double precision; `time_min`, the first time as a number (for
-        dates, pandas' ordinal of its unit); and the scale, the largest t, or 1 if there is
+        dates, the ordinal that a period of pandas has there); and the scale, the largest t, or 1 if there is
         none above zero.
 
     Raises:
         ImportError: If pandas is not installed.
         TypeError: If the column holds neither dates nor numbers, as `timetype` says.
-        ValueError: If an entry is missing, `timetype` or `freq` is no known one, or there
-            is a `freq` for numbers or none for dates.
+        ValueError: If an entry is missing, a period is longer than a unit, `timetype` or
+            `freq` is no known one, or there is a `freq` for numbers or none for dates.
 
     Example:
         >>> import pandas as pd
@@ -126,19 +75,12 @@ def encode_time_column(
     if freq is None:
         values = as_floats(series, name)
         check_present(name, ~np.isfinite(values), series.index)
+        if time_min is None:
+            time_min = values.min() if len(values) else 0.0
+        t = values - float(time_min)
     else:
-        if not pd.api.types.is_datetime64_any_dtype(series.dtype):
-            raise TypeError(
-                f"The column {name!r} must hold dates (`timetype`={timetype!r}), got "
-                f"{series.dtype}. Convert it with pandas.to_datetime."
-            )
-        check_present(name, series.isna().to_numpy(), series.index)
-        dates = pd.to_datetime(series, utc=True).dt.tz_localize(None)
-        units = dates.dt.to_period(unit_of("freq", freq).name)
-        values = units.astype("int64").to_numpy(dtype=float)
-    if time_min is None:
-        time_min = values.min() if len(values) else 0.0
-    t = values - float(time_min)
+        check_dates(name, series)
+        t, time_min = ordinals(name, series, unit_of("freq", freq), time_min)
     scale = t.max(initial=0.0)
     return t, float(time_min), float(scale) if scale > 0 else 1.0
 

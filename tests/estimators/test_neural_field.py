@@ -307,3 +307,18 @@ class TestManners:
         assert fitted["NORMAL"].params_["field.output_W_loc"].shape == (2, 3, 1)
         scale = fitted["ZINB"].params_["shape_scale"]
         assert scale.shape == (2,) and (scale > 0).all()
+
+
+def test_hours_of_a_zone_have_seasons_of_its_clock():
+    """Where clocks are changed, rows go through with elapsed time and with local time."""
+    hours = pd.date_range("2024-03-30", periods=48, freq="h", tz="Europe/London")
+    df = pd.DataFrame({"day": hours, "x": 1.0, "y": np.cos(2 * np.pi * hours.hour / 24)})
+    seasons = {"seasonality_periods": ["D"], "num_seasonal_harmonics": [1]}
+    options = SETTINGS | {"freq": "h", "standardize": None} | seasons
+    field = fit(BayesianNeuralFieldMAP, df, options)
+    assert field.field_.in_features == 3 and field.n_features_in_ == 2
+    assert field.params_["field.log_scale_adjustment_loc"].shape == (2, 2)
+    mean, _ = field.predict(df[::-1])
+    np.testing.assert_allclose(mean[::-1], field.predict(df)[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="'day' must have dates with a time zone"):
+        field.predict(df.assign(day=hours.tz_localize(None)))

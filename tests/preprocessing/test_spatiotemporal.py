@@ -81,6 +81,7 @@ def test_arguments_of_the_field():
         "seasonality_periods": (4.0, 52.1775),
         "num_seasonal_harmonics": (2, 10),
         "time_col": 0,
+        "use_clock": False,
     }
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from numpyro_bayeslayers.preprocessing import encode_time_column
-from numpyro_bayeslayers.preprocessing._time import YEAR, periods_in
+from numpyro_bayeslayers.preprocessing._frequency import YEAR
+from numpyro_bayeslayers.preprocessing._time import periods_in
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -69,17 +70,6 @@ def test_order_of_rows_does_not_matter():
     assert t.tolist() == [4.0, 0.0, 2.0] and scale == 4.0
 
 
-def test_time_zones_are_converted_to_utc():
-    """Half past midnight in Budapest is the day before; without a zone it is UTC."""
-    local = pd.Series(pd.to_datetime(["2024-01-02T00:30+01:00", "2024-01-03T12:00+01:00"]))
-    assert local.dt.tz is not None
-    t, time_min, _ = encode_time_column(local, timetype="datetime", freq="D")
-    naive = pd.Series(pd.to_datetime(["2024-01-01T23:30", "2024-01-03T11:00"]))
-    t_naive, time_min_naive, _ = encode_time_column(naive, timetype="datetime", freq="D")
-    assert t.tolist() == t_naive.tolist() == [0.0, 2.0]
-    assert time_min == time_min_naive
-
-
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_resolution_of_dates_does_not_matter(unit):
     days = pd.Series(pd.to_datetime(["2024-01-01", "2024-01-08"])).astype(
@@ -108,8 +98,11 @@ def test_one_time_has_scale_one():
         ([1, 2], {"freq": "D"}, ValueError, "`freq` must be None"),
         (MOMENTS, {"timetype": "index"}, ValueError, "`freq` must be given"),
         (MOMENTS, {"timetype": "index", "freq": "fortnight"}, ValueError, "'fortnight'"),
-        (MOMENTS, {"timetype": "index", "freq": "15min"}, ValueError, "one unit of time"),
-        (MOMENTS, {"timetype": "index", "freq": "D-MON"}, ValueError, "one unit of time"),
+        (MOMENTS, {"timetype": "index", "freq": "0min"}, ValueError, "a unit of time"),
+        (MOMENTS, {"timetype": "index", "freq": "1h30min"}, ValueError, "a unit of time"),
+        (MOMENTS, {"timetype": "index", "freq": "D-MON"}, ValueError, "a unit of time"),
+        (MOMENTS, {"timetype": "index", "freq": "W-JAN"}, ValueError, "a unit of time"),
+        (MOMENTS, {"timetype": "index", "freq": "ms"}, ValueError, "a millisecond.*'MS'"),
         (
             MOMENTS,
             {"timetype": "index", "freq": 7},
@@ -138,7 +131,7 @@ def test_errors(series, options, error, words):
         ("Y", "Y", 1.0), ("Y", "Q", 4.0), ("Q", "M", 3.0), ("Y", "M", 12.0),
         ("min", "s", 60.0), ("h", "s", 3600.0), ("D", "s", 86400.0), ("D", "h", 24.0),
         ("W", "h", 168.0), ("W", "D", 7.0), ("Y", "D", YEAR), ("Y", "W", 52.1775),
-        ("y", "w", 52.1775), ("M", "D", YEAR / 12), ("YE", "MS", 12.0), (4, "W", 4.0),
+        ("y", "w", 52.1775), ("D", "15min", 96.0), ("h", "90s", 40.0), ("2W", "D", 14.0), ("M", "D", YEAR / 12), ("YE", "MS", 12.0), (4, "W", 4.0),
         (52.1775, "W", 52.1775), (7.5, None, 7.5),
     ],
 )  # fmt: skip

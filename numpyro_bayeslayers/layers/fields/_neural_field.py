@@ -48,6 +48,9 @@ class BayesianNeuralField(AbstractLayer):
         width: Units of each hidden layer.
         depth: Number of hidden layers.
         time_col: The column of time.
+        use_clock: Whether a last column of the input, beside those of `input_scales`, is the
+            raw time $t$ of the seasons, and nothing else: what local clocks show, where the
+            time itself is elapsed time.
         name: Prefix of the sites; the default is ``"bayesian_neural_field"``.
 
     Sites:
@@ -92,6 +95,7 @@ class BayesianNeuralField(AbstractLayer):
     width: int = eqx.field(static=True)
     depth: int = eqx.field(static=True)
     time_col: int = eqx.field(static=True, default=0)
+    use_clock: bool = eqx.field(static=True, default=False)
     name: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
@@ -126,14 +130,14 @@ class BayesianNeuralField(AbstractLayer):
 
     @property
     def in_features(self) -> int:
-        """Number of columns."""
-        return len(self.input_scales)
+        """Number of columns, that of the clock included."""
+        return len(self.input_scales) + self.use_clock
 
     @property
     def num_features(self) -> int:
         """Number of features that the first hidden layer sees."""
         waves = sum(self.fourier_degrees) + len(self._seasons()[0])
-        return self.in_features + 2 * waves + len(self.interactions)
+        return len(self.input_scales) + 2 * waves + len(self.interactions)
 
     @property
     def layers(self) -> tuple["_FieldLayer", ...]:
@@ -156,14 +160,16 @@ class BayesianNeuralField(AbstractLayer):
 
     def _features(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
         """The blocks of features, each times its gain."""
-        x = as_float(x)
-        adjustment = sample("log_scale_adjustment", _logistic(self.in_features), rank=2)
+        x, columns = as_float(x), len(self.input_scales)
+        clock = x[..., -1 if self.use_clock else self.time_col]
+        x = x[..., :columns]
+        adjustment = sample("log_scale_adjustment", _logistic(columns), rank=2)
         u = _rescaled(x, adjustment, self.input_scales)
         blocks = [u]
         for column, degree in enumerate(self.fourier_degrees):
             blocks.append(fourier_features(u[..., column], degree, rescale=True))
         numbers, frequencies = self._seasons()
-        blocks.append(exact_waves(x[..., self.time_col], numbers, frequencies, True))
+        blocks.append(exact_waves(clock, numbers, frequencies, True))
         blocks.append(interaction_features(u, self.interactions))
         blocks = [block for block in blocks if block.shape[-1]]
         return _joined(blocks, [_gain(f"feature_gain_{k}") for k in range(len(blocks))])

@@ -173,6 +173,29 @@ def test_layers_by_hand():
     assert sizes == [(2, 6), (6, 6), (6, 6), (6, 1)]
 
 
+def test_seasons_by_a_clock_of_their_own():
+    """A clock that shows the time changes nothing; one an hour off moves the seasons alone."""
+    settings = [2.0, 1.0], [0, 2], [(0, 1)], [4.0], [2], 6, 2
+    plain = BayesianNeuralField(*settings, name="f")
+    clocked = BayesianNeuralField(*settings, use_clock=True, name="f")
+    x = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    values = drawn(plain, x)
+    clock = lambda shift: np.column_stack([x, x[:, 0] + np.float32(shift)])
+    assert sites_of(clocked, clock(0)) == sites_of(plain, x)
+    assert (clocked.in_features, clocked.num_features) == (3, plain.num_features)
+    expected = run(plain, values, x)
+    for shift in (0, 4):
+        found = run(clocked, values, clock(shift))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(run(clocked, values, clock(1)) - expected).min() > 1e-3
+    gain = next(
+        n for n in values if n.endswith("feature_gain_2")
+    )  # columns, waves, seasons
+    still = values | {gain: np.float32(-100.0)}
+    found, expected = run(clocked, still, clock(1)), run(plain, still, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_ensemble_of_fields():
     field = field_of_width(3, 2)
     x = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
