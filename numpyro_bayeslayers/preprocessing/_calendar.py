@@ -138,8 +138,8 @@ def _moments(series: Any, unit: Unit, is_clock: bool) -> tuple[Any, Any]:
     if unit.base not in PER_DAY or is_clock:
         return series.dt.tz_localize(None), None
     # One offset for all, so that hours that begin at half past begin a unit.
-    offset = pd.Timestamp("2000-01-01", tz="UTC").tz_convert(zone).utcoffset()
-    return series.dt.tz_convert("UTC").dt.tz_localize(None) + offset, None
+    then: Any = pd.Timestamp("2000-01-01", tz="UTC").tz_convert(zone)
+    return series.dt.tz_convert("UTC").dt.tz_localize(None) + then.utcoffset(), None
 
 
 def _is_periods(series: Any) -> bool:

@@ -18,8 +18,8 @@ from ._columns import (
     column,
     numbers,
 )
-from ._standardization import fit_standardization
 from ._frequency import PER_DAY, unit_of
+from ._standardization import fit_standardization
 from ._time import IS_DATE, check_time, encode_time_column, periods_in
 
 # What the package bayesnf takes where none are given.

@@ -46,8 +46,8 @@ def encode_time_column(
 
     Returns:
         The times t (n,) in double precision; `time_min`, the first time as a number (for
-        dates, the ordinal that a period of pandas has there); and the scale, the largest t, or 1 if there is
-        none above zero.
+        dates, the ordinal that a period of pandas has there); and the scale, the largest t,
+        or 1 if there is none above zero.
 
     Raises:
         ImportError: If pandas is not installed.

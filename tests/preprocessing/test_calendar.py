@@ -87,7 +87,7 @@ def test_periods():
         2,
     ]
     with pytest.raises(
-        ValueError, match="'month' must hold periods.*got 2023-11 of period"
+        ValueError, match=r"'month' must hold periods.*got 2023-11 of period"
     ):
         numbers(months, "D")
     with pytest.raises(ValueError, match="'month' has 1 of 2"):
@@ -145,10 +145,10 @@ def test_later_tables_go_by_the_clock_of_the_first():
     abroad = train.assign(when=train["when"].dt.tz_convert("America/New_York"))
     assert fit.features(abroad).tolist() == fit.features(train).tolist()
     naive = train.assign(when=train["when"].dt.tz_localize(None))
-    with pytest.raises(ValueError, match="'when' must have dates with a time zone.*Paris"):
+    with pytest.raises(ValueError, match=r"'when' must have dates with a time zone.*Paris"):
         fit.features(naive)
     fit = fit_spatiotemporal(naive, freq="D", **SETTINGS)
-    with pytest.raises(ValueError, match="'when' must have dates without.*'Europe/Paris'"):
+    with pytest.raises(ValueError, match=r"'when' must have dates without.*'Europe/Paris'"):
         fit.features(train)
 
 

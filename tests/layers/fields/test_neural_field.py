@@ -97,7 +97,7 @@ def test_formula(case):
     column = time_col[0] if time_col else 0
     x[:, column] = np.round(scales[column] * rng.uniform(0, 1, 6) + 0.25)
     values = drawn(field, x)
-    double = {name.removeprefix("f/"): v.astype(float) for name, v in values.items()}
+    double = {name.removeprefix("f."): v.astype(float) for name, v in values.items()}
     expected, blocks = network(
         x.astype(float), double, scales, degrees, pairs, waves, depth, column
     )

@@ -31,7 +31,7 @@ def run(layer, *inputs, **options):
         values = {name: np.asarray(site["value"]) for name, site in sites.items()}
         drawn = {name: _drawn(site) for name, site in sites.items() if name != "out"}
     out = values.pop("out")
-    return out, {name.removeprefix("a/"): v for name, v in values.items()}, drawn
+    return out, {name.removeprefix("a."): v for name, v in values.items()}, drawn
 
 
 def _drawn(site):
