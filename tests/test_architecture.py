@@ -21,7 +21,7 @@ FILES = sorted(
 )
 
 # Not imported before a function that needs them is called.
-OPTIONAL = ("pandas", "matplotlib", "sklearn", "blackjax", "orbax", "arviz")
+OPTIONAL = ("pandas", "matplotlib", "sklearn", "blackjax", "orbax", "arviz", "narwhals")
 
 IMPORT = """
 import importlib, sys, warnings

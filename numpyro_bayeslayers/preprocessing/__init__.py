@@ -1,8 +1,9 @@
-"""From tables to arrays: time as an index, standardized columns, and what is learned once.
+"""From tables to arrays: categories, time as an index, standardized columns.
 
-Pure functions of pandas tables. What the training table determines (the first time, means
-and deviations, scales) is a value, `SpatiotemporalFit`, that encodes any later table alike.
-To add a step: a function in a file of its own, one export line here, and a test.
+Pure functions of tables. What the first data determines is a value that encodes any later
+data alike: a `Schema` (names, kinds, levels of categories), or a `SpatiotemporalFit` (the
+first time, means and deviations, scales). To add a step: a function in a file of its own,
+one export line here, and a test.
 """
 
 from ._spatiotemporal import (
@@ -11,10 +12,20 @@ from ._spatiotemporal import (
 )
 from ._standardization import fit_standardization as fit_standardization
 from ._time import encode_time_column as encode_time_column
+from .schema import (
+    Encoded as Encoded,
+    Schema as Schema,
+    fit_schema as fit_schema,
+    levels_of as levels_of,
+)
 
 __all__ = [
+    "Encoded",
+    "Schema",
     "SpatiotemporalFit",
     "encode_time_column",
+    "fit_schema",
     "fit_spatiotemporal",
     "fit_standardization",
+    "levels_of",
 ]

@@ -1,6 +1,7 @@
 """The data of a fit: rows and constants told apart, and models bound to both."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,8 @@ from numpyro.primitives import Messenger
 
 from ... import _checks
 from ..._typing import Message, Model
-from ..training._inputs import named_leaves
+from ...preprocessing import Schema, fit_schema
+from ...preprocessing.schema import read_constant
 
 _OWN_PLATE = (
     "The model draws {of} of {size} rows in its plate {name!r} by itself, and `batch_size` "
@@ -27,111 +29,63 @@ class Data(NamedTuple):
         rows: Those with one entry for each row, as arrays; `y` is one of them.
         constants: All others.
         num_rows: The number of rows.
+        schema: What is known of them, by which later data is read.
     """
 
     rows: dict[str, Any]
     constants: dict[str, Any]
     num_rows: int
+    schema: Schema
 
 
-def data_of_fit(y: Any, data: dict[str, Any]) -> Data:
-    """Take `y` and the other arguments of a model apart; what is in them is looked at.
-
-    Rows are arrays, pandas columns, tables and containers of arrays that are as long as `y`.
-    """
+def data_of_fit(
+    y: Any, data: dict[str, Any], constants: Mapping[str, Any] | None = None
+) -> Data:
+    """Take `y` and the other arguments of a model apart; what is in them is looked at."""
     if y is None:
         raise ValueError(
             "`y` must be given: the observations that the model is fitted to. Call "
             "`fit(model, y=y, x=x)`."
         )
-    arrays = {name: as_rows(name, value) for name, value in {"y": y, **data}.items()}
-    arrays["y"] = np.asarray(y) if isinstance(y, (list, tuple)) else arrays["y"]
-    num_rows = _checks.same_length(y=arrays["y"])
-    rows, others = {}, {}
-    for name, value in arrays.items():
-        lengths = {np.shape(leaf)[:1] for leaf in named_leaves(**{name: value}).values()}
-        is_rows = lengths == {(num_rows,)} and _is_data(value)
-        (rows if is_rows else others)[name] = value
-    long = {name: value for name, value in others.items() if _length(value) is not None}
-    tables = {name: v for name, v in long.items() if hasattr(data.get(name), "to_numpy")}
-    if tables or (long and len(rows) == 1):
-        _checks.same_length(y=rows["y"], **(tables or long))
-    for name, leaf in named_leaves(**rows).items():
-        _checks.no_nan(name, leaf)
-    return Data(jax.tree.map(jnp.asarray, rows), others, num_rows)
+    if constants is not None and not isinstance(constants, Mapping):
+        kind = type(constants).__name__
+        raise TypeError(
+            f"`constants` must be a dictionary of arguments by name, got {constants!r} "
+            f"({kind})."
+        )
+    y = np.asarray(y) if isinstance(y, tuple) else y
+    schema, rows, others = fit_schema({"y": y, **data}, constants=constants)
+    return Data(jax.tree.map(jnp.asarray, rows), others, schema.num_rows, schema)
 
 
 def data_to_predict(fitted: Data, data: dict[str, Any]) -> dict[str, Any]:
     """The rows of new data, with the names that the model was fitted to."""
-    wanted = [name for name in fitted.rows if name != "y"]
-    rows = {}
-    for name, value in data.items():
-        if name in fitted.constants:
-            if not _is_same(as_rows(name, value), fitted.constants[name]):
-                raise ValueError(
-                    f"`{name}` is a constant of this fit and cannot be another one in a "
-                    "prediction. Leave it out, or fit anew."
-                )
-            continue
-        _checks.one_of("data", name, wanted)
-        rows[name] = as_rows(name, value)
-    missing = [name for name in wanted if name not in rows]
-    if missing:
-        raise ValueError(
-            f"`{missing[0]}` must be given: the model was fitted with the rows of "
-            f"{', '.join(wanted)}."
-        )
-    leaves = named_leaves(**rows)
-    if leaves:
-        _checks.same_length(**leaves)
-    for name, leaf in leaves.items():
-        _checks.no_nan(name, leaf)
-    return jax.tree.map(jnp.asarray, rows)
+    for name in data.keys() & fitted.constants.keys():
+        if not _is_same(read_constant(name, data[name]), fitted.constants[name]):
+            raise ValueError(
+                f"`{name}` is a constant of this fit and cannot be another one in a "
+                "prediction. Leave it out, or fit anew."
+            )
+    given = {name: v for name, v in data.items() if name not in fitted.constants}
+    for name in given:
+        _checks.one_of("data", name, [n for n in fitted.schema.rows if n != "y"])
+    return jax.tree.map(jnp.asarray, fitted.schema.encode(given, without=("y",)))
 
 
-def as_rows(name: str, value: Any) -> Any:
-    """A pandas column or table as an array; anything else as it is."""
-    if not hasattr(value, "to_numpy"):
-        if isinstance(value, np.ndarray) and value.dtype.kind in "OUSMm":
-            raise TypeError(_no_numbers(name, value.dtype))
-        return value
-    if hasattr(value, "columns"):
-        columns = [as_rows(f"{name}[{c!r}]", value[c]) for c in value.columns]
-        return np.stack(columns, axis=1)
-    array = value.to_numpy()
-    if array.dtype.kind in "OUSMm":
-        try:
-            array = np.asarray(value.astype("float64"), float)
-        except (TypeError, ValueError) as error:
-            raise TypeError(_no_numbers(name, value.dtype)) from error
-    _checks.no_nan(name, array)
-    return array
-
-
-def _no_numbers(name: str, dtype: Any) -> str:
-    return (
-        f"`{name}` must hold numbers, got {dtype}. Number categories first, as "
-        "pandas.factorize does; turn dates into numbers."
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two constants are equal, array by array."""
+    (leaves, kind), (others, other_kind) = jax.tree.flatten(one), jax.tree.flatten(other)
+    arrays = (jax.Array, np.ndarray)
+    return kind == other_kind and all(
+        a is b or (np.array_equal(a, b) if isinstance(a, arrays) else bool(np.all(a == b)))
+        for a, b in zip(leaves, others, strict=True)
     )
-
-
-def _is_data(value: Any) -> bool:
-    """Whether all that is in `value` are arrays."""
-    leaves = jax.tree.leaves(value)
-    return bool(leaves) and all(isinstance(x, (jax.Array, np.ndarray)) for x in leaves)
 
 
 def _length(value: Any) -> int | None:
     """How long an array is; None for anything else."""
     is_array = isinstance(value, (jax.Array, np.ndarray)) and value.ndim > 0
     return len(value) if is_array else None
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    if _is_data(one) and _is_data(other):
-        pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=False)
-        return all(np.array_equal(a, b) for a, b in pairs)
-    return one is other or bool(one == other)
 
 
 def bind(model: Model, data: Data, batch_size: int | None, *, is_whole: bool) -> Model:

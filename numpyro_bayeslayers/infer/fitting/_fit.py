@@ -1,6 +1,6 @@
 """A fit in one call, and what can be asked of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +11,7 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 from ... import _checks
 from ..._typing import Model
+from ...preprocessing.schema import Level
 from .._arviz import inference_data
 from .._reparam import DECENTERED
 from ..training._arguments import part_size, take_apart
@@ -79,6 +80,14 @@ class Fit:
         return self._posterior.params
 
     @property
+    def levels(self) -> dict[str, tuple[Level, ...]]:
+        """The categories of each argument that holds some, in the order of their numbers.
+
+        Columns of a table are named like ``x['store']``. `predict` takes the words again.
+        """
+        return self._problem.data.schema.levels
+
+    @property
     def losses(self) -> Float[Array, "e t"] | None:
         """The loss of each member at each step; None after `MCMC`.
 
@@ -108,13 +117,16 @@ class Fit:
             seed: A key or an integer.
             site: The observed site; needed if `y` was observed at several.
             batch_size: Rows at a time: bounds the memory beside the draws.
-            data: The arguments of the model without `y`, for any number of rows. Constants
-                of the fit need not be given again.
+            data: The arguments of the model without `y`, for any number of rows. Columns of
+                tables are found by name, in any order, and categories by their words.
+                Constants of the fit need not be given again.
 
         Raises:
-            TypeError: If `num_samples` is no integer.
-            ValueError: If an argument is missing, unknown, or of another row count than the
-                others, if an entry is NaN, or if it is not clear which site is meant.
+            TypeError: If `num_samples` is no integer, or a column is of another kind than in
+                the fit.
+            ValueError: If an argument or a column is missing, unknown, or of another row
+                count than the others, if an entry is NaN, a level was not in the fit, or it
+                is not clear which site is meant.
         """
         _checks.size("num_samples", num_samples)
         if batch_size is not None:
@@ -249,6 +261,7 @@ def fit(
     num_epochs: int | None = None,
     seed: Seed = 0,
     progress_bar: bool = True,
+    constants: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> Fit:
     """Fit a NumPyro model to data, in one call.
@@ -277,15 +290,20 @@ def fit(
             sees all rows.
         seed: A key or an integer.
         progress_bar: Whether to show progress.
-        data: The model's further arguments. Rows are arrays, pandas columns, tables of
-            numbers, and containers of arrays, that are as long as `y`; all others (strings,
-            numbers, arrays of another length) are constants, handed to the model as they
-            are.
+        constants: Further arguments of the model that are no rows, whatever their length.
+        data: The model's further arguments. Rows are arrays, lists, columns and tables of
+            pandas or (through narwhals) of another library, and containers of these, that
+            are as long as `y`; all others (strings, numbers, arrays of another length) are
+            constants, handed to the model as they are. Rows of pandas are matched by their
+            index. Words and other categories become whole numbers, see `Fit.levels`;
+            `preprocessing.fit_schema` says how data is read.
 
     Raises:
-        TypeError: If an argument is of a wrong kind, or a column holds no numbers.
-        ValueError: If `y` is missing, rows differ in number, an entry is NaN or infinite,
-            the method is unknown, steps are given twice, not at all, or to `MCMC`.
+        ImportError: If a table needs narwhals, which is not installed.
+        TypeError: If an argument is of a wrong kind, or a column holds dates or objects.
+        ValueError: If `y` is missing, rows differ in number or in their index, an entry is
+            missing, NaN or infinite, the method is unknown, steps are given twice, not at
+            all, or to `MCMC`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -303,7 +321,7 @@ def fit(
     """
     check_takes_y(model)
     way = method_of(method)
-    known = data_of_fit(y, data)
+    known = data_of_fit(y, data, constants)
     size = part_size(batch_size, known.num_rows)
     if isinstance(way, MCMC):
         _check_no_steps(batch_size, num_steps, num_epochs)

@@ -109,10 +109,13 @@ def on_categories(
 def checked_categories(x: ArrayLike, num_categories: int) -> Integer[Array, "*batch n"]:
     """Indices within range: looked at now where they are known, else when the program runs."""
     index = jnp.asarray(x)
+    if index.dtype == bool:
+        index = index.astype(int)
     if not jnp.issubdtype(index.dtype, jnp.integer):
         raise TypeError(
             f"`x` must hold categories, integers from 0 to {num_categories - 1}, got an array "
-            f"of type {index.dtype}. Number the categories first, as pandas.factorize does."
+            f"of type {index.dtype}. `fit` makes integers of words; elsewhere number them by "
+            "one list of levels: `pandas.Categorical(x, categories=levels).codes`."
         )
     if not index.ndim:
         raise ValueError("`x` must have a row axis, got a single number.")

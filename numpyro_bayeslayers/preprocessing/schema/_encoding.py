@@ -1,0 +1,171 @@
+"""One column: what is noted of it first, and how a later one becomes the same numbers."""
+
+import difflib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._column import Column, Level, is_number
+from ._numbers import check_floats, fitting, kind_of
+
+_UNSEEN = (
+    "`{label}` holds the level {level!r} (first in row {row}), which it had not before. It had "
+    "{known}.{hint} Leave such rows out, or fit with some of them."
+)
+_OTHER_KIND = (
+    "`{label}` held {before} before, and holds {now} now. Hand over what it held before."
+)
+_NUMBERS_AS_WORDS = (
+    "`{label}` holds numbers that are written as words, {level!r} for one. Make numbers of "
+    "them (pandas.to_numeric), or say that they are categories (pandas.Categorical)."
+)
+_KINDS = {
+    "bool": "booleans",
+    "int": "whole numbers",
+    "float": "numbers",
+    "complex": "complex numbers",
+    "key": "random keys",
+    "category": "categories",
+}
+
+
+class ColumnSchema(NamedTuple):
+    """What is known of a column, or of all entries of an array.
+
+    Args:
+        name: Its name in a table; None for an array.
+        kind: ``"bool"``, ``"int"``, ``"float"``, ``"complex"``, ``"key"`` or
+            ``"category"``.
+        levels: The categories in the order of their codes; None for numbers.
+    """
+
+    name: str | int | None
+    kind: str
+    levels: tuple[Level, ...] | None = None
+
+
+def learn(label: str, name: Any, column: Column) -> tuple[ColumnSchema, Any]:
+    """What is known of a column from now on, and its numbers or codes."""
+    values, levels = column.values, column.levels
+    if levels is None:
+        values = fitting(values)
+        kind = kind_of(values)
+        check(label, kind, values, is_first=True)
+        return ColumnSchema(name, kind), values
+    words = [level for level in levels if isinstance(level, str)]
+    if words and not column.is_declared and all(map(is_number, words)):
+        raise TypeError(_NUMBERS_AS_WORDS.format(label=label, level=words[0]))
+    if len({_key(level) for level in levels}) < len(levels):
+        raise ValueError(
+            f"`{label}` must have different levels, got {some(levels)}, of which two read "
+            "alike. Rename one."
+        )
+    check(label, "category", values, is_first=True)
+    return ColumnSchema(name, "category", levels), values.astype(np.int32)
+
+
+def encode(label: str, known: ColumnSchema, column: Column) -> Any:
+    """The numbers or codes of a later column, by what is known of the first.
+
+    Raises:
+        TypeError: If it is of another kind.
+        ValueError: If an entry is missing, infinite, or a level that is not known.
+    """
+    values = (
+        _codes(label, known, column) if known.levels else _numbers(label, known, column)
+    )
+    check(label, known.kind, values, is_first=False)
+    return values
+
+
+def check(label: str, kind: str, values: Any, *, is_first: bool) -> None:
+    """No entry is missing, and numbers remain what they are."""
+    if kind != "category":
+        if kind in ("float", "complex", "int"):
+            check_floats(label, values, is_first=is_first)
+        return
+    missing = np.asarray(values) < 0
+    if missing.any():
+        raise ValueError(
+            f"`{label}` has {int(missing.sum())} entries that are missing (first in row "
+            f"{int(np.argwhere(missing)[0][0])}). Drop these rows, or make missing a level: "
+            "`x.fillna('missing')`."
+        )
+
+
+def _codes(label: str, known: ColumnSchema, column: Column) -> np.ndarray:
+    levels, values = column.levels, column.values
+    if levels is None:
+        if all(isinstance(level, str) for level in known.levels or ()):
+            raise TypeError(_other_kind(label, known, column))
+        found, values = np.unique(np.asarray(values), return_inverse=True)
+        levels, values = tuple(found.tolist()), values.reshape(column.values.shape)
+    codes = {_key(level): code for code, level in enumerate(known.levels or ())}
+    new = np.array([codes.get(_key(level), -2) for level in levels] + [-1], dtype=np.int32)
+    values = new[np.asarray(values)]  # -1, the code of what is missing, takes the last
+    unseen = values == -2
+    if unseen.any():
+        row = tuple(np.argwhere(unseen)[0])
+        level = levels[int(np.asarray(column.values)[row])] if column.levels else None
+        level = np.asarray(column.values)[row].item() if level is None else level
+        raise ValueError(
+            _UNSEEN.format(
+                label=label,
+                level=level,
+                row=int(row[0]),
+                known=some(known.levels or ()),
+                hint=_hint(level, known.levels or ()),
+            )
+        )
+    return values
+
+
+def _numbers(label: str, known: ColumnSchema, column: Column) -> Any:
+    values = column.values
+    if column.levels is not None:
+        if known.kind != "bool" or column.levels != (False, True):
+            raise TypeError(_other_kind(label, known, column))
+        check(label, "category", values, is_first=False)
+        return values.astype(bool)
+    given = kind_of(values)
+    if given == known.kind:
+        return fitting(values)
+    if "key" in (given, known.kind) or (given == "complex" and known.kind != "complex"):
+        raise TypeError(_other_kind(label, known, column))
+    values = np.asarray(values)
+    if known.kind == "bool":
+        if not np.isin(values, (0, 1)).all():
+            raise TypeError(_other_kind(label, known, column))
+        return values.astype(bool)
+    if known.kind != "int":
+        return values.astype(known.kind)
+    is_whole = (
+        given == "bool" or ((values == np.round(values)) & (abs(values) < 2**53)).all()
+    )
+    return fitting(values.astype(np.int64)) if is_whole else values
+
+
+def some(levels: tuple[Level, ...]) -> str:
+    """The first levels, for an error."""
+    shown = ", ".join(repr(level) for level in levels[:10])
+    return shown + (f" and {len(levels) - 10} more" if len(levels) > 10 else "")
+
+
+def _other_kind(label: str, known: ColumnSchema, column: Column) -> str:
+    before = _KINDS[known.kind]
+    if known.levels:
+        before += f" ({some(known.levels)})"
+    now = _KINDS[kind_of(column.values)] if column.levels is None else "categories"
+    if column.levels:
+        now += f" ({some(column.levels)})"
+    return _OTHER_KIND.format(label=label, before=before, now=now)
+
+
+def _hint(level: Level, known: tuple[Level, ...]) -> str:
+    close = difflib.get_close_matches(str(level), [str(k) for k in known], n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _key(level: Level) -> tuple[bool, Level]:
+    """What two equal levels have in common; True is not 1."""
+    return isinstance(level, bool), level

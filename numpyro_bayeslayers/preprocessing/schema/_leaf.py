@@ -1,0 +1,178 @@
+"""One table, column or array: what is noted of it, and how a later one becomes an array."""
+
+import difflib
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ._column import Column, read_column
+from ._encoding import ColumnSchema, encode, learn
+from ._numbers import check_floats, fitting, kind_of
+from ._source import Source, is_list, source_of
+
+_MIXED = (
+    "`{label}` holds categories ({categories}) beside numbers ({numbers}), and in a matrix of "
+    "numbers their codes would be numbers too. Hand each column of categories over as an "
+    "argument of its own: `{name}={label}[{name!r}]`."
+)
+_NO_NAMES = (
+    "`{label}` was an array before, whose columns have no names, and is a table of {names} "
+    "now. Hand over `{label}[[...]].to_numpy()` with the columns in the order of the array."
+)
+
+
+class LeafSchema(NamedTuple):
+    """A table, a column or an array of an argument.
+
+    Args:
+        label: How errors call it.
+        columns: Those of a table; otherwise one.
+        shape: The axes of its array behind that of the rows.
+    """
+
+    label: str
+    columns: tuple[ColumnSchema, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def is_table(self) -> bool:
+        """Whether its columns have names."""
+        return self.columns[0].name is not None
+
+    def label_of(self, column: ColumnSchema) -> str:
+        """How errors call one of its columns."""
+        return _label(self.label, column.name)
+
+
+def _label(label: str, name: Any) -> str:
+    return label if name is None else f"{label}[{name!r}]"
+
+
+def learn_leaf(source: Source, order: Any) -> tuple[LeafSchema, Any]:
+    """What is noted of it, and its array.
+
+    Args:
+        source: What was handed in.
+        order: The positions of its rows, or None.
+    """
+    label, names = source.label, source.names or (None,)
+    found = [
+        learn(_label(label, name), name, _column(_label(label, name), values, order))
+        for name, values in zip(names, source.columns, strict=True)
+    ]
+    columns = tuple(column for column, _ in found)
+    of = {True: [], False: []}
+    for column in columns:
+        of[column.levels is not None].append(str(column.name))
+    if of[True] and of[False]:
+        words = {"categories": ", ".join(of[True]), "numbers": ", ".join(of[False])}
+        raise TypeError(_MIXED.format(label=label, name=of[True][0], **words))
+    array = _stack(label, names, [values for _, values in found], is_first=True)
+    return LeafSchema(label, columns, tuple(array.shape[1:])), array
+
+
+def encode_leaf(known: LeafSchema, source: Source, order: Any) -> Any:
+    """The array of a later one."""
+    label, names = source.label, [column.name for column in known.columns]
+    pairs = list(zip(known.columns, _found(known, source), strict=True))
+    arrays = [
+        encode(
+            known.label_of(schema), schema, _column(known.label_of(schema), values, order)
+        )
+        for schema, values in pairs
+    ]
+    array = _stack(label, names, arrays, is_first=False)
+    if array.shape[1:] == known.shape:
+        return array
+    if {array.shape[1:], known.shape} == {(), (1,)}:
+        return array.reshape(-1, *known.shape)
+    raise ValueError(
+        f"`{label}` must have the axes {known.shape} behind the rows, as before, got "
+        f"{array.shape[1:]}. Hand over the same columns."
+    )
+
+
+def _column(label: str, values: Any, order: Any) -> Column:
+    column = values if isinstance(values, Column) else read_column(label, values)
+    return column if order is None else column.take(order)
+
+
+def _found(known: LeafSchema, source: Source) -> list[Any]:
+    """The columns of `source` that `known` has, in its order."""
+    label, names = source.label, source.names
+    if not known.is_table:
+        if names is None or len(names) == 1:
+            return list(source.columns)
+        raise ValueError(_NO_NAMES.format(label=label, names=", ".join(map(str, names))))
+    wanted = [column.name for column in known.columns]
+    if names is None:
+        if len(wanted) == 1:
+            return list(source.columns)
+        column = read_column(label, source.columns[0])
+        if column.values.shape[1:] != (len(wanted),):
+            raise ValueError(
+                f"`{label}` must have the {len(wanted)} columns {', '.join(map(str, wanted))}, "
+                f"got an array of shape {column.values.shape}."
+            )
+        return [column._replace(values=column.values[:, i]) for i in range(len(wanted))]
+    for name in wanted:
+        if name not in names:
+            close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
+            hint = f" Did you name it {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"`{label}` must have the column {name!r}, got {', '.join(map(str, names))}."
+                f"{hint}"
+            )
+    unknown = [name for name in names if name not in wanted]
+    if unknown:
+        raise ValueError(
+            f"`{label}` has the columns {', '.join(map(str, unknown))}, which it had not "
+            f"before. Hand over `{label}[{wanted!r}]`."
+        )
+    return [source.columns[names.index(name)] for name in wanted]
+
+
+def _stack(label: str, names: Any, arrays: list[Any], *, is_first: bool) -> Any:
+    """Columns side by side, in a type that holds all of them."""
+    if names[0] is None:
+        return arrays[0]
+    array = np.stack(arrays, axis=1)
+    if kind_of(array) == "float":
+        for name, values in zip(names, arrays, strict=True):
+            if kind_of(values) != "float":
+                check_floats(_label(label, name), values.astype(float), is_first=is_first)
+    return array
+
+
+def read_constant(name: str, value: Any) -> Any:
+    """An argument that is no rows: tables of numbers as arrays, all else as it is."""
+    pairs, structure = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_list)
+    leaves = [leaf for _, leaf in pairs]
+    read = [_constant(name + jax.tree_util.keystr(path), leaf) for path, leaf in pairs]
+    if all(one is other for one, other in zip(leaves, read, strict=True)):
+        return value
+    return jax.tree_util.tree_unflatten(structure, read)
+
+
+def _constant(label: str, leaf: Any) -> Any:
+    source = None if is_list(leaf) else source_of(label, leaf)
+    is_plain = isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc"
+    if source is None or isinstance(leaf, jax.Array) or is_plain:
+        return leaf
+    columns = [read_column(_label(label, n), c) for n, c in _named(source)]
+    if any(column.levels is not None for column in columns):
+        raise TypeError(
+            f"`{label}` must hold numbers, got words: only rows of words become codes. Hand "
+            "over a list of them, or their codes."
+        )
+    hidden = isinstance(leaf, np.ma.MaskedArray) and np.ma.getmaskarray(leaf).any()
+    if hidden:
+        raise ValueError(f"`{label}` must have no masked entries. Fill them first.")
+    arrays = [fitting(column.values) for column in columns]
+    array = arrays[0] if source.names is None else np.stack(arrays, axis=1)
+    return leaf if array is leaf else array
+
+
+def _named(source: Source) -> list[tuple[Any, Any]]:
+    return list(zip(source.names or (None,), source.columns, strict=True))

@@ -1,0 +1,240 @@
+"""What the first data tells of all later data."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ... import _checks
+from ._alignment import row_orders
+from ._column import Level
+from ._encoding import ColumnSchema
+from ._leaf import LeafSchema, encode_leaf, learn_leaf, read_constant
+from ._source import Argument, Source, is_list
+
+
+class ArgumentSchema(NamedTuple):
+    """An argument: rows, or a constant.
+
+    Args:
+        name: Its name.
+        role: ``"rows"`` or ``"constant"``.
+        leaves: Its tables, columns and arrays; none of a constant.
+    """
+
+    name: str
+    role: str
+    leaves: tuple[LeafSchema, ...] = ()
+
+
+class Schema(NamedTuple):
+    """What is known of data: names, kinds, levels, by which later data is read.
+
+    It holds names, numbers and tuples only: it can be compared, and stored as JSON.
+    `fit_schema` makes it of the first data.
+
+    Args:
+        arguments: Those that the data had, in their order.
+        num_rows: The rows of the first data.
+        index: The type of the labels of its rows, if pandas gave them some.
+
+    Example:
+        >>> schema, _, _ = fit_schema({"y": [1.0, 2.0, 3.0], "town": ["rome", "oslo", "rome"]})
+        >>> schema.levels
+        {'town': ('oslo', 'rome')}
+        >>> schema.encode({"town": ["rome"]}, without=("y",))["town"].tolist()
+        [1]
+        >>> Schema.from_json(schema.to_json()) == schema
+        True
+    """
+
+    arguments: tuple[ArgumentSchema, ...]
+    num_rows: int
+    index: str | None = None
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The names of the arguments that are rows."""
+        return tuple(a.name for a in self.arguments if a.role == "rows")
+
+    @property
+    def levels(self) -> dict[str, tuple[Level, ...]]:
+        """The categories of each argument or column that holds some, in their codes' order."""
+        return {
+            leaf.label_of(column): column.levels
+            for argument in self.arguments
+            for leaf in argument.leaves
+            for column in leaf.columns
+            if column.levels is not None
+        }
+
+    def encode(
+        self, data: Mapping[str, Any], *, without: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Later data as the arrays that the first data became.
+
+        Columns of tables are found by their names, categories by their levels. Rows of
+        pandas are matched by their index, in the order of the first argument that has one.
+
+        Args:
+            data: The arguments that are rows, by name.
+            without: Names of rows that may be left out.
+
+        Raises:
+            TypeError: If a column is of another kind than before.
+            ValueError: If an argument, a column, or an entry is missing, an argument or a
+                column is unknown, a level was not there before, or rows do not line up.
+        """
+        for name in data:
+            _checks.one_of("data", name, self.rows)
+        missing = [n for n in self.rows if n not in data and n not in without]
+        if missing:
+            raise ValueError(
+                f"`{missing[0]}` must be given: the data had the rows of "
+                f"{', '.join(name for name in self.rows if name not in without)}."
+            )
+        read = {name: Argument.of(name, value) for name, value in data.items()}
+        known = {argument.name: argument.leaves for argument in self.arguments}
+        for name, given in read.items():
+            labels = [leaf.label for leaf in known[name]]
+            if list(given.labels) != labels or None in given.sources:
+                raise ValueError(
+                    f"`{name}` must hold rows, those of {', '.join(labels)}, got "
+                    f"{', '.join(given.labels) or 'nothing'}: {data[name]!r}."
+                )
+        sources = [source for given in read.values() for source in given.arrays]
+        _same_rows(sources)
+        orders = iter(row_orders(sources))
+        return {
+            name: given.filled(
+                [
+                    encode_leaf(leaf, source, next(orders))
+                    for leaf, source in zip(known[name], given.arrays, strict=True)
+                ]
+            )
+            for name, given in read.items()
+        }
+
+    def to_json(self) -> str:
+        """The schema as text."""
+        return json.dumps(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Schema":
+        """The schema that `to_json` wrote."""
+        arguments, num_rows, index = json.loads(text)
+
+        def column(name: Any, kind: str, levels: list[Level] | None) -> ColumnSchema:
+            return ColumnSchema(name, kind, None if levels is None else tuple(levels))
+
+        def leaf(label: str, columns: list[Any], shape: list[int]) -> LeafSchema:
+            return LeafSchema(label, tuple(column(*c) for c in columns), tuple(shape))
+
+        known = [
+            ArgumentSchema(name, role, tuple(leaf(*one) for one in leaves))
+            for name, role, leaves in arguments
+        ]
+        return cls(tuple(known), num_rows, index)
+
+
+class Encoded(NamedTuple):
+    """Data and its schema.
+
+    Args:
+        schema: What is known of the data.
+        rows: The arguments with one entry for each row, as arrays.
+        constants: All others.
+    """
+
+    schema: Schema
+    rows: dict[str, Any]
+    constants: dict[str, Any]
+
+
+def fit_schema(
+    data: Mapping[str, Any], *, constants: Mapping[str, Any] | None = None
+) -> Encoded:
+    """Tell rows from constants, and note what is known of the rows.
+
+    Rows are arrays, lists of numbers or words, columns, tables, and containers of these, that
+    are as long as the first argument. Words, booleans among other objects, and columns of a
+    categorical type become codes: numbers of the levels, which are sorted, or in the order
+    that their type gives them. Whole numbers that JAX's integers do not hold become floating
+    point. Rows of pandas are matched by their index.
+
+    Args:
+        data: Arguments by name, rows first.
+        constants: Arguments that are no rows, whatever their length.
+
+    Returns:
+        The schema, the rows as arrays, and all other arguments.
+
+    Raises:
+        ImportError: If a table of another library than pandas is given, without narwhals.
+        TypeError: If a column holds dates, objects, or numbers and words.
+        ValueError: If rows do not line up, an entry is missing or infinite, an argument is
+            given twice, or there are no rows.
+
+    Example:
+        >>> import numpy as np
+        >>> data = {"y": np.zeros(3), "x": np.ones((3, 2)), "knots": np.arange(4.0)}
+        >>> schema, rows, others = fit_schema(data)
+        >>> list(rows), list(others)
+        (['y', 'x'], ['knots'])
+        >>> list(fit_schema(data, constants={"taken": np.ones(3)}).constants)
+        ['taken', 'knots']
+    """
+    fixed = dict(constants or {})
+    for name in fixed:
+        if name in data:
+            raise ValueError(
+                f"`{name}` must be given once, got it among the constants and beside them."
+            )
+    others = {name: read_constant(name, value) for name, value in fixed.items()}
+    read = {name: Argument.of(name, value) for name, value in data.items()}
+    first = next(iter(read))
+    num_rows = read[first].num_rows
+    if num_rows is None:
+        _same_rows(read[first].arrays)
+        raise ValueError(f"`{first}` must have a row axis, got {data[first]!r}.")
+    if not num_rows:
+        raise ValueError(f"`{first}` must have at least one row, got none.")
+    rows = {name: given for name, given in read.items() if given.num_rows == num_rows}
+    left = {name: given for name, given in read.items() if name not in rows}
+    _check_left({name: data[name] for name in left}, left, first, num_rows, len(rows) == 1)
+    others |= {name: read_constant(name, data[name]) for name in left}
+    sources = [source for given in rows.values() for source in given.arrays]
+    orders = iter(row_orders(sources))
+    arguments, arrays = [ArgumentSchema(name, "constant") for name in others], {}
+    for name, given in rows.items():
+        pairs = [learn_leaf(source, next(orders)) for source in given.arrays]
+        arguments.append(ArgumentSchema(name, "rows", tuple(leaf for leaf, _ in pairs)))
+        arrays[name] = given.filled([array for _, array in pairs])
+    index = next((str(s.index.dtype) for s in sources if s.index is not None), None)
+    return Encoded(Schema(tuple(arguments), num_rows, index), arrays, others)
+
+
+def _same_rows(sources: Sequence[Source]) -> None:
+    """All have as many rows as the first, which has some."""
+    lengths = {source.label: source.num_rows for source in sources}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"`{name}` has {n}" for name, n in lengths.items())
+        raise ValueError(f"The data must have one row count, but {found} rows.")
+    for label, length in lengths.items():
+        if not length:
+            raise ValueError(f"`{label}` must have at least one row, got none.")
+
+
+def _check_left(
+    data: dict[str, Any], left: dict[str, Argument], first: str, num_rows: int, alone: bool
+) -> None:
+    """Refuse what may have been meant as rows: tables, and arrays if nothing else is rows."""
+    whole = {n: a.sources[0] for n, a in left.items() if len(a.sources) == 1}
+    long = {n: s for n, s in whole.items() if s is not None and not is_list(data[n])}
+    tables = {name: s for name, s in long.items() if s.is_table}
+    wrong = tables or (long if alone else {})
+    if wrong:
+        found = ", ".join(f"`{name}` has {s.num_rows}" for name, s in wrong.items())
+        raise ValueError(
+            f"The data must have one row count, but `{first}` has {num_rows}, {found} rows. "
+            "What is not rows goes into `constants`."
+        )
