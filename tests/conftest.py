@@ -70,6 +70,20 @@ def as_users_run() -> Iterator[None]:
 
 
 @pytest.fixture
+def compiled() -> Iterator[list[float]]:
+    """A list that grows by an entry with each program that XLA makes, or finds in its cache."""
+    found: list[float] = []
+
+    def listen(event: str, duration: float, **more: str) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield found
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.fixture
 def install(tmp_path, monkeypatch) -> Iterator[Callable[..., str]]:
     """A function that installs a package, as pip would, on a path that goes away again."""
     # Not at the top: the run-time checks are installed after this file is imported.

@@ -49,11 +49,9 @@ class Predictor:
         block = min(block, num_rows)
         grows = _grown(member, parts, block)
         # The names and axes follow from the arguments' kind and shapes, as the program does.
-        cache_key = (id(member), parts.frame, sites, statistic)
+        cache_key = (id(member), parts.frame, sites)
         if cache_key not in self._compiled:
-            self._compiled[cache_key] = _compile(
-                member, parts.frame, sites, statistic, grows
-            )
+            self._compiled[cache_key] = _compile(member, parts.frame, sites, grows)
         draw = self._compiled[cache_key]
         keys = random.split(key, num_samples)
         out: dict[str, Any] = {}
@@ -63,6 +61,10 @@ class Predictor:
             rows = [None if x is None else x[at : at + block] for x in parts.rows]
             numbers = at + np.arange(block) if parts.num_rows else np.arange(1)
             found = draw(params, keys, numbers, rows, parts.shared)
+            if statistic is not None:
+                # Outside of the program: a function made anew for each call, as lambdas
+                # are, would compile and keep a program each time.
+                found = {name: statistic(value) for name, value in found.items()}
             for name, value in found.items():
                 axis = 0 if statistic is not None else grows.get(name, -3) + 2
                 if axis < 0 or num_rows == block:
@@ -120,7 +122,6 @@ def _compile(
     member: Member | Drawn,
     frame: Frame,
     sites: tuple[str, ...] | None,
-    statistic: Statistic | None,
     grows: dict[str, int],
 ) -> Callable[..., dict[str, Array]]:
     """A compiled function of one block of rows, for all draws and members."""
@@ -160,8 +161,7 @@ def _compile(
             keys = random.split(key, members)
             return jax.vmap(lambda p, k: one(p, k, numbers[0], args, kwargs))(params, keys)
 
-        found = jax.lax.map(each, keys)
-        return found if statistic is None else {n: statistic(v) for n, v in found.items()}
+        return jax.lax.map(each, keys)
 
     return draw
 

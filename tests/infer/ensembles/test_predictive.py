@@ -62,6 +62,21 @@ def test_statistic(fitted):
     np.testing.assert_allclose(mean["f"], draws.mean((0, 1)), rtol=1e-5, atol=1e-6)
 
 
+def test_statistic_may_be_a_new_function_each_time(fitted, compiled):
+    """It is called on arrays, with what it closes over now; no program is made or kept."""
+
+    def powers(power):
+        return predict(fitted, statistic=lambda v: (v**power).mean((0, 1)))["f"]
+
+    draws = predict(fitted)["f"]
+    powers(3.0)
+    before = len(compiled)
+    found = {power: powers(power) for power in (1.0, 2.0)}
+    assert len(compiled) == before and len(fitted[0]._predictor._compiled) <= 3
+    for power, mean in found.items():
+        np.testing.assert_allclose(mean, (draws**power).mean((0, 1)), rtol=1e-5)
+
+
 def test_is_the_guide(fitted):
     """Means over 4,000 draws within 5 standard errors of the guide's (false alarm 6e-7)."""
     ensemble, result = fitted
@@ -95,7 +110,7 @@ def test_memory_is_bounded_by_a_block():
     result = ensemble.run(KEY, 2, X, Y, progress_bar=False)
     member = ensemble._programs.latest.member
     parts = take_apart((jnp.ones((1000, 2)),), {})
-    draw = _compile(member, parts.frame, None, None, {"f": 0, "y": 0})
+    draw = _compile(member, parts.frame, None, {"f": 0, "y": 0})
     keys = jax.random.split(KEY, 4)
     args = (result.params, keys, np.arange(1000), parts.rows, parts.shared)
     temporary = draw.lower(*args).compile().memory_analysis().temp_size_in_bytes
