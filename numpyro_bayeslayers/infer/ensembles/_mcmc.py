@@ -1,7 +1,6 @@
 """One Markov chain for each member."""
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +16,8 @@ from numpyro.infer.util import unconstrain_fn
 from ... import _checks
 from ..._typing import Model
 from ..training._inputs import Seed, as_key
-from ..training._jit import is_dynamic
+from ..training._jit import Frame
+from ._chains import ChainPrograms, Fields, Length, as_mcmc
 from ._functions import EnsembleResult
 
 
@@ -48,9 +48,9 @@ class EnsembleMCMC:
     itself an ensemble, `AIES` or `ESS`, move together.) Started from a fitted ensemble, each
     chain explores around its member.
 
-    The steps are compiled once for each shape of the arguments, if these are arrays;
-    NumPyro's search for starts traces the model anew in each run. The kernel given is copied
-    and stays as it was.
+    Everything is compiled once for each shape of the arguments' arrays and each value of the
+    others, and kept: a further run compiles nothing. (Where a kernel other than HMC or NUTS
+    looks for its start, it does so step by step.) The kernel given stays as it was.
 
     Args:
         kernel: A NumPyro kernel, ``NUTS(model)`` for one.
@@ -88,17 +88,9 @@ class EnsembleMCMC:
         self.num_warmup = num_warmup
         self.num_samples = num_samples
         self.num_members = num_members
-        self._compiled = self._sampler(is_traced=True)
-
-    def _sampler(self, is_traced: bool) -> MCMC:
-        return MCMC(
-            copy.copy(self.kernel),
-            num_warmup=self.num_warmup,
-            num_samples=self.num_samples,
-            num_chains=self.num_members,
-            chain_method="vectorized",
-            jit_model_args=is_traced,
-        )
+        self._length = Length(num_warmup, num_samples, num_members)
+        self._compiled: dict[Any, ChainPrograms] = {}
+        self._unconstrained: dict[Frame, Callable[..., dict[str, Array]]] = {}
 
     def run(
         self,
@@ -114,7 +106,7 @@ class EnsembleMCMC:
         Args:
             rng_key: A key or an integer.
             args: Arguments of the kernel's model. Arrays are traced; numbers and strings
-                are part of the program, which is then compiled in each run.
+                are part of the program, another value compiles again.
             init: Where the chains start, arrays that lead with the members: a dictionary of
                 values by site name, in their own (constrained) space, or a fitted ensemble
                 whose parameters are unconstrained (`EnsembleMAP` of `log_joint_of`). For a
@@ -141,16 +133,18 @@ class EnsembleMCMC:
         keys = jax.random.split(as_key(rng_key), self.num_members)
         if self.num_members == 1:  # NumPyro's single chain has no axis of chains
             keys, start = jax.tree.map(lambda x: x[0], (keys, start))
-        is_traced = all(map(is_dynamic, jax.tree.leaves((args, kwargs))))
-        mcmc = self._compiled if is_traced else self._sampler(is_traced=False)
-        # NumPyro's HMC maps its step over chains once more at each start: begin afresh.
-        if hasattr(mcmc.sampler, "_init_fn"):
-            mcmc.sampler._init_fn = None
-        mcmc.progress_bar = progress_bar
-        mcmc.run(keys, *args, init_params=start, extra_fields=tuple(extra_fields), **kwargs)
-        mcmc = copy.copy(mcmc)  # the next run leaves this result as it is
-        samples = mcmc.get_samples(group_by_chain=True)
-        return EnsembleMCMCResult(jax.tree.map(jnp.asarray, samples), mcmc)
+        frame, fields = Frame((args, kwargs)), Fields.of(self.kernel, tuple(extra_fields))
+        programs = self._programs(frame, fields)
+        arrays = frame.arrays((args, kwargs))
+        kept, state = programs.run(keys, start, arrays, progress_bar)
+        mcmc = as_mcmc(self.kernel, self._length, args, kwargs, kept, state)
+        return EnsembleMCMCResult(mcmc.get_samples(group_by_chain=True), mcmc)
+
+    def _programs(self, frame: Frame, fields: Fields) -> ChainPrograms:
+        if (frame, fields) not in self._compiled:
+            made = ChainPrograms(self.kernel, self._length, frame, fields)
+            self._compiled[frame, fields] = made
+        return self._compiled[frame, fields]
 
     def _check_leads(self, name: str, value: Any) -> None:
         if jnp.shape(value)[:1] != (self.num_members,):
@@ -184,14 +178,10 @@ class EnsembleMCMC:
                 )
         start = {name: jnp.asarray(value, float) for name, value in start.items()}
         if is_constrained:
-
-            @jax.jit
-            @jax.vmap
-            def unconstrained(values: dict[str, Array]) -> dict[str, Array]:
-                seeded = seed(model, jax.random.key(0))
-                return unconstrain_fn(seeded, args, kwargs, values)
-
-            start = unconstrained(start)
+            frame = Frame((args, kwargs))
+            if frame not in self._unconstrained:
+                self._unconstrained[frame] = jax.jit(_unconstrain(model, frame))
+            start = self._unconstrained[frame](start, frame.arrays((args, kwargs)))
         for name, value in start.items():
             is_bad = ~np.isfinite(value).reshape(self.num_members, -1).all(1)
             if is_bad.any():
@@ -200,6 +190,14 @@ class EnsembleMCMC:
                     f"which it is not in the members {np.flatnonzero(is_bad).tolist()}."
                 )
         return start
+
+
+def _unconstrain(model: Model, frame: Frame) -> Callable[..., dict[str, Array]]:
+    def unconstrained(values: dict[str, Array], arrays: list[Any]) -> dict[str, Array]:
+        seeded = seed(model, jax.random.key(0))
+        return jax.vmap(lambda v: unconstrain_fn(seeded, *frame.fill(arrays), v))(values)
+
+    return unconstrained
 
 
 def _site_shapes(

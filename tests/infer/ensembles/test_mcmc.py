@@ -8,7 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 import optax
 import pytest
-from numpyro.infer import HMC, NUTS
+from numpyro.infer import AIES, HMC, NUTS
 
 from numpyro_bayeslayers.infer import (
     EnsembleMAP,
@@ -23,11 +23,7 @@ X = jnp.zeros(20)
 Y = jax.random.normal(jax.random.key(0), (20,)) + 0.5
 
 
-TRACES = []
-
-
 def model(x, y=None):
-    TRACES.append(1)
     mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
     with numpyro.plate("data", x.shape[0]):
         numpyro.sample("y", dist.Normal(x + mean, 1.0), obs=y)
@@ -45,19 +41,18 @@ def assert_posterior(draws, y):
     assert np.all(np.abs(draws.std(1) / sd - 1) < 5 / np.sqrt(200))
 
 
-def test_posterior_and_further_runs(chains):
-    """One object serves other data and other shapes, and compiles its steps once for each."""
-    TRACES.clear()
+def test_posterior_and_further_runs(chains, compiled):
+    """One object serves other data and other shapes, and compiles once for each shape."""
     first = chains.run(0, X, Y, progress_bar=False, extra_fields=["accept_prob"])
-    draws, of_first = np.asarray(first.samples["mean"]), len(TRACES)
+    draws = np.asarray(first.samples["mean"])
     assert draws.shape == (4, 500)
     assert_posterior(draws, Y)
     fields = first.mcmc.get_extra_fields(group_by_chain=True)
     assert fields["accept_prob"].shape == (4, 500)
     assert jnp.unique(first.mcmc.last_state.adapt_state.step_size).size == 4
-    TRACES.clear()
+    before = len(compiled)
     again = chains.run(0, X, Y, progress_bar=False, extra_fields=["accept_prob"])
-    assert len(TRACES) < of_first  # what is left is NumPyro's search for starts
+    assert len(compiled) == before
     np.testing.assert_array_equal(draws, again.samples["mean"])
     assert_posterior(chains.run(1, X, Y - 3.0, progress_bar=False).samples["mean"], Y - 3.0)
     assert_posterior(chains.run(1, X[:9], Y[:9], progress_bar=False).samples["mean"], Y[:9])
@@ -78,6 +73,51 @@ def test_chains_are_those_that_run_alone():
         alone = EnsembleMCMC(NUTS(model, max_tree_depth=3), 10, 10, num_members=1)
         first = alone.run(0, x, y, progress_bar=False).samples["mean"]
         np.testing.assert_allclose(draws[:1], first, rtol=1e-8)
+
+
+def short():
+    kernel = HMC(model, step_size=0.1, num_steps=2, adapt_step_size=False)
+    return EnsembleMCMC(kernel, 3, 4, num_members=2)
+
+
+def test_starts_that_are_given_compile_nothing_again(compiled):
+    chains, starts = short(), {"mean": jnp.zeros(2)}
+    for data in (Y, Y + 1.0):
+        before = len(compiled)
+        chains.run(0, X, data, init=starts, progress_bar=False)
+    assert len(compiled) == before
+
+
+def test_kernels_that_keep_their_data_see_that_of_each_run():
+    """AIES takes the data into its potential when it starts; draws move with the data."""
+    chains = EnsembleMCMC(AIES(model), 200, 200, num_members=10)
+    for shift in (0.0, 5.0):
+        draws = chains.run(0, X, Y + shift, progress_bar=False).samples["mean"]
+        # 2,000 draws of an effective hundredth: 5 standard errors.
+        right, sd = (Y + shift).sum() / 21, 21**-0.5
+        assert abs(draws.mean() - right) < 5 * sd / np.sqrt(20)
+
+
+def test_starts_that_cannot_be_found():
+    def impossible(y):
+        mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+        numpyro.factor("nowhere", jnp.where(mean < 1e6, -jnp.inf, 0.0) + y)
+
+    chains = EnsembleMCMC(NUTS(impossible), 2, 2, num_members=2)
+    with pytest.raises(RuntimeError, match="Cannot find valid initial parameters"):
+        chains.run(0, jnp.zeros(()), progress_bar=False)
+
+
+def test_the_result_is_that_of_numpyro():
+    """It goes on from its last state, and leaves out sites, as `MCMC` does."""
+    fields = ["~z.mean", "adapt_state.step_size"]
+    found = short().run(0, X, Y, progress_bar=True, extra_fields=fields)
+    assert not found.samples
+    mcmc = found.mcmc
+    assert mcmc.get_extra_fields()["adapt_state.step_size"].shape == (8,)
+    mcmc.post_warmup_state, mcmc.progress_bar = mcmc.last_state, False
+    mcmc.run(mcmc.post_warmup_state.rng_key, X, Y)
+    assert mcmc.get_samples(group_by_chain=True)["mean"].shape == (2, 4)
 
 
 def test_kernel_made_of_a_potential():

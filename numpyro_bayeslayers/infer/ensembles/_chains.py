@@ -1,0 +1,227 @@
+"""The compiled programs of Markov chains: their start, and their steps.
+
+NumPyro's `MCMC` compiles its loop again in each run, and finds starts by steps that are
+compiled one by one. Here both are programs of the arguments' arrays: what a kernel prepares
+for its steps (its potential, with the data) is prepared within the program, so that a further
+run, with other data too, compiles nothing.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import PyTree
+from numpyro.infer import HMC, MCMC
+from numpyro.infer.mcmc import MCMCKernel
+from numpyro.util import nested_attrgetter
+from tqdm.auto import tqdm
+
+from ..training._jit import Frame
+from ..training._training_loop import REFRESHES
+
+
+class Length(NamedTuple):
+    """How many steps, and of how many chains."""
+
+    num_warmup: int
+    num_samples: int
+    num_chains: int
+
+    @property
+    def steps(self) -> int:
+        """All steps of a chain."""
+        return self.num_warmup + self.num_samples
+
+
+class Fields(NamedTuple):
+    """What is collected of a kernel's states.
+
+    Args:
+        names: The fields, that of the samples first.
+        without: Sites that are left out of the samples.
+    """
+
+    names: tuple[str, ...]
+    without: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kernel: MCMCKernel, extra: tuple[str, ...]) -> "Fields":
+        """The fields that `kernel` collects by itself, and `extra` ones, as in `MCMC.run`."""
+        field = kernel.sample_field
+        names = dict.fromkeys((field, *kernel.default_fields, *extra))
+        mark = f"~{field}."
+        without = [n.removeprefix(mark) for n in names if n.startswith(mark)]
+        return cls(tuple(n for n in names if not n.startswith(mark)), tuple(without))
+
+
+class ChainPrograms:
+    """Compiled start and steps of all chains, for arguments of one structure.
+
+    Args:
+        kernel: A NumPyro kernel; it stays as it is.
+        length: How many steps and chains.
+        frame: What is no array among the arguments.
+        fields: What is collected.
+    """
+
+    def __init__(
+        self, kernel: MCMCKernel, length: Length, frame: Frame, fields: Fields
+    ) -> None:
+        self._length = length
+
+        def begin(keys: Any, start: Any, arrays: list[Any]) -> tuple[MCMCKernel, Any, Any]:
+            args, kwargs = frame.fill(arrays)
+            fresh = _fresh(kernel)
+            state = fresh.init(keys, length.num_warmup, start, args, kwargs)
+            return fresh, state, (args, kwargs)
+
+        def init(keys: Any, start: Any, arrays: list[Any]) -> Any:
+            return begin(keys, start, arrays)[1]
+
+        def steps(
+            state: Any, kept: Any, first: Any, end: Any, keys: Any, start: Any, arrays: Any
+        ) -> tuple[Any, Any]:
+            # Once more for what the kernel remembers of it; its state is not used.
+            fresh, _, (args, kwargs) = begin(keys, start, arrays)
+            collect = _collector(fresh, fields, length.num_chains, args, kwargs)
+
+            def body(i: Any, carry: Any) -> Any:
+                state, kept = carry
+                state = fresh.sample(state, args, kwargs)
+                at = i - length.num_warmup
+                put = lambda: jax.tree.map(
+                    lambda a, v: a.at[at].set(v), kept, collect(state)
+                )
+                return state, lax.cond(at >= 0, put, lambda: kept)
+
+            return lax.fori_loop(first, end, body, (state, kept))
+
+        def empty(keys: Any, start: Any, arrays: list[Any]) -> Any:
+            fresh, state, (args, kwargs) = begin(keys, start, arrays)
+            return _collector(fresh, fields, length.num_chains, args, kwargs)(state)
+
+        # Only HMC tells by its state whether it has found a start: others must run as they
+        # are, to raise.
+        self._is_told = isinstance(kernel, HMC)
+        self._init_as_it_is = init
+        self._init = jax.jit(init) if self._is_told else init
+        self._steps = jax.jit(steps, donate_argnums=(0, 1))
+        self._empty = jax.jit(empty)  # asked for its shapes only, which it keeps
+
+    def run(
+        self, keys: Any, start: PyTree, arrays: list[Any], progress_bar: bool
+    ) -> tuple[dict[str, PyTree], Any]:
+        """Run all chains: what was collected, (draws, chains, ...), and the last states."""
+        state = self._start(keys, start, arrays)
+        size = self._length.num_samples
+        shapes = self._empty.eval_shape(keys, start, arrays)
+        kept = jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), shapes)
+        total = self._length.steps
+        chunk = max(total // REFRESHES, 1) if progress_bar else total
+        with tqdm(total=total, **({} if progress_bar else {"disable": True})) as bar:
+            for first in range(0, total, chunk):
+                end = min(first + chunk, total)
+                state, kept = self._steps(state, kept, first, end, keys, start, arrays)
+                if not bar.disable:
+                    is_warmup = first < self._length.num_warmup
+                    bar.set_description("warmup" if is_warmup else "sample", refresh=False)
+                    bar.set_postfix_str(_told(state), refresh=False)
+                    bar.update(end - first)
+        return kept, state
+
+    def _start(self, keys: Any, start: PyTree, arrays: list[Any]) -> Any:
+        state = self._init(keys, start, arrays)
+        if self._is_told and start is None:
+            found = np.isfinite(state.potential_energy)
+            if not found.all():  # NumPyro says so, and warns of what may be the cause
+                state = self._init_as_it_is(keys, start, arrays)
+        return jax.tree.map(_own, state)
+
+
+def _own(x: Any) -> Any:
+    """A copy, whose buffer the steps may use again, of a type that they do not change."""
+    x = jnp.asarray(x)
+    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jnp.copy(x) if is_key else jnp.array(x, x.dtype)
+
+
+def _fresh(kernel: MCMCKernel, known: dict[int, Any] | None = None) -> MCMCKernel:
+    """A copy of a kernel, and of those in it, as if it had never run.
+
+    What a kernel remembers of a start is of that start's trace; and HMC maps its step over
+    chains once more at each start.
+    """
+    known = {} if known is None else known
+    if id(kernel) in known:
+        return known[id(kernel)]
+    twin = known[id(kernel)] = copy.copy(kernel)
+    for name, value in vars(kernel).items():
+        if isinstance(value, MCMCKernel):
+            setattr(twin, name, _fresh(value, known))
+        elif isinstance(value, tuple) and any(isinstance(v, MCMCKernel) for v in value):
+            inner = (_fresh(v, known) if isinstance(v, MCMCKernel) else v for v in value)
+            setattr(twin, name, tuple(inner))
+    if hasattr(twin, "_init_fn"):
+        vars(twin)["_init_fn"] = None
+    return twin
+
+
+def _collector(
+    kernel: MCMCKernel, fields: Fields, num_chains: int, args: Any, kwargs: Any
+) -> Callable[[Any], dict[str, PyTree]]:
+    """From the kernel's state to what is collected, samples in their own space."""
+    constrain = kernel.postprocess_fn(args, kwargs)
+
+    def collect(state: Any) -> dict[str, PyTree]:
+        found = {name: nested_attrgetter(name)(state) for name in fields.names}
+        field = fields.names[0]
+        values = found[field]
+        if num_chains > 1 and jax.tree.leaves(values):
+            values = jax.vmap(constrain)(values)
+        else:
+            values = constrain(values)
+            if num_chains > 1:  # a model without latent sites
+                spread = lambda x: jnp.broadcast_to(x, (num_chains, *jnp.shape(x)))
+                values = jax.tree.map(spread, values)
+        if fields.without:
+            values = {n: x for n, x in values.items() if n not in fields.without}
+        return found | {field: values}
+
+    return collect
+
+
+def _told(state: Any) -> str:
+    rate = getattr(state, "mean_accept_prob", None)
+    return "" if rate is None else f"mean acceptance probability {np.mean(rate):.2f}"
+
+
+def as_mcmc(
+    kernel: MCMCKernel, length: Length, args: Any, kwargs: Any, kept: Any, state: Any
+) -> MCMC:
+    """NumPyro's `MCMC` as it would be after this run.
+
+    Args:
+        kernel: The kernel.
+        length: How many steps and chains.
+        args: Arguments of its model.
+        kwargs: Keyword arguments likewise.
+        kept: By field, (draws, chains, ...).
+        state: The last states.
+    """
+    mcmc = MCMC(
+        copy.copy(kernel),
+        num_warmup=length.num_warmup,
+        num_samples=length.num_samples,
+        num_chains=length.num_chains,
+        chain_method="vectorized",
+    )
+    swap = lambda x: jnp.swapaxes(x, 0, 1) if length.num_chains > 1 else x[None]
+    mcmc._states = jax.tree.map(swap, kept)
+    mcmc._states_flat = None
+    mcmc._last_state = state
+    mcmc._args, mcmc._kwargs = args, kwargs
+    return mcmc
