@@ -258,6 +258,17 @@ def posterior_of(site: Site) -> dist.Distribution | None:
     return None
 
 
+def categories(index: Array, num_categories: int) -> None:
+    """Say that rows look up `num_categories` categories by the integers `index`.
+
+    Nothing happens, unless a handler notes the ``"categories"`` message.
+    """
+    if not _PYRO_STACK:
+        return
+    msg = {"type": "categories", "fn": lambda *_: (), "args": (index, num_categories)}
+    apply_stack(_Nameless(msg | {"kwargs": {}, "value": None}))
+
+
 def step() -> Array:
     """How many updates the running optimization has made, from zero.
 
@@ -266,7 +277,7 @@ def step() -> Array:
     that runs under `replay`), so it lives in the `SVIState`.
     """
     msg = {"type": "step", "fn": _counted_step, "args": (), "kwargs": {}, "value": None}
-    return apply_stack(msg)["value"]
+    return apply_stack(_Nameless(msg))["value"]
 
 
 def _counted_step() -> Array:
@@ -294,7 +305,7 @@ class _Nameless(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         if key == "name":
-            return f"{self['weight'].name}${self['type']}"
+            return f"{self['weight'].name if 'weight' in self else ''}${self['type']}"
         raise KeyError(key)
 
 

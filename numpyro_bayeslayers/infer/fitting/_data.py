@@ -37,6 +37,10 @@ class Data(NamedTuple):
     num_rows: int
     schema: Schema
 
+    def with_codes(self, counts: Mapping[str, int]) -> "Data":
+        """The data, of which some arrays are codes of so many categories each; checked."""
+        return self._replace(schema=self.schema.with_codes(counts, self.rows))
+
 
 def data_of_fit(
     y: Any, data: dict[str, Any], constants: Mapping[str, Any] | None = None

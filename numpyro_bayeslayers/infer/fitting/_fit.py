@@ -17,6 +17,7 @@ from .._reparam import DECENTERED
 from ..training._arguments import part_size, take_apart
 from ..training._inputs import Seed, as_key
 from ..training._rows import row_axes
+from ._categories import categories_of, computed_categories
 from ._data import bind, check_takes_y, data_of_fit, data_to_predict, sites_of
 from ._method import Posterior, Problem
 from ._methods import MCMC, VI, Method, method_of
@@ -133,7 +134,11 @@ class Fit:
             _checks.size("batch_size", batch_size)
         name = self._observed(site)
         rows = data_to_predict(self._problem.data, data) | {"y": None}
-        draws = self._posterior.draw(as_key(seed), rows, num_samples, batch_size, (name,))
+        with computed_categories(rows):
+            draws = self._posterior.draw(
+                as_key(seed), rows, num_samples, batch_size, (name,)
+            )
+            draws = jax.block_until_ready(draws)
         samples = draws[name].reshape(-1, *draws[name].shape[2:])
         values = samples.astype(float)
         return Predictions(values.mean(0), values.std(0), samples)
@@ -330,8 +335,12 @@ def fit(
         steps = _steps(num_steps, num_epochs, known.num_rows, size)
     is_whole = isinstance(way, MCMC)
     sites = sites_of(bind(model, known, size, is_whole=is_whole), known)
+    known = known.with_codes(
+        categories_of(bind(model, known, None, is_whole=True), known.rows)
+    )
     problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar)
-    return Fit(problem, way, way._run(problem))
+    with computed_categories(known.rows):
+        return Fit(problem, way, way._run(problem))
 
 
 def _check_no_steps(

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Integer, Num
 
 from ... import _checks
 from ..._base import on_rows
-from ...primitives import scope
+from ...primitives import categories, scope
 
 Activation: TypeAlias = Callable[[Array], Array]
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -119,6 +119,7 @@ def checked_categories(x: ArrayLike, num_categories: int) -> Integer[Array, "*ba
         )
     if not index.ndim:
         raise ValueError("`x` must have a row axis, got a single number.")
+    categories(index, num_categories)
     if isinstance(index, jax.core.Tracer):
         outside = jnp.any((index < 0) | (index >= num_categories))
         return eqx.error_if(index, outside, _OUTSIDE.format(num_categories - 1, "others"))

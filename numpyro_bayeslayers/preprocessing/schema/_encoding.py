@@ -1,6 +1,7 @@
 """One column: what is noted of it first, and how a later one becomes the same numbers."""
 
 import difflib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,10 @@ _OTHER_KIND = (
 _NUMBERS_AS_WORDS = (
     "`{label}` holds numbers that are written as words, {level!r} for one. Make numbers of "
     "them (pandas.to_numeric), or say that they are categories (pandas.Categorical)."
+)
+_OUTSIDE = (
+    "`{label}` must hold categories from 0 to {last}, for which the model has coefficients, "
+    "got {got}. Raise `num_categories` where the model looks them up, or leave such rows out."
 )
 _KINDS = {
     "bool": "booleans",
@@ -37,11 +42,14 @@ class ColumnSchema(NamedTuple):
         kind: ``"bool"``, ``"int"``, ``"float"``, ``"complex"``, ``"key"`` or
             ``"category"``.
         levels: The categories in the order of their codes; None for numbers.
+        num_codes: Of whole numbers that are codes of categories, how many there are: they
+            are below; None for other numbers.
     """
 
     name: str | int | None
     kind: str
     levels: tuple[Level, ...] | None = None
+    num_codes: int | None = None
 
 
 def learn(label: str, name: Any, column: Column) -> tuple[ColumnSchema, Any]:
@@ -71,11 +79,25 @@ def encode(label: str, known: ColumnSchema, column: Column) -> Any:
         TypeError: If it is of another kind.
         ValueError: If an entry is missing, infinite, or a level that is not known.
     """
-    values = (
-        _codes(label, known, column) if known.levels else _numbers(label, known, column)
-    )
+    read = _codes if known.levels else _numbers
+    values = read(label, known, column)
     check(label, known.kind, values, is_first=False)
+    check_codes(label, known, values)
     return values
+
+
+def check_codes(label: str, known: ColumnSchema, values: Any) -> None:
+    """Codes are those of categories that there are."""
+    if known.num_codes is None:
+        return
+    codes = np.asarray(values)
+    outside = (codes < 0) | (codes >= known.num_codes)
+    if outside.any():
+        wrong = np.unique(codes[outside]).tolist()
+        if known.levels:
+            wrong = [known.levels[code] for code in wrong]
+        got = f"{some(wrong)} (first in row {int(np.argwhere(outside)[0][0])})"
+        raise ValueError(_OUTSIDE.format(label=label, last=known.num_codes - 1, got=got))
 
 
 def check(label: str, kind: str, values: Any, *, is_first: bool) -> None:
@@ -145,7 +167,7 @@ def _numbers(label: str, known: ColumnSchema, column: Column) -> Any:
     return fitting(values.astype(np.int64)) if is_whole else values
 
 
-def some(levels: tuple[Level, ...]) -> str:
+def some(levels: Sequence[Level]) -> str:
     """The first levels, for an error."""
     shown = ", ".join(repr(level) for level in levels[:10])
     return shown + (f" and {len(levels) - 10} more" if len(levels) > 10 else "")

@@ -4,10 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+
 from ... import _checks
 from ._alignment import row_orders
 from ._column import Level
-from ._encoding import ColumnSchema
+from ._encoding import ColumnSchema, check_codes
 from ._leaf import LeafSchema, encode_leaf, learn_leaf, read_constant
 from ._source import Argument, Source, is_list
 
@@ -114,6 +116,37 @@ class Schema(NamedTuple):
             for name, given in read.items()
         }
 
+    def with_codes(self, counts: Mapping[str, int], rows: Mapping[str, Any]) -> "Schema":
+        """The schema that also knows of which arrays the entries are codes of categories.
+
+        Args:
+            counts: By the label of an array (``x``, or ``x['a']`` in a container) how many
+                categories there are.
+            rows: The arrays of rows of the first data, which are checked.
+
+        Raises:
+            ValueError: If a code is not below the number of categories.
+        """
+        arrays = {
+            name + jax.tree_util.keystr(path): leaf
+            for name, value in rows.items()
+            for path, leaf in jax.tree_util.tree_leaves_with_path(value)
+        }
+
+        def known(leaf: LeafSchema) -> LeafSchema:
+            if leaf.label not in counts:
+                return leaf
+            columns = tuple(c._replace(num_codes=counts[leaf.label]) for c in leaf.columns)
+            check_codes(leaf.label, columns[0], arrays[leaf.label])
+            return leaf._replace(columns=columns)
+
+        return self._replace(
+            arguments=tuple(
+                argument._replace(leaves=tuple(known(leaf) for leaf in argument.leaves))
+                for argument in self.arguments
+            )
+        )
+
     def to_json(self) -> str:
         """The schema as text."""
         return json.dumps(self)
@@ -123,8 +156,11 @@ class Schema(NamedTuple):
         """The schema that `to_json` wrote."""
         arguments, num_rows, index = json.loads(text)
 
-        def column(name: Any, kind: str, levels: list[Level] | None) -> ColumnSchema:
-            return ColumnSchema(name, kind, None if levels is None else tuple(levels))
+        def column(
+            name: Any, kind: str, levels: list[Level] | None, num_codes: int | None
+        ) -> ColumnSchema:
+            known = None if levels is None else tuple(levels)
+            return ColumnSchema(name, kind, known, num_codes)
 
         def leaf(label: str, columns: list[Any], shape: list[int]) -> LeafSchema:
             return LeafSchema(label, tuple(column(*c) for c in columns), tuple(shape))
