@@ -119,13 +119,6 @@ def test_fixed_layers_refuse_at_construction():
             "`x` must hold categories, integers from 0 to 2, got an array of type float32",
         ),
         (
-            layers.RandomEffectsLayer(),
-            (jnp.array([True]), 3),
-            {},
-            TypeError,
-            "`x` must hold categories, integers",
-        ),
-        (
             layers.AdaptiveLayer(coef_kwargs={"loc": np.zeros((2, 1))}),
             (X,),
             {},
