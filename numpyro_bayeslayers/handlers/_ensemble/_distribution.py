@@ -79,7 +79,7 @@ def _event_dims(d: dist.Distribution) -> dict[str, int] | None:
     ):
         return None
     try:
-        return {name: d.arg_constraints[name].event_dim for name in names}
+        return {name: d.arg_constraints[name].event_dim for name in values}
     except NotImplementedError:  # a constraint that depends on other parameters
         return None
 

@@ -13,6 +13,7 @@ from ... import _checks
 from ..._typing import Model, PRNGKey
 from ...handlers import temper
 from ..training._inputs import Seed
+from ..training._ordered import ordered
 from ._functions import EnsembleResult
 from ._svi import EnsembleSVI
 
@@ -21,7 +22,7 @@ class _Tempered(ELBO):
     """An objective whose latent terms are weighed, in model and guide alike."""
 
     def __init__(self, loss: ELBO, beta: float | Callable[[Array], Any]) -> None:
-        self.inner = loss
+        self.inner = ordered(loss)
         self.beta = beta
         super().__init__(loss.num_particles, loss.vectorize_particles)
 

@@ -12,6 +12,7 @@ from numpyro.infer.elbo import ELBO
 from numpyro.infer.svi import SVIState
 
 from ..._typing import Model, PRNGKey
+from ._ordered import ordered
 from ._rows import in_minibatch
 
 # Where autoguides keep initial values that were found when they were set up.
@@ -37,9 +38,9 @@ class Member:
         is_class = inspect.isclass(guide) and issubclass(guide, AutoGuide)
         self._guide = guide(model) if is_class else guide
         self.optim = optim
-        self.loss = loss
+        self.loss = ordered(loss)
         self.guide = self._fresh_guide()
-        self._svi = SVI(model, self.guide, optim, loss)
+        self._svi = SVI(model, self.guide, optim, self.loss)
         self._constrain: Any = None
 
     def _fresh_guide(self) -> Model:

@@ -179,8 +179,9 @@ class Lifted(AbstractLayer):
         }
         # A bias is no product: it is added as it was drawn.
         reached = {leaf_of(path, leaf) for path in modules for leaf in ("weight", "bias")}
-        for path in self.priors.keys() - reached:
-            _say_opaque(sites[path], _NO_PRODUCT)
+        for path in self.priors:
+            if path not in reached:
+                _say_opaque(sites[path], _NO_PRODUCT)
         return seen
 
 
