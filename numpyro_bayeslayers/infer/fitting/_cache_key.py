@@ -1,0 +1,225 @@
+"""Keys under which compiled programs are kept: equal only where the programs would be equal.
+
+A compiled program depends on all that its Python functions read while they are traced: their
+code, defaults, closures and global variables, and those of the functions that they call. Two
+models that are equal in all of this get one key, also if they are two objects (a lambda in a
+loop, a cell of a notebook run again); a model whose global variable has changed gets
+another one. What cannot be told apart for certain gets no key, and is compiled anew.
+"""
+
+import enum
+import functools
+import hashlib
+import os
+import site
+import sys
+import sysconfig
+import types
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..training._jit import is_dynamic
+
+#: The most bytes of arrays that one key may read.
+MOST_BYTES = 2**26
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.dtype, enum.Enum)
+_HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_LIBRARIES = tuple(
+    os.path.join(path, "")
+    for path in {
+        _HERE,
+        sysconfig.get_path("stdlib"),
+        sysconfig.get_path("purelib"),
+        sysconfig.get_path("platlib"),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+    }
+)
+
+
+class UnknownError(Exception):
+    """Something of which it is not known whether it will stay as it is."""
+
+
+def cache_key(*values: Any) -> Hashable | None:
+    """A key of `values` that is equal for equal programs; None if that cannot be told.
+
+    Args:
+        values: Functions, modules of Equinox, distributions, optimizers, objectives,
+            containers, arrays and plain values.
+
+    Example:
+        >>> make = lambda scale: lambda x: scale * x
+        >>> cache_key(make(2.0)) == cache_key(make(2.0)), cache_key(make(3.0)) is None
+        (True, False)
+        >>> cache_key(make(2.0)) == cache_key(make(3.0))
+        False
+    """
+    try:
+        return _Reader().read(values)
+    except (UnknownError, RecursionError):
+        return None
+
+
+class _Reader:
+    """Reads values once each: a value met again is its number, which also ends cycles."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        self._alive: list[Any] = []
+        self._bytes = 0
+
+    def read(self, value: Any) -> Hashable:
+        if isinstance(value, _PLAIN) or value is ... or value is NotImplemented:
+            return type(value), repr(value) if isinstance(
+                value, (float, complex)
+            ) else value
+        if id(value) in self._numbers:
+            return "again", self._numbers[id(value)]
+        self._numbers[id(value)] = len(self._numbers)
+        self._alive.append(value)  # its id stays its own for as long as this lasts
+        return self._compound(value)
+
+    def _compound(self, value: Any) -> Hashable:
+        if is_dynamic(value):
+            return self._array(value)
+        if isinstance(value, (tuple, list)):
+            return type(value), tuple(map(self.read, value))
+        if isinstance(value, Mapping):
+            # In order: the order of a dictionary may be that of the sites.
+            pairs = tuple((self.read(k), self.read(v)) for k, v in value.items())
+            return type(value), pairs
+        if isinstance(value, (set, frozenset)):
+            if not all(isinstance(v, _PLAIN) for v in value):
+                raise UnknownError
+            return type(value), frozenset(value)
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, types.MethodType):
+            return "method", self.read(value.__func__), self.read(value.__self__)
+        if isinstance(value, functools.partial):
+            return "partial", *map(self.read, (value.func, value.args, value.keywords))
+        if isinstance(value, types.ModuleType):
+            return "module", value.__name__
+        if isinstance(value, types.BuiltinFunctionType) and (
+            value.__self__ is None or isinstance(value.__self__, types.ModuleType)
+        ):
+            return "builtin", value.__module__, value.__qualname__
+        if isinstance(value, np.ufunc):
+            return "ufunc", value.__name__
+        return self._object(value)
+
+    def _array(self, value: Any) -> Hashable:
+        if isinstance(value, jax.core.Tracer):
+            raise UnknownError
+        if isinstance(value, jax.Array) and jax.dtypes.issubdtype(
+            value.dtype, jax.dtypes.prng_key
+        ):
+            return str(value.dtype), self._array(jax.random.key_data(value))
+        host = np.asarray(value)
+        self._bytes += host.nbytes
+        if self._bytes > MOST_BYTES or host.dtype.hasobject:
+            raise UnknownError
+        digest = hashlib.sha256(np.ascontiguousarray(host)).hexdigest()
+        weak = getattr(value, "weak_type", None)
+        return type(value).__module__, host.shape, host.dtype.str, weak, digest
+
+    def _function(self, fn: types.FunctionType) -> Hashable:
+        code = fn.__code__
+        cells = tuple(map(self._cell, fn.__closure__ or ()))
+        defaults = self.read(fn.__defaults__), self.read(fn.__kwdefaults__)
+        wrapped = self.read(vars(fn).get("__wrapped__"))
+        # What a library reads of its own modules stays as it is.
+        is_library = code.co_filename.startswith(_LIBRARIES)
+        names = () if is_library else self._globals(fn)
+        return "function", code, fn.__module__, cells, defaults, wrapped, names
+
+    def _cell(self, cell: types.CellType) -> Hashable:
+        try:
+            return self.read(cell.cell_contents)
+        except ValueError:  # not filled yet
+            return "empty"
+
+    def _globals(self, fn: types.FunctionType) -> Hashable:
+        """The global variables that the code and the code inside of it may read."""
+        found = []
+        names = sorted(set(_names(fn.__code__)))
+        for name in names:
+            if name in fn.__globals__:
+                value = fn.__globals__[name]
+                found.append((name, self.read(value)))
+                if isinstance(value, types.ModuleType) and not _is_library(value):
+                    # `settings.scale`, with a module `settings` of the user's.
+                    of_module = [n for n in names if n in vars(value)]
+                    found += [(name, n, self.read(vars(value)[n])) for n in of_module]
+        return tuple(found)
+
+    def _object(self, value: Any) -> Hashable:
+        kind = type(value)
+        if kind.__module__.startswith(("jax", "jaxlib")) and hasattr(value, "__wrapped__"):
+            return "compiled", self.read(value.__wrapped__)
+        if kind is object:  # a mark, which is only compared
+            return _Same(value)
+        slots = [s for base in kind.__mro__ for s in _slots(base) if hasattr(value, s)]
+        if not slots and not hasattr(value, "__dict__"):
+            raise UnknownError
+        inside = {s: getattr(value, s) for s in slots} | getattr(value, "__dict__", {})
+        return "object", self.read(kind), self.read(inside)
+
+    def _class(self, kind: type) -> Hashable:
+        """A class, with what the methods read if it is the user's."""
+        if _is_library(sys.modules.get(kind.__module__)):
+            return kind
+        bases = tuple(map(self.read, kind.__bases__))
+        own = {n: v for n, v in vars(kind).items() if callable(v) or not n.startswith("_")}
+        return kind, bases, tuple((n, self._member(v)) for n, v in own.items())
+
+    def _member(self, value: Any) -> Hashable:
+        if isinstance(value, (staticmethod, classmethod)):
+            return self.read(value.__func__)
+        if isinstance(value, property):
+            return tuple(map(self.read, (value.fget, value.fset)))
+        if isinstance(value, types.MemberDescriptorType):
+            return "slot"
+        return self.read(value)
+
+
+class _Same:
+    """Equal to the same object only, which it keeps alive."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+
+def _slots(kind: type) -> list[str]:
+    slots = vars(kind).get("__slots__", ())
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
+
+
+def _is_library(module: types.ModuleType | None) -> bool:
+    """Whether a module comes with Python or an installed package."""
+    if module is None or module.__name__ == "__main__":
+        return False
+    if module.__name__ in sys.builtin_module_names:
+        return True
+    return (getattr(module, "__file__", None) or "").startswith(_LIBRARIES)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
