@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float
+from numpyro.distributions.discrete import ZeroInflatedLogits  # not public before 0.22
 
 Sites = dict[str, Array]
 
@@ -80,7 +81,7 @@ def _log_softplus(x: Array) -> Array:
     return jnp.where(x < -15.0, x, jnp.log(jax.nn.softplus(jnp.maximum(x, -15.0))))
 
 
-class ZeroInflated(dist.ZeroInflatedLogits):
+class ZeroInflated(ZeroInflatedLogits):
     """NumPyro's zero-inflated counts, with the `cdf` that quantiles of mixtures need."""
 
     def cdf(self, value: ArrayLike) -> Array:

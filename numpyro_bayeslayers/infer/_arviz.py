@@ -1,4 +1,8 @@
-"""Fitted ensembles as ArviZ's data."""
+"""Fitted models as ArviZ's data, for ArviZ below 1 and from 1 on.
+
+Below 1 it is an `InferenceData`, from 1 on a tree of xarray: both are mappings from groups
+(``posterior``, ``sample_stats``) to what holds the draws, under the same names.
+"""
 
 from typing import Any
 
@@ -6,8 +10,13 @@ import numpy as np
 from jaxtyping import Array
 
 
-def inference_data(draws: dict[str, Array]) -> Any:
-    """`InferenceData` of posterior draws (draws, members, ...), each member a chain.
+def inference_data(draws: dict[str, Array], mcmc: Any = None) -> Any:
+    """ArviZ's data of posterior draws (draws, members, ...), each member a chain.
+
+    Args:
+        draws: By site.
+        mcmc: NumPyro's, whose other groups (what the sampler noted, the observations) are
+            taken over.
 
     Raises:
         ImportError: If ArviZ is not installed.
@@ -18,5 +27,15 @@ def inference_data(draws: dict[str, Array]) -> Any:
         raise ImportError(
             "`to_arviz` needs ArviZ: pip install 'numpyro-bayeslayers[arviz]'."
         ) from error
-    posterior = {name: np.moveaxis(np.asarray(x), 0, 1) for name, x in draws.items()}
-    return arviz.from_dict(posterior=posterior)
+    groups = {
+        "posterior": {name: np.moveaxis(np.asarray(x), 0, 1) for name, x in draws.items()}
+    }
+    # Below 1 the groups are the arguments of `from_dict`, from 1 on they are its first one.
+    is_old = arviz.__version__.startswith("0.")
+    found = arviz.from_dict(**groups) if is_old else arviz.from_dict(groups)
+    if mcmc is not None:
+        drawn = arviz.from_numpyro(mcmc, log_likelihood=False)
+        for name in drawn:
+            if name not in found:
+                found[name] = drawn[name]
+    return found

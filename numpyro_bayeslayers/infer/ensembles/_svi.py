@@ -379,7 +379,9 @@ class EnsembleSVI:
         seed: Seed = 0,
         **kwargs: Any,
     ) -> Any:
-        """Posterior draws as ArviZ's `InferenceData`, each member a chain.
+        """Posterior draws as ArviZ's data, each member a chain.
+
+        It is an `InferenceData` of ArviZ below 1, and a tree of xarray from 1 on.
 
         Args:
             result: From `run`.

@@ -235,9 +235,10 @@ class Fit:
         return pandas.DataFrame(table, index=pandas.Index(lines, name="site"))
 
     def to_arviz(self, *, num_samples: int = 1000, seed: Seed = 2) -> Any:
-        """The posterior as ArviZ's `InferenceData`; members and particles are chains.
+        """The posterior as ArviZ's data; members and particles are chains.
 
-        After `MCMC` the statistics of the sampler are part of it.
+        It is an `InferenceData` of ArviZ below 1, and a tree of xarray from 1 on. After `MCMC`
+        the statistics of the sampler are part of it, and the observations.
 
         Args:
             num_samples: As in `draws`.
@@ -247,13 +248,11 @@ class Fit:
             ImportError: If ArviZ is not installed.
         """
         draws = self.draws(num_samples=num_samples, seed=seed)
-        found = inference_data({name: jnp.swapaxes(x, 0, 1) for name, x in draws.items()})
-        if self._posterior.samples is not None:
-            import arviz
-
-            mcmc = self._posterior.result.mcmc
-            found.extend(arviz.from_numpyro(mcmc, log_likelihood=False), join="left")
-        return found
+        was_sampled = self._posterior.samples is not None
+        return inference_data(
+            {name: jnp.swapaxes(x, 0, 1) for name, x in draws.items()},
+            self._posterior.result.mcmc if was_sampled else None,
+        )
 
 
 def fit(

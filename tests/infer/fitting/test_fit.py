@@ -130,9 +130,11 @@ def test_summary():
 def test_to_arviz():
     found = fitted("ensemble").to_arviz(num_samples=50)
     assert found.posterior["beta"].shape == (3, 50, 2)
+    assert "sample_stats" not in found
     chains = fitted("mcmc").to_arviz()
-    assert chains.posterior["twice"].shape == (2, 300, 2)
-    assert "diverging" in chains.sample_stats
+    np.testing.assert_array_equal(chains.posterior["twice"], fitted("mcmc").draws()["twice"])
+    assert dict(chains.sample_stats["diverging"].sizes) == {"chain": 2, "draw": 300}
+    np.testing.assert_array_equal(chains.observed_data["y"], Y)
 
 
 # What minibatches weigh.
