@@ -5,14 +5,14 @@ what to do, and otherwise returns nothing. Values that only exist inside a trace
 looked at; they pass.
 """
 
-import difflib
 import math
-from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
 import jax
 import numpy as np
+
+from ._options import one_of as one_of
 
 
 def _number(name: str, value: Any) -> float | None:
@@ -143,13 +143,3 @@ def no_nan(name: str, data: Any) -> None:
         f"`{name}` has {int(bad.sum())} entries that are NaN or infinite ({where}). "
         "Drop or impute them first."
     )
-
-
-def one_of(name: str, value: Any, options: Iterable[Any]) -> None:
-    """`value` is one of `options`; the closest one is suggested."""
-    options = list(options)
-    if value in options:
-        return
-    close = difflib.get_close_matches(str(value), [str(o) for o in options], n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"`{name}` must be one of {options}, got {value!r}.{hint}")

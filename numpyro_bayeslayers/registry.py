@@ -18,7 +18,7 @@ from functools import cache
 from importlib import invalidate_caches, metadata
 from typing import Any, NamedTuple
 
-from . import _checks
+from ._options import one_of
 
 __all__ = ["ROOMS", "PluginError", "Provider", "available", "get", "providers", "refresh"]
 
@@ -134,7 +134,7 @@ def refresh() -> None:
 @cache
 def _installed(room: str) -> tuple[Provider, ...]:
     """The rows of `room` as the metadata has them, one for each package and name."""
-    _checks.one_of("room", room, ROOMS)
+    one_of("room", room, ROOMS)
     try:
         metadata.distribution(_HOME)
     except metadata.PackageNotFoundError:
