@@ -1,25 +1,44 @@
 # Each target makes the environment it needs: all it takes is Python 3.11 or later, or uv.
+#
+# That is .venv. An interpreter that is named has an environment of its own, and so have the
+# oldest packages that pyproject.toml allows:
+#   make test PYTHON=python3.13
+#   make test PYTHON=python3.11 RESOLUTION=lowest-direct
 
-PYTHON ?= python3
 JOBS ?= 2
-
-VENV := .venv
-BIN := $(VENV)/bin
-UV := $(shell command -v uv 2>/dev/null)
+UV := $(shell command -v uv 2> /dev/null)
 OLD := Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ...
 
-.PHONY: demo test test-slow lint format bench docs master-class clean
+VENV := .venv
+ifeq ($(origin PYTHON),undefined)
+PYTHON := python3
+else
+# Where a shim of pyenv refuses to run, what it stands for may be there.
+version = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2> /dev/null)
+override PYTHON := $(or $(if $(call version,$(PYTHON)),$(PYTHON)),$(shell \
+	.ci/pythons $(patsubst python%,%,$(notdir $(PYTHON)))),$(PYTHON))
+VENV := .venv-$(call version,$(PYTHON))
+endif
+ifdef RESOLUTION
+UV := $(or $(UV),.venv-tools/bin/uv)
+VENV := $(VENV)-$(RESOLUTION)
+LOWER := --upgrade --resolution $(RESOLUTION)
+endif
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow test-stack lint format bench docs master-class clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.has-demo
 	$(BIN)/numpyro-bayeslayers demo
 
 # What is compiled here runs once or for seconds: less time is spent on making it fast.
-# An XLA that does not know a flag refuses to start; then the flags are left out.
+# An XLA that does not know a flag refuses to start: such a flag is left out.
 QUICK := --xla_cpu_use_fusion_emitters=false
 QUICKEST := $(QUICK) --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
-known = $(shell XLA_FLAGS="$(1)" JAX_PLATFORMS=cpu \
+accepted = $(shell XLA_FLAGS="$(1)" JAX_PLATFORMS=cpu \
 	$(BIN)/python -c "import jax; jax.devices()" 2> /dev/null && echo "$(1)")
+known = $(or $(call accepted,$(1)),$(foreach flag,$(1),$(call accepted,$(flag))))
 
 test: $(VENV)/.has-test
 	XLA_FLAGS="$(call known,$(QUICKEST))" \
@@ -29,11 +48,24 @@ test-slow: $(VENV)/.has-test
 	XLA_FLAGS="$(call known,$(QUICK))" \
 		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -p no:benchmark -m slow
 
+# The newest packages on every interpreter that is here, and the oldest on the oldest: all are
+# tried, and those that fail are named.
+OLDEST := 3.11
+test-stack: $(or $(UV),.venv-tools/bin/uv)
+	@rm -rf .venv-3.*; failed=; \
+	for python in $$(.ci/pythons); do \
+		$(MAKE) test PYTHON=$$python || failed="$$failed $$python"; \
+	done; \
+	for python in $$(.ci/pythons $(OLDEST)); do \
+		$(MAKE) test PYTHON=$$python RESOLUTION=lowest-direct || failed="$$failed lowest-direct"; \
+	done; \
+	test -z "$$failed" || { echo "These failed:$$failed"; exit 1; }
+
 lint: $(VENV)/.has-lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
-	$(BIN)/ty check
+	$(BIN)/ty check --python $(VENV)
 
 format: $(VENV)/.has-lint
 	$(BIN)/ruff check --fix
@@ -52,21 +84,26 @@ docs: $(VENV)/.has-docs
 	XLA_FLAGS="$(call known,$(QUICK))" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) .cache site dist build .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-* .cache site dist build .pytest_cache .ruff_cache .import_linter_cache
 
 # The package and the extra named in the stamp, again whenever pyproject.toml changes.
-$(VENV)/.has-%: pyproject.toml | $(BIN)/python
+$(VENV)/.has-%: pyproject.toml | $(UV) $(BIN)/python
 ifdef UV
-	$(UV) pip install --quiet --python $(BIN)/python --editable '.[$*]'
+	$(UV) pip install --quiet --python $(BIN)/python $(LOWER) --editable '.[$*]'
 else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 endif
 	@touch $@
 
-$(BIN)/python:
+$(BIN)/python: | $(UV)
 ifdef UV
-	$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV)
+	$(UV) venv --quiet --allow-existing --python '$(if $(filter .venv,$(VENV)),>=3.11,$(PYTHON))' $(VENV)
 else
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo '$(OLD)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 endif
+
+.venv-tools/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo '$(OLD)'; exit 1; }
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check uv

@@ -82,6 +82,12 @@ class AbstractRowLayer(AbstractLayer):
 
     in_features: AbstractVar[int]
 
+    if TYPE_CHECKING:  # at run time it is the one of all layers
+
+        def __call__(self, x: Num[ArrayLike, "*batch d_in"]) -> Num[Array, "*rest d_out"]:
+            """Run the layer inside a NumPyro model."""
+            ...
+
     @abc.abstractmethod
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Num[Array, "*rest n d_out"]:
         """Draw this layer's sites and apply them to rows."""

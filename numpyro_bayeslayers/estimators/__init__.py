@@ -1,9 +1,9 @@
 """For scientists: from a table to predictions with intervals, in three lines.
 
-Estimators have scikit-learn's manners (`fit` returns the estimator, `get_params` and
-`clone` work, what is learned ends in an underscore). They put together what the rooms below
-offer: tables are encoded by `preprocessing`, the model is a layer, members are trained by
-`infer`, and predictions are mixtures of `distributions`.
+Estimators are scikit-learn's: derived from its `BaseEstimator`, so that `clone`, grid search
+and cross-validation take them; importing this room imports scikit-learn. They put together what
+the rooms below offer: tables are encoded by `preprocessing`, the model is a layer, members are
+trained by `infer`, and predictions are mixtures of `distributions`.
 
 To add an estimator of fields: a subclass of `AbstractFieldEstimator` with its guide. To add
 an observation model: one entry in `_observation.py`.

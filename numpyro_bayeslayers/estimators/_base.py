@@ -22,8 +22,16 @@ from ..layers import BayesianNeuralField
 from ..preprocessing import SpatiotemporalFit, fit_spatiotemporal
 from ._guide import mean_field
 from ._observation import OBSERVATION_MODELS, ObservationModel, Units
-from ._params import Parameterized
 from ._posterior import Posterior, components, summaries
+
+try:
+    from sklearn.base import BaseEstimator
+    from sklearn.utils.validation import check_is_fitted
+except ImportError as error:
+    raise ImportError(
+        "`numpyro_bayeslayers.estimators` needs scikit-learn and pandas: pip install "
+        "'numpyro-bayeslayers[estimators]'."
+    ) from error
 
 # About how many numbers one block of rows has over all members and draws.
 _BLOCK = 2**20
@@ -31,7 +39,7 @@ _BLOCK = 2**20
 _PREDICTION = 0x70726564
 
 
-class AbstractFieldEstimator(Parameterized, abc.ABC):
+class AbstractFieldEstimator(BaseEstimator, abc.ABC):
     """A Bayesian neural field for a table; subclasses say how it is fitted.
 
     See `BayesianNeuralFieldMAP` for the settings.
@@ -187,7 +195,7 @@ class AbstractFieldEstimator(Parameterized, abc.ABC):
             ValueError: If a feature column does not exist or has missing or infinite
                 entries, or a probability is out of range.
         """
-        self._check_is_fitted()
+        check_is_fitted(self, "params_")
         levels = np.asarray(quantiles, float)
         if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
             raise ValueError(
@@ -222,7 +230,7 @@ class AbstractFieldEstimator(Parameterized, abc.ABC):
             TypeError: As `predict`.
             ValueError: As `predict`.
         """
-        self._check_is_fitted()
+        check_is_fitted(self, "params_")
         return self._components(self._posterior, self.table_.features(df))
 
     @property
@@ -233,15 +241,6 @@ class AbstractFieldEstimator(Parameterized, abc.ABC):
         observation = OBSERVATION_MODELS[self.observation_model]
         rows = jnp.asarray(x, float)
         return components(self.field_, observation, self.units_, posterior, rows)
-
-    def _check_is_fitted(self) -> None:
-        if hasattr(self, "params_"):
-            return
-        from sklearn.exceptions import NotFittedError
-
-        raise NotFittedError(
-            f"This {type(self).__name__} is not fitted yet: call `fit` first."
-        )
 
 
 def _check_splits(num_splits: Any, ensemble_size: Any, checkpoint: Any) -> None:

@@ -27,7 +27,7 @@ def inference_data(draws: dict[str, Array], mcmc: Any = None) -> Any:
         raise ImportError(
             "`to_arviz` needs ArviZ: pip install 'numpyro-bayeslayers[arviz]'."
         ) from error
-    groups = {
+    groups: dict[str, Any] = {
         "posterior": {name: np.moveaxis(np.asarray(x), 0, 1) for name, x in draws.items()}
     }
     # Below 1 the groups are the arguments of `from_dict`, from 1 on they are its first one.

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import scipy.optimize
 import scipy.stats
-import sklearn.base
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.util import log_density
 from sklearn.exceptions import NotFittedError
@@ -232,33 +231,13 @@ def test_double_precision():
 
 
 class TestManners:
-    """What scikit-learn asks of an estimator, and the package bayesnf of a script."""
-
-    @pytest.mark.parametrize("kind", ALL)
-    def test_clone(self, kind):
-        field = kind(**SETTINGS, interactions=[(0, 1)], seasonality_periods=np.array([4.0]))
-        twin = sklearn.base.clone(field)
-        assert type(twin) is kind
-        assert twin.get_params()["interactions"] == [(0, 1)]
-        assert not hasattr(twin, "params_")
-        assert twin.set_params(width=7) is twin and twin.width == 7 and field.width == 3
-        with pytest.raises(ValueError, match="Did you mean 'depth'"):
-            twin.set_params(dept=3)
-
-    def test_clone_of_a_fit_is_not_fitted(self, normal):
-        assert not hasattr(sklearn.base.clone(normal), "params_")
+    """What a user asks of a fit, and the package bayesnf of a script."""
 
     @pytest.mark.parametrize("kind", ALL)
     def test_not_fitted(self, kind):
         for method in ("predict", "likelihood_model"):
             with pytest.raises(NotFittedError, match=f"This {kind.__name__} is not fitted"):
                 getattr(kind(**SETTINGS), method)(table())
-
-    def test_repr_names_what_was_given(self):
-        field = BayesianNeuralFieldMAP(feature_cols=["t"], target_col="y", freq="D")
-        assert repr(field) == (
-            "BayesianNeuralFieldMAP(freq='D', feature_cols=['t'], target_col='y')"
-        )
 
     @pytest.mark.parametrize("name", ["NORMAL", "ZINB"])
     def test_pickle(self, fitted, name):

@@ -93,9 +93,14 @@ def test_stock_conversion(mcmc, data):
         assert found.shape == (CHAINS, DRAWS, *shape)
         assert found.dims[:2] == ("chain", "draw")
         np.testing.assert_array_equal(found, drawn[name])
-    assert data.posterior["each.weight"].dims[2] == "ensemble"
     assert data.sample_stats["diverging"].shape == (CHAINS, DRAWS)
     np.testing.assert_array_equal(data.observed_data["y"], Y)
+    np.testing.assert_array_equal(data.observed_data["v"], np.broadcast_to(Y, (3, 5)))
+
+
+def test_members_have_the_axis_of_their_plate(data):
+    pytest.importorskip("arviz", "0.22", "ArviZ names axes by plates from 0.22 on")
+    assert data.posterior["each.weight"].dims[2] == "ensemble"
     assert data.observed_data["v"].dims == ("ensemble", "rows")
 
 
@@ -103,7 +108,9 @@ def test_stock_summary(mcmc, data):
     table = arviz.summary(data)
     assert len(table) == sum(math.prod(shape) for shape in SITES.values())
     drawn = mcmc.get_samples()["hidden.weight"][:, 0, 1].mean()
-    np.testing.assert_allclose(float(table.loc["hidden.weight[0, 1]", "mean"]), drawn, atol=0.01)
+    np.testing.assert_allclose(
+        float(table.loc["hidden.weight[0, 1]", "mean"]), drawn, atol=0.01
+    )
 
 
 @pytest.mark.parametrize("plot", ["plot_trace", "plot_forest"])

@@ -379,9 +379,7 @@ class EnsembleSVI:
         seed: Seed = 0,
         **kwargs: Any,
     ) -> Any:
-        """Posterior draws as ArviZ's data, each member a chain.
-
-        It is an `InferenceData` of ArviZ below 1, and a tree of xarray from 1 on.
+        """Posterior draws as data of ArviZ (see `Fit.to_arviz`), each member a chain.
 
         Args:
             result: From `run`.

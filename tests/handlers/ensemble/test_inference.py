@@ -169,7 +169,8 @@ def test_nuts_and_arviz():
     shapes = {name: v.shape for name, v in mcmc.get_samples().items()}
     assert shapes["net.w"] == (2, SIZE, 1, 2, 2)
     assert shapes["mu"] == (2, SIZE, 12)
-    data = pytest.importorskip("arviz").from_numpyro(mcmc)
+    arviz = pytest.importorskip("arviz", "0.22", "ArviZ names axes by plates from 0.22 on")
+    data = arviz.from_numpyro(mcmc)
     assert data.posterior["mu"].dims == ("chain", "draw", "ensemble", "data")
     assert data.posterior["net.w"].dims[2] == "ensemble"
     assert data.observed_data["y"].dims == ("ensemble", "data")

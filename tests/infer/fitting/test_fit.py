@@ -132,7 +132,9 @@ def test_to_arviz():
     assert found.posterior["beta"].shape == (3, 50, 2)
     assert "sample_stats" not in found
     chains = fitted("mcmc").to_arviz()
-    np.testing.assert_array_equal(chains.posterior["twice"], fitted("mcmc").draws()["twice"])
+    np.testing.assert_array_equal(
+        chains.posterior["twice"], fitted("mcmc").draws()["twice"]
+    )
     assert dict(chains.sample_stats["diverging"].sizes) == {"chain": 2, "draw": 300}
     np.testing.assert_array_equal(chains.observed_data["y"], Y)
 

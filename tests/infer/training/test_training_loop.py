@@ -8,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from numpyro_bayeslayers.infer import EnsembleMAP, _training_loop, ensemble_loss
+from numpyro_bayeslayers.infer import EnsembleMAP, ensemble_loss
+from numpyro_bayeslayers.infer.training import _training_loop
 from tests.infer.problems import (
     COLUMNS,
     assert_close,
