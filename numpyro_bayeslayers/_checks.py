@@ -1,99 +1,231 @@
 """One wording for each kind of error.
 
-Each function looks at one argument, raises with the argument's name, what was given and
-what to do, and otherwise returns nothing. Values that only exist inside a trace cannot be
-looked at; they pass.
+Each function looks at one argument and raises with the argument's name, what was given and
+what to do. Otherwise it gives the value back as Python's own number, switch or word, in
+whatever type it came, so that settings can be hashed, compared and stored. Numbers that only
+exist inside a trace cannot be looked at; they pass.
 """
 
+import functools
 import math
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ._options import one_of as one_of
+from . import _options
+
+# What `setting` takes: the name and the value of an argument to its value.
+Check = Callable[[str, Any], Any]
+Value = TypeVar("Value")
 
 
-def _number(name: str, value: Any) -> float | None:
-    """The number in `value`, or None if it is not known before the program runs."""
-    if isinstance(value, jax.core.Tracer):
-        return None
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, (jax.Array, np.ndarray)) and np.ndim(value) == 0:
-        return float(value)
-    kind = type(value).__name__
-    raise TypeError(f"`{name}` must be a number, got {value!r} ({kind}).")
+def _plain(value: Any) -> Any:
+    """A single number, switch or word of NumPy or JAX as Python's own; else as it is."""
+    if isinstance(value, (jax.core.Tracer, np.ma.MaskedArray)):
+        return value
+    is_single = isinstance(value, (np.generic, np.ndarray, jax.Array)) and not value.ndim
+    # Not dates and durations, which would become integers.
+    return (
+        value.item() if is_single and (_is_real(value) or _kind(value) in "cU") else value
+    )
 
 
-def size(name: str, value: Any) -> None:
+def _kind(array: Any) -> str:
+    """The letter of NumPy for a kind of entries; keys of JAX have none."""
+    return getattr(array.dtype, "kind", "?")
+
+
+def _is_real(array: Any) -> bool:
+    # The short floating-point types that NumPy does not know are of no kind of its own.
+    return _kind(array) in "biuf" or jnp.issubdtype(array.dtype, jnp.floating)
+
+
+def _given(value: Any) -> str:
+    return f"got {value!r} ({type(value).__name__})"
+
+
+def _number(name: str, value: Any) -> Any:
+    """`value` as a float, or as it is if it is not known before the program runs."""
+    found = _plain(value)
+    if isinstance(found, jax.core.Tracer):
+        return found
+    if isinstance(found, Real) and not isinstance(found, (bool, np.timedelta64)):
+        return float(found)
+    raise TypeError(f"`{name}` must be a number, {_given(value)}.")
+
+
+def _whole(name: str, value: Any, what: str) -> int:
+    found = _plain(value)
+    if isinstance(found, Integral) and not isinstance(found, (bool, np.timedelta64)):
+        return int(found)
+    raise TypeError(f"`{name}` must be {what}, {_given(value)}.")
+
+
+def size(name: str, value: Any) -> int:
     """`value` counts something: an integer of at least one."""
-    if isinstance(value, bool) or not isinstance(value, (Integral, np.integer)):
-        kind = type(value).__name__
-        raise TypeError(f"`{name}` must be a positive integer, got {value!r} ({kind}).")
-    if value < 1:
-        raise ValueError(f"`{name}` must be a positive integer, got {value}.")
+    found = _whole(name, value, "a positive integer")
+    if found < 1:
+        raise ValueError(f"`{name}` must be a positive integer, got {found}.")
+    return found
 
 
-def count(name: str, value: Any) -> None:
+def count(name: str, value: Any) -> int:
     """`value` counts something that may be absent: an integer of at least zero."""
-    if isinstance(value, bool) or not isinstance(value, (Integral, np.integer)):
-        kind = type(value).__name__
-        raise TypeError(f"`{name}` must be a whole number, got {value!r} ({kind}).")
-    if value < 0:
-        raise ValueError(f"`{name}` must be zero or positive, got {value}.")
+    found = _whole(name, value, "a whole number")
+    if found < 0:
+        raise ValueError(f"`{name}` must be zero or positive, got {found}.")
+    return found
 
 
-def positive(name: str, value: Any) -> None:
+def positive(name: str, value: Any) -> Any:
     """`value` is finite and greater than zero."""
     number = _number(name, value)
-    if number is not None and not (number > 0 and math.isfinite(number)):
+    if isinstance(number, float) and not 0 < number < math.inf:
         raise ValueError(f"`{name}` must be positive and finite, got {value}.")
+    return number
+
+
+def non_negative(name: str, value: Any) -> Any:
+    """`value` is finite and at least zero."""
+    number = _number(name, value)
+    if isinstance(number, float) and not 0 <= number < math.inf:
+        raise ValueError(f"`{name}` must be zero or positive, got {value}.")
+    return number
+
+
+def finite(name: str, value: Any) -> Any:
+    """`value` is neither infinite nor NaN."""
+    number = _number(name, value)
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError(f"`{name}` must be finite, got {value}.")
+    return number
+
+
+def rate(name: str, value: Any) -> Any:
+    """`value` is a probability below one."""
+    number = _number(name, value)
+    if isinstance(number, float) and not 0 <= number < 1:
+        raise ValueError(f"`{name}` must be at least 0 and below 1, got {value}.")
+    return number
+
+
+def share(name: str, value: Any) -> Any:
+    """`value` is between zero and one, and neither."""
+    number = _number(name, value)
+    if isinstance(number, float) and not 0 < number < 1:
+        raise ValueError(f"`{name}` must be above 0 and below 1, got {value}.")
+    return number
+
+
+def switch(name: str, value: Any) -> bool:
+    """`value` is true or false, and no word or number that Python would take for it."""
+    found = _plain(value)
+    if not isinstance(found, bool):
+        raise TypeError(f"`{name}` must be True or False, {_given(value)}.")
+    return found
+
+
+def label(name: str, value: Any) -> str:
+    """`value` names something: a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"`{name}` must be a string that is not empty, {_given(value)}.")
+    return str(value)
+
+
+def one_of(name: str, value: Any, options: Iterable[Any]) -> Any:
+    """`value` is one of `options`; the closest one is suggested."""
+    options, found = list(options), _plain(value)
+    if isinstance(found, (np.ndarray, jax.Array)):
+        raise _options.refusal(name, value, options)
+    return _options.one_of(name, found, options)
+
+
+def choice(*options: Any) -> Check:
+    """The check that a value is one of `options`."""
+    return functools.partial(one_of, options=options)
+
+
+def optional(check: Check) -> Check:
+    """The same check of a value that may be None."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+# What a site's prefix is.
+optional_label = optional(label)
+
+
+def sequence(check: Check) -> Check:
+    """The check of each of several values, which become a tuple."""
+
+    def checked(name: str, values: Any) -> tuple[Any, ...]:
+        is_number = isinstance(values, (np.ndarray, jax.Array)) and not values.ndim
+        if is_number or isinstance(values, str) or not isinstance(values, Iterable):
+            raise TypeError(f"`{name}` must be a sequence, {_given(values)}.")
+        if isinstance(values, np.ma.MaskedArray):
+            values = reals(name, values)
+        return tuple(check(name, value) for value in values)
+
+    return checked
+
+
+def each(check: Check) -> Check:
+    """The check of a single value, or of each of several, which become a tuple."""
+
+    def checked(name: str, values: Any) -> Any:
+        is_array = isinstance(values, (np.ndarray, jax.Array)) and values.ndim > 0
+        is_several = is_array or isinstance(values, (list, tuple))
+        return (sequence(check) if is_several else check)(name, values)
+
+    return checked
+
+
+def instance(name: str, value: Value, kind: type | tuple[type, ...], what: str) -> Value:
+    """`value` is of the `kind` that `what` says in words."""
+    if not isinstance(value, kind):
+        raise TypeError(f"`{name}` must be {what}, {_given(value)}.")
+    return value
+
+
+def function(name: str, value: Value) -> Value:
+    """`value` can be called."""
+    if not callable(value):
+        raise TypeError(f"`{name}` must be callable, {_given(value)}.")
+    return value
+
+
+def reals(name: str, values: Any) -> Any:
+    """`values` as an array of real numbers, in the byte order of this machine.
+
+    Entries that a mask hides have no value; dates, words and complex numbers are not real.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(
+            f"`{name}` has {int(np.ma.count_masked(values))} masked entries, which have no "
+            "value. Leave them out, or fill them in (`.filled`)."
+        )
+    found = values if isinstance(values, jax.Array) else np.asarray(values)
+    if not _is_real(found):
+        raise TypeError(
+            f"`{name}` must hold real numbers, got entries of type {found.dtype}. Turn dates, "
+            "words and categories into numbers first."
+        )
+    if not found.dtype.isnative:
+        found = found.astype(found.dtype.newbyteorder("="))
+    return found
 
 
 def all_positive(name: str, values: Any) -> None:
     """Every entry of `values` is finite and greater than zero."""
-    if isinstance(values, jax.core.Tracer):
+    found = reals(name, values)
+    if isinstance(found, jax.core.Tracer):
         return
-    found = np.asarray(values)
-    if not np.all((found > 0) & np.isfinite(found)):
+    found = np.asarray(found)
+    if found.dtype == bool or not np.all((found > 0) & np.isfinite(found)):
         raise ValueError(f"`{name}` must be positive and finite, got {values}.")
-
-
-def non_negative(name: str, value: Any) -> None:
-    """`value` is finite and at least zero."""
-    number = _number(name, value)
-    if number is not None and not (number >= 0 and math.isfinite(number)):
-        raise ValueError(f"`{name}` must be zero or positive, got {value}.")
-
-
-def finite(name: str, value: Any) -> None:
-    """`value` is neither infinite nor NaN."""
-    number = _number(name, value)
-    if number is not None and not math.isfinite(number):
-        raise ValueError(f"`{name}` must be finite, got {value}.")
-
-
-def rate(name: str, value: Any) -> None:
-    """`value` is a probability below one."""
-    number = _number(name, value)
-    if number is not None and not 0 <= number < 1:
-        raise ValueError(f"`{name}` must be at least 0 and below 1, got {value}.")
-
-
-def instance(name: str, value: Any, kind: type | tuple[type, ...], what: str) -> None:
-    """`value` is of the `kind` that `what` says in words."""
-    if not isinstance(value, kind):
-        given = type(value).__name__
-        raise TypeError(f"`{name}` must be {what}, got {value!r} ({given}).")
-
-
-def function(name: str, value: Any) -> None:
-    """`value` can be called."""
-    if not callable(value):
-        given = type(value).__name__
-        raise TypeError(f"`{name}` must be callable, got {value!r} ({given}).")
 
 
 def last_axis(name: str, x: Any, size_name: str, expected: int) -> None:

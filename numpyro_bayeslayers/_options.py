@@ -5,11 +5,18 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def one_of(name: str, value: Any, options: Iterable[Any]) -> None:
-    """`value` is one of `options`; the closest one is suggested."""
+def one_of(name: str, value: Any, options: Iterable[Any]) -> Any:
+    """`value` is one of `options`, which is given back; the closest one is suggested."""
     options = list(options)
-    if value in options:
-        return
+    for option in options:
+        # True is no 1.
+        if value == option and isinstance(value, bool) == isinstance(option, bool):
+            return option
+    raise refusal(name, value, options)
+
+
+def refusal(name: str, value: Any, options: list[Any]) -> ValueError:
+    """The error that says that `value` is none of `options`."""
     close = difflib.get_close_matches(str(value), [str(o) for o in options], n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"`{name}` must be one of {options}, got {value!r}.{hint}")
+    return ValueError(f"`{name}` must be one of {options}, got {value!r}.{hint}")

@@ -40,7 +40,8 @@ def fourier_features(
         spatiotemporal prediction with Bayesian neural fields", Nature Communications 15,
         methods.
     """
-    _checks.count("max_degree", max_degree)
+    max_degree = _checks.count("max_degree", max_degree)
+    rescale = _checks.switch("rescale", rescale)
     return _fourier_features(as_float(x), max_degree, rescale)
 
 

@@ -1,7 +1,7 @@
 """Places on the globe and angles, as numbers that a network can use."""
 
 import math
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +12,7 @@ from ._fourier import as_float
 from ._spherical_harmonics import spherical_harmonics
 
 Unit: TypeAlias = Literal["degrees", "radians"]
+UNITS = get_args(Unit)
 
 
 def deg2rad(x: Num[ArrayLike, "*batch"]) -> Float[Array, "*batch"]:
@@ -48,8 +49,8 @@ def lonlat_scale(
         >>> lonlat_scale(jnp.array([[90.0, -45.0]])).tolist()
         [[0.5, -0.5]]
     """
-    check_range("lon_range", lon_range)
-    check_range("lat_range", lat_range)
+    lon_range = checked_range("lon_range", lon_range)
+    lat_range = checked_range("lat_range", lat_range)
     x = _lonlat(lonlat)
     low, high = np.array([lon_range, lat_range], x.dtype).T
     return 2 * (x - low) / (high - low) - 1
@@ -75,7 +76,7 @@ def lonlat_to_cartesian3d(
         >>> pole[0, 2].tolist()
         1.0
     """
-    _checks.one_of("input_unit", input_unit, ("degrees", "radians"))
+    _checks.one_of("input_unit", input_unit, UNITS)
     x = _lonlat(lonlat)
     x = deg2rad(x) if input_unit == "degrees" else x
     lon, lat = x[..., 0], x[..., 1]
@@ -135,16 +136,18 @@ def spherical_harmonic_encode(
         Rußwurm, Klemmer, Rolf, Zbinden, Tuia (2024), "Geographic location encoding with
         spherical harmonics and sinusoidal representation networks", ICLR, section 3.
     """
-    _checks.count("l_max", l_max)
+    l_max = _checks.count("l_max", l_max)
     return spherical_harmonics(lonlat_to_cartesian3d(lonlat, input_unit=input_unit), l_max)
 
 
-def check_range(name: str, values: tuple[float, float]) -> None:
+def checked_range(name: str, values: Any) -> tuple[float, float]:
     """`values` are two numbers, the lower first."""
-    if len(values) != 2 or not -math.inf < values[0] < values[1] < math.inf:
+    found = _checks.sequence(_checks.finite)(name, values)
+    if len(found) != 2 or not found[0] < found[1]:
         raise ValueError(
             f"`{name}` must be two finite numbers, the lower first, got {values}."
         )
+    return found[0], found[1]
 
 
 def _lonlat(lonlat: ArrayLike) -> Array:

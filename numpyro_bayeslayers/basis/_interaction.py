@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,7 +30,7 @@ def interaction_features(
         [[6.0, 15.0]]
     """
     x = as_float(x)
-    return _products(x, checked_pairs(pairs, x.shape[-1]))
+    return _products(x, checked_pairs("pairs", pairs, x.shape[-1]))
 
 
 @partial(jax.jit, static_argnums=1)
@@ -41,22 +42,22 @@ def _products(
 
 
 def checked_pairs(
-    pairs: Sequence[Sequence[int]] | Int[np.ndarray, "k 2"], num_columns: int | None = None
+    name: str, pairs: Any, num_columns: int | None = None
 ) -> tuple[tuple[int, int], ...]:
     """`pairs` as a tuple, after a look at their shape and at the columns."""
     try:
         found = np.asarray(pairs)
     except ValueError:  # rows of different lengths
-        raise ValueError(f"`pairs` must be pairs of columns, got {pairs}.") from None
-    if found.size == 0:
+        raise ValueError(f"`{name}` must be pairs of columns, got {pairs}.") from None
+    if found.size == 0 and found.ndim:
         return ()
     if found.ndim != 2 or found.shape[1] != 2:
         raise ValueError(
-            f"`pairs` must be pairs of columns, shape (K, 2), got shape {found.shape}."
+            f"`{name}` must be pairs of columns, shape (K, 2), got shape {found.shape}."
         )
-    if not np.issubdtype(found.dtype, np.integer):
-        raise TypeError(f"`pairs` must be integers, got entries of type {found.dtype}.")
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"`{name}` must be integers, got entries of type {found.dtype}.")
     if found.min() < 0 or (num_columns is not None and found.max() >= num_columns):
         known = "0 or above" if num_columns is None else f"0 to {num_columns - 1}"
-        raise ValueError(f"`pairs` must name columns {known}, got {found.tolist()}.")
+        raise ValueError(f"`{name}` must name columns {known}, got {found.tolist()}.")
     return tuple((int(i), int(j)) for i, j in found)

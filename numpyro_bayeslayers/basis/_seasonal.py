@@ -82,6 +82,7 @@ def seasonal_features(
         spatiotemporal prediction with Bayesian neural fields", Nature Communications 15,
         methods.
     """
+    rescale = _checks.switch("rescale", rescale)
     numbers, frequencies = exact_frequencies(periods, harmonics)
     return exact_waves(as_float(x), tuple(numbers), tuple(frequencies), rescale)
 
@@ -90,28 +91,24 @@ def exact_frequencies(
     periods: Numbers, harmonics: Numbers
 ) -> tuple[list[int], list[Fraction]]:
     """`seasonal_frequencies` without rounding."""
+    periods = _checks.sequence(_checks.positive)("periods", periods)
+    harmonics = _checks.sequence(_checks.count)("harmonics", harmonics)
     check_seasons("periods", periods, "harmonics", harmonics)
-    for count in harmonics:
-        _checks.count("harmonics", count)
     pairs = [
-        (h, Fraction(h) / Fraction(float(period)))
+        (h, Fraction(h) / Fraction(period))
         for period, count in zip(periods, harmonics, strict=True)
-        for h in range(1, int(count) + 1)
+        for h in range(1, count + 1)
     ]
     return [h for h, _ in pairs], [f for _, f in pairs]
 
 
 def check_seasons(name: str, periods: Numbers, counts_name: str, counts: Numbers) -> None:
-    """There is one count for each period, and periods are positive."""
-    for label, values in {name: periods, counts_name: counts}.items():
-        _checks.instance(label, values, (Sequence, np.ndarray), "a sequence of numbers")
+    """There is one count for each period."""
     if len(periods) != len(counts):
         raise ValueError(
             f"`{counts_name}` must have one entry for each of `{name}`, got {len(counts)} "
             f"for {len(periods)} periods."
         )
-    for period in periods:
-        _checks.positive(name, period)
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))

@@ -41,8 +41,8 @@ def make_knots(
     References:
         de Boor (2001), "A practical guide to splines", chapter IX.
     """
-    for name, value in (("num_knots", num_knots), ("degree", degree)):
-        _checks.size(name, value + 1 if isinstance(value, int) else value)
+    num_knots = _checks.count("num_knots", num_knots)
+    degree = _checks.count("degree", degree)
     data = np.asarray(x, float).ravel()
     if not data.size:
         raise ValueError("`x` must hold data, got an empty array.")
@@ -103,7 +103,7 @@ def bspline_basis(
         de Boor (2001), "A practical guide to splines", chapter IX, equations 14 and 15.
     """
     _checks.one_of("extrapolate", extrapolate, ("linear", "error"))
-    _checks.size("degree", degree + 1 if isinstance(degree, int) else degree)
+    degree = _checks.count("degree", degree)
     t = _checked_knots(knots, degree)
     x = jnp.asarray(x)
     x = x.astype(jnp.result_type(float, x.dtype))

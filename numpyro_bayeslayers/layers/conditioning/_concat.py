@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ... import _checks
+from ..._settings import setting
 from ..._typing import PRNGKey
 from ._conditioner import AbstractConditioner, drawn_map, own_map
 
@@ -41,18 +42,18 @@ class ConcatConditioner(AbstractConcat):
         Mirza and Osindero (2014), "Conditional generative adversarial nets", section 3.2.
     """
 
-    num_features: int = eqx.field(static=True)
-    cond_dim: int = eqx.field(static=True)
+    num_features: int = setting(check=_checks.size)
+    cond_dim: int = setting(check=_checks.size)
     proj: eqx.nn.Linear
-    name: str | None = eqx.field(static=True, default=None)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(
         cls, num_features: int, cond_dim: int, *, key: PRNGKey, name: str | None = None
     ) -> "ConcatConditioner":
         """Draw the map."""
-        _checks.size("num_features", num_features)
-        _checks.size("cond_dim", cond_dim)
+        num_features = _checks.size("num_features", num_features)
+        cond_dim = _checks.size("cond_dim", cond_dim)
         proj = eqx.nn.Linear(num_features + cond_dim, num_features, key=key)
         return cls(num_features, cond_dim, proj, name)
 
@@ -89,13 +90,10 @@ class BayesianConcatConditioner(AbstractConcat):
         Mirza and Osindero (2014), "Conditional generative adversarial nets", section 3.2.
     """
 
-    num_features: int = eqx.field(static=True)
-    cond_dim: int = eqx.field(static=True)
-    prior_std: float = eqx.field(static=True, default=1.0)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.positive("prior_std", self.prior_std)
+    num_features: int = setting(check=_checks.size)
+    cond_dim: int = setting(check=_checks.size)
+    prior_std: float = setting(check=_checks.positive, default=1.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(

@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._base import AbstractLayer, call_child
+from ..._settings import setting
 from ..._typing import PRNGKey
 from ...handlers._tie import Remember
 from ...primitives import scope
@@ -58,13 +59,13 @@ class ConditionedINR(AbstractLayer):
 
     inner: Any
     conditioners: tuple[AbstractConditioner, ...]
-    cond_dim: int = eqx.field(static=True)
-    mode: Literal["feature", "input"] = eqx.field(static=True, default="feature")
-    name: str | None = eqx.field(static=True, default=None)
+    cond_dim: int = setting(check=_checks.size)
+    mode: Literal["feature", "input"] = setting(
+        check=_checks.choice("feature", "input"), default="feature"
+    )
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
-        _checks.one_of("mode", self.mode, ("feature", "input"))
-        _checks.size("cond_dim", self.cond_dim)
         needed = len(_layers(self.inner)) - 1 if self.mode == "feature" else 0
         if len(self.conditioners) != needed:
             raise ValueError(
@@ -97,6 +98,11 @@ class ConditionedINR(AbstractLayer):
         """
         _checks.one_of("mode", mode, ("feature", "input"))
         if mode == "input":
+            if conditioner_kwargs:
+                raise TypeError(
+                    "`conditioner_kwargs` must be empty in mode 'input', where there are no "
+                    f"conditioners, got {sorted(conditioner_kwargs)}."
+                )
             return cls(inner, (), cond_dim, mode, name)
         sizes = [layer.out_features for layer in _layers(inner)[:-1]]
         keys = random.split(key, len(sizes))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
+from ..._settings import setting
 from ..._typing import PRNGKey
 from ._conditioner import (
     AbstractConditioner,
@@ -35,9 +36,6 @@ class AbstractAffineModulation(AbstractConditioner):
     """A scale and a shift for each feature, from the context."""
 
     gamma_activation: AbstractVar[Gamma]
-
-    def __check_init__(self) -> None:
-        _checks.one_of("gamma_activation", self.gamma_activation, tuple(_GAMMAS))
 
     def _apply(self, h: Array, z: Array) -> Array:
         beta, raw = jnp.split(self._map(z), 2, axis=-1)
@@ -76,11 +74,13 @@ class AffineModulation(AbstractAffineModulation):
         general conditioning layer", AAAI, equation 2.
     """
 
-    num_features: int = eqx.field(static=True)
-    cond_dim: int = eqx.field(static=True)
+    num_features: int = setting(check=_checks.size)
+    cond_dim: int = setting(check=_checks.size)
     generator: eqx.nn.Linear
-    gamma_activation: Gamma = eqx.field(static=True, default="one_plus_tanh")
-    name: str | None = eqx.field(static=True, default=None)
+    gamma_activation: Gamma = setting(
+        check=_checks.choice(*_GAMMAS), default="one_plus_tanh"
+    )
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(
@@ -104,10 +104,10 @@ class AffineModulation(AbstractAffineModulation):
                 minus `init_scale` / sqrt(K); zero is the identity.
             name: For uniformity; there are no sites to prefix.
         """
-        _checks.size("num_features", num_features)
-        _checks.size("cond_dim", cond_dim)
+        num_features = _checks.size("num_features", num_features)
+        cond_dim = _checks.size("cond_dim", cond_dim)
         _checks.one_of("gamma_activation", gamma_activation, tuple(_GAMMAS))
-        _checks.non_negative("init_scale", init_scale)
+        init_scale = _checks.non_negative("init_scale", init_scale)
         bound = init_scale / math.sqrt(cond_dim)
         generator = uniform_linear(cond_dim, 2 * num_features, key, bound, 0.0)
         neutral = _GAMMAS[gamma_activation][1]
@@ -172,14 +172,13 @@ class BayesianAffineModulation(AbstractAffineModulation):
         general conditioning layer", AAAI, equation 2.
     """
 
-    num_features: int = eqx.field(static=True)
-    cond_dim: int = eqx.field(static=True)
-    prior_std: float = eqx.field(static=True, default=1.0)
-    gamma_activation: Gamma = eqx.field(static=True, default="one_plus_tanh")
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.positive("prior_std", self.prior_std)
+    num_features: int = setting(check=_checks.size)
+    cond_dim: int = setting(check=_checks.size)
+    prior_std: float = setting(check=_checks.positive, default=1.0)
+    gamma_activation: Gamma = setting(
+        check=_checks.choice(*_GAMMAS), default="one_plus_tanh"
+    )
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(

@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._base import AbstractLayer, call_child
+from ..._settings import setting
 from ..._typing import PRNGKey
 from ...basis import paired_features
 from ._conditioner import as_rows, own_map
@@ -51,15 +52,13 @@ class HyperFourierFeatures(AbstractLayer):
     """
 
     parameter_net: Callable[..., Any]
-    in_features: int = eqx.field(static=True)
-    n_features: int = eqx.field(static=True)
-    cond_dim: int = eqx.field(static=True)
-    name: str | None = eqx.field(static=True, default=None)
+    in_features: int = setting(check=_checks.size)
+    n_features: int = setting(check=_checks.size)
+    cond_dim: int = setting(check=_checks.size)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
         _checks.function("parameter_net", self.parameter_net)
-        for name in ("in_features", "n_features", "cond_dim"):
-            _checks.size(name, getattr(self, name))
 
     @classmethod
     def init(
@@ -137,7 +136,7 @@ class ConditionedRFFNet(AbstractLayer):
 
     feat: Any
     readout: eqx.nn.Linear
-    name: str | None = eqx.field(static=True, default=None)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(
@@ -146,7 +145,7 @@ class ConditionedRFFNet(AbstractLayer):
         """Draw the readout."""
         if not hasattr(feat, "num_outputs"):
             raise TypeError(f"`feat` must have `num_outputs`, got {feat!r}.")
-        _checks.size("out_features", out_features)
+        out_features = _checks.size("out_features", out_features)
         return cls(feat, eqx.nn.Linear(feat.num_outputs, out_features, key=key), name)
 
     def _forward(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ... import _checks
+from ..._settings import setting
 from ..._typing import PRNGKey
 from ._conditioner import (
     AbstractConditioner,
@@ -23,10 +24,6 @@ class AbstractHyperLinear(AbstractConditioner):
 
     target_in: AbstractVar[int]
     target_out: AbstractVar[int]
-
-    def __check_init__(self) -> None:
-        _checks.size("target_in", self.target_in)
-        _checks.size("target_out", self.target_out)
 
     @property
     def num_features(self) -> int:
@@ -85,11 +82,11 @@ class HyperLinear(AbstractHyperLinear):
         Ha, Dai, Le (2016), "HyperNetworks", section 3.
     """
 
-    target_in: int = eqx.field(static=True)
-    target_out: int = eqx.field(static=True)
-    cond_dim: int = eqx.field(static=True)
+    target_in: int = setting(check=_checks.size)
+    target_out: int = setting(check=_checks.size)
+    cond_dim: int = setting(check=_checks.size)
     generator: eqx.nn.Linear
-    name: str | None = eqx.field(static=True, default=None)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(
@@ -112,10 +109,10 @@ class HyperLinear(AbstractHyperLinear):
             init_scale: Factor of the generator's weights, zero or more; its bias is zero.
             name: For uniformity; there are no sites to prefix.
         """
-        _checks.size("target_in", target_in)
-        _checks.size("target_out", target_out)
-        _checks.size("cond_dim", cond_dim)
-        _checks.non_negative("init_scale", init_scale)
+        target_in = _checks.size("target_in", target_in)
+        target_out = _checks.size("target_out", target_out)
+        cond_dim = _checks.size("cond_dim", cond_dim)
+        init_scale = _checks.non_negative("init_scale", init_scale)
         size = target_out * (target_in + 1)
         bound = init_scale / math.sqrt(cond_dim)
         generator = uniform_linear(cond_dim, size, key, bound, 0.0)
@@ -165,14 +162,11 @@ class BayesianHyperLinear(AbstractHyperLinear):
         Ha, Dai, Le (2016), "HyperNetworks", section 3.
     """
 
-    target_in: int = eqx.field(static=True)
-    target_out: int = eqx.field(static=True)
-    cond_dim: int = eqx.field(static=True)
-    prior_std: float = eqx.field(static=True, default=1.0)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.positive("prior_std", self.prior_std)
+    target_in: int = setting(check=_checks.size)
+    target_out: int = setting(check=_checks.size)
+    cond_dim: int = setting(check=_checks.size)
+    prior_std: float = setting(check=_checks.positive, default=1.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(

@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._base import AbstractLayer, call_child
+from ..._settings import setting
 from ..._typing import PRNGKey
 from ..fields._siren import bias_bound, layer_places, layer_sizes, weight_bound
 from ._conditioner import as_rows, uniform_linear
@@ -63,9 +64,9 @@ class HyperSIREN(AbstractLayer):
 
     hyper_layers: tuple[HyperLinear, ...]
     parameter_net: Callable[..., Any]
-    omegas: tuple[float, ...] = eqx.field(static=True)
-    cond_dim: int = eqx.field(static=True)
-    name: str | None = eqx.field(static=True)
+    omegas: tuple[float, ...] = setting(check=_checks.sequence(_checks.positive))
+    cond_dim: int = setting(check=_checks.size)
+    name: str | None = setting(check=_checks.optional_label)
 
     def __init__(
         self,
@@ -84,13 +85,13 @@ class HyperSIREN(AbstractLayer):
         name: str | None = None,
     ) -> None:
         _checks.function("parameter_net", parameter_net)
-        _checks.size("cond_dim", cond_dim)
-        _checks.positive("c", c)
-        _checks.positive("init_scale", init_scale)
+        cond_dim = _checks.size("cond_dim", cond_dim)
+        c = _checks.positive("c", c)
+        init_scale = _checks.positive("init_scale", init_scale)
         sizes = layer_sizes(in_features, hidden_features, out_features, depth)
         places, omegas = layer_places(depth, first_omega, hidden_omega)
         layers = []
-        keys = random.split(key, depth)
+        keys = random.split(key, len(sizes))
         for i, ((d_in, d_out), place, omega) in enumerate(
             zip(sizes, places, omegas, strict=True)
         ):

@@ -1,11 +1,11 @@
 """A dense layer of moments."""
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._base import AbstractLayer, on_rows
+from ..._settings import setting
 from ...primitives import divergence, linear, param
 from ._optimized import constant, fan_in_normal
 
@@ -59,18 +59,12 @@ class DenseDVI(AbstractLayer):
         rectifier has them, tanh has not.
     """
 
-    in_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    bias: bool = eqx.field(static=True, default=True)
-    prior_scale: float = eqx.field(static=True, default=1.0)
-    init_log_var: float = eqx.field(static=True, default=-3.0)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("out_features", self.out_features)
-        _checks.positive("prior_scale", self.prior_scale)
-        _checks.finite("init_log_var", self.init_log_var)
+    in_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    bias: bool = setting(check=_checks.switch, default=True)
+    prior_scale: float = setting(check=_checks.positive, default=1.0)
+    init_log_var: float = setting(check=_checks.finite, default=-3.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _forward(
         self,

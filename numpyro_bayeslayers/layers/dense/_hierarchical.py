@@ -1,11 +1,11 @@
 """A dense layer that prunes its inputs."""
 
-import equinox as eqx
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Num
 
 from ... import _checks
 from ..._base import AbstractRowLayer
+from ..._settings import setting
 from ...primitives import linear, param, sample
 from ._optimized import constant, fan_in_normal
 
@@ -49,18 +49,12 @@ class DenseHierarchical(AbstractRowLayer):
         There the weights have a guide of their own too; here they are point estimates.
     """
 
-    in_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    bias: bool = eqx.field(static=True, default=True)
-    prior_local_scale: float = eqx.field(static=True, default=0.1)
-    prior_global_scale: float = eqx.field(static=True, default=0.1)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("out_features", self.out_features)
-        _checks.positive("prior_local_scale", self.prior_local_scale)
-        _checks.positive("prior_global_scale", self.prior_global_scale)
+    in_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    bias: bool = setting(check=_checks.switch, default=True)
+    prior_local_scale: float = setting(check=_checks.positive, default=0.1)
+    prior_global_scale: float = setting(check=_checks.positive, default=0.1)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
         shape = (self.in_features, self.out_features)

@@ -6,6 +6,7 @@ from jax import random
 from jaxtyping import Array, ArrayLike, Float
 
 from ... import _checks
+from ..._settings import setting
 from ..._typing import PRNGKey
 from ...primitives import prng_key
 
@@ -32,10 +33,7 @@ class MCDropout(eqx.Module):
         Gal and Ghahramani (2016), "Dropout as a Bayesian approximation", ICML, section 3.
     """
 
-    rate: float = eqx.field(static=True, default=0.5)
-
-    def __check_init__(self) -> None:
-        _checks.rate("rate", self.rate)
+    rate: float = setting(check=_checks.rate, default=0.5)
 
     def __call__(
         self, x: Float[ArrayLike, "*batch"], *, key: PRNGKey | None = None

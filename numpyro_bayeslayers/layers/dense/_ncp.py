@@ -2,12 +2,12 @@
 
 import math
 
-import equinox as eqx
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Num
 
 from ... import _checks
 from ..._base import AbstractRowLayer
+from ..._settings import setting
 from ...primitives import linear, sample, sample_site
 from ._prior import normal
 
@@ -47,15 +47,10 @@ class DenseNCP(AbstractRowLayer):
         functional uncertainty", UAI, section 2.
     """
 
-    in_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    init_scale: float = eqx.field(static=True, default=1.0)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("out_features", self.out_features)
-        _checks.positive("init_scale", self.init_scale)
+    in_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    init_scale: float = setting(check=_checks.positive, default=1.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
         shape = (self.in_features, self.out_features)

@@ -1,11 +1,11 @@
 """The contrastive term of a noise contrastive prior."""
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ... import _checks
 from ..._base import AbstractLayer
+from ..._settings import setting
 from ...primitives import divergence
 
 
@@ -47,13 +47,9 @@ class NCPNormalOutput(AbstractLayer):
         functional uncertainty", UAI, equation 7.
     """
 
-    prior_mean: float = eqx.field(static=True, default=0.0)
-    prior_std: float = eqx.field(static=True, default=1.0)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.finite("prior_mean", self.prior_mean)
-        _checks.positive("prior_std", self.prior_std)
+    prior_mean: float = setting(check=_checks.finite, default=0.0)
+    prior_std: float = setting(check=_checks.positive, default=1.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _forward(
         self,

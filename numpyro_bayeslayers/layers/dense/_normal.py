@@ -1,29 +1,24 @@
 """What the dense layers with normal priors share; they differ in the estimator."""
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from ... import _checks
 from ..._base import AbstractRowLayer
+from ..._settings import setting
 from ...primitives import linear, sample_site
 from .._linear_normal import AbstractLinearNormal, LinearNormal
-from ._prior import PriorScale, check_scale, normal, scale_of
+from ._prior import PriorScale, checked_scale, normal, scale_of
 
 
 class AbstractNormalDense(AbstractRowLayer, AbstractLinearNormal):
     """A dense layer with independent normal priors."""
 
-    in_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    bias: bool = eqx.field(static=True, default=True)
-    prior_scale: PriorScale = eqx.field(static=True, default=1.0)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("out_features", self.out_features)
-        check_scale(self.prior_scale)
+    in_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    bias: bool = setting(check=_checks.switch, default=True)
+    prior_scale: PriorScale = setting(check=checked_scale, default=1.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _affine(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
         shape = (self.in_features, self.out_features)

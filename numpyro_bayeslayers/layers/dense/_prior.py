@@ -1,7 +1,7 @@
 """Priors of weights and biases, checked when a layer is made."""
 
 import math
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpyro.distributions as dist
 
@@ -11,15 +11,13 @@ from ... import _checks
 PriorScale: TypeAlias = float | Literal["fan_in"]
 
 
-def check_scale(prior_scale: PriorScale) -> None:
-    """`prior_scale` is a positive number or the name of the rule."""
-    if isinstance(prior_scale, str):
-        if prior_scale != "fan_in":
-            raise ValueError(
-                f"`prior_scale` must be a positive number or 'fan_in', got {prior_scale!r}."
-            )
-        return
-    _checks.positive("prior_scale", prior_scale)
+def checked_scale(name: str, value: Any) -> PriorScale:
+    """A positive number or the name of the rule."""
+    if not isinstance(value, str):
+        return _checks.positive(name, value)
+    if value != "fan_in":
+        raise ValueError(f"`{name}` must be a positive number or 'fan_in', got {value!r}.")
+    return "fan_in"
 
 
 def normal(

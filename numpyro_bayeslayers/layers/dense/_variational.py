@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-import equinox as eqx
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Num
 from numpyro.handlers import block, seed
 
 from ... import _checks
 from ..._base import AbstractRowLayer
+from ..._settings import setting
 from ...primitives import linear, sample_site
 from ._prior import normal
 
@@ -47,16 +47,13 @@ class DenseVariational(AbstractRowLayer):
         Kingma and Welling (2014), "Auto-encoding variational Bayes", ICLR, section 2.4.
     """
 
-    in_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    make_prior: Callable[[int, int], dist.Distribution] = eqx.field(static=True)
-    bias: bool = eqx.field(static=True, default=True)
-    name: str | None = eqx.field(static=True, default=None)
+    in_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    make_prior: Callable[[int, int], dist.Distribution] = setting(check=_checks.function)
+    bias: bool = setting(check=_checks.switch, default=True)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("out_features", self.out_features)
-        _checks.function("make_prior", self.make_prior)
         with block(), seed(rng_seed=0):
             self._prior()
 

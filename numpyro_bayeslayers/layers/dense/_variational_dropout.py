@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import random
@@ -10,6 +9,7 @@ from jaxtyping import Array, Float, Num
 
 from ... import _checks
 from ..._base import AbstractRowLayer
+from ..._settings import setting
 from ...primitives import divergence, linear, param, prng_key
 from ._optimized import constant, fan_in_normal
 
@@ -62,18 +62,12 @@ class DenseVariationalDropout(AbstractRowLayer):
         networks", ICML, equations 10 and 14.
     """
 
-    in_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    bias: bool = eqx.field(static=True, default=True)
-    log_alpha_init: float = eqx.field(static=True, default=-5.0)
-    threshold: float = eqx.field(static=True, default=3.0)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("out_features", self.out_features)
-        _checks.finite("log_alpha_init", self.log_alpha_init)
-        _checks.finite("threshold", self.threshold)
+    in_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    bias: bool = setting(check=_checks.switch, default=True)
+    log_alpha_init: float = setting(check=_checks.finite, default=-5.0)
+    threshold: float = setting(check=_checks.finite, default=3.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
         shape = (self.in_features, self.out_features)
@@ -94,8 +88,10 @@ class DenseVariationalDropout(AbstractRowLayer):
             params: Optimized parameters by site name, as `SVI.get_params` gives them.
 
         Raises:
+            TypeError: If `params` is no mapping.
             ValueError: If they do not have this layer's ``log_alpha``.
         """
+        _checks.instance("params", params, Mapping, "the parameters by site name")
         name = f"{self.prefix}.log_alpha"
         if name not in params:
             raise ValueError(

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import equinox as eqx
 import numpyro.distributions as dist
 from jaxtyping import Array
 
 from ... import _checks
+from ..._settings import setting
 from ...basis import arc_cosine_features
 from ._fourier import AbstractRandomFeatures
-from ._lengthscale import Lengthscale, as_lengthscale
+from ._lengthscale import Lengthscale, checked_lengthscale
 
 
 class ArcCosineFourierFeatures(AbstractRandomFeatures):
@@ -56,16 +56,11 @@ class ArcCosineFourierFeatures(AbstractRandomFeatures):
         and the input are zero.
     """
 
-    in_features: int = eqx.field(static=True)
-    n_features: int = eqx.field(static=True)
-    init_lengthscale: Lengthscale = eqx.field(
-        static=True, default=1.0, converter=as_lengthscale
-    )
-    order: int = eqx.field(static=True, default=1)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.one_of("order", self.order, (0, 1, 2))
+    in_features: int = setting(check=_checks.size)
+    n_features: int = setting(check=_checks.size)
+    init_lengthscale: Lengthscale = setting(check=checked_lengthscale, default=1.0)
+    order: int = setting(check=_checks.choice(0, 1, 2), default=1)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(
@@ -78,6 +73,7 @@ class ArcCosineFourierFeatures(AbstractRandomFeatures):
         name: str | None = None,
     ) -> "ArcCosineFourierFeatures":
         """The layer with its lengthscale by the name `lengthscale`."""
+        lengthscale = checked_lengthscale("lengthscale", lengthscale)
         return cls(in_features, n_features, lengthscale, order, name)
 
     @property

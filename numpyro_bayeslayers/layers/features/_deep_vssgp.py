@@ -2,14 +2,14 @@
 
 import itertools
 
-import equinox as eqx
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Num
 
 from ... import _checks
 from ..._base import AbstractRowLayer
+from ..._settings import setting
 from ...primitives import linear, sample_site, scope
-from ._lengthscale import Lengthscale, as_lengthscale, check_lengthscale
+from ._lengthscale import Lengthscale, check_lengthscale, checked_lengthscale
 from ._rbf import RBFFourierFeatures
 
 
@@ -57,28 +57,17 @@ class DeepVSSGP(AbstractRowLayer):
         Gaussian processes", ICML, section 3.
     """
 
-    in_features: int = eqx.field(static=True)
-    hidden_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    depth: int = eqx.field(static=True)
-    n_features: int = eqx.field(static=True, default=64)
-    init_lengthscale: Lengthscale = eqx.field(
-        static=True, default=1.0, converter=as_lengthscale
-    )
-    prior_std: float = eqx.field(static=True, default=1.0)
-    name: str | None = eqx.field(static=True, default=None)
+    in_features: int = setting(check=_checks.size)
+    hidden_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    depth: int = setting(check=_checks.size)
+    n_features: int = setting(check=_checks.size, default=64)
+    init_lengthscale: Lengthscale = setting(check=checked_lengthscale, default=1.0)
+    prior_std: float = setting(check=_checks.positive, default=1.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
-        for name in (
-            "in_features",
-            "hidden_features",
-            "out_features",
-            "depth",
-            "n_features",
-        ):
-            _checks.size(name, getattr(self, name))
-        check_lengthscale("lengthscale", self.init_lengthscale, 1)
-        _checks.positive("prior_std", self.prior_std)
+        check_lengthscale("init_lengthscale", self.init_lengthscale, 1)
 
     @classmethod
     def init(
@@ -95,6 +84,7 @@ class DeepVSSGP(AbstractRowLayer):
     ) -> "DeepVSSGP":
         """The layer with its lengthscale by the name `lengthscale`."""
         sizes = (in_features, hidden_features, out_features, depth, n_features)
+        lengthscale = checked_lengthscale("lengthscale", lengthscale)
         return cls(*sizes, lengthscale, prior_std, name)
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:

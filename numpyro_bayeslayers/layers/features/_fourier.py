@@ -4,19 +4,19 @@ import abc
 import math
 from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Num
 
 from ... import _checks
 from ..._base import AbstractRowLayer
+from ..._settings import setting
 from ...basis import paired_features, phased_features
 from ...distributions import IndependentColumns, MaternSpectralDensity
 from ...primitives import Site, linear, sample_site
 from ._lengthscale import (
     Lengthscale,
-    as_lengthscale,
     check_lengthscale,
+    checked_lengthscale,
     sample_lengthscale,
 )
 
@@ -38,9 +38,7 @@ class AbstractRandomFeatures(AbstractRowLayer):
     init_lengthscale: AbstractVar[Lengthscale]
 
     def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("n_features", self.n_features)
-        check_lengthscale("lengthscale", self.init_lengthscale, self.in_features)
+        check_lengthscale("init_lengthscale", self.init_lengthscale, self.in_features)
 
     @property
     @abc.abstractmethod
@@ -97,12 +95,10 @@ class AbstractPhasedFeatures(AbstractRandomFeatures):
 class AbstractRBFSpectrum(AbstractRandomFeatures):
     """Independent standard normal frequencies."""
 
-    in_features: int = eqx.field(static=True)
-    n_features: int = eqx.field(static=True)
-    init_lengthscale: Lengthscale = eqx.field(
-        static=True, default=1.0, converter=as_lengthscale
-    )
-    name: str | None = eqx.field(static=True, default=None)
+    in_features: int = setting(check=_checks.size)
+    n_features: int = setting(check=_checks.size)
+    init_lengthscale: Lengthscale = setting(check=checked_lengthscale, default=1.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(
@@ -114,6 +110,7 @@ class AbstractRBFSpectrum(AbstractRandomFeatures):
         name: str | None = None,
     ) -> Any:
         """The layer with its lengthscale by the name `lengthscale`."""
+        lengthscale = checked_lengthscale("lengthscale", lengthscale)
         return cls(in_features, n_features, lengthscale, name)
 
     def _frequencies(self) -> dist.Distribution:
@@ -131,16 +128,11 @@ class AbstractLaplaceSpectrum(AbstractRBFSpectrum):
 class AbstractMaternSpectrum(AbstractRandomFeatures):
     """Multivariate Student frequency vectors, with 2 nu degrees of freedom."""
 
-    in_features: int = eqx.field(static=True)
-    n_features: int = eqx.field(static=True)
-    init_lengthscale: Lengthscale = eqx.field(
-        static=True, default=1.0, converter=as_lengthscale
-    )
-    nu: float = eqx.field(static=True, default=1.5)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.positive("nu", self.nu)
+    in_features: int = setting(check=_checks.size)
+    n_features: int = setting(check=_checks.size)
+    init_lengthscale: Lengthscale = setting(check=checked_lengthscale, default=1.0)
+    nu: float = setting(check=_checks.positive, default=1.5)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(
@@ -153,6 +145,7 @@ class AbstractMaternSpectrum(AbstractRandomFeatures):
         name: str | None = None,
     ) -> Any:
         """The layer with its lengthscale by the name `lengthscale`."""
+        lengthscale = checked_lengthscale("lengthscale", lengthscale)
         return cls(in_features, n_features, lengthscale, nu, name)
 
     def _frequencies(self) -> dist.Distribution:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -10,13 +9,10 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._base import AbstractRowLayer, call_child
+from ..._settings import setting
 from ...primitives import Dense, DenseVector, linear, sample_site
 from .._linear_normal import AbstractLinearNormal, LinearNormal
 from ._kernel import AbstractKernel
-
-
-def _as_static(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple | np.ndarray) else value
 
 
 class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
@@ -69,21 +65,17 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
         probabilistic programming", Statistics and Computing 33, section 3.
     """
 
-    in_features: int = eqx.field(static=True)
-    num_basis_per_dim: int | tuple[int, ...] = eqx.field(static=True, converter=_as_static)
-    L: float | tuple[float, ...] = eqx.field(static=True, converter=_as_static)
+    in_features: int = setting(check=_checks.size)
+    num_basis_per_dim: int | tuple[int, ...] = setting(check=_checks.each(_checks.size))
+    L: float | tuple[float, ...] = setting(check=_checks.each(_checks.positive))
     kernel: AbstractKernel
-    out_features: int = eqx.field(static=True, default=1)
-    name: str | None = eqx.field(static=True, default=None)
+    out_features: int = setting(check=_checks.size, default=1)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("out_features", self.out_features)
         _checks.instance("kernel", self.kernel, AbstractKernel, "a kernel of this room")
-        for name, check in (("num_basis_per_dim", _checks.size), ("L", _checks.positive)):
+        for name in ("num_basis_per_dim", "L"):
             values = self._per_dim(getattr(self, name))
-            for value in values:
-                check(name, value)
             if len(values) != self.in_features:
                 raise ValueError(
                     f"`{name}` must be one number or one for each of the {self.in_features} "

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._base import AbstractLayer
+from ..._settings import setting
 from ...basis import laplacian_eigenfunctions, laplacian_frequencies
 from ...primitives import sample
 
@@ -28,24 +28,23 @@ else:
 Hyperparameter: TypeAlias = float | tuple[float, ...] | dist.Distribution | None
 
 
-def as_hyperparameter(value: Any) -> Any:
-    """Arrays as tuples; numbers and distributions as they are."""
-    if isinstance(value, dist.Distribution) or value is None or np.ndim(value) == 0:
+def checked_hyperparameter(name: str, value: Any) -> Any:
+    """A positive number (or several, as a tuple), a distribution, or None."""
+    if value is None or isinstance(value, dist.Distribution):
         return value
-    return tuple(np.asarray(value, float).reshape(-1).tolist())
+    return _checks.each(_checks.positive)(name, value)
 
 
-def check_hyperparameter(name: str, value: Hyperparameter, max_rank: int) -> None:
-    """A positive number (or several), or one prior without batch axes."""
-    if isinstance(value, dist.Distribution):
-        if value.batch_shape or len(value.event_shape) > max_rank:
-            raise ValueError(
-                f"The prior of `{name}` must have no batch shape and at most {max_rank} event "
-                f"axes, got batch {value.batch_shape} and event {value.event_shape}. Use "
-                "`.to_event(1)` for one value for each input."
-            )
-    elif value is not None:
-        _checks.all_positive(name, value)
+def check_rank(name: str, value: Hyperparameter, max_rank: int) -> None:
+    """A prior is one, without batch axes."""
+    if isinstance(value, dist.Distribution) and (
+        value.batch_shape or len(value.event_shape) > max_rank
+    ):
+        raise ValueError(
+            f"The prior of `{name}` must have no batch shape and at most {max_rank} event "
+            f"axes, got batch {value.batch_shape} and event {value.event_shape}. Use "
+            "`.to_event(1)` for one value for each input."
+        )
 
 
 def hyperparameter(name: str, value: Hyperparameter, rank: int) -> Array:
@@ -84,8 +83,8 @@ class AbstractStationaryKernel(AbstractKernel):
     lengthscale: AbstractVar[Hyperparameter]
 
     def __check_init__(self) -> None:
-        check_hyperparameter("variance", self.variance, 0)
-        check_hyperparameter("lengthscale", self.lengthscale, 1)
+        check_rank("variance", self.variance, 0)
+        check_rank("lengthscale", self.lengthscale, 1)
 
     @abc.abstractmethod
     def _log_density(self, squares: Array, dim: int) -> Array:
@@ -167,9 +166,13 @@ class RBFKernel(AbstractStationaryKernel):
         4.2.1.
     """
 
-    variance: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
-    lengthscale: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
-    name: str | None = eqx.field(static=True, default=None)
+    variance: Hyperparameter = setting(
+        check=checked_hyperparameter, default=None, static=False
+    )
+    lengthscale: Hyperparameter = setting(
+        check=checked_hyperparameter, default=None, static=False
+    )
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _log_density(self, squares: Array, dim: int) -> Array:
         return 0.5 * dim * math.log(2 * math.pi) - 0.5 * squares
@@ -209,13 +212,14 @@ class MaternKernel(AbstractStationaryKernel):
         4.15.
     """
 
-    variance: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
-    lengthscale: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
-    nu: float = eqx.field(static=True, default=2.5)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.one_of("nu", self.nu, (0.5, 1.5, 2.5))
+    variance: Hyperparameter = setting(
+        check=checked_hyperparameter, default=None, static=False
+    )
+    lengthscale: Hyperparameter = setting(
+        check=checked_hyperparameter, default=None, static=False
+    )
+    nu: float = setting(check=_checks.choice(0.5, 1.5, 2.5), default=2.5)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _log_density(self, squares: Array, dim: int) -> Array:
         nu, half = self.nu, 0.5 * dim

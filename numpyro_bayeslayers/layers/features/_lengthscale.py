@@ -1,7 +1,7 @@
 """The lengthscale of a feature layer: one, or one for each input."""
 
 import math
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpyro.distributions as dist
@@ -14,18 +14,12 @@ from ...primitives import sample
 Lengthscale: TypeAlias = float | tuple[float, ...]
 
 
-def as_lengthscale(value: Any) -> Any:
-    """A number as it is, an array of shape (in,) as a tuple."""
-    if np.ndim(value) == 0:
-        return value
-    return tuple(np.asarray(value, float).reshape(-1).tolist())
+# One positive number, or several.
+checked_lengthscale = _checks.each(_checks.positive)
 
 
 def check_lengthscale(name: str, value: Lengthscale, in_features: int) -> None:
-    """One positive number, or as many as there are inputs."""
-    values = value if isinstance(value, tuple) else (value,)
-    for number in values:
-        _checks.positive(name, number)
+    """There are as many lengthscales as inputs, or one for all."""
     if isinstance(value, tuple) and len(value) != in_features:
         raise ValueError(
             f"`{name}` must be one number or one for each of the {in_features} inputs "

@@ -9,10 +9,11 @@ from jax import lax, random
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
+from ..._settings import setting
 from ..._typing import PRNGKey
 from ...basis import paired_features
 from ...distributions import HaarOrthogonal
-from ._lengthscale import Lengthscale, as_lengthscale, check_lengthscale
+from ._lengthscale import Lengthscale, check_lengthscale, checked_lengthscale
 
 
 class OrthogonalRandomFeatures(eqx.Module):
@@ -52,14 +53,12 @@ class OrthogonalRandomFeatures(eqx.Module):
         NeurIPS, section 3 and theorem 1.
     """
 
-    in_features: int = eqx.field(static=True)
-    n_features: int = eqx.field(static=True)
-    lengthscale: Lengthscale = eqx.field(static=True, converter=as_lengthscale)
+    in_features: int = setting(check=_checks.size)
+    n_features: int = setting(check=_checks.size)
+    lengthscale: Lengthscale = setting(check=checked_lengthscale)
     W: Float[Array, "d_in n_features"]
 
     def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("n_features", self.n_features)
         check_lengthscale("lengthscale", self.lengthscale, self.in_features)
         expected = (self.in_features, self.n_features)
         if jnp.shape(self.W) != expected:
@@ -78,8 +77,8 @@ class OrthogonalRandomFeatures(eqx.Module):
         lengthscale: Any = 1.0,
     ) -> "OrthogonalRandomFeatures":
         """Draw the frequencies with the random `key`."""
-        _checks.size("in_features", in_features)
-        _checks.size("n_features", n_features)
+        in_features = _checks.size("in_features", in_features)
+        n_features = _checks.size("n_features", n_features)
         blocks = math.ceil(n_features / in_features)
         key_q, key_s = random.split(key)
         q = HaarOrthogonal(in_features).sample(key_q, (blocks,))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -11,11 +10,12 @@ from jax.scipy.special import i0e
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
+from ..._settings import setting
 from ._kernel import (
     AbstractKernel,
     Hyperparameter,
-    as_hyperparameter,
-    check_hyperparameter,
+    check_rank,
+    checked_hyperparameter,
     hyperparameter,
 )
 
@@ -57,20 +57,23 @@ class PeriodicKernel(AbstractKernel):
         state space models", AISTATS, section 3.4.
     """
 
-    variance: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
-    lengthscale: Hyperparameter = eqx.field(default=None, converter=as_hyperparameter)
-    period: float = eqx.field(static=True, default=1.0)
-    name: str | None = eqx.field(static=True, default=None)
+    variance: Hyperparameter = setting(
+        check=checked_hyperparameter, default=None, static=False
+    )
+    lengthscale: Hyperparameter = setting(
+        check=checked_hyperparameter, default=None, static=False
+    )
+    period: float = setting(check=_checks.positive, default=1.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
-        check_hyperparameter("variance", self.variance, 0)
-        check_hyperparameter("lengthscale", self.lengthscale, 0)
+        check_rank("variance", self.variance, 0)
+        check_rank("lengthscale", self.lengthscale, 0)
         if isinstance(self.lengthscale, tuple):
             raise ValueError(
                 f"`lengthscale` must be one number, got {self.lengthscale}: the periodic "
                 "kernel has one input."
             )
-        _checks.positive("period", self.period)
 
     def _forward(self, frequencies: Num[ArrayLike, "k one"]) -> Float[Array, "*plates k"]:
         """Standard deviations of the coefficients of the harmonics $j$, (k, 1)."""

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Num
 
 from ... import _checks
 from ..._base import AbstractRowLayer, call_child
+from ..._settings import setting
 from ...primitives import linear, sample_site
 from .._linear_normal import AbstractLinearNormal, LinearNormal, remembered
 
@@ -56,7 +57,7 @@ class RandomKitchenSinks(AbstractRowLayer, AbstractLinearNormal):
     rff: Any
     init_beta: Float[Array, "F out"] = eqx.field(converter=jnp.asarray)
     init_bias: Float[Array, " out"] = eqx.field(converter=jnp.asarray)
-    name: str | None = eqx.field(static=True, default=None)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
         size = _num_outputs(self.rff)
@@ -79,7 +80,7 @@ class RandomKitchenSinks(AbstractRowLayer, AbstractLinearNormal):
         cls, rff: Any, out_features: int, *, name: str | None = None
     ) -> "RandomKitchenSinks":
         """The layer with prior means zero."""
-        _checks.size("out_features", out_features)
+        out_features = _checks.size("out_features", out_features)
         beta = jnp.zeros((_num_outputs(rff), out_features))
         return cls(rff, beta, jnp.zeros(out_features), name)
 

@@ -2,15 +2,23 @@
 
 import math
 
-import equinox as eqx
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Num
 
 from ... import _checks
 from ..._base import AbstractRowLayer
+from ..._settings import setting
 from ...basis._fourier import as_float
 from ...primitives import sample_site
-from ._siren import Place, bias_bound, layer_places, layer_sizes, siren_layer, weight_bound
+from ._siren import (
+    PLACES,
+    Place,
+    bias_bound,
+    layer_places,
+    layer_sizes,
+    siren_layer,
+    weight_bound,
+)
 
 
 class BayesianSIREN(AbstractRowLayer):
@@ -55,21 +63,19 @@ class BayesianSIREN(AbstractRowLayer):
         section 3.2, for the network and its scales.
     """
 
-    in_features: int = eqx.field(static=True)
-    hidden_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    depth: int = eqx.field(static=True)
-    first_omega: float = eqx.field(static=True, default=30.0)
-    hidden_omega: float = eqx.field(static=True, default=30.0)
-    c: float = eqx.field(static=True, default=6.0)
-    prior_std: float = eqx.field(static=True, default=1.0)
-    name: str | None = eqx.field(static=True, default=None)
+    in_features: int = setting(check=_checks.size)
+    hidden_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    depth: int = setting(check=_checks.size)
+    first_omega: float = setting(check=_checks.positive, default=30.0)
+    hidden_omega: float = setting(check=_checks.positive, default=30.0)
+    c: float = setting(check=_checks.positive, default=6.0)
+    prior_std: float = setting(check=_checks.positive, default=1.0)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
         layer_sizes(self.in_features, self.hidden_features, self.out_features, self.depth)
         layer_places(self.depth, self.first_omega, self.hidden_omega)
-        _checks.positive("c", self.c)
-        _checks.positive("prior_std", self.prior_std)
 
     @classmethod
     def init(
@@ -116,13 +122,13 @@ class BayesianSIREN(AbstractRowLayer):
 class _BayesianSirenDense(AbstractRowLayer):
     """One layer of a `BayesianSIREN`."""
 
-    in_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    omega: float = eqx.field(static=True)
-    layer_type: Place = eqx.field(static=True)
-    c: float = eqx.field(static=True)
-    prior_std: float = eqx.field(static=True)
-    name: str | None = eqx.field(static=True)
+    in_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    omega: float = setting(check=_checks.positive)
+    layer_type: Place = setting(check=_checks.choice(*PLACES))
+    c: float = setting(check=_checks.positive)
+    prior_std: float = setting(check=_checks.positive)
+    name: str | None = setting(check=_checks.optional_label)
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
         limit = weight_bound(self.layer_type, self.in_features, self.omega, self.c)

@@ -1,13 +1,12 @@
 """Standardization, waves and products as modules, with their settings as fields."""
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
+from ..._settings import setting
 from ...basis import (
     fourier_features,
     interaction_features,
@@ -16,17 +15,7 @@ from ...basis import (
 )
 from ...basis._fourier import as_float
 from ...basis._interaction import checked_pairs
-from ...basis._seasonal import exact_frequencies
-
-
-def static_tuple(values: Any) -> Any:
-    """Settings as nested tuples of Python numbers, from a number, a sequence or an array."""
-    listed = np.asarray(values).tolist()
-    return _nested_tuple(listed)
-
-
-def _nested_tuple(values: Any) -> Any:
-    return tuple(map(_nested_tuple, values)) if isinstance(values, list) else values
+from ...basis._seasonal import check_seasons
 
 
 class Standardization(eqx.Module):
@@ -49,12 +38,11 @@ class Standardization(eqx.Module):
         [[0.5, 3.0]]
     """
 
-    mu: Any = eqx.field(static=True, converter=static_tuple)
-    std: Any = eqx.field(static=True, converter=static_tuple)
-    name: str | None = eqx.field(static=True, default=None)
+    mu: float | tuple[float, ...] = setting(check=_checks.each(_checks.finite))
+    std: float | tuple[float, ...] = setting(check=_checks.each(_checks.positive))
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
-        _checks.all_positive("std", self.std)
         if np.ndim(self.mu) and np.ndim(self.std):
             _checks.same_length(mu=self.mu, std=self.std)
 
@@ -62,7 +50,7 @@ class Standardization(eqx.Module):
         """The standardized columns, in the precision of `x`."""
         x = as_float(x)
         for name, values in {"mu": self.mu, "std": self.std}.items():
-            if np.ndim(values):
+            if isinstance(values, tuple):
                 _checks.last_axis("x", x, f"len({name})", len(values))
         return standardize(x, np.array(self.mu, x.dtype), np.array(self.std, x.dtype))
 
@@ -93,14 +81,9 @@ class FourierFeatures(eqx.Module):
         methods.
     """
 
-    degrees: tuple[int, ...] = eqx.field(static=True, converter=static_tuple)
-    rescale: bool = eqx.field(static=True, default=False)
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.instance("degrees", self.degrees, tuple, "a sequence of integers")
-        for degree in self.degrees:
-            _checks.count("degrees", degree)
+    degrees: tuple[int, ...] = setting(check=_checks.sequence(_checks.count))
+    rescale: bool = setting(check=_checks.switch, default=False)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, x: Num[ArrayLike, "*batch d"]) -> Float[Array, "*batch m"]:
         """The blocks of all columns side by side."""
@@ -140,13 +123,13 @@ class SeasonalFeatures(eqx.Module):
         methods.
     """
 
-    periods: tuple[float, ...] = eqx.field(static=True, converter=static_tuple)
-    harmonics: tuple[int, ...] = eqx.field(static=True, converter=static_tuple)
-    rescale: bool = eqx.field(static=True, default=False)
-    name: str | None = eqx.field(static=True, default=None)
+    periods: tuple[float, ...] = setting(check=_checks.sequence(_checks.positive))
+    harmonics: tuple[int, ...] = setting(check=_checks.sequence(_checks.count))
+    rescale: bool = setting(check=_checks.switch, default=False)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
-        exact_frequencies(self.periods, self.harmonics)
+        check_seasons("periods", self.periods, "harmonics", self.harmonics)
 
     def __call__(self, x: Num[ArrayLike, "*batch"]) -> Float[Array, "*batch m"]:
         """The features on a new last axis."""
@@ -172,8 +155,8 @@ class InteractionFeatures(eqx.Module):
         [[6.0, 15.0]]
     """
 
-    pairs: tuple[tuple[int, int], ...] = eqx.field(static=True, converter=checked_pairs)
-    name: str | None = eqx.field(static=True, default=None)
+    pairs: tuple[tuple[int, int], ...] = setting(check=checked_pairs)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, x: Num[ArrayLike, "*batch d"]) -> Float[Array, "*batch k"]:
         """The products, in the order of the pairs."""

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
+from ..._settings import setting
 from ...basis import (
     cyclic_encode,
     deg2rad,
@@ -15,9 +16,8 @@ from ...basis import (
     spherical_harmonic_encode,
 )
 from ...basis._fourier import as_float
-from ...basis._geographic import Unit, check_range
+from ...basis._geographic import UNITS, Unit, checked_range
 from ...basis._spherical_harmonics import spherical_harmonics
-from ._features import static_tuple
 
 
 class Deg2Rad(eqx.Module):
@@ -33,7 +33,7 @@ class Deg2Rad(eqx.Module):
         3.1416
     """
 
-    name: str | None = eqx.field(static=True, default=None)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, x: Num[ArrayLike, "*batch"]) -> Float[Array, "*batch"]:
         """The angles in radians."""
@@ -59,17 +59,9 @@ class LonLatScale(eqx.Module):
         [[-0.5, 0.0]]
     """
 
-    lon_range: tuple[float, float] = eqx.field(
-        static=True, converter=static_tuple, default=(-180.0, 180.0)
-    )
-    lat_range: tuple[float, float] = eqx.field(
-        static=True, converter=static_tuple, default=(-90.0, 90.0)
-    )
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        check_range("lon_range", self.lon_range)
-        check_range("lat_range", self.lat_range)
+    lon_range: tuple[float, float] = setting(check=checked_range, default=(-180.0, 180.0))
+    lat_range: tuple[float, float] = setting(check=checked_range, default=(-90.0, 90.0))
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, lonlat: Num[ArrayLike, "*batch 2"]) -> Float[Array, "*batch 2"]:
         """The scaled longitudes and latitudes."""
@@ -96,11 +88,8 @@ class Cartesian3DEncoder(eqx.Module):
         -1.0
     """
 
-    input_unit: Unit = eqx.field(static=True, default="radians")
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.one_of("input_unit", self.input_unit, ("degrees", "radians"))
+    input_unit: Unit = setting(check=_checks.choice(*UNITS), default="radians")
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, lonlat: Num[ArrayLike, "*batch 2"]) -> Float[Array, "*batch 3"]:
         """The points, x toward longitude 0, z toward the north pole."""
@@ -121,7 +110,7 @@ class CyclicEncoder(eqx.Module):
         (3, 4)
     """
 
-    name: str | None = eqx.field(static=True, default=None)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, angles: Num[ArrayLike, "*batch"]) -> Float[Array, "*rest m"]:
         """Rows (N, 2) of angles (N,), or rows (N, 2 D) of rows (N, D)."""
@@ -157,13 +146,11 @@ class SphericalHarmonicEncoder(eqx.Module):
         spherical harmonics and sinusoidal representation networks", ICLR, section 3.
     """
 
-    l_max: int = eqx.field(static=True)
-    input_mode: Literal["cartesian", "lonlat"] = eqx.field(static=True, default="cartesian")
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.count("l_max", self.l_max)
-        _checks.one_of("input_mode", self.input_mode, ("cartesian", "lonlat"))
+    l_max: int = setting(check=_checks.count)
+    input_mode: Literal["cartesian", "lonlat"] = setting(
+        check=_checks.choice("cartesian", "lonlat"), default="cartesian"
+    )
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, x: Num[ArrayLike, "*batch d"]) -> Float[Array, "*batch m"]:
         """The features, degree by degree, orders ascending."""

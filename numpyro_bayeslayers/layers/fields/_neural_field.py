@@ -13,12 +13,12 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._base import AbstractLayer, on_rows
+from ..._settings import setting
 from ...basis._fourier import as_float, fourier_features
 from ...basis._interaction import checked_pairs, interaction_features
 from ...basis._seasonal import check_seasons, exact_frequencies, exact_waves
 from ...handlers import tie
 from ...primitives import linear, sample, sample_site
-from ._features import static_tuple
 
 
 class BayesianNeuralField(AbstractLayer):
@@ -83,45 +83,35 @@ class BayesianNeuralField(AbstractLayer):
         harmonic of the first; frequencies that agree in single precision are one.
     """
 
-    input_scales: tuple[float, ...] = eqx.field(static=True, converter=static_tuple)
-    fourier_degrees: tuple[int, ...] = eqx.field(static=True, converter=static_tuple)
-    interactions: tuple[tuple[int, int], ...] = eqx.field(
-        static=True, converter=checked_pairs
+    input_scales: tuple[float, ...] = setting(check=_checks.sequence(_checks.positive))
+    fourier_degrees: tuple[int, ...] = setting(check=_checks.sequence(_checks.count))
+    interactions: tuple[tuple[int, int], ...] = setting(check=checked_pairs)
+    seasonality_periods: tuple[float, ...] = setting(
+        check=_checks.sequence(_checks.positive)
     )
-    seasonality_periods: tuple[float, ...] = eqx.field(static=True, converter=static_tuple)
-    num_seasonal_harmonics: tuple[float, ...] = eqx.field(
-        static=True, converter=static_tuple
+    num_seasonal_harmonics: tuple[float, ...] = setting(
+        check=_checks.sequence(_checks.non_negative)
     )
-    width: int = eqx.field(static=True)
-    depth: int = eqx.field(static=True)
-    time_col: int = eqx.field(static=True, default=0)
-    use_clock: bool = eqx.field(static=True, default=False)
-    name: str | None = eqx.field(static=True, default=None)
+    width: int = setting(check=_checks.size)
+    depth: int = setting(check=_checks.size)
+    time_col: int = setting(check=_checks.count, default=0)
+    use_clock: bool = setting(check=_checks.switch, default=False)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
-        _checks.size("width", self.width)
-        _checks.size("depth", self.depth)
-        _checks.instance("input_scales", self.input_scales, tuple, "a sequence of numbers")
-        _checks.all_positive("input_scales", self.input_scales)
         columns = len(self.input_scales)
         _checks.size("len(input_scales)", columns)
-        degrees = self.fourier_degrees
-        _checks.instance("fourier_degrees", degrees, tuple, "a sequence of integers")
-        if len(degrees) != columns:
+        if len(self.fourier_degrees) != columns:
             raise ValueError(
                 f"`fourier_degrees` must have one entry for each of the {columns} columns "
-                f"of `input_scales`, got {len(degrees)}. Zero is no feature."
+                f"of `input_scales`, got {len(self.fourier_degrees)}. Zero is no feature."
             )
-        for degree in degrees:
-            _checks.count("fourier_degrees", degree)
-        checked_pairs(self.interactions, columns)
-        _checks.count("time_col", self.time_col)
+        checked_pairs("interactions", self.interactions, columns)
         if self.time_col >= columns:
             raise ValueError(f"`time_col` must be below {columns}, got {self.time_col}.")
         periods, counts = self.seasonality_periods, self.num_seasonal_harmonics
         check_seasons("seasonality_periods", periods, "num_seasonal_harmonics", counts)
         for period, count in zip(periods, counts, strict=True):
-            _checks.non_negative("num_seasonal_harmonics", count)
             if count > period / 2:
                 raise ValueError(
                     "`num_seasonal_harmonics` must be at most half of the period, got "
@@ -189,7 +179,7 @@ class _FieldLayer(eqx.Module):
     """One layer of a field, with the features before the first and a linear last one."""
 
     field: BayesianNeuralField
-    index: int = eqx.field(static=True)
+    index: int = setting(check=_checks.count)
 
     @property
     def in_features(self) -> int:

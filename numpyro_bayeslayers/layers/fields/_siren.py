@@ -2,7 +2,7 @@
 
 import math
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,12 +10,16 @@ from jax import random
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
+from ..._settings import setting
 from ..._typing import PRNGKey
 from ...basis._fourier import as_float
 from ...primitives import Site, linear
 
 # Where a layer stands in its network, which decides its weights' law and its activation.
 Place: TypeAlias = Literal["first", "hidden", "last"]
+
+
+PLACES = get_args(Place)
 
 
 def weight_bound(place: Place, in_features: int, omega: float, c: float) -> float:
@@ -59,13 +63,9 @@ class SirenDense(eqx.Module):
 
     weight: Float[Array, "*plates d_in d_out"]
     bias: Float[Array, "*plates d_out"]
-    omega: float = eqx.field(static=True, default=30.0)
-    layer_type: Place = eqx.field(static=True, default="hidden")
-    name: str | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        _checks.positive("omega", self.omega)
-        _checks.one_of("layer_type", self.layer_type, ("first", "hidden", "last"))
+    omega: float = setting(check=_checks.positive, default=30.0)
+    layer_type: Place = setting(check=_checks.choice(*PLACES), default="hidden")
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(
@@ -94,10 +94,10 @@ class SirenDense(eqx.Module):
             c: Constant of the law, positive.
             name: For uniformity; there are no sites to prefix.
         """
-        _checks.size("in_features", in_features)
-        _checks.size("out_features", out_features)
-        _checks.positive("omega", omega)
-        _checks.positive("c", c)
+        in_features = _checks.size("in_features", in_features)
+        out_features = _checks.size("out_features", out_features)
+        omega = _checks.positive("omega", omega)
+        c = _checks.positive("c", c)
         key_weight, key_bias = random.split(key)
         limit = weight_bound(layer_type, in_features, omega, c)
         shape = (in_features, out_features)
@@ -162,7 +162,7 @@ class SIREN(eqx.Module):
     """
 
     layers: tuple[SirenDense, ...]
-    name: str | None = eqx.field(static=True, default=None)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     @classmethod
     def init(
@@ -196,7 +196,7 @@ class SIREN(eqx.Module):
         layers = [
             SirenDense.init(*size, key=k, omega=omega, layer_type=place, c=c)
             for size, k, omega, place in zip(
-                sizes, random.split(key, depth), omegas, places, strict=True
+                sizes, random.split(key, len(sizes)), omegas, places, strict=True
             )
         ]
         return cls(tuple(layers), name)
@@ -223,10 +223,10 @@ def layer_sizes(
     in_features: int, hidden_features: int, out_features: int, depth: int
 ) -> list[tuple[int, int]]:
     """Input and output sizes of the layers, after a look at them."""
-    _checks.size("in_features", in_features)
-    _checks.size("hidden_features", hidden_features)
-    _checks.size("out_features", out_features)
-    _checks.size("depth", depth)
+    in_features = _checks.size("in_features", in_features)
+    hidden_features = _checks.size("hidden_features", hidden_features)
+    out_features = _checks.size("out_features", out_features)
+    depth = _checks.size("depth", depth)
     if depth < 2:
         raise ValueError(
             f"`depth` must be at least 2, a layer of sines and the readout, got {depth}."
@@ -239,8 +239,9 @@ def layer_places(
     depth: int, first_omega: float, hidden_omega: float
 ) -> tuple[list[Place], list[float]]:
     """Place and frequency of each layer."""
-    _checks.positive("first_omega", first_omega)
-    _checks.positive("hidden_omega", hidden_omega)
+    depth = _checks.size("depth", depth)
+    first_omega = _checks.positive("first_omega", first_omega)
+    hidden_omega = _checks.positive("hidden_omega", hidden_omega)
     hidden: list[Place] = ["hidden"]
     omegas = [first_omega] + (depth - 1) * [hidden_omega]
     return ["first", *(depth - 2) * hidden, "last"], omegas

@@ -2,12 +2,13 @@
 
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Num
 
+from ... import _checks
+from ..._settings import setting
 from ...primitives import line_up, linear, sample_site
 from ._call import Activation, identity, named, on_columns
 from ._coefficient import AbstractAdaptiveLayer, as_drawn
@@ -62,7 +63,7 @@ class AttentionLayer(AbstractAdaptiveLayer):
         draw of these.
     """
 
-    fan_in_scaling: bool = eqx.field(static=True)
+    fan_in_scaling: bool = setting(check=_checks.switch)
 
     def __init__(
         self,

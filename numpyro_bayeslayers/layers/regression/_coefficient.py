@@ -7,15 +7,32 @@ around it. A layer adds its formula.
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array
 
+from ... import _checks
+from ..._settings import setting
 from ...handlers._estimator import normal_moments
 from ...primitives import POSTERIOR, Site, sample, sample_site
 from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 
 BASE = "_base"
+
+
+def checked_centering(name: str, value: Any) -> bool | float:
+    """`value` is a switch, or a number from zero to one."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    what = f"`{name}` must be True, False or a number from 0 to 1, got {value!r}."
+    try:
+        number = _checks.non_negative(name, value)
+    except (TypeError, ValueError):
+        raise ValueError(what) from None
+    if isinstance(number, float) and number > 1:
+        raise ValueError(what)
+    return number
 
 
 class AbstractAdaptiveLayer(eqx.Module):
@@ -42,7 +59,7 @@ class AbstractAdaptiveLayer(eqx.Module):
 
     coef_prior: Prior = eqx.field(static=True)
     scale_prior: Prior = eqx.field(static=True)
-    centered: bool | float = eqx.field(static=True)
+    centered: bool | float = setting(check=checked_centering)
 
     def __init__(
         self,
@@ -54,7 +71,7 @@ class AbstractAdaptiveLayer(eqx.Module):
     ) -> None:
         self.scale_prior = Prior("scale", scale_dist, scale_kwargs, UNIT_SCALE, False)
         self.coef_prior = Prior("coef", coef_dist, coef_kwargs, ZERO_LOC, True)
-        self.centered = checked_centering(centered)
+        self.centered = centered
 
     def _scale(self, shape: tuple[int, ...], rank: int, name: str = "scale") -> Array:
         """Draw the scale, lined up with coefficients of event rank `rank`."""
@@ -63,15 +80,6 @@ class AbstractAdaptiveLayer(eqx.Module):
     def _coefficients(self, name: str, shape: tuple[int, ...], scale: Array) -> Site:
         """Draw the coefficients around a scale that is lined up with them."""
         return draw(name, self.coef_prior, shape, scale, self.centered)
-
-
-def checked_centering(centered: Any) -> bool | float:
-    """`centered` is a switch, or a number from zero to one."""
-    if not isinstance(centered, (bool, int, float)) or not 0 <= centered <= 1:
-        raise ValueError(
-            f"`centered` must be True, False or a number from 0 to 1, got {centered!r}."
-        )
-    return centered
 
 
 def draw(

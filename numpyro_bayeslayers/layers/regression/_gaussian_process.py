@@ -7,6 +7,7 @@ from jaxtyping import Array, ArrayLike, Float, Integer
 
 from ... import _checks
 from ..._base import call_child
+from ..._settings import setting
 from ...primitives import linear
 from ..features import MaternKernel
 from ..features._kernel import AbstractKernel
@@ -61,9 +62,9 @@ class GaussianProcessEffectsLayer(eqx.Module):
     """
 
     kernel: AbstractKernel
-    num_basis: int = eqx.field(static=True)
-    boundary: float = eqx.field(static=True)
-    centered: bool | float = eqx.field(static=True)
+    num_basis: int = setting(check=_checks.size)
+    boundary: float = setting(check=_checks.positive)
+    centered: bool | float = setting(check=checked_centering)
 
     def __init__(
         self,
@@ -73,12 +74,12 @@ class GaussianProcessEffectsLayer(eqx.Module):
         centered: bool | float = False,
     ) -> None:
         _checks.instance("kernel", kernel, AbstractKernel, "a kernel of this room")
-        _checks.size("num_basis", num_basis)
-        _checks.positive("boundary", boundary)
-        if not boundary > 1:
-            raise ValueError(f"`boundary` must be above 1, got {boundary}.")
         self.kernel, self.num_basis, self.boundary = kernel, num_basis, boundary
-        self.centered = checked_centering(centered)
+        self.centered = centered
+
+    def __check_init__(self) -> None:
+        if not self.boundary > 1:
+            raise ValueError(f"`boundary` must be above 1, got {self.boundary}.")
 
     @named
     def __call__(

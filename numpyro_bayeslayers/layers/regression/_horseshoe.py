@@ -9,6 +9,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
+from ..._settings import setting
 from ...primitives import line_up, linear, sample
 from ._call import Activation, identity, named, on_columns
 from ._coefficient import checked_centering, draw
@@ -71,7 +72,7 @@ class HorseshoeLayer(eqx.Module):
     coef_prior: Prior = eqx.field(static=True)
     global_prior: Prior = eqx.field(static=True)
     slab_prior: Prior | None = eqx.field(static=True)
-    centered: bool | float = eqx.field(static=True)
+    centered: bool | float = setting(check=checked_centering)
 
     def __init__(
         self,
@@ -83,18 +84,18 @@ class HorseshoeLayer(eqx.Module):
         centered: bool | float = False,
     ) -> None:
         _checks.all_positive("global_scale", global_scale)
-        _checks.positive("slab_df", slab_df)
+        slab_df = _checks.positive("slab_df", slab_df)
         if not isinstance(global_scale, (int, float)):
             global_scale = line_up(jnp.asarray(global_scale), 0, 1)
         self.global_prior = _ready("scale", dist.HalfCauchy, scale=global_scale)
         self.slab_prior = None
         if slab_scale is not None:
-            _checks.positive("slab_scale", slab_scale)
+            slab_scale = _checks.positive("slab_scale", slab_scale)
             half = 0.5 * slab_df
             settings = {"concentration": half, "rate": half * slab_scale**2}
             self.slab_prior = _ready("scale", dist.InverseGamma, **settings)
         self.coef_prior = Prior("coef", coef_dist, coef_kwargs, ZERO_LOC, True)
-        self.centered = checked_centering(centered)
+        self.centered = centered
 
     @named
     def __call__(
@@ -151,9 +152,9 @@ def expected_sparsity(p0: int | float, d: int, n: int, sigma: ArrayLike = 1.0) -
         and other shrinkage priors", Electronic Journal of Statistics 11, equation 3.12 and,
         for other likelihoods, section 3.5.
     """
-    _checks.size("d", d)
-    _checks.size("n", n)
-    _checks.positive("p0", p0)
+    d = _checks.size("d", d)
+    n = _checks.size("n", n)
+    p0 = _checks.positive("p0", p0)
     _checks.all_positive("sigma", sigma)
     if not p0 < d:
         raise ValueError(f"`p0` must be below `d`={d}, got {p0}: not all can matter.")

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Integer
 
 from ... import _checks
+from ..._settings import setting
 from ...handlers._estimator import normal_moments
 from ...primitives import POSTERIOR, linear, sample_site
 from ._call import Activation, identity, named, on_categories
@@ -56,7 +56,7 @@ class MonotoneLayer(AbstractAdaptiveLayer):
         Psychology 73, section 2.
     """
 
-    concentration: float = eqx.field(static=True)
+    concentration: float = setting(check=_checks.positive)
 
     def __init__(
         self,
@@ -68,7 +68,6 @@ class MonotoneLayer(AbstractAdaptiveLayer):
         concentration: float = 1.0,
     ) -> None:
         super().__init__(scale_dist, coef_dist, coef_kwargs, scale_kwargs, centered)
-        _checks.positive("concentration", concentration)
         self.concentration = concentration
 
     @named

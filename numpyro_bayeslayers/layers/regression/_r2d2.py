@@ -6,6 +6,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
+from ..._settings import setting
 from ...primitives import line_up, linear, sample, sample_site
 from ._call import Activation, identity, named, on_columns
 from ._coefficient import checked_centering, draw
@@ -63,10 +64,10 @@ class R2D2Layer(eqx.Module):
     """
 
     coef_prior: Prior = eqx.field(static=True)
-    mean_r2: float = eqx.field(static=True)
-    precision_r2: float = eqx.field(static=True)
-    concentration: float = eqx.field(static=True)
-    centered: bool | float = eqx.field(static=True)
+    mean_r2: float = setting(check=_checks.share)
+    precision_r2: float = setting(check=_checks.positive)
+    concentration: float = setting(check=_checks.positive)
+    centered: bool | float = setting(check=checked_centering)
 
     def __init__(
         self,
@@ -77,14 +78,10 @@ class R2D2Layer(eqx.Module):
         coef_kwargs: Keywords = ZERO_LOC,
         centered: bool | float = False,
     ) -> None:
-        _checks.positive("mean_r2", mean_r2)
-        _checks.rate("mean_r2", mean_r2)
-        _checks.positive("precision_r2", precision_r2)
-        _checks.positive("concentration", concentration)
         self.mean_r2, self.precision_r2 = mean_r2, precision_r2
         self.concentration = concentration
         self.coef_prior = Prior("coef", coef_dist, coef_kwargs, ZERO_LOC, True)
-        self.centered = checked_centering(centered)
+        self.centered = centered
 
     @named
     def __call__(

@@ -53,7 +53,7 @@ class SeasonalEffectsLayer(AbstractAdaptiveLayer):
         units: int = 1,
         activation: Activation = identity,
     ) -> Float[Array, "*batch n u"]:
-        _checks.positive("period", period)
+        period = _checks.positive("period", period)
         waves = seasonal_features(x, [float(period)], [num_harmonics])
 
         def rows(waves: Array) -> Array:

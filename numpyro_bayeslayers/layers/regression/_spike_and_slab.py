@@ -11,6 +11,7 @@ from numpyro.handlers import infer_config
 from numpyro.primitives import _PYRO_STACK, plate
 
 from ... import _checks
+from ..._settings import setting
 from ...distributions import SpikeAndSlab
 from ...handlers._estimator import normal_moments
 from ...primitives import POSTERIOR, Site, linear, sample_site
@@ -89,10 +90,10 @@ class SpikeAndSlabLayer(eqx.Module):
     """
 
     coef_prior: Prior = eqx.field(static=True)
-    alpha: float = eqx.field(static=True)
-    beta: float = eqx.field(static=True)
-    inclusion: str = eqx.field(static=True)
-    spike_scale: float | None = eqx.field(static=True)
+    alpha: float = setting(check=_checks.positive)
+    beta: float = setting(check=_checks.positive)
+    inclusion: str = setting(check=_checks.choice("gate", "exact", "mixture"))
+    spike_scale: float | None = setting(check=_checks.optional(_checks.positive))
 
     def __init__(
         self,
@@ -103,23 +104,20 @@ class SpikeAndSlabLayer(eqx.Module):
         inclusion: str = "gate",
         spike_scale: float | None = None,
     ) -> None:
-        _checks.positive("alpha", alpha)
-        _checks.positive("beta", beta)
-        _checks.one_of("inclusion", inclusion, ("gate", "exact", "mixture"))
         self.coef_prior = Prior("coef", coef_dist, coef_kwargs, STANDARD, False)
         self.alpha, self.beta, self.inclusion = alpha, beta, inclusion
         self.spike_scale = spike_scale
-        if inclusion == "mixture":
+
+    def __check_init__(self) -> None:
+        if self.inclusion == "mixture":
             self._check_slab()
-        elif spike_scale is not None:
+        elif self.spike_scale is not None:
             raise ValueError(
-                f"`spike_scale` is for inclusion='mixture' alone, got {spike_scale} with "
-                f"inclusion={inclusion!r}."
+                f"`spike_scale` is for inclusion='mixture' alone, got {self.spike_scale} with "
+                f"inclusion={self.inclusion!r}."
             )
 
     def _check_slab(self) -> None:
-        if self.spike_scale is not None:
-            _checks.positive("spike_scale", self.spike_scale)
         slab = self.coef_prior.over(())
         is_centered = isinstance(slab, dist.Normal) and not np.any(slab.loc)
         if not (is_centered and np.ndim(slab.scale) == 0):
