@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import equinox as eqx
@@ -12,9 +13,12 @@ from jax import lax
 from jaxtyping import Array, PyTree
 from numpyro.distributions import Distribution
 from numpyro.distributions.constraints import Constraint
+from numpyro.primitives import _PYRO_STACK
 
 from ... import _checks, primitives
 from ..._base import AbstractLayer
+from ..._settings import setting
+from ...handlers._estimator import AbstractEstimator
 from ...primitives import Site, factorized_normal
 from .._linear_normal import AbstractLinearNormal, LinearNormal
 from ._inputs import Input, same_batch
@@ -25,10 +29,13 @@ from ._products import (
     is_linear,
     leaf_of,
     linear_modules,
+    used_of,
     with_products,
 )
 from ._table import Entry, declare, is_array, path_of
 
+_NOTHING: Mapping[str, Array] = MappingProxyType({})
+_READ = "the lifted module computes with it besides applying it (`equinox.nn.Shared` does)"
 _NO_PRODUCT = "it belongs to no linear module of Equinox"
 _DRAWN = "it is used in a module that `draw` gave; call the lifted module on rows instead"
 
@@ -87,8 +94,8 @@ class Lifted(AbstractLayer):
     constraints: dict[str, Constraint] = eqx.field(static=True)
     start: dict[str, Array]
     frozen: dict[str, Array]
-    in_ndim: int = eqx.field(static=True)
-    name: str | None = eqx.field(static=True, default=None)
+    in_ndim: int = setting(check=_checks.count)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def draw(self) -> eqx.Module:
         """The module itself with its parameters drawn, to be used as any Equinox module.
@@ -144,10 +151,14 @@ class Lifted(AbstractLayer):
         products = self._products(sites, Rows(len(plates)))
 
         def one(
-            values: dict[str, Array], row: Array, key: Any, leaves: list[Array]
+            values: dict[str, Array],
+            row: Array,
+            key: Any,
+            leaves: list[Array],
+            read: Mapping[str, Array] = _NOTHING,
         ) -> PyTree:
-            filled = self._filled(values)
-            visible = with_products(filled, products, row)
+            filled = self._filled({**values, **read})
+            visible = with_products(filled, products, values, row)
             own_key = {} if key is None else {"key": key}
             return visible(*jax.tree.unflatten(structure, leaves), **kwargs, **own_key)
 
@@ -164,6 +175,16 @@ class Lifted(AbstractLayer):
             for path, site in sites.items()
         }
         out = mapped(values, row, keys, [x.rows for x in inputs])
+        if any(isinstance(handler, AbstractEstimator) for handler in _PYRO_STACK):
+            width = len(plates)
+            cell = {path: _like(x, x.ndim - width) for path, x in values.items()}
+            key_like = None if keys is None else _like(keys, keys.ndim - 1)
+            examples = [_like(x.rows, self.in_ndim) for x in inputs]
+            weights = {
+                path: cell[path] for path in (leaf_of(p, "weight") for p in products)
+            }
+            for path in used_of(weights, one, cell, _like(row, 0), key_like, examples):
+                primitives.opaque(sites[path], _READ)
         split = len(plates)
         return jax.tree.map(
             lambda y: y.reshape(y.shape[:split] + batch + y.shape[split + 1 :]), out
@@ -241,6 +262,11 @@ def _spread(value: Array, key: Any, shape: tuple[int, ...]) -> Array:
     return jnp.broadcast_to(value, shape)
 
 
+def _like(x: Array, ndim: int) -> jax.ShapeDtypeStruct:
+    """What one of many is like: the last `ndim` axes."""
+    return jax.ShapeDtypeStruct(x.shape[x.ndim - ndim :], x.dtype)
+
+
 def _event_shape(site: Site) -> tuple[int, ...]:
     return site.value.shape[site.value.ndim - site.event_dim :]
 
@@ -289,7 +315,8 @@ def lift(
         TypeError: If `module` is no Equinox module or an entry is of another kind.
         ValueError: If a parameter has no entry (it is named), a pattern matches nothing or is
             never reached, a prior does not expand to its parameter's shape, a start value
-            does not satisfy its constraint, or nothing is left to infer.
+            does not satisfy its constraint, nothing is left to infer, or the module has a
+            state (`equinox.nn.BatchNorm`, or any `StateIndex`).
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
@@ -307,7 +334,6 @@ def lift(
     declared = declare(module, priors)
     if in_ndim is None:
         in_ndim = example_ndim(module)
-    _checks.count("in_ndim", in_ndim)
     without = jax.tree.map(_placeholder, module)
     kind = LiftedLinear if is_linear(module) and hasattr(module, "in_features") else Lifted
     return kind(without, *declared, in_ndim, name)

@@ -211,9 +211,12 @@ class Product:
         self._op = Weighted(module)
         self._site = site
 
-    def at(self, weight: Array, row: Array) -> "_Example":
-        """The product in one example: that of the row `row`, in one cell of the plates."""
-        return _Example(self, weight, row)
+    def at(self, weight: Array, own: Array, row: Array) -> "_Example":
+        """The product in one example: that of the row `row`, in one cell of the plates.
+
+        It applies `own` where the module applies its `weight`: the same, but for `used_of`.
+        """
+        return _Example(self, weight, own, row)
 
     def __call__(self, weight: Array, x: Array, row: Array) -> Array:
         return self._rows.apply(self._op, self._site, weight, x, row)
@@ -227,13 +230,13 @@ class Product:
 class _Example:
     """A product with the weight and the row of one example; no pytree, so it stays whole."""
 
-    def __init__(self, product: Product, weight: Array, row: Array) -> None:
-        self._product, self._weight, self._row = product, weight, row
+    def __init__(self, product: Product, weight: Array, own: Array, row: Array) -> None:
+        self._product, self._weight, self._own, self._row = product, weight, own, row
 
     def __call__(self, weight: Array, x: Array) -> Array:
         if weight is not self._weight:
             return self._product.plain(weight, x)
-        return self._product(weight, x, self._row)
+        return self._product(self._own, x, self._row)
 
 
 class _Seen(eqx.Module):
@@ -264,11 +267,37 @@ def linear_modules(module: Any) -> dict[str, Any]:
     return {path_of(keys): leaf for keys, leaf in leaves if is_linear(leaf)}
 
 
-def with_products(module: Any, products: Mapping[str, Product], row: Array) -> Any:
+def used_of(
+    weights: Mapping[str, Any], one: Callable[..., Any], *arguments: Any
+) -> list[str]:
+    """The weights that a module computes with by itself, besides applying them.
+
+    `equinox.nn.Shared` does so, and penalties of weights do. The module is traced once more,
+    with the weights that it can read apart from those that its products apply.
+
+    Args:
+        weights: What the weights are like, by path.
+        one: The module in one example, a function of `arguments` and of what it can read.
+        arguments: What its arguments are like.
+    """
+    jaxpr = jax.make_jaxpr(one)(*arguments, dict(weights)).jaxpr
+    used = {id(var) for equation in jaxpr.eqns for var in equation.invars}
+    used |= {id(var) for var in jaxpr.outvars}
+    # The leaves of a dictionary come in the order of its sorted names.
+    last = jaxpr.invars[len(jaxpr.invars) - len(weights) :]
+    return [p for p, var in zip(sorted(weights), last, strict=True) if id(var) in used]
+
+
+def with_products(
+    module: Any, products: Mapping[str, Product], values: Mapping[str, Array], row: Array
+) -> Any:
     """`module` with its linear modules replaced by products that estimators see."""
 
     def seen(keys: Any, old: Any) -> Any:
-        product = products.get(path_of(keys))
-        return old if product is None else _Seen(old, product.at(old.weight, row))
+        path = path_of(keys)
+        if path not in products:
+            return old
+        own = values[leaf_of(path, "weight")]
+        return _Seen(old, products[path].at(old.weight, own, row))
 
     return jax.tree_util.tree_map_with_path(seen, module, is_leaf=is_linear)

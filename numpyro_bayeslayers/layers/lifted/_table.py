@@ -55,10 +55,11 @@ def declare(module: PyTree, table: Mapping[str, Entry]) -> Declared:
 
     Raises:
         TypeError: If `table` is no mapping, or if an entry is of another kind.
-        ValueError: If a leaf has no entry, a pattern no leaf, a prior the wrong shape, or a
-            start value lies outside of its constraint.
+        ValueError: If the module has a state, a leaf no entry, a pattern no leaf, a prior the
+            wrong shape, or a start value lies outside of its constraint.
     """
     _checks.instance("priors", table, Mapping, "a mapping from patterns to priors")
+    _check_stateless(module)
     arrays = {
         path_of(keys): jnp.asarray(leaf)
         for keys, leaf in jax.tree_util.tree_leaves_with_path(module)
@@ -84,6 +85,17 @@ def declare(module: PyTree, table: Mapping[str, Entry]) -> Declared:
     if not found.priors and not found.constraints:
         raise ValueError("`priors` freezes every parameter: nothing is left to infer.")
     return found
+
+
+def _check_stateless(module: PyTree) -> None:
+    is_state = lambda leaf: isinstance(leaf, eqx.nn.StateIndex)
+    for keys, leaf in jax.tree_util.tree_leaves_with_path(module, is_leaf=is_state):
+        if is_state(leaf):
+            raise ValueError(
+                f"`module` must have no state, which `lift` cannot carry from call to call, "
+                f"got one at {path_of(keys)!r} (`equinox.nn.StateIndex`). In place of batch or "
+                "spectral normalization use what has none: LayerNorm, GroupNorm, WeightNorm."
+            )
 
 
 def _match(paths: list[str], table: Mapping[str, Entry]) -> dict[str, Entry]:
