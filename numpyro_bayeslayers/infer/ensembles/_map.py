@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
 from ... import _checks
 from ..._typing import Params, PRNGKey
+from ..training._alike import are_alike, warn_alike
 from ..training._inputs import Seed, as_key, check_data
 from ..training._jit import jit_on_arrays
 from ..training._training_loop import TrainingLoop, warn_non_finite
@@ -199,8 +200,11 @@ class EnsembleMAP:
             _checks.size("batch_size", batch_size)
         check_data(x=x, y=y)
         key = as_key(seed)
+        start = self._init(key)
+        if are_alike(start.params):
+            warn_alike(start.params, "Let `init_fn` draw from its key.")
         state, losses = self._loop.run(
-            self._init(key),
+            start,
             jax.tree.map(jnp.asarray, (x, y)),
             num_epochs,
             key=key,

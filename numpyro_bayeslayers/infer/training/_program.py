@@ -10,12 +10,18 @@ from jaxtyping import Array, PyTree
 from numpyro.infer.svi import SVIState
 
 from ..._typing import PRNGKey
+from ._alike import are_alike, is_random, warn_alike
 from ._arguments import Arguments, on_shapes, put_together
 from ._early_stopping import EarlyStopping, with_early_stopping
 from ._jit import Frame, jit_on_arrays
 from ._member import Member
 from ._rows import check_local, row_axes
 from ._training_loop import TrainingLoop
+
+_MEND_ALIKE = (
+    "Give the model a prior in place of a parameter that is optimized (the table of `lift`), "
+    "or let the guide or the parameters' initial values draw from their keys."
+)
 
 
 class Program:
@@ -113,6 +119,9 @@ class Programs:
         state, found = program.init(key, parts.rows, parts.shared)
         program.member.settle(jax.tree.map(lambda x: x[0], found))
         self._latest = program
+        params = program.member.unconstrained(state)
+        if are_alike(params) and not is_random(program.member, params, parts):
+            warn_alike(params, _MEND_ALIKE, stacklevel=4)
         return self.lay_out(state, PartitionSpec("ensemble"))
 
     def lay_out(self, tree: PyTree, spec: PartitionSpec) -> PyTree:
