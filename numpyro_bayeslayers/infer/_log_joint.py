@@ -14,6 +14,7 @@ from numpyro.handlers import seed, substitute, trace
 
 from .. import _checks
 from .._typing import Message, Model, PRNGKey
+from ..handlers._feasible import feasible
 from ..primitives import DIVERGENCE
 from .ensembles._functions import InitFn, LogJoint
 
@@ -198,7 +199,8 @@ def _start(
 ) -> tuple[Params, Params]:
     """A prior draw of latent sites and the initial values of params, both unconstrained."""
     latent, params = {}, {}
-    for name, site in trace(seed(model, key)).get_trace(*args, **kwargs).items():
+    seeded = seed(feasible(model), key)
+    for name, site in trace(seeded).get_trace(*args, **kwargs).items():
         if site["type"] == "param":
             params[name] = jax.tree.map(_bijection(site).inv, site["value"])
         elif site["type"] == "sample" and not site["is_observed"]:

@@ -56,6 +56,7 @@ from numpyro.primitives import _PYRO_STACK
 
 from ... import _checks
 from ..._typing import Message, Model
+from .._feasible import feasible
 from . import _agreement
 from ._axis import MemberAxis
 from ._boundary import Boundary
@@ -167,7 +168,7 @@ def plate_nesting(model: Model, *args: Any, **kwargs: Any) -> int:
 
     def run() -> None:
         nonlocal nesting
-        sites = trace(seed(model, random.key(0))).get_trace(*args, **kwargs)
+        sites = trace(seed(feasible(model), random.key(0))).get_trace(*args, **kwargs)
         nesting = max([1, *map(_batch_ndim, sites.values())])
 
     with _no_handlers():

@@ -15,6 +15,7 @@ from numpyro.infer.util import unconstrain_fn
 
 from ... import _checks
 from ..._typing import Model
+from ...handlers._feasible import feasible
 from ..training._inputs import Seed, as_key
 from ..training._jit import Frame
 from ._chains import ChainPrograms, Fields, Length, as_mcmc
@@ -207,7 +208,7 @@ def _site_shapes(
     shapes: dict[str, tuple[int, ...]] = {}
 
     def run() -> None:
-        sites = trace(seed(model, jax.random.key(0))).get_trace(*args, **kwargs)
+        sites = trace(seed(feasible(model), jax.random.key(0))).get_trace(*args, **kwargs)
         for name, site in sites.items():
             if site["type"] != "sample" or site["is_observed"]:
                 continue

@@ -13,6 +13,7 @@ from numpyro.primitives import Messenger
 
 from ... import _checks
 from ..._typing import Message, Model
+from ...handlers._feasible import feasible
 from ...preprocessing import Schema, fit_schema
 from ...preprocessing.schema import read_constant
 
@@ -192,7 +193,7 @@ def _kinds(model: Model, rows: dict[str, Any]) -> dict[str, str]:
     kinds: dict[str, str] = {}
 
     def run(rows: dict[str, Any]) -> None:
-        sites = trace(seed(model, random.key(0))).get_trace(**rows)
+        sites = trace(seed(feasible(model), random.key(0))).get_trace(**rows)
         for name, site in sites.items():
             kinds[name] = "observed" if site.get("is_observed") else site["type"]
 

@@ -15,6 +15,7 @@ from numpyro.optim import _NumPyroOptim, optax_to_numpyro
 
 from ... import _checks
 from ..._typing import PRNGKey
+from ...handlers._feasible import feasible
 from ..ensembles._predictive import Drawn, Predictor
 from ..training._arguments import take_apart
 from ..training._rows import check_local, in_minibatch, row_axes
@@ -101,7 +102,8 @@ class Stein:
 
         key_init, key_rows = jax.random.split(problem.key)
         first = {name: jax.tree.map(lambda x: x[:size], x) for name, x in data.rows.items()}
-        state = jax.tree.map(jnp.asarray, stein.init(key_init, 1.0, **first))
+        with feasible():  # the trace of the model is for the supports of its sites
+            state = jax.tree.map(jnp.asarray, stein.init(key_init, 1.0, **first))
         state, forces = TrainingLoop(step).run(
             state,
             data.rows,

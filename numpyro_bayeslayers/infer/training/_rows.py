@@ -9,6 +9,7 @@ from numpyro.infer.autoguide import AutoGuide
 from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
+from ...handlers._feasible import feasible
 from ._arguments import Arguments, on_shapes
 
 _LOCAL = (
@@ -49,7 +50,7 @@ def _shapes(model: Model, parts: Arguments, rows: int) -> dict[str, Message]:
 
     def run(args: tuple, kwargs: dict[str, Any]) -> None:
         for name, site in (
-            trace(seed(model, random.key(0))).get_trace(*args, **kwargs).items()
+            trace(seed(feasible(model), random.key(0))).get_trace(*args, **kwargs).items()
         ):
             value = site["value"]
             if isinstance(value, (jax.Array, jax.core.Tracer)):
