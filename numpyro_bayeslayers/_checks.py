@@ -58,7 +58,8 @@ def _number(name: str, value: Any) -> Any:
     raise TypeError(f"`{name}` must be a number, {_given(value)}.")
 
 
-def _whole(name: str, value: Any, what: str) -> int:
+def integer(name: str, value: Any, what: str = "an integer") -> int:
+    """`value` is an integer; `what` says of which range."""
     found = _plain(value)
     if isinstance(found, Integral) and not isinstance(found, (bool, np.timedelta64)):
         return int(found)
@@ -67,7 +68,7 @@ def _whole(name: str, value: Any, what: str) -> int:
 
 def size(name: str, value: Any) -> int:
     """`value` counts something: an integer of at least one."""
-    found = _whole(name, value, "a positive integer")
+    found = integer(name, value, "a positive integer")
     if found < 1:
         raise ValueError(f"`{name}` must be a positive integer, got {found}.")
     return found
@@ -75,7 +76,7 @@ def size(name: str, value: Any) -> int:
 
 def count(name: str, value: Any) -> int:
     """`value` counts something that may be absent: an integer of at least zero."""
-    found = _whole(name, value, "a whole number")
+    found = integer(name, value, "a whole number")
     if found < 0:
         raise ValueError(f"`{name}` must be zero or positive, got {found}.")
     return found
@@ -118,6 +119,14 @@ def share(name: str, value: Any) -> Any:
     number = _number(name, value)
     if isinstance(number, float) and not 0 < number < 1:
         raise ValueError(f"`{name}` must be above 0 and below 1, got {value}.")
+    return number
+
+
+def fraction(name: str, value: Any) -> Any:
+    """`value` is a number from zero to one."""
+    number = _number(name, value)
+    if isinstance(number, float) and not 0 <= number <= 1:
+        raise ValueError(f"`{name}` must be a number from 0 to 1, got {value}.")
     return number
 
 
@@ -218,13 +227,21 @@ def reals(name: str, values: Any) -> Any:
     return found
 
 
+def numbers(name: str, values: Any) -> Any:
+    """`values` as an array of real numbers that are no truth values."""
+    found = reals(name, values)
+    if found.dtype == bool:
+        raise TypeError(f"`{name}` must hold numbers, got truth values.")
+    return found
+
+
 def all_positive(name: str, values: Any) -> None:
     """Every entry of `values` is finite and greater than zero."""
-    found = reals(name, values)
+    found = numbers(name, values)
     if isinstance(found, jax.core.Tracer):
         return
     found = np.asarray(found)
-    if found.dtype == bool or not np.all((found > 0) & np.isfinite(found)):
+    if not np.all((found > 0) & np.isfinite(found)):
         raise ValueError(f"`{name}` must be positive and finite, got {values}.")
 
 

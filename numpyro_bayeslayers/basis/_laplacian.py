@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .. import _checks
+
 
 def laplacian_frequencies(
     num_basis_per_dim: Sequence[int], L: Sequence[float]
@@ -26,6 +28,10 @@ def laplacian_frequencies(
     Returns:
         Frequencies in radians per unit of the input, $(\prod_d M_d, D)$, float64.
 
+    Raises:
+        ValueError: If a number is not positive.
+        TypeError: If a size is not an integer.
+
     Example:
         >>> laplacian_frequencies((2, 1), (0.5, 1.0)).round(2).tolist()
         [[3.14, 1.57], [6.28, 1.57]]
@@ -35,6 +41,10 @@ def laplacian_frequencies(
         approximate Bayesian Gaussian processes for probabilistic programming", Statistics
         and Computing 33, sections 3.1 and 3.2.
     """
+    num_basis_per_dim = _checks.sequence(_checks.size)(
+        "num_basis_per_dim", num_basis_per_dim
+    )
+    L = _checks.sequence(_checks.positive)("L", L)
     sides = [
         np.arange(1, m + 1) * math.pi / (2 * half)
         for m, half in zip(num_basis_per_dim, L, strict=True)

@@ -5,6 +5,8 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .. import _checks
+
 
 def paired_features(z: Float[Array, "*batch m"]) -> Float[Array, "*batch m2"]:
     r"""Cosines, then sines, of the projections $z$.
@@ -69,6 +71,9 @@ def arc_cosine_features(
     Returns:
         The features, (*batch, M).
 
+    Raises:
+        ValueError: If `order` is another number.
+
     Example:
         >>> import jax.numpy as jnp
         >>> arc_cosine_features(jnp.asarray([[-1.0, 3.0]]), 2)[0].tolist()
@@ -77,6 +82,7 @@ def arc_cosine_features(
     References:
         Cho and Saul (2009), "Kernel methods for deep learning", NeurIPS, equation 1.
     """
+    order = _checks.one_of("order", order, (0, 1, 2))
     positive = z > 0
     powers = (
         positive.astype(z.dtype) if order == 0 else jnp.where(positive, z, 0.0) ** order

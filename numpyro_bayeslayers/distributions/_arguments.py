@@ -5,12 +5,19 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from .. import _checks
 
-def as_float(x: ArrayLike) -> Array:
-    """`x` as an array of its own floating-point type, or of the default one.
+
+def as_float(name: str, x: ArrayLike) -> Array:
+    """The argument `x` as an array of its own floating-point type, or of the default one.
 
     A value that is known stays known inside `jax.jit`, so that it can be validated.
+
+    Raises:
+        TypeError: If it holds no real numbers.
+        ValueError: If some of it is masked.
     """
+    x = _checks.numbers(name, x)
     with jax.ensure_compile_time_eval():
         return jnp.asarray(x, jnp.result_type(float, x))
 

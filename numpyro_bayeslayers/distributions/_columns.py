@@ -52,7 +52,7 @@ class IndependentColumns(dist.Distribution):
     ) -> None:
         what = "a numpyro.distributions.Distribution"
         _checks.instance("base", base, dist.Distribution, what)
-        _checks.size("n", n)
+        n = _checks.size("n", n)
         kind = type(base).__name__
         if base.event_dim != 1:
             raise ValueError(

@@ -80,15 +80,16 @@ class DenseNormal(dist.Distribution):
         *,
         validate_args: bool | None = None,
     ) -> None:
-        weight_loc, weight_scale = as_float(weight_loc), as_float(weight_scale)
+        weight_loc = as_float("weight_loc", weight_loc)
         zero = np.zeros((1,), weight_loc.dtype)
-        args = {
-            "x": as_float(x),
+        given = {
+            "x": x,
             "weight_loc": weight_loc,
             "weight_scale": weight_scale,
-            "bias_loc": as_float(zero if bias_loc is None else bias_loc),
-            "bias_scale": as_float(zero if bias_scale is None else bias_scale),
+            "bias_loc": zero if bias_loc is None else bias_loc,
+            "bias_scale": zero if bias_scale is None else bias_scale,
         }
+        args = {name: as_float(name, value) for name, value in given.items()}
         event_shape = _check_shapes(**args)
         ranks = {name: self.arg_constraints[name].event_dim for name in args}
         batch_shape = jnp.broadcast_shapes(

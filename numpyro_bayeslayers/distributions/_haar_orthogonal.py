@@ -66,8 +66,7 @@ class HaarOrthogonal(dist.Distribution):
     support = _Orthogonal()
 
     def __init__(self, dim: int, *, validate_args: bool | None = None) -> None:
-        _checks.size("dim", dim)
-        self.dim = dim
+        self.dim = dim = _checks.size("dim", dim)
         super().__init__((), (dim, dim), validate_args=validate_args)
 
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:

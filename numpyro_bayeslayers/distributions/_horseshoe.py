@@ -58,7 +58,7 @@ class Horseshoe(dist.Distribution):
     reparametrized_params = ["scale"]
 
     def __init__(self, scale: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.scale = as_float(scale)
+        self.scale = as_float("scale", scale)
         super().__init__(self.scale.shape, (), validate_args=validate_args)
 
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:

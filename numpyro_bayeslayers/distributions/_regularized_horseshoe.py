@@ -77,7 +77,8 @@ class RegularizedHorseshoe(dist.Distribution):
         *,
         validate_args: bool | None = None,
     ) -> None:
-        args = [as_float(x) for x in (scale, slab_scale, slab_df)]
+        given = {"scale": scale, "slab_scale": slab_scale, "slab_df": slab_df}
+        args = [as_float(name, x) for name, x in given.items()]
         batch_shape = jnp.broadcast_shapes(*map(jnp.shape, args))
         args = [with_rank(x, len(batch_shape)) for x in args]
         self.scale, self.slab_scale, self.slab_df = args

@@ -39,8 +39,8 @@ class AbstractSpectralDensity(dist.Distribution):
         *,
         validate_args: bool | None = None,
     ) -> None:
-        _checks.size("dim", dim)
-        lengthscale = as_float(lengthscale)
+        dim = _checks.size("dim", dim)
+        lengthscale = as_float("lengthscale", lengthscale)
         lengthscale = with_rank(lengthscale, max(1, lengthscale.ndim))
         if lengthscale.shape[-1] not in (1, dim):
             raise ValueError(
@@ -174,7 +174,7 @@ class MaternSpectralDensity(AbstractSpectralDensity):
         *,
         validate_args: bool | None = None,
     ) -> None:
-        self.nu = as_float(nu)
+        self.nu = as_float("nu", nu)
         super().__init__(lengthscale, dim, self.nu.shape, validate_args=validate_args)
         self.nu = with_rank(self.nu, len(self.batch_shape))
 
@@ -248,5 +248,5 @@ class LaplaceSpectralDensity(MaternSpectralDensity):
     def __init__(
         self, lengthscale: ArrayLike, dim: int, *, validate_args: bool | None = None
     ) -> None:
-        nu = jnp.full((), 0.5, as_float(lengthscale).dtype)
+        nu = jnp.full((), 0.5, as_float("lengthscale", lengthscale).dtype)
         super().__init__(nu, lengthscale, dim, validate_args=validate_args)

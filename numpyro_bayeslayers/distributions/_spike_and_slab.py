@@ -70,8 +70,13 @@ class SpikeAndSlab(dist.Distribution):
     ) -> None:
         if spike_scale is None:
             with jax.ensure_compile_time_eval():
-                spike_scale = 0.01 * as_float(slab_scale)
-        args = [as_float(x) for x in (inclusion, slab_scale, spike_scale)]
+                spike_scale = 0.01 * as_float("slab_scale", slab_scale)
+        given = {
+            "inclusion": inclusion,
+            "slab_scale": slab_scale,
+            "spike_scale": spike_scale,
+        }
+        args = [as_float(name, x) for name, x in given.items()]
         batch_shape = jnp.broadcast_shapes(*map(jnp.shape, args))
         args = [with_rank(x, len(batch_shape)) for x in args]
         self.inclusion, self.slab_scale, self.spike_scale = args

@@ -43,8 +43,7 @@ class mc_dropout(Messenger):  # noqa: N801
     """
 
     def __init__(self, fn: Callable[..., Any] | None = None, rate: float = 0.5) -> None:
-        _checks.rate("rate", rate)
-        self.rate = rate
+        self.rate = _checks.rate("rate", rate)
         super().__init__(fn)
 
     def process_message(self, msg: Message) -> None:

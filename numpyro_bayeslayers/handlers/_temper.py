@@ -52,9 +52,7 @@ class temper(Messenger):  # noqa: N801
         fn: Callable[..., Any] | None = None,
         beta: float | Array | Callable[[Array], Any] = 1.0,
     ) -> None:
-        if not callable(beta):
-            _checks.positive("beta", beta)
-        self.beta = beta
+        self.beta = beta if callable(beta) else _checks.positive("beta", beta)
         self._now: Any = None
         super().__init__(fn)
 

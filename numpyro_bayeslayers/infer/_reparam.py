@@ -1,7 +1,7 @@
 """Decorators of models: other coordinates for the sampler, columns for the layers."""
 
 import functools
-from numbers import Number, Real
+from numbers import Number
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 from numpyro.infer.reparam import LocScaleReparam, Reparam
 from numpyro.primitives import _PYRO_STACK, Messenger
 
+from .. import _checks
 from .._typing import Message, Model
 
 # What NumPyro adds to the name of a site for its decentered draw.
@@ -55,7 +56,8 @@ def autoreparam(model: Model | None = None, *, centered: float = 0.0) -> Any:
         ``@autoreparam(centered=0.5)`` are both right.
 
     Raises:
-        ValueError: If `centered` is not from 0 to 1.
+        TypeError: If `centered` is no number.
+        ValueError: If it is not from 0 to 1.
 
     Example:
         >>> import numpyro, numpyro.distributions as dist
@@ -72,12 +74,10 @@ def autoreparam(model: Model | None = None, *, centered: float = 0.0) -> Any:
         parametrization of hierarchical models", Statistical Science 22, section 2; Gorinova,
         Moore, Hoffman (2020), "Automatic reparameterisation of probabilistic programs", ICML.
     """
-    is_number = isinstance(centered, Real) and not isinstance(centered, bool)
-    if not is_number or not 0 <= centered <= 1:
-        raise ValueError(f"`centered` must be a number from 0 to 1, got {centered!r}.")
+    centered = _checks.fraction("centered", centered)
     if model is None:
         return functools.partial(autoreparam, centered=centered)
-    return _decenter(model, float(centered))
+    return _decenter(model, centered)
 
 
 class _decenter(Messenger):  # noqa: N801

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
+from ._rows import as_rows
 
 
 def interval_score(
@@ -28,7 +29,9 @@ def interval_score(
         alpha: One minus the probability of the interval, above 0 and below 1.
 
     Raises:
-        ValueError: If the shapes differ, or `alpha` is out of range.
+        TypeError: If an entry is no real number; dates are none.
+        ValueError: If the shapes differ, there is no entry or one is masked, or `alpha` is
+            out of range.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,9 +43,8 @@ def interval_score(
         Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and
         estimation, Journal of the American Statistical Association 102, equation 43.
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"`alpha` must be above 0 and below 1, got {alpha}.")
-    y, lower, upper = _same(y, lower, upper)
+    alpha = _checks.share("alpha", alpha)
+    y, lower, upper = as_rows(y=y, lower=lower, upper=upper)
     missed = jnp.maximum(lower - y, 0.0) + jnp.maximum(y - upper, 0.0)
     return jnp.mean(upper - lower + 2.0 / alpha * missed)
 
@@ -62,7 +64,8 @@ def interval_coverage(
         upper: Upper bounds.
 
     Raises:
-        ValueError: If the shapes differ.
+        TypeError: If an entry is no real number; dates are none.
+        ValueError: If the shapes differ, there is no entry, or one is masked.
 
     Example:
         >>> import jax.numpy as jnp
@@ -70,10 +73,5 @@ def interval_coverage(
         >>> float(interval_coverage(y, lower, upper))
         0.5
     """
-    y, lower, upper = _same(y, lower, upper)
+    y, lower, upper = as_rows(y=y, lower=lower, upper=upper)
     return jnp.mean((lower <= y) & (y <= upper))
-
-
-def _same(y: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array, Array]:
-    _checks.same_shape(y=y, lower=lower, upper=upper)
-    return jnp.asarray(y, float), jnp.asarray(lower, float), jnp.asarray(upper, float)

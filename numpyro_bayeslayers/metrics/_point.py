@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
 
-from .. import _checks
+from ._rows import as_rows
 
 
 def root_mean_squared_error(
@@ -18,7 +18,8 @@ def root_mean_squared_error(
         prediction: What was predicted.
 
     Raises:
-        ValueError: If the shapes differ.
+        TypeError: If an entry is no real number; dates are none.
+        ValueError: If the shapes differ, there is no entry, or one is masked.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,7 +41,8 @@ def mean_absolute_error(
         prediction: What was predicted.
 
     Raises:
-        ValueError: If the shapes differ.
+        TypeError: If an entry is no real number; dates are none.
+        ValueError: If the shapes differ, there is no entry, or one is masked.
 
     Example:
         >>> import jax.numpy as jnp
@@ -51,5 +53,5 @@ def mean_absolute_error(
 
 
 def _errors(y: ArrayLike, prediction: ArrayLike) -> Array:
-    _checks.same_shape(y=y, prediction=prediction)
-    return jnp.asarray(y, float) - jnp.asarray(prediction, float)
+    y, prediction = as_rows(y=y, prediction=prediction)
+    return y - prediction

@@ -138,7 +138,7 @@ def test_slopes(features, frequencies):
             4.0,
             [1],
             TypeError,
-            r"`periods` must be a sequence of numbers, got 4.0 \(float\)",
+            r"`periods` must be a sequence, got 4.0 \(float\)",
         ),
         ([4.0], [1, 2], ValueError, "`harmonics` must have one entry.*got 2 for 1 periods"),
         ([4.0, 0.0], [1, 1], ValueError, "`periods` must be positive and finite, got 0.0"),

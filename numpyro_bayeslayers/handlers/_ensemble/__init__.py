@@ -135,12 +135,13 @@ def ensemble(
     if model is None:
         return functools.partial(ensemble, num_members=num_members, name=name, dim=dim)
     _checks.function("model", model)
-    _checks.size("num_members", num_members)
+    size = _checks.size("num_members", num_members)
+    name = _checks.label("name", name)
+    dim = None if dim is None else _checks.integer("dim", dim, "a negative integer")
     if dim is not None and dim >= 0:
         raise ValueError(
             f"`dim` counts axes from the right and must be negative, got {dim}."
         )
-    size = int(num_members)
 
     @functools.wraps(model, updated=())
     def ensembled(*args: Any, **kwargs: Any) -> Any:

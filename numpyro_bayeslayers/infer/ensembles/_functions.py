@@ -109,7 +109,7 @@ def ensemble_init(
         ((4, 3), (4,))
     """
     _checks.function("init_fn", init_fn)
-    _checks.size("ensemble_size", ensemble_size)
+    ensemble_size = _checks.size("ensemble_size", ensemble_size)
     check_optimizer(optimizer)
     init_key, _ = init_and_shuffle_keys(as_key(seed))
     fold_in = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
@@ -141,7 +141,7 @@ def ensemble_loss(
         log_joint: ``log_joint(params, x, y) -> (loglik, logprior)``, both scalars in nats.
         prior_weight: Weight of the log prior, at least 0; at 0 the prior is left out, so
             that not even a NaN in it matters.
-        scale: Weight of the log likelihood: N / B for B rows out of N.
+        scale: Weight of the log likelihood, positive: N / B for B rows out of N.
 
     Returns:
         ``loss_fn(params, x_batch, y_batch) -> (loss, grads)`` for the parameters of one
@@ -149,8 +149,9 @@ def ensemble_loss(
 
     Raises:
         TypeError: If `log_joint` cannot be called.
-        ValueError: If `prior_weight` is negative, or, when called, if `log_joint` does not
-            return two scalars or the rows of `x_batch` and `y_batch` differ.
+        ValueError: If `prior_weight` is negative, `scale` not positive, or, when called, if
+            `log_joint` does not return two scalars or the rows of `x_batch` and `y_batch`
+            differ.
 
     Example:
         >>> import jax.numpy as jnp
@@ -160,7 +161,8 @@ def ensemble_loss(
         (6.5, 13.0)
     """
     _checks.function("log_joint", log_joint)
-    _checks.non_negative("prior_weight", prior_weight)
+    prior_weight = _checks.non_negative("prior_weight", prior_weight)
+    scale = _checks.positive("scale", scale)
     is_traced = isinstance(prior_weight, jax.core.Tracer)
     has_prior = is_traced or bool(prior_weight != 0)
 

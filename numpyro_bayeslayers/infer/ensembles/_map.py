@@ -75,8 +75,8 @@ class EnsembleMAP:
         _checks.function("log_joint", log_joint)
         _checks.function("init_fn", init_fn)
         check_optimizer(optimizer)
-        _checks.size("ensemble_size", ensemble_size)
-        _checks.non_negative("prior_weight", prior_weight)
+        ensemble_size = _checks.size("ensemble_size", ensemble_size)
+        prior_weight = _checks.non_negative("prior_weight", prior_weight)
         self.log_joint = log_joint
         self.init_fn = init_fn
         self.optimizer = optimizer
@@ -141,8 +141,8 @@ class EnsembleMAP:
             The next state, and the losses of before the step.
 
         Raises:
-            ValueError: If the rows of `x_batch` and `y_batch` differ in number, or
-                `log_joint` does not return two scalars.
+            ValueError: If the rows of `x_batch` and `y_batch` differ in number, `log_joint`
+                does not return two scalars, or `scale` is not positive.
 
         Example:
             >>> import jax.numpy as jnp, optax
@@ -152,7 +152,7 @@ class EnsembleMAP:
             >>> losses
             Array([3., 3.], dtype=float32)
         """
-        return self._step(state, (x_batch, y_batch), (), scale)
+        return self._step(state, (x_batch, y_batch), (), _checks.positive("scale", scale))
 
     def run(
         self,
@@ -195,9 +195,9 @@ class EnsembleMAP:
             >>> ensemble.run(0, 5, jnp.ones(3), jnp.ones(3), progress_bar=False).losses.shape
             (2, 5)
         """
-        _checks.size("num_epochs", num_epochs)
-        if batch_size is not None:
-            _checks.size("batch_size", batch_size)
+        num_epochs = _checks.size("num_epochs", num_epochs)
+        batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
+        progress_bar = _checks.switch("progress_bar", progress_bar)
         check_data(x=x, y=y)
         key = as_key(seed)
         start = self._init(key)
@@ -272,8 +272,7 @@ def ensemble_map(
         )
         raise ValueError(f"`data` must be the pair (x, y), got {given}.")
     if optimizer is None:
-        _checks.positive("learning_rate", learning_rate)
-        optimizer = optax.adam(learning_rate)
+        optimizer = optax.adam(_checks.positive("learning_rate", learning_rate))
     ensemble = EnsembleMAP(log_joint, init_fn, optimizer, ensemble_size, prior_weight)
     x, y = data
     result = ensemble.run(

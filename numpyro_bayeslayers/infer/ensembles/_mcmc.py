@@ -81,15 +81,11 @@ class EnsembleMCMC:
         self, kernel: MCMCKernel, num_warmup: int, num_samples: int, num_members: int
     ) -> None:
         _checks.instance("kernel", kernel, MCMCKernel, "a kernel of numpyro.infer")
-        if num_warmup != 0:
-            _checks.size("num_warmup", num_warmup)
-        _checks.size("num_samples", num_samples)
-        _checks.size("num_members", num_members)
         self.kernel = kernel
-        self.num_warmup = num_warmup
-        self.num_samples = num_samples
-        self.num_members = num_members
-        self._length = Length(num_warmup, num_samples, num_members)
+        self.num_warmup = _checks.count("num_warmup", num_warmup)
+        self.num_samples = _checks.size("num_samples", num_samples)
+        self.num_members = _checks.size("num_members", num_members)
+        self._length = Length(self.num_warmup, self.num_samples, self.num_members)
         self._compiled: dict[Any, ChainPrograms] = {}
         self._unconstrained: dict[Frame, Callable[..., dict[str, Array]]] = {}
 
@@ -123,6 +119,7 @@ class EnsembleMCMC:
             ValueError: If the arrays of `init` do not lead with the members, are not those
                 of the model's latent sites, or are outside a site's support.
         """
+        progress_bar = _checks.switch("progress_bar", progress_bar)
         start = init.params if isinstance(init, EnsembleResult) else init
         model = getattr(self.kernel, "model", None)
         if start is not None and model is not None:

@@ -92,11 +92,11 @@ class EnsembleSVI:
         _checks.function("model", model)
         _checks.function("guide", guide)
         _checks.instance("loss", loss, ELBO, "an ELBO of numpyro.infer")
-        _checks.size("num_members", num_members)
+        num_members = _checks.size("num_members", num_members)
         check_mesh(mesh, num_members)
         self.num_members = num_members
         self.model = ensemble(model, num_members, name=name)
-        self._name = name
+        self._name = _checks.label("name", name)
         self._programs = Programs(
             lambda: Member(model, guide, optim, loss), num_members, mesh
         )

@@ -89,10 +89,10 @@ class EnsembleVI:
         kl_weight: float | Callable[[Array], Any] = 1.0,
         num_particles: int = 1,
     ) -> None:
-        _checks.size("ensemble_size", ensemble_size)
-        _checks.size("num_particles", num_particles)
+        ensemble_size = _checks.size("ensemble_size", ensemble_size)
+        num_particles = _checks.size("num_particles", num_particles)
         if not callable(kl_weight):
-            _checks.positive("kl_weight", kl_weight)
+            kl_weight = _checks.positive("kl_weight", kl_weight)
         loss = _Tempered(Trace_ELBO(num_particles=num_particles), kl_weight)
         self.svi = EnsembleSVI(model_fn, guide_fn, optimizer, loss, ensemble_size)
 
@@ -182,8 +182,7 @@ def ensemble_vi(
             f"`data` must be the tuple of the model's arguments, got {type(data).__name__}."
         )
     if optimizer is None:
-        _checks.positive("learning_rate", learning_rate)
-        optimizer = optax.adam(learning_rate)
+        optimizer = optax.adam(_checks.positive("learning_rate", learning_rate))
     ensemble = EnsembleVI(
         model_fn, guide_fn, optimizer, ensemble_size, kl_weight, num_particles
     )

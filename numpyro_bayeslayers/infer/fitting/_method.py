@@ -93,16 +93,24 @@ def guide_of(
     return problem.bound(guide)
 
 
-def check_guide(guide: Any) -> None:
+def settle(method: Any, **checks: _checks.Check) -> None:
+    """Check the options of a method, and keep what the checks make of them."""
+    for name, check in checks.items():
+        object.__setattr__(method, name, check(name, getattr(method, name)))
+
+
+def checked_guide(name: str, guide: Any) -> Any:
+    """A guide, or the name of one."""
     if isinstance(guide, str):
-        _checks.one_of("guide", guide, _GUIDES)
-    else:
-        _checks.function("guide", guide)
+        return _checks.one_of(name, guide, _GUIDES)
+    return _checks.function(name, guide)
 
 
-def check_optim(optim: Any) -> None:
-    if isinstance(optim, Real):
-        _checks.positive("optim", optim)
+def checked_optim(name: str, optim: Any) -> Any:
+    """An optimizer, or a step size."""
+    if all(callable(getattr(optim, method, None)) for method in ("init", "update")):
+        return optim
+    return _checks.positive(name, optim)
 
 
 def optimizer(optim: Any, num_steps: int | None) -> Any:

@@ -17,7 +17,15 @@ from ..ensembles._mcmc import EnsembleMCMC
 from ..ensembles._predictive import Drawn, Predictor
 from ..ensembles._svi import EnsembleSVI
 from ..training._arguments import take_apart
-from ._method import Posterior, Problem, check_guide, check_optim, guide_of, optimizer
+from ._method import (
+    Posterior,
+    Problem,
+    checked_guide,
+    checked_optim,
+    guide_of,
+    optimizer,
+    settle,
+)
 from ._stein import Stein
 
 
@@ -54,9 +62,8 @@ class VI:
     loss: ELBO = field(default_factory=Trace_ELBO)
 
     def __post_init__(self) -> None:
-        check_guide(self.guide)
         _checks.instance("loss", self.loss, ELBO, "an ELBO of numpyro.infer")
-        check_optim(self.optim)
+        settle(self, guide=checked_guide, optim=checked_optim)
 
     def _run(self, problem: Problem) -> Posterior:
         return _run_variational(self, 1, problem)
@@ -93,7 +100,7 @@ class Ensemble(VI):
 
     def __post_init__(self) -> None:
         VI.__post_init__(self)
-        _checks.size("num_members", self.num_members)
+        settle(self, num_members=_checks.size)
 
     def _run(self, problem: Problem) -> Posterior:
         # Medians of draws are much alike: members that start there end as one.
@@ -133,10 +140,8 @@ class MCMC:
     kernel_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _checks.count("num_warmup", self.num_warmup)
-        _checks.size("num_samples", self.num_samples)
-        _checks.size("num_chains", self.num_chains)
-        _checks.function("kernel", self.kernel)
+        settle(self, num_warmup=_checks.count, num_samples=_checks.size)
+        settle(self, num_chains=_checks.size, kernel=_checks.function)
 
     def _run(self, problem: Problem) -> Posterior:
         model = problem.bound(problem.model, is_whole=True)

@@ -20,7 +20,7 @@ from ..ensembles._predictive import Drawn, Predictor
 from ..training._arguments import take_apart
 from ..training._rows import check_local, in_minibatch, row_axes
 from ..training._training_loop import TrainingLoop, warn_non_finite
-from ._method import Posterior, Problem, check_optim, guide_of, optimizer
+from ._method import Posterior, Problem, checked_optim, guide_of, optimizer, settle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,8 @@ class Stein:
     num_elbo_particles: int = 10
 
     def __post_init__(self) -> None:
-        _checks.size("num_particles", self.num_particles)
-        _checks.size("num_elbo_particles", self.num_elbo_particles)
-        _checks.function("guide", self.guide)
-        check_optim(self.optim)
+        settle(self, num_particles=_checks.size, num_elbo_particles=_checks.size)
+        settle(self, guide=_checks.function, optim=checked_optim)
         if self.kernel is not None:
             what = "a kernel of numpyro.contrib.einstein"
             _checks.instance("kernel", self.kernel, SteinKernel, what)

@@ -88,7 +88,7 @@ def part_size(batch_size: int | None, num_rows: int | None) -> int | None:
     """The rows of a minibatch, or None if it is all of them."""
     if batch_size is None:
         return None
-    _checks.size("batch_size", batch_size)
+    batch_size = _checks.size("batch_size", batch_size)
     if num_rows is None:
         raise ValueError("`batch_size` needs arrays of rows among the arguments, got none.")
     return None if batch_size >= num_rows else batch_size
@@ -96,7 +96,7 @@ def part_size(batch_size: int | None, num_rows: int | None) -> int | None:
 
 def part_scale(num_rows: int, in_batch: int | None) -> float:
     """Rows of the data for each row of a batch."""
-    _checks.size("num_rows", num_rows)
+    num_rows = _checks.size("num_rows", num_rows)
     if in_batch is None or not 0 < in_batch <= num_rows:
         raise ValueError(
             f"`num_rows` must be at least the rows of the batch, {in_batch}, got {num_rows}."

@@ -16,7 +16,7 @@ Seed: TypeAlias = int | np.integer | Int[Array, ""] | PRNGKey
 
 def as_key(seed: Any) -> PRNGKey:
     """The random key that `seed`, an integer or a key already, stands for."""
-    if isinstance(seed, Integral) and not isinstance(seed, bool):
+    if isinstance(seed, Integral) and not isinstance(seed, (bool, np.timedelta64)):
         return jax.random.key(int(seed))
     if isinstance(seed, (jax.Array, np.ndarray)):
         if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) and seed.shape == ():

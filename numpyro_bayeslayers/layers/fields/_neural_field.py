@@ -115,7 +115,7 @@ class BayesianNeuralField(AbstractLayer):
             if count > period / 2:
                 raise ValueError(
                     "`num_seasonal_harmonics` must be at most half of the period, got "
-                    f"{count} for the period {period}."
+                    f"{count:g} for the period {period:g}."
                 )
 
     @property

@@ -83,9 +83,9 @@ class HorseshoeLayer(eqx.Module):
         global_scale: ArrayLike = 1.0,
         centered: bool | float = False,
     ) -> None:
-        _checks.all_positive("global_scale", global_scale)
+        global_scale = _positive("global_scale", global_scale)
         slab_df = _checks.positive("slab_df", slab_df)
-        if not isinstance(global_scale, (int, float)):
+        if not isinstance(global_scale, float):
             global_scale = line_up(jnp.asarray(global_scale), 0, 1)
         self.global_prior = _ready("scale", dist.HalfCauchy, scale=global_scale)
         self.slab_prior = None
@@ -126,6 +126,14 @@ def _ready(role: str, family: type[dist.Distribution], **settings: Any) -> Prior
     return Prior(role, family, settings, UNIT_SCALE, False)
 
 
+def _positive(name: str, value: ArrayLike) -> ArrayLike:
+    """A number, or the value of a site: one for each cell of plates."""
+    if jnp.ndim(value) == 0:
+        return _checks.positive(name, value)
+    _checks.all_positive(name, value)
+    return value
+
+
 def expected_sparsity(p0: int | float, d: int, n: int, sigma: ArrayLike = 1.0) -> Any:
     r"""The global scale at which about `p0` of `d` coefficients are not shrunk to zero.
 
@@ -155,7 +163,7 @@ def expected_sparsity(p0: int | float, d: int, n: int, sigma: ArrayLike = 1.0) -
     d = _checks.size("d", d)
     n = _checks.size("n", n)
     p0 = _checks.positive("p0", p0)
-    _checks.all_positive("sigma", sigma)
+    sigma = _positive("sigma", sigma)
     if not p0 < d:
         raise ValueError(f"`p0` must be below `d`={d}, got {p0}: not all can matter.")
     return p0 / (d - p0) / math.sqrt(n) * sigma

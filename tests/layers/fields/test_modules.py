@@ -99,7 +99,7 @@ def test_harmonics_of_directions_and_of_places():
         (
             lambda: layers.FourierFeatures(2),
             TypeError,
-            "`degrees` must be a sequence of int",
+            "`degrees` must be a sequence, g",
         ),
         (
             lambda: layers.FourierFeatures([-1]),

@@ -235,17 +235,17 @@ ARGUMENTS = {
         (
             {"input_scales": 2.0},
             TypeError,
-            "`input_scales` must be a sequence of numbers, g",
+            "`input_scales` must be a sequence, g",
         ),
         (
             {"fourier_degrees": 1},
             TypeError,
-            "`fourier_degrees` must be a sequence of integ",
+            "`fourier_degrees` must be a sequence, g",
         ),
         (
             {"interactions": [(0, 1), (0,)]},
             ValueError,
-            "`pairs` must be pairs of columns, g",
+            "`interactions` must be pairs of columns, g",
         ),
         (
             {"seasonality_periods": 4.0},
