@@ -126,7 +126,7 @@ class _Reader:
         self._bytes += host.nbytes
         if self._bytes > MOST_BYTES or host.dtype.hasobject:
             raise UnknownError
-        digest = hashlib.sha256(np.ascontiguousarray(host)).hexdigest()
+        digest = hashlib.sha256(host.tobytes()).hexdigest()
         weak = getattr(value, "weak_type", None)
         return type(value).__module__, host.shape, host.dtype.str, weak, digest
 
@@ -148,7 +148,7 @@ class _Reader:
 
     def _globals(self, fn: types.FunctionType) -> Hashable:
         """The global variables that the code and the code inside of it may read."""
-        found = []
+        found: list[tuple[Hashable, ...]] = []
         names = sorted(set(_names(fn.__code__)))
         for name in names:
             if name in fn.__globals__:
