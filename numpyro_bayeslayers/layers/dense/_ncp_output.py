@@ -26,6 +26,8 @@ class NCPNormalOutput(AbstractLayer):
         prior_std: Their standard deviation $\sigma$, positive.
         name: Prefix of the site; the default is ``"ncp_normal_output"``.
 
+    The layer is called with (..., n, d), or with (n,) for one output.
+
     Sites:
         ``kl``, a factor with one value for each row; `handlers.temper` weighs it.
 
@@ -53,8 +55,8 @@ class NCPNormalOutput(AbstractLayer):
 
     def _forward(
         self,
-        noisy_mean: Float[Array, "*plates n d"],
-        noisy_std: Float[Array, "*plates n d"],
+        noisy_mean: Float[Array, "*rows_d"],
+        noisy_std: Float[Array, "*rows_d"],
     ) -> Float[Array, ""]:
         if jnp.shape(noisy_mean) != jnp.shape(noisy_std):
             raise ValueError(
@@ -64,6 +66,6 @@ class NCPNormalOutput(AbstractLayer):
         ratio = noisy_std / self.prior_std
         shift = (noisy_mean - self.prior_mean) / self.prior_std
         kl = 0.5 * (jnp.square(ratio) + jnp.square(shift) - 1.0) - jnp.log(ratio)
-        rows = jnp.sum(kl, axis=-1)
+        rows = jnp.sum(kl, axis=-1) if kl.ndim > 1 else kl
         divergence("kl", rows)
         return jnp.sum(rows)

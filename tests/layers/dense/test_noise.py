@@ -8,6 +8,7 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.distributions import kl_divergence
 from numpyro.handlers import seed, trace
+from numpyro.infer.util import log_density
 
 from numpyro_bayeslayers.handlers import tie
 from numpyro_bayeslayers.layers import (
@@ -87,6 +88,22 @@ def test_output_is_scaled_by_a_subsampling_plate():
             NCPNormalOutput(name="ncp")(X, X)
 
     assert trace(seed(model, 0)).get_trace()["ncp.kl"]["scale"] == 3.0
+
+
+def test_one_output_without_an_axis_counts_each_row_once():
+    """(n,) is (n, 1), inside of a plate of the rows and outside: the sum of n divergences."""
+    mean, std = jnp.linspace(-1.0, 1.0, 8), jnp.linspace(0.5, 2.0, 8)
+    total = kl_divergence(dist.Normal(mean, std), dist.Normal(0.0, 1.0)).sum()
+
+    def in_plate(*arrays):
+        with numpyro.plate("data", 8):
+            NCPNormalOutput(name="ncp")(*arrays)
+
+    for model in (in_plate, NCPNormalOutput(name="ncp")):
+        for arrays in ((mean, std), (mean[:, None], std[:, None])):
+            np.testing.assert_allclose(
+                log_density(model, arrays, {}, {})[0], -total, rtol=1e-5
+            )
 
 
 def test_output_refuses():
