@@ -12,7 +12,8 @@ from ... import _checks
 from ..._typing import Params, PRNGKey
 from ..training._alike import are_alike, warn_alike
 from ..training._inputs import Seed, as_key, check_data
-from ..training._jit import jit_on_arrays
+from ..training._jit import Frame, jit_on_arrays
+from ..training._summed import check_summed
 from ..training._training_loop import TrainingLoop, warn_non_finite
 from ._functions import (
     EnsembleResult,
@@ -102,6 +103,7 @@ class EnsembleMAP:
         self._init = eqx.filter_jit(init)
         self._step = jit_on_arrays(step)
         self._loop = TrainingLoop(step)
+        self._checked: set[Any] = set()
 
     def init(self, seed: Seed) -> EnsembleState:
         """Start all members; see `ensemble_init`.
@@ -198,11 +200,13 @@ class EnsembleMAP:
         num_epochs = _checks.size("num_epochs", num_epochs)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         progress_bar = _checks.switch("progress_bar", progress_bar)
-        check_data(x=x, y=y)
+        num_rows = check_data(x=x, y=y)
         key = as_key(seed)
         start = self._init(key)
         if are_alike(start.params):
             warn_alike(start.params, "Let `init_fn` draw from its key.")
+        if batch_size is not None and batch_size < num_rows:
+            self._check_rows(start, x, y, batch_size)
         state, losses = self._loop.run(
             start,
             jax.tree.map(jnp.asarray, (x, y)),
@@ -213,6 +217,13 @@ class EnsembleMAP:
         )
         warn_non_finite(state.params, losses)
         return EnsembleResult(state.params, losses, state)
+
+    def _check_rows(self, state: EnsembleState, x: PyTree, y: PyTree, size: int) -> None:
+        """Once for each kind of data: minibatches of it may be scaled."""
+        kind = Frame((x, y)), size
+        if kind not in self._checked:
+            check_summed(self.log_joint, state.params, x, y, size)
+            self._checked.add(kind)
 
 
 def ensemble_map(

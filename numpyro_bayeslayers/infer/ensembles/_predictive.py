@@ -1,7 +1,7 @@
 """Posterior predictive draws of all members, streamed over rows."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +11,13 @@ from jaxtyping import Array
 from numpyro.handlers import seed, substitute, trace
 
 from ... import _checks
-from ..._typing import Message, Model, PRNGKey
+from ..._typing import Message, PRNGKey
 from ..training._arguments import Arguments, put_together
 from ..training._jit import Frame
-from ..training._member import Member
+from ..training._member import Drawn
 from ..training._rows import row_axes
 
 Statistic = Callable[[Array], Array]
-
-
-class Drawn(NamedTuple):
-    """A model, and a guide that draws its latent sites: what `Predictor` needs of a member."""
-
-    model: Model
-    guide: Model
 
 
 class Predictor:
@@ -35,7 +28,7 @@ class Predictor:
 
     def __call__(
         self,
-        member: Member | Drawn,
+        drawn: Drawn,
         params: dict[str, Array],
         key: PRNGKey,
         parts: Arguments,
@@ -47,11 +40,11 @@ class Predictor:
         """Draws (draws, members, *site) of the sites asked for; see `EnsembleSVI.predict`."""
         num_rows = parts.num_rows or 1
         block = min(block, num_rows)
-        grows = _grown(member, parts, block)
+        grows = _grown(drawn, parts, block)
         # The names and axes follow from the arguments' kind and shapes, as the program does.
-        cache_key = (id(member), parts.frame, sites)
+        cache_key = (id(drawn), parts.frame, sites)
         if cache_key not in self._compiled:
-            self._compiled[cache_key] = _compile(member, parts.frame, sites, grows)
+            self._compiled[cache_key] = _compile(drawn, parts.frame, sites, grows)
         draw = self._compiled[cache_key]
         keys = random.split(key, num_samples)
         out: dict[str, Any] = {}
@@ -79,19 +72,19 @@ class Predictor:
 
     def posterior(
         self,
-        member: Member | Drawn,
+        drawn: Drawn,
         params: dict[str, Array],
         key: PRNGKey,
         parts: Arguments,
         num_samples: int,
     ) -> dict[str, Array]:
         """Draws of the latent sites from each member's guide, (draws, members, *event)."""
-        cache_key = (id(member), parts.frame, "posterior")
+        cache_key = (id(drawn), parts.frame, "posterior")
         if cache_key not in self._compiled:
 
             def draw(params: Any, keys: Any, rows: Any, shared: Any) -> dict[str, Array]:
                 args, kwargs = put_together(rows, shared, parts.frame)
-                one = lambda params, key: _latents(member, params, key, args, kwargs)
+                one = lambda params, key: _latents(drawn, params, key, args, kwargs)
                 members = jax.tree.leaves(params)[0].shape[0]
                 each = lambda key: jax.vmap(one)(params, random.split(key, members))
                 return jax.lax.map(each, keys)
@@ -102,14 +95,14 @@ class Predictor:
 
 
 def _latents(
-    member: Member | Drawn,
+    drawn: Drawn,
     params: dict[str, Array],
     key: PRNGKey,
     args: tuple,
     kwargs: dict[str, Any],
 ) -> dict[str, Array]:
     """One draw of the latent sites from the guide of one member."""
-    guide = substitute(seed(member.guide, key), data=params)
+    guide = substitute(seed(drawn.guide, key), data=params)
     sites = trace(guide).get_trace(*args, **kwargs)
     return {
         name: site["value"]
@@ -119,7 +112,7 @@ def _latents(
 
 
 def _compile(
-    member: Member | Drawn,
+    drawn: Drawn,
     frame: Frame,
     sites: tuple[str, ...] | None,
     grows: dict[str, int],
@@ -134,9 +127,9 @@ def _compile(
         kwargs: dict[str, Any],
     ) -> dict[str, Array]:
         key_guide, key_model = random.split(key)
-        latents = _latents(member, params, key_guide, args, kwargs)
+        latents = _latents(drawn, params, key_guide, args, kwargs)
         # Noise differs between blocks, the weights do not.
-        model = seed(member.model, random.fold_in(key_model, block))
+        model = seed(drawn.model, random.fold_in(key_model, block))
         found = trace(substitute(model, data={**params, **latents})).get_trace(
             *args, **kwargs
         )
@@ -166,9 +159,9 @@ def _compile(
     return draw
 
 
-def _grown(member: Member | Drawn, parts: Arguments, block: int) -> dict[str, int]:
+def _grown(drawn: Drawn, parts: Arguments, block: int) -> dict[str, int]:
     """The sites that grow with the rows, and their axis."""
     if parts.num_rows is None:
         return {}
-    sites = row_axes(member.model, parts, block, block + 1)
+    sites = row_axes(drawn.model, parts, block, block + 1)
     return {name: axis for name, (_, axis) in sites.items()}

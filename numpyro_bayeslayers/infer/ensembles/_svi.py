@@ -121,7 +121,7 @@ class EnsembleSVI:
             kwargs: Keyword arguments likewise.
         """
         parts = take_apart(args, kwargs)
-        program = self._programs.get(parts, parts.num_rows, is_part=False)
+        program = self._programs.get(parts, parts.num_rows)
         return self._programs.start(program, as_key(rng_key), parts)
 
     def update(
@@ -145,7 +145,7 @@ class EnsembleSVI:
         """
         parts = take_apart(args, kwargs)
         scale = 1.0 if num_rows is None else part_scale(num_rows, parts.num_rows)
-        program = self._programs.get(parts, parts.num_rows, is_part=num_rows is not None)
+        program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)
         return program.update(state, parts.rows, parts.shared, scale)
 
     def get_params(self, state: SVIState) -> dict[str, Array]:
@@ -233,7 +233,9 @@ class EnsembleSVI:
         key, parts = as_key(rng_key), take_apart(args, kwargs)
         batch_size = part_size(batch_size, parts.num_rows)
         program = self._programs.get(
-            parts, batch_size or parts.num_rows, is_part=batch_size is not None
+            parts,
+            batch_size or parts.num_rows,
+            num_rows=None if batch_size is None else parts.num_rows,
         )
         first = [None if x is None else x[:batch_size] for x in parts.rows]
         state: Any = init_state
@@ -311,7 +313,7 @@ class EnsembleSVI:
         for batch in tqdm(batches, **({} if progress_bar else {"disable": True})):
             parts = take_apart(tuple(batch), kwargs)
             scale = part_scale(num_rows, parts.num_rows)
-            program = self._programs.get(parts, parts.num_rows, is_part=True)
+            program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)
             if state is None:
                 state = self._programs.start(program, as_key(rng_key), parts)
             state, loss = program.update(state, parts.rows, parts.shared, scale)
@@ -361,7 +363,7 @@ class EnsembleSVI:
         size = batch_size or max(1, 2**18 // self.num_members)
         sites = None if return_sites is None else tuple(return_sites)
         return self._predictor(
-            self._programs.latest.member,
+            self._programs.latest.member.drawn,
             result.params,
             as_key(rng_key),
             take_apart(args, kwargs),
@@ -392,8 +394,8 @@ class EnsembleSVI:
             ImportError: If ArviZ is not installed.
         """
         _checks.size("num_samples", num_samples)
-        member, parts = self._programs.latest.member, take_apart(args, kwargs)
+        drawn, parts = self._programs.latest.member.drawn, take_apart(args, kwargs)
         key = as_key(seed)
         return inference_data(
-            self._predictor.posterior(member, result.params, key, parts, num_samples)
+            self._predictor.posterior(drawn, result.params, key, parts, num_samples)
         )

@@ -9,18 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from numpyro.handlers import seed, trace
-from numpyro.primitives import Messenger
 
 from ... import _checks
-from ..._typing import Message, Model
+from ..._typing import Model
 from ...handlers._feasible import feasible
 from ...preprocessing import Schema, fit_schema
 from ...preprocessing.schema import read_constant
-
-_OWN_PLATE = (
-    "The model draws {of} of {size} rows in its plate {name!r} by itself, and `batch_size` "
-    "would draw once more. Leave out `batch_size`, or the plate's `subsample_size`."
-)
 
 
 class Data(NamedTuple):
@@ -93,62 +87,13 @@ def _length(value: Any) -> int | None:
     return len(value) if is_array else None
 
 
-def bind(model: Model, data: Data, batch_size: int | None, *, is_whole: bool) -> Model:
-    """`model` as a function of rows alone, whose plates of rows are right.
-
-    Args:
-        model: A NumPyro model or guide.
-        data: What it is fitted to; its constants are bound.
-        batch_size: Rows in a minibatch that is handed in, None if all are.
-        is_whole: Whether it never subsamples by itself, and not only without `y`.
-    """
+def bind(model: Model, data: Data) -> Model:
+    """`model`, a NumPyro model or guide, as a function of rows alone."""
 
     def bound(**rows: Any) -> Any:
-        leaves = jax.tree.leaves(rows)
-        num_rows = len(leaves[0]) if leaves else None
-        whole = is_whole or rows.get("y") is None
-        with _plates(num_rows, data.num_rows, whole, batch_size is not None):
-            return model(**data.constants, **rows)
+        return model(**data.constants, **rows)
 
     return bound
-
-
-class _plates(Messenger):  # noqa: N801
-    """Sees to it that plates which subsample rows do so once, and not in predictions.
-
-    Args:
-        num_rows: The rows that the model is called with.
-        fitted_rows: All rows of the fit.
-        is_whole: Whether plates of rows take all of them.
-        is_batch: Whether the rows are a minibatch, which is scaled outside.
-    """
-
-    def __init__(
-        self, num_rows: int | None, fitted_rows: int, is_whole: bool, is_batch: bool
-    ) -> None:
-        self.num_rows = num_rows
-        self.fitted_rows = fitted_rows
-        self.is_whole = is_whole
-        self.is_batch = is_batch
-        self.scales: dict[str, float] = {}
-        super().__init__()
-
-    def process_message(self, msg: Message) -> None:
-        if msg["type"] == "plate" and self.num_rows is not None:
-            size, part = msg["args"]
-            if part is None or part == size:
-                return
-            is_rows = part == self.num_rows or size in (self.num_rows, self.fitted_rows)
-            if self.is_batch and not self.is_whole and part != self.num_rows and is_rows:
-                raise ValueError(_OWN_PLATE.format(of=part, size=size, name=msg["name"]))
-            if is_rows and (self.is_whole or self.is_batch):
-                self.scales[msg["name"]] = size / self.num_rows
-                msg["args"] = (size, self.num_rows)
-                msg["value"] = jnp.arange(self.num_rows)
-        elif msg["type"] == "sample" and self.scales:
-            for frame in msg["cond_indep_stack"]:
-                if frame.name in self.scales and msg["scale"] is not None:
-                    msg["scale"] = msg["scale"] / self.scales[frame.name]
 
 
 class Sites(NamedTuple):
@@ -176,7 +121,7 @@ def sites_of(model: Model, data: Data) -> Sites:
         without = _kinds(model, data.rows | {"y": None})
     except Exception as error:
         lengths = {n: _length(v) for n, v in data.constants.items() if _length(v)}
-        if not lengths or (isinstance(error, ValueError) and "`batch_size`" in str(error)):
+        if not lengths:
             raise
         found = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
         raise ValueError(

@@ -16,6 +16,7 @@ from .._arviz import inference_data
 from .._reparam import DECENTERED
 from ..training._arguments import part_size, take_apart
 from ..training._inputs import Seed, as_key
+from ..training._plates import on_all_rows
 from ..training._rows import row_axes
 from ._categories import categories_of, computed_categories
 from ._data import bind, check_takes_y, data_of_fit, data_to_predict, sites_of
@@ -171,7 +172,7 @@ class Fit:
         _checks.size("num_samples", num_samples)
         sites, data = self._problem.sites, self._problem.data
         rows = data.rows | {"y": None}
-        model = self._problem.bound(self._problem.model, is_whole=True)
+        model = on_all_rows(self._problem.bound(self._problem.model), data.num_rows)
         parts = take_apart((), rows)
         of_rows = row_axes(model, parts, data.num_rows, data.num_rows + 1)
         # Of the values of rows, those are posterior draws that `autoreparam` computes.
@@ -332,11 +333,9 @@ def fit(
         steps = None
     else:
         steps = _steps(num_steps, num_epochs, known.num_rows, size)
-    is_whole = isinstance(way, MCMC)
-    sites = sites_of(bind(model, known, size, is_whole=is_whole), known)
-    known = known.with_codes(
-        categories_of(bind(model, known, None, is_whole=True), known.rows)
-    )
+    sites = sites_of(bind(model, known), known)
+    whole = on_all_rows(bind(model, known), known.num_rows)
+    known = known.with_codes(categories_of(whole, known.rows))
     problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar)
     with computed_categories(known.rows):
         return Fit(problem, way, way._run(problem))

@@ -52,9 +52,9 @@ class Problem(NamedTuple):
     key: PRNGKey
     progress_bar: bool
 
-    def bound(self, fn: Model, *, is_whole: bool = False) -> Model:
+    def bound(self, fn: Model) -> Model:
         """`fn`, a model or a guide, as a function of rows alone."""
-        return bind(fn, self.data, self.batch_size, is_whole=is_whole)
+        return bind(fn, self.data)
 
 
 class Posterior(NamedTuple):

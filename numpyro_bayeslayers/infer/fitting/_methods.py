@@ -14,9 +14,11 @@ from numpyro.infer.elbo import ELBO
 from ... import _checks
 from ..._typing import PRNGKey
 from ..ensembles._mcmc import EnsembleMCMC
-from ..ensembles._predictive import Drawn, Predictor
+from ..ensembles._predictive import Predictor
 from ..ensembles._svi import EnsembleSVI
 from ..training._arguments import take_apart
+from ..training._member import Drawn
+from ..training._plates import on_all_rows
 from ._method import (
     Posterior,
     Problem,
@@ -144,7 +146,8 @@ class MCMC:
         settle(self, num_chains=_checks.size, kernel=_checks.function)
 
     def _run(self, problem: Problem) -> Posterior:
-        model = problem.bound(problem.model, is_whole=True)
+        model, num_rows = problem.bound(problem.model), problem.data.num_rows
+        model = on_all_rows(model, num_rows)
         kernel = self.kernel(model, **self.kernel_options)
         chains = EnsembleMCMC(kernel, self.num_warmup, self.num_samples, self.num_chains)
         result = chains.run(

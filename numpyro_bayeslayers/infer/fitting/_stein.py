@@ -16,9 +16,11 @@ from numpyro.optim import _NumPyroOptim, optax_to_numpyro
 from ... import _checks
 from ..._typing import PRNGKey
 from ...handlers._feasible import feasible
-from ..ensembles._predictive import Drawn, Predictor
+from ..ensembles._predictive import Predictor
 from ..training._arguments import take_apart
-from ..training._rows import check_local, in_minibatch, row_axes
+from ..training._member import Drawn
+from ..training._plates import in_batches, on_all_rows
+from ..training._rows import in_minibatch, scaled_sites
 from ..training._training_loop import TrainingLoop, warn_non_finite
 from ._method import Posterior, Problem, checked_optim, guide_of, optimizer, settle
 
@@ -68,20 +70,20 @@ class Stein:
 
     def _run(self, problem: Problem) -> Posterior:
         data, size = problem.data, problem.batch_size
-        model = problem.bound(problem.model)
+        model = own = problem.bound(problem.model)
         names: frozenset[str] = frozenset()
         if size is not None:
-            sites = row_axes(model, take_apart((), data.rows), size, size + 1)
-            check_local(guide_of(self.guide, model, problem), sites)
-            names = frozenset(sites)
+            guide, parts = guide_of(self.guide, model, problem), take_apart((), data.rows)
+            names = scaled_sites(model, guide, parts, size, data.num_rows)
+            model = in_batches(model, data.num_rows)
 
         def scaled(scale: Any, **rows: Any) -> Any:
             return in_minibatch(model, names, scale, 0)(**rows)
 
         guide = guide_of(self.guide, scaled, problem)
         if not isinstance(guide, AutoGuide):
-            own = guide
-            guide = lambda scale, **rows: own(**rows)
+            given = guide if size is None else in_batches(guide, data.num_rows)
+            guide = lambda scale, **rows: given(**rows)
         is_point = isinstance(guide, AutoDelta)
         stein: Any = SteinVI(
             scaled,
@@ -115,7 +117,12 @@ class Stein:
         shared = [name for name in params if name not in stein.guide_sites]
         spread = lambda x: jnp.broadcast_to(x, (self.num_particles, *jnp.shape(x)))
         params |= {name: jax.tree.map(spread, params[name]) for name in shared}
-        drawn = Drawn(model, lambda **rows: stein.guide(1.0, **rows))
+        law = on_all_rows(
+            lambda **rows: stein.guide(1.0, **rows),
+            data.num_rows,
+            is_auto=isinstance(guide, AutoGuide),
+        )
+        drawn = Drawn(on_all_rows(own, data.num_rows), law)
         predictor = Predictor()
 
         def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:

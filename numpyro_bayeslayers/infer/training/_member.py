@@ -1,8 +1,9 @@
 """Stock `SVI` for one member, ready to be mapped over all of them."""
 
 import copy
+import functools
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Array, PyTree
@@ -13,10 +14,18 @@ from numpyro.infer.svi import SVIState
 
 from ..._typing import Model, PRNGKey
 from ._ordered import ordered
+from ._plates import in_batches, on_all_rows
 from ._rows import in_minibatch
 
 # Where autoguides keep initial values that were found when they were set up.
 _INITIAL = ("_init_locs", "_init_latent")
+
+
+class Drawn(NamedTuple):
+    """A model and a guide that draws its latent sites, for predictions of all rows."""
+
+    model: Model
+    guide: Model
 
 
 class Member:
@@ -39,11 +48,29 @@ class Member:
         self._guide = guide(model) if is_class else guide
         self.optim = optim
         self.loss = ordered(loss)
-        self.guide = self._fresh_guide()
+        self.guide = self.fresh_guide()
         self._svi = SVI(model, self.guide, optim, self.loss)
         self._constrain: Any = None
+        self._num_rows: int | None = None
+        self._sees_batches = False
 
-    def _fresh_guide(self) -> Model:
+    def expect(self, num_rows: int | None, *, in_parts: bool) -> None:
+        """Say how many rows the data has, and whether steps see a part of them."""
+        self._num_rows = num_rows
+        self._sees_batches = in_parts
+
+    def _at_part(self, fn: Model) -> Model:
+        return in_batches(fn, self._num_rows) if self._sees_batches else fn
+
+    @functools.cached_property
+    def drawn(self) -> Drawn:
+        """What draws predictions."""
+        is_auto = isinstance(self.guide, AutoGuide)
+        guide = on_all_rows(self.guide, self._num_rows, is_auto=is_auto)
+        return Drawn(on_all_rows(self.model, self._num_rows), guide)
+
+    def fresh_guide(self) -> Model:
+        """The guide as if it had never run."""
         return _fresh(self._guide)
 
     def set_up(self, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -59,7 +86,7 @@ class Member:
         self, key: PRNGKey, args: tuple, kwargs: dict[str, Any]
     ) -> tuple[SVIState, dict[str, PyTree]]:
         """The first state, and the initial values that an autoguide found."""
-        guide = self._fresh_guide()
+        guide = self.fresh_guide()
         state = self._at_step(guide, frozenset(), 1.0, 0).init(key, *args, **kwargs)
         return state, {n: getattr(guide, n) for n in _INITIAL if hasattr(guide, n)}
 
@@ -82,8 +109,8 @@ class Member:
         return svi.update(state, *args, **kwargs)
 
     def _at_step(self, guide: Model, names: frozenset[str], scale: Any, step: Any) -> SVI:
-        model = in_minibatch(self.model, names, scale, step)
-        guide = in_minibatch(guide, names, scale, step)
+        model = in_minibatch(self._at_part(self.model), names, scale, step)
+        guide = in_minibatch(self._at_part(guide), names, scale, step)
         return SVI(model, guide, self._svi.optim, self.loss)
 
     def unconstrained(self, state: SVIState) -> PyTree:

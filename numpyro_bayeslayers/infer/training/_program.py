@@ -15,7 +15,7 @@ from ._arguments import Arguments, on_shapes, put_together
 from ._early_stopping import EarlyStopping, with_early_stopping
 from ._jit import Frame, jit_on_arrays
 from ._member import Member
-from ._rows import check_local, row_axes
+from ._rows import scaled_sites
 from ._training_loop import TrainingLoop
 
 _MEND_ALIKE = (
@@ -99,16 +99,23 @@ class Programs:
             raise RuntimeError("Nothing is set up yet: call `init` or `run` first.")
         return self._latest
 
-    def get(self, parts: Arguments, rows: int | None, *, is_part: bool) -> Program:
-        """The program for steps of `rows` rows; `is_part` if they stand for more of them."""
-        key = (parts.frame, rows, is_part)
+    def get(
+        self, parts: Arguments, rows: int | None, *, num_rows: int | None = None
+    ) -> Program:
+        """The program for steps of `rows` rows; they stand for `num_rows`, if that is given.
+
+        Raises:
+            ValueError: If the model or the guide does not go with minibatches.
+        """
+        key = (parts.frame, rows, num_rows is not None)
         if key not in self._made:
             member = self._make_member()
             names: frozenset[str] = frozenset()
-            if is_part and rows is not None:
-                sites = row_axes(member.model, parts, rows, rows + 1)
-                check_local(member.guide, sites)
-                names = frozenset(sites)
+            in_parts = num_rows is not None
+            member.expect(num_rows if in_parts else parts.num_rows, in_parts=in_parts)
+            if num_rows is not None and rows is not None:
+                guide = member.fresh_guide()
+                names = scaled_sites(member.model, guide, parts, rows, num_rows)
             on_shapes(member.set_up, parts, rows or 0)
             self._made[key] = Program(member, parts.frame, names, self._size)
         return self._made[key]

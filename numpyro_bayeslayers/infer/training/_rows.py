@@ -11,9 +11,17 @@ from numpyro.primitives import Messenger
 from ..._typing import Message, Model
 from ...handlers._feasible import feasible
 from ._arguments import Arguments, on_shapes
+from ._plates import in_batches
+from ._row_terms import row_terms
 
+_JOINT = (
+    "Minibatches would fit another model: its rows are not the same alone and among others "
+    "({reason}). Give no `batch_size`. What looks across rows (lags, cumulative sums, "
+    "statistics of a column) may be computed before, and handed in as a column; what is no "
+    "rows and has their length by chance must not be handed in as an array of that length."
+)
 _LOCAL = (
-    "The latent sites {names} have one value for each row. In minibatches an autoguide would "
+    "The latent sites {names} have one value for each row. In minibatches the guide would "
     "give them the parameters of other rows. Give no `batch_size` and subsample in the model, "
     "`numpyro.plate(..., subsample_size=...)`, or write a guide that computes their "
     "distribution from the row."
@@ -64,15 +72,57 @@ def _shapes(model: Model, parts: Arguments, rows: int) -> dict[str, Message]:
     return sites
 
 
-def check_local(guide: Model, sites: dict[str, tuple[Message, int]]) -> None:
-    """Refuse minibatches of latent rows under a guide that has parameters for each row."""
-    local = [
-        name
-        for name, (s, _) in sites.items()
-        if s["type"] == "sample" and not s["is_observed"]
-    ]
-    if local and isinstance(guide, AutoGuide):
-        raise ValueError(_LOCAL.format(names=", ".join(local)))
+def scaled_sites(
+    model: Model, guide: Model, parts: Arguments, size: int, num_rows: int
+) -> frozenset[str]:
+    """The sites that a minibatch scales: those that are sums over its rows.
+
+    Args:
+        model: Any NumPyro model.
+        guide: Its guide; an autoguide is spent.
+        parts: Their arguments.
+        size: Rows of a minibatch.
+        num_rows: The rows that it stands for.
+
+    Raises:
+        ValueError: If the rows are not the same alone and among others, or the guide has
+            parameters for each of them.
+    """
+    model = in_batches(model, num_rows)
+    terms = row_terms(model, parts, size)
+    if terms is None:  # one row, or a program of the user's: shapes are all there is
+        found = row_axes(model, parts, size, size + 1)
+        names = frozenset(found)
+        local = [
+            name
+            for name, (site, _) in found.items()
+            if site["type"] == "sample" and not site["is_observed"]
+        ]
+    else:
+        sites = {name: term for name, term in terms.items() if term.is_sample}
+        joint = [term.reason for term in sites.values() if term.kind == "joint"]
+        if joint:
+            raise ValueError(_JOINT.format(reason="; ".join(joint[:2])))
+        names = frozenset(n for n, t in sites.items() if t.kind in ("apart", "summed"))
+        local = [n for n, t in sites.items() if t.grows and not t.is_observed]
+    if local:
+        _check_local(guide, parts, size, num_rows, local)
+    return names
+
+
+def _check_local(
+    guide: Model, parts: Arguments, size: int, num_rows: int, local: list[str]
+) -> None:
+    """Refuse latent rows under a guide that has parameters for each of them."""
+    if isinstance(guide, AutoGuide):
+        drawn = _shapes(guide, parts, size)
+        own = [name for name in local if name in drawn]
+    else:
+        grown = row_axes(in_batches(guide, num_rows), parts, size, size + 1)
+        has_params = any(site["type"] == "param" for site, _ in grown.values())
+        own = local if has_params else []
+    if own:
+        raise ValueError(_LOCAL.format(names=", ".join(own)))
 
 
 class in_minibatch(Messenger):  # noqa: N801

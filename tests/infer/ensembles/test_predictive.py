@@ -108,9 +108,9 @@ def test_memory_is_bounded_by_a_block():
 
     ensemble = EnsembleSVI(model, AutoDelta, optax.adam(0.05), num_members=8)
     result = ensemble.run(KEY, 2, X, Y, progress_bar=False)
-    member = ensemble._programs.latest.member
+    drawn = ensemble._programs.latest.member.drawn
     parts = take_apart((jnp.ones((1000, 2)),), {})
-    draw = _compile(member, parts.frame, None, {"f": 0, "y": 0})
+    draw = _compile(drawn, parts.frame, None, {"f": 0, "y": 0})
     keys = jax.random.split(KEY, 4)
     args = (result.params, keys, np.arange(1000), parts.rows, parts.shared)
     temporary = draw.lower(*args).compile().memory_analysis().temp_size_in_bytes

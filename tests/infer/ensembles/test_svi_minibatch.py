@@ -141,7 +141,7 @@ def test_a_million_rows_are_held_once():
     ensemble = EnsembleSVI(by_event_of_many, AutoDelta, optax.adam(0.1), num_members=16)
     small = jnp.ones((128, 16)), jnp.ones(128)
     state = ensemble.init(KEY, *small)
-    program = ensemble._programs.get(take_apart(small, {}), 128, is_part=True)
+    program = ensemble._programs.get(take_apart(small, {}), 128, num_rows=rows)
     shapes = [
         jax.ShapeDtypeStruct((rows, 16), "float32"),
         jax.ShapeDtypeStruct((rows,), "float32"),

@@ -10,7 +10,6 @@ import numpyro.distributions as dist
 import optax
 import pandas as pd
 import pytest
-from numpyro.handlers import seed, trace
 from numpyro.infer import TraceMeanField_ELBO
 from numpyro.infer.autoguide import AutoDelta, AutoMultivariateNormal, AutoNormal
 
@@ -23,7 +22,6 @@ from numpyro_bayeslayers.infer import (
     autoreparam,
     fit,
 )
-from numpyro_bayeslayers.infer.fitting._data import bind, data_of_fit
 from numpyro_bayeslayers.layers import gaussian_link
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -199,24 +197,6 @@ def test_data_weigh_one_in_any_minibatches(batch_size):
 @pytest.mark.parametrize(("model", "size"), [(in_own_plate, None), (for_batches, 64)])
 def test_data_weigh_one_in_plates(model, size):
     np.testing.assert_allclose(weight_of_data(size, model), 1.0, atol=0.02)
-
-
-def rows_site(model, rows, batch_size=None, y=True, is_whole=False):
-    x, values = design()
-    bound = bind(model, data_of_fit(values, {"x": x}), batch_size, is_whole=is_whole)
-    given = {"x": jnp.asarray(x[:rows]), "y": jnp.asarray(values[:rows]) if y else None}
-    site = trace(seed(bound, 0)).get_trace(**given)["y"]
-    return site["fn"].batch_shape, site["scale"]
-
-
-def test_plates_count_rows_once():
-    """The scale of a minibatch is given outside, that of an own plate by the plate."""
-    assert rows_site(in_own_plate, N) == ((25,), 4.0)
-    assert rows_site(in_own_plate, N, is_whole=True) == ((N,), None)
-    assert rows_site(in_own_plate, 7, y=False) == ((7,), None)
-    assert rows_site(for_batches, 20, batch_size=20) == ((20,), 1.0)
-    assert rows_site(for_batches, 20, y=False)[0] == (20,)
-    assert rows_site(for_batches, 2 * N, y=False)[0] == (N,)
 
 
 def test_model_that_subsamples_predicts_all_rows():

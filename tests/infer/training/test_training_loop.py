@@ -174,9 +174,10 @@ def test_traced_once_for_each_shape():
     assert len(traces) == 1
     ensemble.run(0, 10, x, y, batch_size=8)
     ensemble.run(1, 33, x, y, batch_size=8)
-    assert len(traces) == 2
+    # A few rows and two parts of them are looked at, once, before the first minibatch.
+    assert [len(shape) and shape[0] for shape in traces] == [40, 7, 3, 4, 8]
     ensemble.run(0, 10, x[:20], y[:20])
-    assert len(traces) == 3
+    assert len(traces) == 6
 
 
 def test_update_is_traced_once():

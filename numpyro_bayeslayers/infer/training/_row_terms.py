@@ -1,0 +1,113 @@
+"""Whether the rows of a model are the same alone and among others."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from numpyro.handlers import seed, trace
+
+from ..._typing import Message, Model
+from ._arguments import Arguments, put_together
+from ._plates import OwnPlateError
+from ._spread import spread_sites
+from ._term import Rows, Runs, Seen, Term, asks_total, seen, term, total
+
+# So few rows tell; a prime number, so that no plate or layer is as large by chance.
+FEW = 7
+# The program runs once: that it compiles quickly matters, not that it runs quickly.
+CHEAP = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+
+
+def row_terms(model: Model, parts: Arguments, size: int) -> dict[str, Term] | None:
+    """How each sample and deterministic site of a model takes the rows.
+
+    The model runs on a few rows, and on some of these alone, at one value of its latent sites
+    and parameters. Parameters of the sites' laws are compared row by row, and where a site is
+    one for all rows its log densities by their sums. It is one small program. A model that
+    does not run on a few rows runs on two minibatches.
+
+    Args:
+        model: Any NumPyro model.
+        parts: Its arguments.
+        size: How many rows it sees at a time.
+
+    Returns:
+        The terms by site name; None if nothing can be compared: there is one row, or the
+        arrays' entries are not known yet.
+
+    Raises:
+        Exception: What the model raises, if it does not run.
+    """
+    num_rows = parts.num_rows
+    arrays = jax.tree.leaves((parts.rows, parts.shared))
+    if num_rows is None or num_rows < 2:
+        return None
+    if any(isinstance(x, jax.core.Tracer) for x in arrays):
+        return None
+    first: Exception | None = None
+    for count in dict.fromkeys((min(num_rows, FEW), min(num_rows, 2 * size))):
+        rows = np.linspace(0, num_rows - 1, count).round().astype(int)
+        try:
+            return _compared(model, parts, rows)
+        except OwnPlateError:
+            raise
+        except Exception as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _compared(model: Model, parts: Arguments, rows: Rows) -> dict[str, Term]:
+    """Compare all of `rows` with every second one of them."""
+    every = np.arange(len(rows))
+    some, rest = every[1::2], every[::2]
+    runs = Runs(rows, some, here=some, there=np.arange(len(some)))
+    noted: list[dict[str, Seen]] = []
+    is_random = False
+
+    def run(given: list[Any], shared: list[Any]) -> Any:
+        few = [None if x is None else jnp.take(x, rows, axis=0) for x in given]
+
+        def look(at: Rows, known: Any = None, of: Rows | None = None) -> dict[str, Message]:
+            nonlocal is_random
+            cut = [None if x is None else jnp.take(x, at, axis=0) for x in few]
+            args, kwargs = put_together(cut, shared, parts.frame)
+            handler = spread_sites(known, at if of is None else of, len(rows))
+            with handler:
+                sites = trace(seed(model, random.key(0))).get_trace(*args, **kwargs)
+            is_random |= handler.is_random
+            return sites
+
+        def note(sites: dict[str, Message]) -> dict[str, list[Any]]:
+            kinds = ("sample", "deterministic")
+            pairs = {n: seen(s) for n, s in sites.items() if s["type"] in kinds}
+            noted.append({name: pair[0] for name, pair in pairs.items()})
+            return {name: pair[1] for name, pair in pairs.items()}
+
+        whole = look(every)
+        known = {n: s["value"] for n, s in whole.items() if s["type"] in ("sample", "param")}
+        part = look(some, known)
+        first, second = note(whole), note(part)
+        if is_random:
+            # Noise is the same where shapes are: put other rows beside those that stay.
+            second = note(look(np.where(every % 2, 0, every), known, every))
+            return first, second, {}
+        names = [n for n in first if n in second and asks_total(*(s[n] for s in noted), runs)]
+        parts_of = (whole, part, look(rest, known)) if names else ()
+        return first, second, {n: [total(s[n]) for s in parts_of if n in s] for n in names}
+
+    with jax.default_matmul_precision("highest"):
+        compiled = jax.jit(run, compiler_options=CHEAP)
+        first, second, totals = jax.device_get(compiled(parts.rows, parts.shared))
+    if is_random:
+        runs = runs._replace(here=rest, there=rest)
+    one, other = noted[:2]
+    return {
+        n: term(n, one[n], other.get(n), (first[n], second.get(n, [])), totals.get(n), runs)
+        for n in one
+    }

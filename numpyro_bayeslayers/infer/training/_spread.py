@@ -1,0 +1,113 @@
+"""One value of the latent sites and the parameters of a model, without random numbers."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpyro.distributions import biject_to, constraints
+from numpyro.primitives import Messenger
+
+from ..._typing import Message
+
+# Fractions of multiples of the golden ratio fill the unit interval evenly.
+_GOLDEN = np.uint32(2654435769)
+
+
+def spread(shape: tuple[int, ...], offset: int) -> Float[Array, "..."]:
+    """Numbers from -1 to 1, evenly spread; generators of random ones compile slowly."""
+    i = jnp.arange(math.prod(shape), dtype=jnp.uint32) + np.uint32(1 + 7919 * offset)
+    # The upper 23 bits, halves added: neither end is reached.
+    unit = ((i * _GOLDEN) >> np.uint32(9)).astype(float) + 0.5
+    return (unit * 2.0**-22 - 1.0).reshape(shape)
+
+
+class spread_sites(Messenger):  # noqa: N801
+    """Gives each latent site a value, and moves parameters away from where they start.
+
+    It stands outside of `seed` and `trace`: what it cannot give is drawn. Values are within
+    one unit of zero in unconstrained space; parameters that start at zero, where they would
+    hide what they multiply, are moved by up to a tenth.
+
+    Args:
+        known: The values that an earlier run had, by site name; none in the first.
+        at: Which rows of the earlier run this one has, where a value has entries for rows.
+        num_rows: The rows of the earlier run.
+    """
+
+    def __init__(
+        self,
+        known: dict[str, Any] | None = None,
+        at: Int[np.ndarray, " n"] | None = None,
+        num_rows: int = 0,
+    ) -> None:
+        self.known = known
+        self.at = at
+        self.num_rows = num_rows
+        self.is_random = False  # whether the model asks for random keys
+        self._count = 0
+        self._params = 0
+        super().__init__()
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] == "prng_key":
+            self.is_random |= self._params == 0
+        elif msg["type"] == "param":
+            self._params += 1  # keys that are asked for within are for its start
+        elif msg["type"] == "sample" and msg["value"] is None and not msg["is_observed"]:
+            shape = msg["fn"].shape(msg["kwargs"].get("sample_shape", ()))
+            if self.known is None:
+                msg["value"] = self._value(msg["fn"], shape)
+            elif msg["name"] in self.known:
+                msg["value"] = self._rows_of(self.known[msg["name"]], shape)
+
+    def postprocess_message(self, msg: Message) -> None:
+        if msg["type"] != "param":
+            return
+        self._params -= 1
+        if self.known is None:
+            msg["value"] = self._moved(msg)
+        elif msg["name"] in self.known:
+            earlier = self.known[msg["name"]]
+            pairs = lambda old, new: self._rows_of(old, jnp.shape(new), new)
+            msg["value"] = jax.tree.map(pairs, earlier, msg["value"])
+
+    def _next(self, shape: tuple[int, ...]) -> Array:
+        self._count += 1
+        return spread(shape, self._count)
+
+    def _value(self, fn: Any, shape: tuple[int, ...]) -> Array | None:
+        if fn.support.is_discrete:
+            return None
+        try:
+            bijection = biject_to(fn.support)
+        except NotImplementedError:
+            return None
+        return bijection(self._next(bijection.inverse_shape(shape)))
+
+    def _moved(self, msg: Message) -> Any:
+        constraint = msg["kwargs"].get("constraint", constraints.real)
+        if constraint is not constraints.real:
+            bijection = biject_to(constraint)
+            start = bijection._inverse(msg["value"])
+            return bijection(start + 0.1 * self._next(jnp.shape(start)))
+
+        def moved(x: Any) -> Any:
+            if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+                return x
+            return x + (0.1 * self._next(jnp.shape(x))).astype(jnp.result_type(x))
+
+        return jax.tree.map(moved, msg["value"])
+
+    def _rows_of(self, value: Any, shape: tuple[int, ...], other: Any = None) -> Any:
+        """The entries of `value` that this run has; `other` where that is not clear."""
+        if jnp.ndim(value) != len(shape):
+            return other
+        for axis, (before, now) in enumerate(zip(jnp.shape(value), shape, strict=True)):
+            if before != now:
+                if self.at is None or (before, now) != (self.num_rows, len(self.at)):
+                    return other
+                value = jnp.take(value, self.at, axis=axis)
+        return value
