@@ -187,8 +187,8 @@ class EnsembleMAP:
         Raises:
             TypeError: If `num_epochs` or `batch_size` is no integer, or `seed` no seed.
             ValueError: If `num_epochs` or `batch_size` is below 1, `x` and `y` differ in
-                rows or hold NaN or infinite entries, or `log_joint` does not return two
-                scalars.
+                rows or hold NaN or infinite entries, `log_joint` does not return two scalars,
+                or minibatches are asked for and the first is no sum over rows.
 
         Example:
             >>> import jax.numpy as jnp, optax

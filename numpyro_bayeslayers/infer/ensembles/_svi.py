@@ -140,8 +140,7 @@ class EnsembleSVI:
             The next state, and the losses of before the step.
 
         Raises:
-            ValueError: If `num_rows` is less than the rows given, or a latent site of an
-                autoguide grows with the rows.
+            ValueError: If `num_rows` is less than the rows given, or as `run`.
         """
         parts = take_apart(args, kwargs)
         scale = 1.0 if num_rows is None else part_scale(num_rows, parts.num_rows)
@@ -208,9 +207,9 @@ class EnsembleSVI:
             args: Arguments of the model and the guide.
             batch_size: Rows in a step, at least 1; all rows if None or at least their
                 number N. Rows are the entries of all arrays whose first axis is as long as
-                that of the first array. Sites that grow with the rows are scaled by
-                N / batch_size; they are found by tracing the model. All members see the same
-                rows. Leave it out where the model subsamples in its own plate.
+                that of the first array. Sites that are sums over rows are scaled by
+                N / batch_size; a few rows are compared to find them. All members see the
+                same rows. Leave it out where the model subsamples in its own plate.
             progress_bar: Whether to show progress and the mean loss over members.
             init_state: Where to start: the ``state`` of an earlier result.
             early_stopping: Stop each member when its loss no longer falls; its best
@@ -225,8 +224,8 @@ class EnsembleSVI:
             TypeError: If a number is no integer, or `rng_key` no key.
             ValueError: If a number is out of range, an array holds NaN or infinite entries
                 (mark missing ones by a mask, and fill them with any number), minibatches are
-                asked for without rows, or for a model with a latent value for each row under
-                an autoguide; if a checkpoint is of another run.
+                asked for without rows, of rows that see each other or that the model chooses,
+                or under a guide with parameters for each; if a checkpoint is of another run.
         """
         _checks.size("num_steps", num_steps)
         check_finite(args, kwargs)

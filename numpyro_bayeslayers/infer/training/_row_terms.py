@@ -90,14 +90,18 @@ def _compared(model: Model, parts: Arguments, rows: Rows) -> dict[str, Term]:
             return {name: pair[1] for name, pair in pairs.items()}
 
         whole = look(every)
-        known = {n: s["value"] for n, s in whole.items() if s["type"] in ("sample", "param")}
+        known = {
+            n: s["value"] for n, s in whole.items() if s["type"] in ("sample", "param")
+        }
         part = look(some, known)
         first, second = note(whole), note(part)
         if is_random:
             # Noise is the same where shapes are: put other rows beside those that stay.
             second = note(look(np.where(every % 2, 0, every), known, every))
             return first, second, {}
-        names = [n for n in first if n in second and asks_total(*(s[n] for s in noted), runs)]
+        names = [
+            n for n in first if n in second and asks_total(*(s[n] for s in noted), runs)
+        ]
         parts_of = (whole, part, look(rest, known)) if names else ()
         return first, second, {n: [total(s[n]) for s in parts_of if n in s] for n in names}
 

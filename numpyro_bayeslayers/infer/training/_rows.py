@@ -17,8 +17,8 @@ from ._row_terms import row_terms
 _JOINT = (
     "Minibatches would fit another model: its rows are not the same alone and among others "
     "({reason}). Give no `batch_size`. What looks across rows (lags, cumulative sums, "
-    "statistics of a column) may be computed before, and handed in as a column; what is no "
-    "rows and has their length by chance must not be handed in as an array of that length."
+    "statistics of a column) may be computed before, and handed in as a column; an argument "
+    "that is as long as the rows by chance belongs in `constants` of `fit`."
 )
 _LOCAL = (
     "The latent sites {names} have one value for each row. In minibatches the guide would "

@@ -137,7 +137,9 @@ class Runs(NamedTuple):
             axes = [i for i, (a, b) in enumerate(pairs) if a != b]
             if len(axes) == 1 and pairs[axes[0]] == (len(self.rows), len(self.some)):
                 return axes[0]
-        raise ValueError(f"it has shape {one}, and {other} for {len(self.some)} of the rows")
+        raise ValueError(
+            f"it has shape {one}, and {other} for {len(self.some)} of the rows"
+        )
 
 
 def asks_total(one: Seen, other: Seen, runs: Runs) -> bool:
@@ -189,7 +191,9 @@ def term(
         size = abs(whole) + sum(map(abs, parts))
         if abs(whole - sum(parts)) <= _tolerance(totals[0].dtype) * size:
             return joint._replace(kind="summed", reason="")
-        sums = f"{whole:.4g}, and those of its two parts are {parts[0]:.4g} and {parts[1]:.4g}"
+        sums = (
+            f"{whole:.4g}, and those of its two parts are {parts[0]:.4g} and {parts[1]:.4g}"
+        )
         return joint._replace(
             reason=f"the log density of {name!r} for {len(runs.rows)} rows is {sums}"
         )

@@ -186,5 +186,7 @@ def test_parameters_of_each_row_are_refused():
             numpyro.sample("z", dist.Normal(loc, 1.0))
 
     ensemble = EnsembleSVI(local, guide, optax.sgd(0.0), num_members=2)
-    with pytest.raises(ValueError, match="the guide would give them the parameters of other"):
+    with pytest.raises(
+        ValueError, match="the guide would give them the parameters of other"
+    ):
         ensemble.run(KEY, 1, X, Y, batch_size=4, progress_bar=False)

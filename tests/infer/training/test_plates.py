@@ -55,7 +55,9 @@ def test_minibatches_are_scaled_outside():
     assert site(for_batches, 20) == ((20,), 5.0)
     assert site(in_batches(for_batches, N), 20) == ((20,), 1.0)
     for model in (own, own_of_known_size):
-        with pytest.raises(ValueError, match="plate 'rows' by itself.*Leave out `batch_size`"):
+        with pytest.raises(
+            ValueError, match=r"plate 'rows' by itself.*Leave out `batch_size`"
+        ):
             site(in_batches(model, N), 50)
 
 

@@ -43,7 +43,9 @@ def vectors(x, y):
 
 def mixture(x, y):
     parts = dist.Normal(jnp.stack([x, slope() * x], -1), 1.0)
-    numpyro.sample("y", dist.MixtureSameFamily(dist.Categorical(jnp.ones(2) / 2), parts), obs=y)
+    numpyro.sample(
+        "y", dist.MixtureSameFamily(dist.Categorical(jnp.ones(2) / 2), parts), obs=y
+    )
 
 
 def own_units(x, y):
