@@ -85,5 +85,6 @@ def laplacian_eigenfunctions(
     for d, (m, half) in enumerate(zip(num_basis_per_dim, L, strict=True)):
         angle = (x[..., d, None] + half) * (math.pi / (2 * half))
         side = jnp.sin(angle * np.arange(1, m + 1, dtype=x.dtype)) / math.sqrt(half)
-        out = (out[..., :, None] * side[..., None, :]).reshape(x.shape[:-1] + (-1,))
+        both = out[..., :, None] * side[..., None, :]
+        out = both.reshape(x.shape[:-1] + (out.shape[-1] * m,))
     return out

@@ -30,4 +30,5 @@ def pairwise_interactions(
             "`z` must have one row of columns for each row of `x`, got shapes "
             f"{z.shape} and {x.shape}."
         )
-    return (x[..., :, None] * z[..., None, :]).reshape(x.shape[:-1] + (-1,))
+    products = x[..., :, None] * z[..., None, :]
+    return products.reshape(x.shape[:-1] + (x.shape[-1] * z.shape[-1],))

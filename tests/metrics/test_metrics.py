@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import sklearn.metrics
@@ -70,3 +71,42 @@ def test_errors():
     for alpha in (0.0, 1.0, math.nan):
         with pytest.raises(ValueError, match="`alpha` must be above 0"):
             interval_score(Y, LOWER, UPPER, alpha=alpha)
+
+
+SCORES = {
+    "rmse": lambda y: root_mean_squared_error(y, np.ones(2)),
+    "mae": lambda y: mean_absolute_error(y, np.ones(2)),
+    "interval": lambda y: interval_score(y, np.zeros(2), np.ones(2)),
+    "coverage": lambda y: interval_coverage(y, np.zeros(2), np.ones(2)),
+}
+
+
+@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        (np.array(["2024-01-01"] * 2, "M8[D]"), TypeError, "`y` must hold real numbers"),
+        (np.array([1, 2], "m8[s]"), TypeError, "`y` must hold real numbers"),
+        (["a", "b"], TypeError, "`y` must hold real numbers"),
+        (np.ma.array([1.0, 2.0], mask=[0, 1]), ValueError, "`y` has 1 masked entries"),
+    ],
+    ids=["dates", "durations", "words", "masked"],
+)
+def test_what_has_no_score(score, y, error, message):
+    with pytest.raises(error, match=message):
+        SCORES[score](y)
+
+
+def test_no_rows_have_no_score():
+    with pytest.raises(ValueError, match="`y` must have at least one entry"):
+        root_mean_squared_error(np.zeros(0), np.zeros(0))
+
+
+@pytest.mark.usefixtures("as_users_run")
+def test_columns_of_tables_have_one_order_of_rows():
+    y = pd.Series([1.0, 2.0], index=[3, 7])
+    assert root_mean_squared_error(y, y + 1.0) == 1.0
+    with pytest.raises(ValueError, match="`y` and `prediction` must have the same row lab"):
+        root_mean_squared_error(y, y.iloc[::-1])
+    assert root_mean_squared_error(y.astype(">f8").to_numpy(), y) == 0.0

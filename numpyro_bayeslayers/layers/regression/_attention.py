@@ -42,7 +42,7 @@ class AttentionLayer(AbstractAdaptiveLayer):
         The weights are deterministic with their bases unless `centered`.
 
     Raises:
-        ValueError: As `AdaptiveLayer`.
+        ValueError: As `AdaptiveLayer`, and if `x` has no column.
 
     Example:
         >>> import jax.numpy as jnp
@@ -88,6 +88,10 @@ class AttentionLayer(AbstractAdaptiveLayer):
         activation: Activation = identity,
     ) -> Float[Array, "*batch n u"]:
         def rows(x: Array) -> Array:
+            if not x.shape[-1]:
+                raise ValueError(
+                    f"`x` must have at least one column to attend to, got shape {x.shape}."
+                )
             tokens = self._tokens(x, head_dim * num_heads)
             query, key, value = self._heads(tokens, (num_heads, head_dim))
             pooled = attend(query, key, value)
@@ -132,4 +136,4 @@ def attend(query: Array, key: Array, value: Array) -> Array:
     scores = jnp.einsum("...adk,...aek->...ade", query, key)
     weights = jax.nn.softmax(scores / math.sqrt(query.shape[-1]), axis=-1)
     mixed = jnp.einsum("...ade,...aek->...adk", weights, value).mean(-2)
-    return mixed.reshape(mixed.shape[:-2] + (-1,))
+    return mixed.reshape(mixed.shape[:-2] + (mixed.shape[-2] * mixed.shape[-1],))

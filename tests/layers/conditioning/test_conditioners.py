@@ -267,6 +267,18 @@ def test_conditioners_learn_by_gradient():
             "`mode` must be one of",
         ),
         (
+            lambda: layers.ConditionedINR.init(
+                mlp(7),
+                conditioner_cls=layers.FiLM,
+                cond_dim=3,
+                key=KEY,
+                mode="input",
+                nonsense=3,
+            ),
+            TypeError,
+            r"`conditioner_kwargs` must be empty in mode 'input'.*\['nonsense'\]",
+        ),
+        (
             lambda: layers.ConditionedRFFNet.init(feat=jnp.tanh, out_features=1, key=KEY),
             TypeError,
             "`feat` must have",

@@ -75,6 +75,8 @@ def test_variational_dropout_factor_and_sparsity():
         ValueError, match=r"`params` must have the site 'a.log_alpha', got \[\]"
     ):
         layer.sparsity({})
+    with pytest.raises(TypeError, match="`params` must be the parameters by site name"):
+        layer.sparsity(values["a.log_alpha"])
     with pytest.raises(ValueError, match="`threshold` must be finite, got inf"):
         DenseVariationalDropout(3, 2, threshold=float("inf"))
 

@@ -55,6 +55,28 @@ def test_kinds_of_argument():
         lift(MLP, {"*": N01}, in_ndim=-1)
 
 
+@pytest.mark.parametrize(
+    ("make", "path"),
+    [
+        (lambda: eqx.nn.BatchNorm(3, "batch", mode="ema"), r"ema_first_time_index"),
+        (
+            lambda: eqx.nn.SpectralNorm(LINEAR, "weight", key=KEY),
+            "uv_index",
+        ),
+        (
+            lambda: eqx.nn.make_with_state(eqx.nn.Sequential)(
+                [LINEAR, eqx.nn.BatchNorm(2, "batch", mode="batch")]
+            )[0],
+            r"layers.1.batch_counter",
+        ),
+    ],
+)
+def test_states(make, path):
+    """A state would be lost between calls: it is refused where it is lifted."""
+    with pytest.raises(ValueError, match=f"must have no state.* at '{path}'.*GroupNorm"):
+        lift(make(), {"*": N01})
+
+
 def test_inputs():
     attention = lift(eqx.nn.MultiheadAttention(2, 4, key=KEY), {"*": N01}, name="a")
     with pytest.raises(ValueError, match=r"at least 2 axes.*got shape \(4,\)"):
