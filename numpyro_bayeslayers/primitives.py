@@ -34,6 +34,7 @@ from ._linear_op import (
     DenseVector as DenseVector,
     Lookup as Lookup,
 )
+from ._row_shape import check_rows
 from ._scope import scope as scope
 from ._typing import Message, PRNGKey
 
@@ -138,6 +139,8 @@ def _send(name: str, statement: Callable[[], Any]) -> Message:
             raise ValueError(_NO_KEY.format(what=f"The site {name!r}")) from error
         raise
     msg = capture.message
+    if msg["type"] == "sample":
+        check_rows(msg)
     if not msg.get(TIED):
         _claim(msg["name"])
     # A user's `substitute` may give a number; an array stays the very object that it is.
@@ -152,6 +155,16 @@ def sample_site(name: str, fn: dist.Distribution) -> Site:
     """
     msg = _send(name, lambda: numpyro.sample(name, fn))
     return Site(msg["value"], msg["name"], fn.event_dim, msg.get("infer", {}) | _tied(msg))
+
+
+def observe(name: str, fn: dist.Distribution, y: Array | None) -> Array:
+    """The likelihood of `y` at the site `name`; draws of it if `y` is None.
+
+    Raises:
+        ValueError: If the model has a site of this name already, or if what weighs or masks
+            the site outside does not line up with the observations.
+    """
+    return _send(name, lambda: numpyro.sample(name, fn, obs=y))["value"]
 
 
 def _tied(msg: Message) -> dict[str, Any]:

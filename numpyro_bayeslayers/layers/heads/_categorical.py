@@ -1,13 +1,17 @@
 """Links of classes, ordered or not, and of proportions."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
 
 from ... import _checks
-from ...primitives import sample, scope
-from ._observation import Plate, check_name, observe
+from ...distributions._proportions import PreciseBeta
+from ._cut_points import cut_points
+from ._observation import PerRow, Plate, check_name, observe
+from ._parameter import Parameter, of_excess_noise, parameter, rows_and_outputs
 
 
 def logit_link(
@@ -16,23 +20,30 @@ def logit_link(
     name: str = "obs",
     *,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Two classes by their log odds.
 
-    $$y_i \sim \text{Bernoulli}\big(1 / (1 + e^{-\hat y_i})\big)$$
+    $$y_i \sim \text{Bernoulli}\big(1 / (1 + e^{-(\hat y_i + o_i)})\big)$$
 
     Args:
         y_hat: Predictions of the log odds, (n,), (n, 1), or (n, u) for several outputs.
         y: Classes 0 and 1 of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
+        weights: How often each row counts, at least 0.
+        mask: Which rows count, True or False.
+        offset: What is added to each row's log odds.
 
     Sites:
         ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row.
-        TypeError: If `name` is no string.
+        ValueError: If predictions and observations do not line up row by row, if an
+            observation is neither 0 nor 1, or a weight negative.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -44,7 +55,8 @@ def logit_link(
         McCullagh and Nelder (1989), "Generalized linear models", chapter 4.
     """
     law = lambda y_hat: dist.Bernoulli(logits=y_hat)
-    return observe(name, law, y, plate, y_hat=y_hat)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return observe(name, law, y, plate, **rows, y_hat=y_hat)
 
 
 def categorical_link(
@@ -53,24 +65,31 @@ def categorical_link(
     name: str = "obs",
     *,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Classes without order by their unnormalized log probabilities.
 
-    $$P(y_i = k) \propto e^{\hat y_{ik}}$$
+    $$P(y_i = k) \propto e^{\hat y_{ik} + o_{ik}}$$
 
     Args:
         y_hat: Predictions, (n, classes).
         y: Classes 0, 1, ... of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
+        weights: How often each row counts, at least 0.
+        mask: Which rows count, True or False.
+        offset: What is added to the predictions, (n, classes) or (classes,).
 
     Sites:
         ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, or if there
-            are fewer than two classes.
-        TypeError: If `name` is no string.
+        ValueError: If predictions and observations do not line up row by row, if an
+            observation is no number of a class, a weight negative, or if there are fewer
+            than two classes.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -87,10 +106,19 @@ def categorical_link(
             f"`y_hat` must be (n, classes) with two classes or more, got shape {shape}. For "
             "two classes by their log odds, use logit_link."
         )
+    if offset is not None:
+        if jnp.shape(offset)[-1:] != shape[-1:] or jnp.ndim(offset) > len(shape):
+            raise ValueError(
+                f"`offset` must be one number for each class, (n, {shape[-1]}) or "
+                f"({shape[-1]},), got shape {jnp.shape(offset)}. One for each row changes no "
+                "probability."
+            )
+        y_hat = jnp.asarray(y_hat) + jnp.asarray(offset)
     logits = jnp.moveaxis(jnp.asarray(y_hat), -1, 0)
     law = lambda **classes: dist.Categorical(logits=jnp.stack([*classes.values()], -1))
     classes = {f"y_hat[:, {k}]": column for k, column in enumerate(logits)}
-    return observe(name, law, y, plate, **classes)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask}
+    return observe(name, law, y, plate, **rows, **classes)
 
 
 def ordinal_link(
@@ -99,28 +127,43 @@ def ordinal_link(
     num_classes: int = 2,
     name: str = "obs",
     *,
+    first_cut: Parameter = None,
+    gaps: Parameter = None,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Ordered classes by a prediction and cut-points: the proportional-odds model.
 
-    $$P(y_i \le k) = \frac{1}{1 + e^{-(c_k - \mu_i)}}, \qquad
+    $$P(y_i \le k) = \frac{1}{1 + e^{-(c_k - \mu_i - o_i)}}, \qquad
     c_0 \sim N(0, 2),\quad c_k - c_{k-1} \sim \text{Exponential}(1)$$
 
+    Several outputs have cut-points each.
+
     Args:
-        mu: Predictions, (n,) or (n, 1); larger ones mean higher classes.
+        mu: Predictions, (n,), (n, 1), or (n, u) for several outputs; larger ones mean higher
+            classes.
         y: Classes 0, ..., num_classes - 1 of the same rows, or None to draw them.
         num_classes: Number of classes, at least 2.
         name: Name of the observed site.
+        first_cut: Another prior of the first cut-point, or its value.
+        gaps: Another prior of each gap, or their values, positive: (num_classes - 2,).
         plate: A plate of the rows, which may subsample; the link enters it.
+        weights: How often each row counts, at least 0.
+        mask: Which rows count, True or False.
+        offset: What is added to each row's prediction.
 
     Sites:
-        ``{name}.first_cut`` of event shape (); ``{name}.gaps`` of event shape
-        (num_classes - 2,), if there are more than two classes; ``{name}``, observed.
+        ``{name}.first_cut`` of event shape (), or (u,) for several outputs;
+        ``{name}.gaps`` of event shape (num_classes - 2,), or (u, num_classes - 2), if there
+        are more than two classes; neither where it is given; ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, or if
-            `num_classes` is below 2.
-        TypeError: If `name` is no string, or `num_classes` no integer.
+        ValueError: If predictions and observations do not line up row by row, if an
+            observation is no number of a class, a weight negative, or if `num_classes` is
+            below 2.
+        TypeError: If `name` is no string, `num_classes` no integer, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -135,19 +178,14 @@ def ordinal_link(
     _checks.size("num_classes", num_classes)
     if num_classes < 2:
         raise ValueError(f"`num_classes` must be at least 2, got {num_classes}.")
-    with scope(prefix=name):
-        cuts = sample("first_cut", dist.Normal(0.0, 2.0), rank=1)
-        if num_classes > 2:
-            gaps = dist.Exponential(1.0).expand([num_classes - 2]).to_event(1)
-            steps = jnp.cumsum(sample("gaps", gaps, rank=2), -1)
-            cuts = jnp.concatenate([cuts[..., None], cuts[..., None] + steps], -1)
-        else:
-            cuts = cuts[..., None]
+    _, outputs = rows_and_outputs(mu)
+    cuts = cut_points(name, first_cut, gaps, num_classes, outputs)
 
     def law(mu: Array) -> dist.Distribution:
         return dist.OrderedLogistic(mu, jnp.broadcast_to(cuts, mu.shape + cuts.shape[-1:]))
 
-    return observe(name, law, y, plate, mu=mu)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return observe(name, law, y, plate, **rows, mu=mu)
 
 
 def beta_link(
@@ -155,25 +193,41 @@ def beta_link(
     y: Num[ArrayLike, "..."] | None = None,
     name: str = "obs",
     *,
+    precision: Parameter = None,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Proportions, strictly between 0 and 1, by the log odds of their mean.
 
     $$y_i \sim \text{Beta}\big(m_i \phi,\ (1 - m_i) \phi\big), \qquad
-    m_i = \frac{1}{1 + e^{-\mu_i}},\quad \phi \sim \text{Exponential}(1)$$
+    m_i = \frac{1}{1 + e^{-(\mu_i + o_i)}},\quad 1 / \sqrt\phi \sim \text{Exponential}(1)$$
+
+    of variance $m_i (1 - m_i) / (1 + \phi)$. The prior of $1 / \sqrt\phi$, a relative standard
+    deviation, has its highest density at zero, so exact data stay exact. Several outputs
+    have a $\phi$ each.
 
     Args:
-        mu: Predictions of the mean's log odds, (n,) or (n, 1).
+        mu: Predictions of the mean's log odds, (n,), (n, 1), or (n, u) for several outputs.
         y: Proportions of the same rows, or None to draw them.
         name: Name of the observed site.
+        precision: Another prior of $\phi$; or its value, positive: one, or one for each row,
+            output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
+        weights: How often each row counts, at least 0.
+        mask: Which rows count, True or False.
+        offset: What is added to the log odds of each row's mean.
 
     Sites:
-        ``{name}.precision`` of event shape (); ``{name}``, observed.
+        ``{name}.precision`` of event shape (), or (u,) for several outputs, if it is drawn;
+        ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row.
-        TypeError: If `name` is no string.
+        ValueError: If predictions and observations do not line up row by row, if an
+            observation is not strictly between 0 and 1, a precision not positive, or a
+            weight negative.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -186,7 +240,12 @@ def beta_link(
         proportions", Journal of Applied Statistics 31, equation 4.
     """
     check_name(name)
-    with scope(prefix=name):
-        precision = sample("precision", dist.Exponential(1.0), rank=1)
-    law = lambda mu, precision: dist.BetaProportion(jax.nn.sigmoid(mu), precision)
-    return observe(name, law, y, plate, mu=mu, precision=precision)
+    size = rows_and_outputs(mu)
+    phi = parameter(name, "precision", precision, of_excess_noise(), size)
+
+    def law(mu: Array, precision: Array) -> dist.Distribution:
+        ends = jax.nn.sigmoid(mu) * precision, jax.nn.sigmoid(-mu) * precision
+        return PreciseBeta(*ends)
+
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return observe(name, law, y, plate, **rows, mu=mu, precision=phi)

@@ -1,12 +1,14 @@
 """Links of counts."""
 
-import jax.numpy as jnp
+from typing import Any
+
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
 
 from ... import _checks
-from ...primitives import sample, scope
-from ._observation import Plate, check_name, observe
+from ...distributions._counts import LogNegativeBinomial, LogPoisson
+from ._observation import PerRow, Plate, check_name, observe
+from ._parameter import Parameter, of_excess_noise, parameter, rows_and_outputs
 
 
 def poisson_link(
@@ -15,64 +17,95 @@ def poisson_link(
     name: str = "obs",
     *,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Counts around the exponential of a prediction.
 
-    $$y_i \sim \text{Poisson}(e^{\hat y_i})$$
+    $$y_i \sim \text{Poisson}(e^{\hat y_i + o_i})$$
 
     Args:
         y_hat: Predictions of the log rate, (n,), (n, 1), or (n, u) for several outputs.
         y: Counts of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
+        weights: How often each row counts, at least 0.
+        mask: Which rows count, True or False.
+        offset: What is added to each row's log rate: the logarithm of its exposure, so that
+            the prediction is a rate for each unit of exposure.
 
     Sites:
         ``{name}``, observed.
 
+    Returns:
+        The observations or draws of them, which are whole numbers in floating point: they
+        have no largest one.
+
     Raises:
-        ValueError: If predictions and observations do not line up row by row.
-        TypeError: If `name` is no string.
+        ValueError: If predictions and observations do not line up row by row, if an
+            observation is no count, or a weight negative.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
         >>> from numpyro.handlers import seed
-        >>> seed(poisson_link, 0)(jnp.zeros((5, 1))).shape
+        >>> seed(poisson_link, 0)(jnp.zeros((5, 1)), offset=jnp.log(jnp.arange(1, 6))).shape
         (5,)
 
     References:
         McCullagh and Nelder (1989), "Generalized linear models", chapter 6.
     """
-    law = lambda y_hat: dist.Poisson(jnp.exp(y_hat))
-    return observe(name, law, y, plate, y_hat=y_hat)
+    law = lambda y_hat: LogPoisson(y_hat)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return observe(name, law, y, plate, **rows, y_hat=y_hat)
 
 
 def negative_binomial_link(
     y_hat: Num[ArrayLike, "..."],
     y: Num[ArrayLike, "..."] | None = None,
     name: str = "obs",
-    rate: float = 1.0,
+    rate: float | None = None,
     *,
+    concentration: Parameter = None,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
-    r"""Counts with more variance than Poisson's around the exponential of a prediction.
+    r"""Counts with more variance than Poisson's; `y_hat` is the logarithm of their mean.
 
-    $$y_i \sim \text{NB}\big(\mu_i = e^{\hat y_i},\ \kappa\big), \qquad
-    \text{var} = \mu_i + \mu_i^2 / \kappa, \qquad \kappa \sim \text{Exponential}(rate)$$
+    $$y_i \sim \text{NB}\big(\mu_i = e^{\hat y_i + o_i},\ \kappa\big), \qquad
+    \text{var} = \mu_i + \mu_i^2 / \kappa, \qquad
+    1 / \sqrt{\kappa} \sim \text{Exponential}(1)$$
+
+    $1 / \sqrt\kappa$ is the relative standard deviation beyond Poisson's. Its prior has the
+    highest density at zero, Poisson's counts. Several outputs have a $\kappa$ each.
 
     Args:
         y_hat: Predictions of the log mean, (n,), (n, 1), or (n, u) for several outputs.
         y: Counts of the same rows, or None to draw them.
         name: Name of the observed site.
-        rate: Rate of the concentration's exponential prior, positive.
+        rate: For $\kappa \sim \text{Exponential}(rate)$ instead: positive.
+        concentration: Another prior of $\kappa$; or its value, positive: one, or one for
+            each row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
+        weights: How often each row counts, at least 0.
+        mask: Which rows count, True or False.
+        offset: What is added to each row's log mean: the logarithm of its exposure.
 
     Sites:
-        ``{name}.concentration`` of event shape (); ``{name}``, observed.
+        ``{name}.concentration`` of event shape (), or (u,) for several outputs, if it is
+        drawn; ``{name}``, observed.
+
+    Returns:
+        The observations or draws of them, which are whole numbers in floating point.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, or if `rate`
-            is not positive.
-        TypeError: If `name` is no string.
+        ValueError: If predictions and observations do not line up row by row, if an
+            observation is no count, a parameter not positive, a weight negative, or if both
+            `rate` and `concentration` are given.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -81,14 +114,23 @@ def negative_binomial_link(
         (5,)
 
     References:
-        Hilbe (2011), "Negative binomial regression", section 8.2 (NB2).
+        Hilbe (2011), "Negative binomial regression", section 8.2 (NB2); Simpson et al.
+        (2017), "Penalising model component complexity", Statistical Science 32, for priors
+        on the distance from a simpler model.
     """
     check_name(name)
-    _checks.positive("rate", rate)
-    with scope(prefix=name):
-        kappa = sample("concentration", dist.Exponential(rate), rank=1)
-    law = lambda y_hat, kappa: dist.NegativeBinomial2(jnp.exp(y_hat), kappa)
-    return observe(name, law, y, plate, y_hat=y_hat, kappa=kappa)
+    if rate is not None:
+        _checks.positive("rate", rate)
+        if concentration is not None:
+            raise ValueError(
+                "`rate` and `concentration` are two ways to give one prior: give one."
+            )
+        concentration = dist.Exponential(rate)
+    size = rows_and_outputs(y_hat)
+    kappa = parameter(name, "concentration", concentration, of_excess_noise(), size)
+    law = lambda y_hat, concentration: LogNegativeBinomial(y_hat, concentration)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return observe(name, law, y, plate, **rows, y_hat=y_hat, concentration=kappa)
 
 
 def zip_link(
@@ -96,25 +138,42 @@ def zip_link(
     y: Num[ArrayLike, "..."] | None = None,
     name: str = "obs",
     *,
+    gate: Parameter = None,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Counts with more zeros than Poisson's.
 
-    $$y_i \sim \pi\,\delta_0 + (1 - \pi)\,\text{Poisson}(e^{\hat y_i}), \qquad
+    $$y_i \sim \pi\,\delta_0 + (1 - \pi)\,\text{Poisson}(e^{\hat y_i + o_i}), \qquad
     \pi \sim \text{Beta}(1, 10)$$
 
+    Several outputs have a $\pi$ each.
+
     Args:
-        y_hat: Predictions of the log rate of what is no extra zero, (n,) or (n, 1).
+        y_hat: Predictions of the log rate of what is no extra zero, (n,), (n, 1), or (n, u)
+            for several outputs.
         y: Counts of the same rows, or None to draw them.
         name: Name of the observed site.
+        gate: Another prior of $\pi$; or its value between 0 and 1: one, or one for each row,
+            output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
+        weights: How often each row counts, at least 0.
+        mask: Which rows count, True or False.
+        offset: What is added to each row's log rate: the logarithm of its exposure.
 
     Sites:
-        ``{name}.gate`` of event shape (); ``{name}``, observed.
+        ``{name}.gate`` of event shape (), or (u,) for several outputs, if it is drawn;
+        ``{name}``, observed.
+
+    Returns:
+        The observations or draws of them, which are whole numbers in floating point.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row.
-        TypeError: If `name` is no string.
+        ValueError: If predictions and observations do not line up row by row, if an
+            observation is no count, a gate not between 0 and 1, or a weight negative.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -126,7 +185,8 @@ def zip_link(
         Lambert (1992), "Zero-inflated Poisson regression", Technometrics 34.
     """
     check_name(name)
-    with scope(prefix=name):
-        gate = sample("gate", dist.Beta(1.0, 10.0), rank=1)
-    law = lambda y_hat, gate: dist.ZeroInflatedPoisson(gate, rate=jnp.exp(y_hat))
-    return observe(name, law, y, plate, y_hat=y_hat, gate=gate)
+    size = rows_and_outputs(y_hat)
+    extra = parameter(name, "gate", gate, dist.Beta(1.0, 10.0), size, high=1.0)
+    law = lambda y_hat, gate: dist.ZeroInflatedDistribution(LogPoisson(y_hat), gate=gate)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return observe(name, law, y, plate, **rows, y_hat=y_hat, gate=extra)

@@ -8,9 +8,9 @@ import jax
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
 
-from ... import _checks
-from ...primitives import sample, scope
-from ._observation import Plate, check_name, observe
+from ..regression._prior import Family, Prior
+from ._observation import PerRow, Plate, check_name, observe
+from ._parameter import Parameter, parameter, rows_and_outputs
 
 _UNIT_RATE: Mapping[str, Any] = MappingProxyType({"rate": 1.0})
 
@@ -19,37 +19,50 @@ def gaussian_link(
     y_hat: Num[ArrayLike, "..."],
     y: Num[ArrayLike, "..."] | None = None,
     name: str = "obs",
-    scale: ArrayLike | None = None,
+    scale: Parameter = None,
     untransformed_scale: ArrayLike | None = None,
-    sigma_dist: type[dist.Distribution] = dist.Exponential,
+    sigma_dist: Family = dist.Exponential,
     sigma_kwargs: Mapping[str, Any] = _UNIT_RATE,
     *,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Normal observations around a prediction.
 
-    $$y_i \sim N(\hat y_i,\ \sigma), \qquad \sigma \sim \text{Exponential}(1)$$
+    $$y_i \sim N(\hat y_i + o_i,\ \sigma), \qquad \sigma \sim \text{Exponential}(1)$$
+
+    Several outputs have a $\sigma$ each. Its prior is for outcomes of order one: it has its
+    highest density at zero, so exact data stay exact, and none to speak of above ten.
 
     Args:
         y_hat: Predictions, (n,), (n, 1), or (n, u) for several outputs.
         y: Observations of the same rows, or None to draw them.
         name: Name of the observed site.
-        scale: A standard deviation that is known, positive: one, or one for each row.
+        scale: A standard deviation that is known, positive: one, or one for each row,
+            output or observation; or its prior, a distribution.
         untransformed_scale: A prediction of the standard deviation before a softplus.
-        sigma_dist: Class of the prior of $\sigma$, if neither scale is given.
-        sigma_kwargs: Its keywords.
+        sigma_dist: The prior of $\sigma$, if neither scale is given: a class, or a
+            distribution of positive numbers.
+        sigma_kwargs: The keywords of a class.
         plate: A plate of the rows, which may subsample; the link enters it.
+        weights: How often each row counts, at least 0: (n,), (n, 1), or (n, u).
+        mask: Which rows count, True or False, likewise.
+        offset: What is added to each row's prediction, likewise: known, not learned.
 
     Sites:
-        ``{name}.sigma`` of event shape (), unless a scale is given; ``{name}``, observed.
+        ``{name}.sigma`` of event shape (), or (u,) for several outputs, unless a scale is
+        given; ``{name}``, observed.
 
     Returns:
         The observations or draws of them, (n,) for one output.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if `scale` is
-            not positive, or if both scales are given.
-        TypeError: If `name` is no string.
+        ValueError: If predictions and observations do not line up row by row, if an
+            observation is not finite, a scale not positive, a weight negative, or if both
+            scales are given.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -60,31 +73,35 @@ def gaussian_link(
     References:
         Gelman, Hill, Vehtari (2020), "Regression and other stories", chapter 3, for the model.
     """
-    sigma = _sigma(name, scale, untransformed_scale, sigma_dist, sigma_kwargs)
+    sigma = _sigma(name, y_hat, scale, untransformed_scale, sigma_dist, sigma_kwargs)
     law = lambda y_hat, scale: dist.Normal(y_hat, scale)
-    return observe(name, law, y, plate, y_hat=y_hat, scale=sigma)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return observe(name, law, y, plate, **rows, y_hat=y_hat, scale=sigma)
 
 
 def lognormal_link(
     y_hat: Num[ArrayLike, "..."],
     y: Num[ArrayLike, "..."] | None = None,
     name: str = "obs",
-    scale: ArrayLike | None = None,
+    scale: Parameter = None,
     untransformed_scale: ArrayLike | None = None,
-    sigma_dist: type[dist.Distribution] = dist.Exponential,
+    sigma_dist: Family = dist.Exponential,
     sigma_kwargs: Mapping[str, Any] = _UNIT_RATE,
     *,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Positive observations, normal on the log scale around a prediction.
 
-    $$\log y_i \sim N(\hat y_i,\ \sigma), \qquad \sigma \sim \text{Exponential}(1)$$
+    $$\log y_i \sim N(\hat y_i + o_i,\ \sigma), \qquad \sigma \sim \text{Exponential}(1)$$
 
     Args and sites are those of `gaussian_link`; `y_hat` is the median's logarithm.
 
     Raises:
-        ValueError: As `gaussian_link`.
-        TypeError: If `name` is no string.
+        ValueError: As `gaussian_link`, and if an observation is not positive.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -92,33 +109,38 @@ def lognormal_link(
         >>> seed(lognormal_link, 0)(jnp.zeros(5)).shape
         (5,)
     """
-    sigma = _sigma(name, scale, untransformed_scale, sigma_dist, sigma_kwargs)
+    sigma = _sigma(name, y_hat, scale, untransformed_scale, sigma_dist, sigma_kwargs)
     law = lambda y_hat, scale: dist.LogNormal(y_hat, scale)
-    return observe(name, law, y, plate, y_hat=y_hat, scale=sigma)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return observe(name, law, y, plate, **rows, y_hat=y_hat, scale=sigma)
 
 
 def student_t_link(
     y_hat: Num[ArrayLike, "..."],
     y: Num[ArrayLike, "..."] | None = None,
     name: str = "obs",
-    scale: ArrayLike | None = None,
+    scale: Parameter = None,
     untransformed_scale: ArrayLike | None = None,
-    sigma_dist: type[dist.Distribution] = dist.Exponential,
+    sigma_dist: Family = dist.Exponential,
     sigma_kwargs: Mapping[str, Any] = _UNIT_RATE,
     *,
-    df: float = 4.0,
+    df: Parameter = 4.0,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Observations with outliers: Student's t around a prediction.
 
-    $$y_i \sim t_{\nu}(\hat y_i,\ \sigma), \qquad \sigma \sim \text{Exponential}(1)$$
+    $$y_i \sim t_{\nu}(\hat y_i + o_i,\ \sigma), \qquad \sigma \sim \text{Exponential}(1)$$
 
     Args and sites are those of `gaussian_link`, and `df`, the degrees of freedom $\nu$,
-    positive.
+    positive: a number, one for each row or output, or a prior, which draws the site
+    ``{name}.df``. ``dist.Gamma(2.0, 0.1)`` is a usual one.
 
     Raises:
         ValueError: As `gaussian_link`, and if `df` is not positive.
-        TypeError: If `name` is no string.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -128,12 +150,14 @@ def student_t_link(
 
     References:
         Lange, Little, Taylor (1989), "Robust statistical modeling using the t distribution",
-        JASA 84.
+        JASA 84; Juárez and Steel (2010), "Model-based clustering of non-Gaussian panel data",
+        JBES 28, for the prior of `df`.
     """
-    _checks.positive("df", df)
-    sigma = _sigma(name, scale, untransformed_scale, sigma_dist, sigma_kwargs)
-    law = lambda y_hat, scale: dist.StudentT(df, y_hat, scale)
-    return observe(name, law, y, plate, y_hat=y_hat, scale=sigma)
+    sigma = _sigma(name, y_hat, scale, untransformed_scale, sigma_dist, sigma_kwargs)
+    nu = parameter(name, "df", df, None, rows_and_outputs(y_hat))
+    law = lambda y_hat, scale, df: dist.StudentT(df, y_hat, scale)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return observe(name, law, y, plate, **rows, y_hat=y_hat, scale=sigma, df=nu)
 
 
 def heteroscedastic_link(
@@ -143,24 +167,31 @@ def heteroscedastic_link(
     name: str = "obs",
     *,
     plate: Plate = None,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
 ) -> Array:
     r"""Normal observations whose standard deviation is predicted too.
 
-    $$y_i \sim N\big(\hat y_i,\ \text{softplus}(\hat s_i)\big)$$
+    $$y_i \sim N\big(\hat y_i + o_i,\ \text{softplus}(\hat s_i)\big)$$
 
     Args:
-        y_hat: Predictions of the mean, (n,) or (n, 1).
+        y_hat: Predictions of the mean, (n,), (n, 1), or (n, u) for several outputs.
         scale_hat: Predictions of the standard deviation before the softplus, likewise.
         y: Observations of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
+        weights: How often each row counts, at least 0.
+        mask: Which rows count, True or False.
+        offset: What is added to each row's predicted mean.
 
     Sites:
         ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row.
-        TypeError: If `name` is no string.
+        ValueError: If predictions and observations do not line up row by row, if an
+            observation is not finite, or a weight negative.
+        TypeError: If `name` is no string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -172,14 +203,16 @@ def heteroscedastic_link(
         Nix and Weigend (1994), "Estimating the mean and variance of the target probability
         distribution", ICNN.
     """
-    return gaussian_link(y_hat, y, name, untransformed_scale=scale_hat, plate=plate)
+    rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    return gaussian_link(y_hat, y, name, untransformed_scale=scale_hat, plate=plate, **rows)
 
 
 def _sigma(
     name: str,
-    scale: ArrayLike | None,
+    y_hat: ArrayLike,
+    scale: Parameter,
     untransformed_scale: ArrayLike | None,
-    sigma_dist: type[dist.Distribution],
+    sigma_dist: Family,
     sigma_kwargs: Mapping[str, Any],
 ) -> ArrayLike:
     """The standard deviation: known, predicted, or drawn at the site ``{name}.sigma``."""
@@ -188,10 +221,10 @@ def _sigma(
         raise ValueError(
             "`scale` and `untransformed_scale` are two ways to give one number: give one."
         )
-    if scale is not None:
-        _checks.all_positive("scale", scale)
-        return scale
     if untransformed_scale is not None:
         return jax.nn.softplus(untransformed_scale)
-    with scope(prefix=name):
-        return sample("sigma", sigma_dist(**sigma_kwargs), rank=1)
+    size = rows_and_outputs(y_hat)
+    if scale is not None:
+        return parameter(name, "scale", scale, None, size, site="sigma")
+    prior = Prior("sigma", sigma_dist, sigma_kwargs, _UNIT_RATE, False).over(())
+    return parameter(name, "sigma_dist", prior, None, size, site="sigma")

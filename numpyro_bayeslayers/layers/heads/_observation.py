@@ -1,17 +1,26 @@
-"""What all links share: rows line up, or it is an error; a plate of rows subsamples both."""
+"""What all links share: rows line up, or it is an error; rows are weighed and masked alone."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike
+from numpyro.handlers import scale as weighed
 
 from ... import _checks, primitives
 from ..._base import split_plates
+from ...distributions._support import as_held, check_support, is_known
+from ...distributions._weighted import Weighted
 
 Plate: TypeAlias = numpyro.plate | None
+# One value for each row, (n,) or (n, 1), or for each observation; None for all alike.
+PerRow: TypeAlias = ArrayLike | None
+
+_OF_ROWS = ("offset", "weights", "mask")
 
 
 def observe(
@@ -19,6 +28,10 @@ def observe(
     law: Callable[..., dist.Distribution],
     y: ArrayLike | None,
     plate: Plate,
+    *,
+    weights: PerRow = None,
+    mask: PerRow = None,
+    offset: PerRow = None,
     **predictors: ArrayLike,
 ) -> Array:
     """Sample the site `name` from ``law(**predictors)``, one observation for each row.
@@ -28,21 +41,29 @@ def observe(
         law: The likelihood, given the aligned predictors.
         y: The observations, or None to draw them.
         plate: A plate of the rows, entered here; what it draws is taken from all arrays.
+        weights: How often each row counts, at least 0. Not read for draws.
+        mask: Which rows count, True or False. Not read for draws.
+        offset: What is added to the first of the predictors.
         predictors: Arrays (n,), (n, 1), or (n, u) for several outputs, by argument.
     """
     check_name(name)
     arrays = {key: jnp.asarray(x) for key, x in predictors.items()}
+    if offset is not None:
+        arrays["offset"] = jnp.asarray(offset)
+    known: dict[str, Any] = {}
     if y is not None:
-        arrays["y"] = jnp.asarray(y)
+        known = {"y": y, "weights": check_weights(weights), "mask": check_mask(mask)}
+        known = {key: x for key, x in known.items() if x is not None}
+        arrays |= {key: jnp.asarray(x) for key, x in known.items()}
     plates = primitives.plate_shape()
+    if plates and plate is None:
+        _check_no_rows(arrays, plates)
     arrays = align(arrays, plates)
+    # Inside of JAX's transformations an array made of a known one is traced.
+    known = {key: as_held(x) for key, x in known.items() if is_known(x)}
+    known = {key: x.reshape(arrays[key].shape) for key, x in known.items()}
     if plate is None:
-        y = arrays.pop("y", None)
-        fn = law(**arrays)
-        # Inside a plate on the left, the rows of one cell are one event.
-        rows = len(fn.batch_shape) - len(plates)
-        out: Any = numpyro.sample(name, fn.to_event(rows) if plates else fn, obs=y)
-        return out
+        return _sample(name, law, arrays, known, len(plates))
     _checks.instance("plate", plate, numpyro.plate, "a numpyro.plate of the rows")
     if plates:
         raise ValueError(
@@ -51,9 +72,42 @@ def observe(
         )
     with plate as chosen:
         arrays = {key: _of_rows(key, x, chosen, plate) for key, x in arrays.items()}
-        y = arrays.pop("y", None)
-        drawn: Any = numpyro.sample(name, law(**arrays), obs=y)
-    return drawn
+        is_all = plate.subsample_size == plate.size
+        return _sample(name, law, arrays, known if is_all else {}, 0)
+
+
+def _sample(
+    name: str,
+    law: Callable[..., dist.Distribution],
+    arrays: dict[str, Array],
+    known: dict[str, Any],
+    num_plates: int,
+) -> Array:
+    """The site of aligned arrays."""
+    y, weights, mask = (arrays.pop(key, None) for key in ("y", "weights", "mask"))
+    offset = arrays.pop("offset", None)
+    if offset is not None:
+        first = next(iter(arrays))
+        arrays[first] = arrays[first] + offset
+    fn = law(**arrays)
+    if len(known) == sum(x is not None for x in (y, weights, mask)) > 0:
+        counts = known.get("mask", True) & (known.get("weights", 1) != 0)
+        check_support("y", known["y"], fn, name, counts)
+    if weights is not None:
+        # A row without weight counts nothing, also where its density is infinite.
+        has_weight = weights != 0
+        mask = has_weight if mask is None else mask & has_weight
+        weights = jnp.where(has_weight, weights, 1)
+    if mask is not None:
+        fn = fn.mask(mask)
+    # Inside a plate on the left, the rows of one cell are one event.
+    if num_plates:
+        fn = fn if weights is None else Weighted(fn, weights)
+        return primitives.observe(name, fn.to_event(len(fn.batch_shape) - num_plates), y)
+    if weights is None:
+        return primitives.observe(name, fn, y)
+    with weighed(scale=weights):
+        return primitives.observe(name, fn, y)
 
 
 def check_name(name: str) -> None:
@@ -65,11 +119,43 @@ def check_name(name: str) -> None:
         )
 
 
+def check_weights(weights: PerRow) -> PerRow:
+    """`weights` are finite numbers of at least 0."""
+    if weights is None or isinstance(weights, jax.core.Tracer):
+        return weights
+    values = np.asarray(weights)
+    if values.dtype.kind not in "iuf":
+        raise TypeError(
+            f"`weights` must be numbers, got an array of {values.dtype}. Which rows count is "
+            "`mask=`."
+        )
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if bad.size:
+        found = values.ravel()[bad[0]]
+        raise ValueError(
+            f"`weights` must be finite and at least 0, got {found} in row {bad[0]}."
+        )
+    return weights
+
+
+def check_mask(mask: PerRow) -> PerRow:
+    """`mask` is boolean."""
+    if mask is None or jnp.result_type(mask).kind == "b":
+        return mask
+    raise TypeError(
+        "`mask` must be boolean, True for rows that count, got "
+        f"{jnp.result_type(mask)}. How much rows count is `weights=`."
+    )
+
+
 def align(arrays: dict[str, Array], plates: tuple[int, ...]) -> dict[str, Array]:
     """The arrays with (n, 1) as (n,), so that rows meet rows, inside of plates on the left.
 
+    With several outputs, what belongs to rows becomes (n, 1).
+
     Raises:
-        ValueError: If the predictors would broadcast the observations `y` to another shape.
+        ValueError: If they would broadcast to another shape than that of the observations
+            `y`, or without them of the predictions.
     """
     given = {name: x.shape for name, x in arrays.items()}
     own = {name: split_plates(x.shape, plates)[1] for name, x in arrays.items()}
@@ -78,21 +164,42 @@ def align(arrays: dict[str, Array], plates: tuple[int, ...]) -> dict[str, Array]
             raise ValueError(
                 f"`{name}` must be (n,), (n, 1) or (n, outputs), got shape {given[name]}."
             )
-    if all(len(shape) < 2 or shape[-1] == 1 for shape in own.values()):
-        arrays = {k: x[..., 0] if len(own[k]) == 2 else x for k, x in arrays.items()}
-        own = {name: shape[:1] for name, shape in own.items()}
-    if "y" not in arrays:
-        return arrays
+    columns = [name for name, s in own.items() if len(s) == 2 and s[-1] == 1]
+    of_data = [name for name in own if name not in _OF_ROWS]
+    if all(len(own[name]) < 2 or name in columns for name in of_data):
+        arrays = {k: x[..., 0] if k in columns else x for k, x in arrays.items()}
+        own = {k: shape[:1] if k in columns else shape for k, shape in own.items()}
+    else:
+        wide = [name for name in _OF_ROWS if len(own.get(name, ())) == 1]
+        arrays = {k: x[..., None] if k in wide else x for k, x in arrays.items()}
+        own = {k: (*shape, 1) if k in wide else shape for k, shape in own.items()}
+    first = "y" if "y" in own else next(iter(own))
+    target = own[first] if first == "y" else _joint(own)
     for name, shape in own.items():
-        rows_meet_outputs = len(shape) == 1 and len(own["y"]) == 2 and shape != (1,)
-        if rows_meet_outputs or _broadcast(shape, own["y"]) != own["y"]:
+        rows_meet_outputs = len(shape) == 1 and len(target) == 2 and shape != (1,)
+        if rows_meet_outputs or _broadcast(shape, target) != target:
+            found = _broadcast(shape, target)
             raise ValueError(
-                f"`{name}` of shape {given[name]} and `y` of shape {given['y']} do not line "
-                f"up: broadcast, they would have shape {_broadcast(shape, own['y'])} instead "
-                "of one observation for each row. Give both one row count; one output is "
-                "(n,) or (n, 1), several are (n, outputs) in both."
+                f"`{name}` of shape {given[name]} and `{first}` of shape {given[first]} do "
+                f"not line up: broadcast, they would have shape {found} instead of one "
+                "observation for each row. Give both one row count; one output is (n,) or "
+                "(n, 1), several are (n, outputs) in both."
             )
+    predicted = [shape for name, shape in own.items() if name not in ("y", *_OF_ROWS)]
+    if len(target) == 2 and target[1] not in [s[1] for s in predicted if len(s) == 2]:
+        raise ValueError(
+            f"`{first}` has {target[1]} outputs, and the predictions have one. Give them as "
+            "many: a layer has `units=`."
+        )
     return arrays
+
+
+def _joint(own: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that all have together, or the widest if they do not go together."""
+    try:
+        return jnp.broadcast_shapes(*own.values())
+    except ValueError:
+        return max(own.values(), key=lambda shape: (len(shape), shape))
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -100,6 +207,20 @@ def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None
         return jnp.broadcast_shapes(a, b)
     except ValueError:
         return None
+
+
+def _check_no_rows(arrays: dict[str, Array], plates: tuple[int, ...]) -> None:
+    """The plate around the link is none of its rows, which it would cross with themselves."""
+    own = {name: split_plates(x.shape, plates)[1] for name, x in arrays.items()}
+    free = [own[name] for name, x in arrays.items() if len(own[name]) == x.ndim and x.ndim]
+    cells = [own[name] for name, x in arrays.items() if len(own[name]) < x.ndim]
+    is_rows = any(shape[0] == plates[-1] > 1 for shape in free)
+    if is_rows and cells and all(shape[0] == 1 for shape in cells):
+        raise ValueError(
+            f"The link stands inside of a plate of {plates[-1]}, as many as it has rows: "
+            "each cell of the plate would have a likelihood of all rows. Call it outside and "
+            "hand the plate over: gaussian_link(mu, y, plate=plate)."
+        )
 
 
 def _of_rows(name: str, x: Array, rows: Array, plate: numpyro.plate) -> Array:

@@ -100,17 +100,7 @@ class Prior:
     def over(self, shape: tuple[int, ...], **more: Any) -> dist.Distribution:
         """Independent entries of event shape `shape`; plates of settings stay on the left."""
         fn = self.ready if self.ready is not None else self.family(**self.settings | more)
-        batch = fn.batch_shape
-        own = batch[max(len(batch) - len(shape), 0) :]
-        if any(
-            a not in (1, b) for a, b in zip(reversed(own), reversed(shape), strict=False)
-        ):
-            raise ValueError(
-                f"The prior's settings have shape {batch}, which does not broadcast "
-                f"to that of the coefficients, {shape}."
-            )
-        full = batch[: len(batch) - len(own)] + shape
-        return fn.expand(full).to_event(len(shape))
+        return spread(fn, shape)
 
     def _key(self) -> tuple[Any, ...]:
         leaves, structure = jax.tree.flatten(self.ready)
@@ -129,6 +119,19 @@ class Prior:
             return repr(self.ready)
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         return f"{self.family.__name__}({settings})"
+
+
+def spread(fn: dist.Distribution, shape: tuple[int, ...]) -> dist.Distribution:
+    """Independent entries of event shape `shape`; plates of settings stay on the left."""
+    batch = fn.batch_shape
+    own = batch[max(len(batch) - len(shape), 0) :]
+    if any(a not in (1, b) for a, b in zip(reversed(own), reversed(shape), strict=False)):
+        raise ValueError(
+            f"The prior's settings have shape {batch}, which does not broadcast to that of "
+            f"the coefficients, {shape}."
+        )
+    full = batch[: len(batch) - len(own)] + shape
+    return fn.expand(full).to_event(len(shape))
 
 
 def _token(value: Any) -> Any:

@@ -1,0 +1,136 @@
+"""Counts of any size: draws in floating point, densities that keep their digits."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax import random
+from jaxtyping import Array, ArrayLike
+from numpyro.distributions import constraints
+from numpyro.distributions.util import promote_shapes, validate_sample
+
+from ._arguments import as_float
+from ._stirling import HALF_LOG_TAU, deviance, stirling_error
+
+# Above it, draws are a rounded normal that has the skewness too: the next term is below
+# 1e-4 of a standard deviation. Below it, JAX draws integers.
+_LARGE = 2.0**20
+# The logarithm of a mean that is far from every count, and still a number.
+_LOG_MOST = 80.0
+
+
+def draw_poisson(key: Array, rate: Array, shape: tuple[int, ...]) -> Array:
+    """Poisson draws in the floating-point type of `rate`, which do not saturate."""
+    key_small, key_large = random.split(key)
+    is_large = rate > _LARGE
+    small = random.poisson(key_small, jnp.where(is_large, 1.0, rate), shape)
+    z = random.normal(key_large, shape, rate.dtype)
+    finite = jnp.where(jnp.isfinite(rate), rate, 1.0)
+    large = jnp.round(finite + jnp.sqrt(finite) * z + (z**2 - 1) / 6)
+    large = jnp.where(jnp.isfinite(rate), large, rate)
+    return jnp.where(is_large, large, small.astype(rate.dtype))
+
+
+class LogPoisson(dist.Distribution):
+    """Poisson counts by the logarithm of their rate."""
+
+    usual_name = "Poisson"
+    arg_constraints: dict[str, Any] = {"log_rate": constraints.real}
+    support = constraints.nonnegative_integer
+
+    def __init__(self, log_rate: ArrayLike, *, validate_args: bool | None = None) -> None:
+        self.log_rate = as_float(log_rate)
+        super().__init__(jnp.shape(self.log_rate), validate_args=validate_args)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        return draw_poisson(key, self.mean, sample_shape + self.batch_shape)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        y = jnp.asarray(value, self.log_rate.dtype)
+        k = jnp.maximum(y, 1.0)
+        log_k = jnp.log(k)
+        rate = jnp.exp(jnp.minimum(self.log_rate, _LOG_MOST))
+        off = deviance(k, k - rate, rate, log_k - self.log_rate)
+        some = -off - HALF_LOG_TAU - 0.5 * log_k - stirling_error(k)
+        return jnp.where(y > 0, some, -self.mean)
+
+    @property
+    def mean(self) -> Array:
+        return jnp.exp(self.log_rate)
+
+    @property
+    def variance(self) -> Array:
+        return self.mean
+
+    def cdf(self, value: ArrayLike) -> Array:
+        return dist.Poisson(self.mean).cdf(value)
+
+
+class LogNegativeBinomial(dist.Distribution):
+    """Counts by the logarithm of their mean m, of variance m + m² / concentration."""
+
+    usual_name = "NegativeBinomial"
+    arg_constraints: dict[str, Any] = {
+        "log_mean": constraints.real,
+        "concentration": constraints.positive,
+    }
+    support = constraints.nonnegative_integer
+
+    def __init__(
+        self,
+        log_mean: ArrayLike,
+        concentration: ArrayLike,
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.log_mean, self.concentration = promote_shapes(
+            as_float(log_mean), as_float(concentration)
+        )
+        shapes = jnp.shape(self.log_mean), jnp.shape(self.concentration)
+        super().__init__(jnp.broadcast_shapes(*shapes), validate_args=validate_args)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        key_rate, key_count = random.split(key)
+        shape = sample_shape + self.batch_shape
+        dtype = jnp.result_type(self.log_mean, self.concentration)
+        # The logarithm, since draws at a small concentration may be below all numbers.
+        log_gamma = random.loggamma(key_rate, self.concentration, shape, dtype)
+        log_rate = self.log_mean - jnp.log(self.concentration) + log_gamma
+        return draw_poisson(key_count, jnp.exp(log_rate), shape)
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        size, log_size = self.concentration, jnp.log(self.concentration)
+        y = jnp.asarray(value, jnp.result_type(self.log_mean, size))
+        k = jnp.maximum(y, 1.0)
+        # The binomial density of `size` among `size + k` at the share size / (size + mean).
+        whole, log_k = size + k, jnp.log(k)
+        log_whole, excess = jnp.log(whole), self.log_mean - log_size
+        mean = jnp.exp(jnp.minimum(self.log_mean, _LOG_MOST))
+        of_size = jax.nn.softplus(excess) + log_size - log_whole
+        of_count = jax.nn.softplus(-excess) + log_k - log_whole
+        binomial = (
+            stirling_error(whole)
+            - stirling_error(size)
+            - stirling_error(k)
+            - deviance(size, mean - k, whole, of_size)
+            - deviance(k, (k - mean) * (size / whole), mean, of_count)
+            + 0.5 * (log_whole - log_size - log_k)
+            - HALF_LOG_TAU
+        )
+        some = binomial + log_size - log_whole
+        none = -size * jax.nn.softplus(excess)
+        return jnp.where(y > 0, some, none)
+
+    @property
+    def mean(self) -> Array:
+        return jnp.exp(self.log_mean)
+
+    @property
+    def variance(self) -> Array:
+        return self.mean + self.mean**2 / self.concentration
+
+    def cdf(self, value: ArrayLike) -> Array:
+        return dist.NegativeBinomial2(self.mean, self.concentration).cdf(value)

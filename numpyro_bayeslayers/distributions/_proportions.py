@@ -1,0 +1,37 @@
+"""Proportions of any precision."""
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike
+from numpyro.distributions.util import validate_sample
+
+from ._stirling import HALF_LOG_TAU, deviance, stirling_error
+
+
+class PreciseBeta(dist.Beta):
+    """The beta distribution, whose density keeps its digits at large concentrations."""
+
+    usual_name = "Beta"
+
+    @validate_sample
+    def log_prob(self, value: ArrayLike) -> Array:
+        a, b = self.concentration1, self.concentration0
+        y = jnp.asarray(value, jnp.result_type(a, b, float))
+        is_inside = (y > 0) & (y < 1)
+        y = jnp.where(is_inside, y, 0.5)
+        total = a + b
+        log_y, log_rest, log_total = jnp.log(y), jnp.log1p(-y), jnp.log(total)
+        log_a, log_b = jnp.log(a), jnp.log(b)
+        mean, rest = y * total, (1 - y) * total
+        density = (
+            stirling_error(total)
+            - stirling_error(a)
+            - stirling_error(b)
+            - deviance(a, a - mean, mean, log_a - log_y - log_total)
+            - deviance(b, b - rest, rest, log_b - log_rest - log_total)
+            + 0.5 * (log_a + log_b - log_total)
+            - HALF_LOG_TAU
+            - log_y
+            - log_rest
+        )
+        return jnp.where(is_inside, density, -jnp.inf)

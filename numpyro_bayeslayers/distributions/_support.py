@@ -1,0 +1,200 @@
+"""Observations that a likelihood cannot have: which, and what to do about them.
+
+NumPyro gives such a value the log density minus infinity, or the density's formula where it
+has no meaning. Data that is known is looked at before anything is compiled.
+"""
+
+import functools
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from ._weighted import Weighted
+
+# NumPyro's support has the two ends, where the density is zero or infinite.
+_OPEN = (dist.Beta, dist.Kumaraswamy, dist.RelaxedBernoulliLogits)
+# NumPyro's support has no zero, where the density is finite.
+_FROM_ZERO = (
+    dist.Exponential,
+    dist.FoldedDistribution,
+    dist.Gompertz,
+    dist.HalfCauchy,
+    dist.HalfNormal,
+)
+_WRAPPERS = (
+    dist.ExpandedDistribution,
+    dist.Independent,
+    dist.MaskedDistribution,
+    Weighted,
+)
+_SHOWN = 5
+
+
+def nested(fn: dist.Distribution) -> Iterator[dist.Distribution]:
+    """`fn`, and what it masks, expands and makes events of, down to the law itself."""
+    yield fn
+    while isinstance(fn, _WRAPPERS):
+        fn = fn.base_dist
+        yield fn
+
+
+def law_of(fn: dist.Distribution) -> dist.Distribution:
+    """The law itself."""
+    return list(nested(fn))[-1]
+
+
+def support_of(fn: dist.Distribution) -> Any:
+    """What one observation of `fn` can be: a constraint, or None where all values pass."""
+    fn = law_of(fn)
+    if isinstance(fn, _OPEN):
+        return constraints.open_interval(0.0, 1.0)
+    if isinstance(fn, _FROM_ZERO):
+        return constraints.nonnegative
+    try:
+        support = fn.support
+    except NotImplementedError:
+        return None
+    while type(support) is constraints.independent:
+        support = support.base_constraint
+    passes = support is None or constraints.is_dependent(support)
+    # Angles go on beyond a turn.
+    return None if passes or support is constraints.circular else support
+
+
+def mask_of(fn: dist.Distribution) -> Any:
+    """The mask of the rows that count, True for all."""
+    masks = [f._mask for f in nested(fn) if isinstance(f, dist.MaskedDistribution)]
+    return functools.reduce(operator.and_, masks, True)
+
+
+def is_known(*arrays: Any) -> bool:
+    """Whether none of the arrays is traced."""
+    return not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arrays))
+
+
+def as_held(y: Any) -> np.ndarray:
+    """`y` with the precision that JAX would give it."""
+    y = np.asarray(y)
+    return y.astype(jax.dtypes.canonicalize_dtype(y.dtype), copy=False)
+
+
+def check_support(
+    name: str, y: Any, fn: dist.Distribution, site: str, mask: Any = True
+) -> None:
+    """All of `y` that counts is in the support of `fn`; what is traced is not looked at.
+
+    Args:
+        name: What the user calls the observations.
+        y: The observations, rows first.
+        fn: Their likelihood.
+        site: The name of the site.
+        mask: Which of them count.
+    """
+    support = support_of(fn)
+    if support is None or not is_known(y, support, mask):
+        return
+    y = as_held(y)
+    with np.errstate(invalid="ignore"):
+        inside = np.asarray(support(y))
+    # A vector that is one observation is in the support or not.
+    bad = ~(inside | ~_lined_up(np.asarray(mask), inside.shape))
+    if not bad.any():
+        return
+    places = np.argwhere(bad)
+    where = [int(p[0]) if len(p) == 1 else tuple(map(int, p)) for p in places[:_SHOWN]]
+    values = [y[tuple(p)].tolist() for p in places[:_SHOWN]]
+    what = "row" if bad.ndim == 1 else "entry"
+    what = what if len(places) == 1 else {"row": "rows", "entry": "entries"}[what]
+    more = ", ..." if len(places) > _SHOWN else ""
+    spot = "" if bad.ndim == 0 else f"in {what} {', '.join(map(str, where))}{more}: "
+    raise ValueError(
+        f"`{name}` must be in the support of {_law_name(fn)}, the likelihood at {site!r}, "
+        f"{_in_words(support)}, got {spot}{', '.join(f'{v}' for v in values)}{more} "
+        f"({len(places)} of {max(bad.size, 1)}). {_mend(support, y)}"
+    )
+
+
+def _law_name(fn: dist.Distribution) -> str:
+    """The usual name: Bernoulli, not BernoulliLogits."""
+    law = type(law_of(fn))
+    name = getattr(law, "usual_name", law.__name__)
+    return name.removesuffix("Logits").removesuffix("Probs")
+
+
+def _lined_up(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        return np.broadcast_to(mask, shape)
+    except ValueError:
+        return np.ones(shape, bool)
+
+
+def _ends(support: Any) -> tuple[Any, Any]:
+    low, high = (getattr(support, f"{end}_bound", None) for end in ("lower", "upper"))
+    low = low if low is None else np.min(low)
+    return low, high if high is None else np.max(high)
+
+
+def _in_words(support: Any) -> str:
+    low, high = _ends(support)
+    if support is constraints.boolean:
+        return "0 or 1"
+    if support is constraints.real or support is constraints.real_vector:
+        return "finite numbers"
+    if support is constraints.simplex:
+        return "shares of at least 0 that sum to 1"
+    whole = "whole numbers" if support.is_discrete else "numbers"
+    kind = type(support)
+    if kind is type(constraints.open_interval(0.0, 1.0)):
+        return f"{whole} strictly between {low:g} and {high:g}"
+    if low is not None and high is not None:
+        return f"{whole} from {low:g} to {high:g}"
+    if low is not None and not support.is_discrete and not bool(support(np.asarray(low))):
+        return f"{whole} above {low:g}"
+    if low is not None:
+        return f"{whole} of at least {low:g}"
+    return f"{support}" if high is None else f"{whole} up to {high:g}"
+
+
+def _mend(support: Any, y: np.ndarray) -> str:
+    """What to do, by what was given."""
+    low, high = _ends(support)
+    low, high = (0, 1) if support is constraints.boolean else (low, high)
+    given = np.unique(y[np.isfinite(y)]) if y.dtype.kind in "biuf" else np.zeros(0)
+    if given.size == 0:
+        return "Drop or mask those rows."
+    least, most = float(given[0]), float(given[-1])
+    is_whole = bool(np.all(given == np.floor(given)))
+    if support.is_discrete and low is not None:
+        if not is_whole:
+            return (
+                "Rates are not counts: give the counts, and the logarithm of the exposure as "
+                "the link's `offset=`."
+                if high is None
+                else "Give the classes' numbers, not shares or probabilities."
+            )
+        if high is not None and np.ndim(high) == 0 and (least, most) == (low + 1, high + 1):
+            return "Labels are counted from 0: give y - 1."
+        if support is constraints.boolean and set(given) <= {-1.0, 1.0}:
+            return "Labels are 0 and 1: give (y + 1) / 2."
+        if high is not None and most > high:
+            return "Labels are counted from 0: number them anew, or raise their number."
+        return "Negative codes often mark missing values: drop those rows, or mask them."
+    if low == 0 and high == 1:
+        if least >= 0 and 1 < most <= 100:
+            return "For percent give y / 100."
+        if least >= 0 and most <= 1:
+            return (
+                "Draw the ends in, (y * (n - 1) + 0.5) / n with n rows (Smithson and "
+                "Verkuilen 2006), or take a likelihood that has them."
+            )
+    if low == 0 and high is None:
+        return (
+            "Drop or mask those rows, or take a likelihood of all real numbers such as "
+            "gaussian_link."
+        )
+    return "Drop, mask or mend those rows."
