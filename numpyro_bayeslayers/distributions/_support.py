@@ -48,6 +48,13 @@ def law_of(fn: dist.Distribution) -> dist.Distribution:
     return list(nested(fn))[-1]
 
 
+def law_name(fn: dist.Distribution) -> str:
+    """The usual name: Bernoulli, not BernoulliLogits."""
+    law = type(law_of(fn))
+    name = getattr(law, "usual_name", law.__name__)
+    return name.removesuffix("Logits").removesuffix("Probs")
+
+
 def support_of(fn: dist.Distribution) -> Any:
     """What one observation of `fn` can be: a constraint, or None where all values pass."""
     fn = law_of(fn)
@@ -63,7 +70,7 @@ def support_of(fn: dist.Distribution) -> Any:
         support = support.base_constraint
     passes = support is None or constraints.is_dependent(support)
     # Angles go on beyond a turn.
-    return None if passes or support is constraints.circular else support
+    return None if passes or type(support) is type(constraints.circular) else support
 
 
 def mask_of(fn: dist.Distribution) -> Any:
@@ -84,18 +91,18 @@ def as_held(y: Any) -> np.ndarray:
 
 
 def check_support(
-    name: str, y: Any, fn: dist.Distribution, site: str, mask: Any = True
+    name: str, y: Any, support: Any, law: str, site: str, mask: Any = True
 ) -> None:
-    """All of `y` that counts is in the support of `fn`; what is traced is not looked at.
+    """All of `y` that counts is in the support; what is traced is not looked at.
 
     Args:
         name: What the user calls the observations.
         y: The observations, rows first.
-        fn: Their likelihood.
+        support: From `support_of`.
+        law: From `law_name`.
         site: The name of the site.
         mask: Which of them count.
     """
-    support = support_of(fn)
     if support is None or not is_known(y, support, mask):
         return
     y = as_held(y)
@@ -113,17 +120,14 @@ def check_support(
     more = ", ..." if len(places) > _SHOWN else ""
     spot = "" if bad.ndim == 0 else f"in {what} {', '.join(map(str, where))}{more}: "
     raise ValueError(
-        f"`{name}` must be in the support of {_law_name(fn)}, the likelihood at {site!r}, "
-        f"{_in_words(support)}, got {spot}{', '.join(f'{v}' for v in values)}{more} "
+        f"`{name}` must be in the support of {law}, the likelihood at {site!r}, "
+        f"{_in_words(support)}, got {spot}{', '.join(map(_short, values))}{more} "
         f"({len(places)} of {max(bad.size, 1)}). {_mend(support, y)}"
     )
 
 
-def _law_name(fn: dist.Distribution) -> str:
-    """The usual name: Bernoulli, not BernoulliLogits."""
-    law = type(law_of(fn))
-    name = getattr(law, "usual_name", law.__name__)
-    return name.removesuffix("Logits").removesuffix("Probs")
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _lined_up(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -141,14 +145,14 @@ def _ends(support: Any) -> tuple[Any, Any]:
 
 def _in_words(support: Any) -> str:
     low, high = _ends(support)
-    if support is constraints.boolean:
+    kind = type(support)
+    if kind is type(constraints.boolean):
         return "0 or 1"
-    if support is constraints.real or support is constraints.real_vector:
+    if kind in (type(constraints.real), type(constraints.real_vector)):
         return "finite numbers"
-    if support is constraints.simplex:
+    if kind is type(constraints.simplex):
         return "shares of at least 0 that sum to 1"
     whole = "whole numbers" if support.is_discrete else "numbers"
-    kind = type(support)
     if kind is type(constraints.open_interval(0.0, 1.0)):
         return f"{whole} strictly between {low:g} and {high:g}"
     if low is not None and high is not None:
@@ -163,7 +167,8 @@ def _in_words(support: Any) -> str:
 def _mend(support: Any, y: np.ndarray) -> str:
     """What to do, by what was given."""
     low, high = _ends(support)
-    low, high = (0, 1) if support is constraints.boolean else (low, high)
+    is_boolean = type(support) is type(constraints.boolean)
+    low, high = (0, 1) if is_boolean else (low, high)
     given = np.unique(y[np.isfinite(y)]) if y.dtype.kind in "biuf" else np.zeros(0)
     if given.size == 0:
         return "Drop or mask those rows."
@@ -177,9 +182,11 @@ def _mend(support: Any, y: np.ndarray) -> str:
                 if high is None
                 else "Give the classes' numbers, not shares or probabilities."
             )
-        if high is not None and np.ndim(high) == 0 and (least, most) == (low + 1, high + 1):
+        if np.ndim(getattr(support, "upper_bound", 0)):
+            return "An observation is at most its number of trials."
+        if high is not None and (least, most) == (low + 1, high + 1):
             return "Labels are counted from 0: give y - 1."
-        if support is constraints.boolean and set(given) <= {-1.0, 1.0}:
+        if is_boolean and set(given) <= {-1.0, 1.0}:
             return "Labels are 0 and 1: give (y + 1) / 2."
         if high is not None and most > high:
             return "Labels are counted from 0: number them anew, or raise their number."

@@ -28,7 +28,7 @@ class Weighted(dist.Distribution):
     def support(self) -> Any:
         return self.base_dist.support
 
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Any:
         return self.base_dist.sample(key, sample_shape)
 
     def log_prob(self, value: Array) -> Array:

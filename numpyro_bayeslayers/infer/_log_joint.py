@@ -17,6 +17,8 @@ from .._typing import Message, Model, PRNGKey
 from ..handlers._feasible import feasible
 from ..primitives import DIVERGENCE
 from .ensembles._functions import InitFn, LogJoint
+from .training._arguments import take_apart
+from .training._observed import Observations
 
 Params = dict[str, Any]
 
@@ -53,9 +55,10 @@ def log_joint_of(
 
     Raises:
         TypeError: If `model` cannot be called.
-        ValueError: If there is no example; from the functions, if a latent site is discrete,
-            no site is observed, `params` are not those of the model in name and shape, or a
-            plate chooses rows.
+        ValueError: If there is no example, or an observation of it is none that its
+            likelihood has (`EnsembleMAP.run` looks at all its rows); from the functions, if
+            a latent site is discrete, no site is observed, `params` are not those of the
+            model in name and shape, or a plate chooses rows.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
@@ -99,6 +102,10 @@ def log_joint_of(
             _check_unused(lambda indices: _terms(*args, indices)[0], subsamples)
         return terms
 
+    observations = Observations(model)
+    check = lambda *data: observations.check_support(take_apart(data, example_kwargs))
+    check(*example)
+    vars(log_joint)["check"] = check  # for `EnsembleMAP.run`, which sees all of the data
     return init_fn, log_joint
 
 

@@ -201,6 +201,7 @@ class EnsembleMAP:
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         progress_bar = _checks.switch("progress_bar", progress_bar)
         num_rows = check_data(x=x, y=y)
+        getattr(self.log_joint, "check", lambda *data: None)(x, y)
         key = as_key(seed)
         start = self._init(key)
         if are_alike(start.params):

@@ -16,8 +16,10 @@ from numpyro.infer.util import unconstrain_fn
 from ... import _checks
 from ..._typing import Model
 from ...handlers._feasible import feasible
+from ..training._arguments import take_apart
 from ..training._inputs import Seed, as_key
 from ..training._jit import Frame
+from ..training._observed import Observations
 from ._chains import ChainPrograms, Fields, Length, as_mcmc
 from ._functions import EnsembleResult
 
@@ -82,6 +84,7 @@ class EnsembleMCMC:
     ) -> None:
         _checks.instance("kernel", kernel, MCMCKernel, "a kernel of numpyro.infer")
         self.kernel = kernel
+        self._observations = Observations(getattr(kernel, "model", None))
         self.num_warmup = _checks.count("num_warmup", num_warmup)
         self.num_samples = _checks.size("num_samples", num_samples)
         self.num_members = _checks.size("num_members", num_members)
@@ -117,11 +120,13 @@ class EnsembleMCMC:
         Raises:
             TypeError: If `init` holds no dictionary of values by site name.
             ValueError: If the arrays of `init` do not lead with the members, are not those
-                of the model's latent sites, or are outside a site's support.
+                of the model's latent sites, or are outside a site's support; if an
+                observation is none that its likelihood has.
         """
         progress_bar = _checks.switch("progress_bar", progress_bar)
         start = init.params if isinstance(init, EnsembleResult) else init
         model = getattr(self.kernel, "model", None)
+        self._observations.check_support(take_apart(args, kwargs))
         if start is not None and model is not None:
             is_constrained = not isinstance(init, EnsembleResult)
             start = self._start(start, model, args, kwargs, is_constrained)

@@ -18,11 +18,12 @@ from ... import _checks
 from ..._typing import Model
 from ...handlers import ensemble
 from .._arviz import inference_data
-from ..training._arguments import check_finite, merged, part_scale, part_size, take_apart
+from ..training._arguments import merged, part_scale, part_size, take_apart
 from ..training._checkpoint import Checkpoint, run_identity
 from ..training._early_stopping import EarlyStopping, select, start_stopping
 from ..training._inputs import Seed, as_key
 from ..training._member import Member
+from ..training._observed import Observations
 from ..training._program import Programs, check_mesh
 from ..training._training_loop import CHUNK, warn_non_finite
 from ._functions import EnsembleResult
@@ -97,10 +98,9 @@ class EnsembleSVI:
         self.num_members = num_members
         self.model = ensemble(model, num_members, name=name)
         self._name = _checks.label("name", name)
-        self._programs = Programs(
-            lambda: Member(model, guide, optim, loss), num_members, mesh
-        )
-        self._predictor = Predictor()
+        make_member = lambda: Member(model, guide, optim, loss)
+        self._programs = Programs(make_member, num_members, mesh)
+        self._predictor, self._observations = Predictor(), Observations(model)
 
     @property
     def guide(self) -> Model:
@@ -223,12 +223,13 @@ class EnsembleSVI:
         Raises:
             TypeError: If a number is no integer, or `rng_key` no key.
             ValueError: If a number is out of range, an array holds NaN or infinite entries
-                (mark missing ones by a mask, and fill them with any number), minibatches are
-                asked for without rows, of rows that see each other or that the model chooses,
-                or under a guide with parameters for each; if a checkpoint is of another run.
+                (mark missing ones by a mask, and fill them with any number), an observation
+                is outside of its support, minibatches are asked for without rows, of rows
+                that see each other or that the model chooses, or under a guide with
+                parameters for each; if a checkpoint is of another run.
         """
         _checks.size("num_steps", num_steps)
-        check_finite(args, kwargs)
+        self._observations.check(args, kwargs)
         key, parts = as_key(rng_key), take_apart(args, kwargs)
         batch_size = part_size(batch_size, parts.num_rows)
         program = self._programs.get(
@@ -292,9 +293,7 @@ class EnsembleSVI:
         init_state: SVIState | None = None,
         **kwargs: Any,
     ) -> EnsembleResult:
-        """Take one step for each batch that an iterator gives.
-
-        For data that is not in memory. Batches of one size compile once.
+        """Take one step for each batch, of data that is not in memory; one size compiles once.
 
         Args:
             rng_key: A key or an integer; decides the members' starts.
@@ -310,6 +309,7 @@ class EnsembleSVI:
         _checks.size("num_rows", num_rows)
         state, losses = init_state, []
         for batch in tqdm(batches, **({} if progress_bar else {"disable": True})):
+            self._observations.check(tuple(batch), kwargs)
             parts = take_apart(tuple(batch), kwargs)
             scale = part_scale(num_rows, parts.num_rows)
             program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)

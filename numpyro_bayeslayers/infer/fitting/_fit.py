@@ -22,6 +22,7 @@ from ._categories import categories_of, computed_categories
 from ._data import bind, check_takes_y, data_of_fit, data_to_predict, sites_of
 from ._method import Posterior, Problem
 from ._methods import MCMC, VI, Method, method_of
+from ._support import check_observations
 
 
 class Predictions(NamedTuple):
@@ -334,6 +335,7 @@ def fit(
     else:
         steps = _steps(num_steps, num_epochs, known.num_rows, size)
     sites = sites_of(bind(model, known), known)
+    check_observations(model, known, sites)
     whole = on_all_rows(bind(model, known), known.num_rows)
     known = known.with_codes(categories_of(whole, known.rows))
     problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar)

@@ -13,7 +13,13 @@ from numpyro.handlers import scale as weighed
 
 from ... import _checks, primitives
 from ..._base import split_plates
-from ...distributions._support import as_held, check_support, is_known
+from ...distributions._support import (
+    as_held,
+    check_support,
+    is_known,
+    law_name,
+    support_of,
+)
 from ...distributions._weighted import Weighted
 
 Plate: TypeAlias = numpyro.plate | None
@@ -92,7 +98,7 @@ def _sample(
     fn = law(**arrays)
     if len(known) == sum(x is not None for x in (y, weights, mask)) > 0:
         counts = known.get("mask", True) & (known.get("weights", 1) != 0)
-        check_support("y", known["y"], fn, name, counts)
+        check_support("y", known["y"], support_of(fn), law_name(fn), name, counts)
     if weights is not None:
         # A row without weight counts nothing, also where its density is infinite.
         has_weight = weights != 0
