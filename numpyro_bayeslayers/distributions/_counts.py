@@ -40,7 +40,7 @@ class LogPoisson(dist.Distribution):
     support = constraints.nonnegative_integer
 
     def __init__(self, log_rate: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.log_rate = as_float(log_rate)
+        self.log_rate = as_float("log_rate", log_rate)
         super().__init__(jnp.shape(self.log_rate), validate_args=validate_args)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
@@ -86,7 +86,7 @@ class LogNegativeBinomial(dist.Distribution):
         validate_args: bool | None = None,
     ) -> None:
         self.log_mean, self.concentration = promote_shapes(
-            as_float(log_mean), as_float(concentration)
+            as_float("log_mean", log_mean), as_float("concentration", concentration)
         )
         shapes = jnp.shape(self.log_mean), jnp.shape(self.concentration)
         super().__init__(jnp.broadcast_shapes(*shapes), validate_args=validate_args)
