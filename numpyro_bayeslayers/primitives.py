@@ -18,10 +18,12 @@ sites keep working.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array
@@ -35,7 +37,7 @@ from ._linear_op import (
     Lookup as Lookup,
 )
 from ._row_shape import check_rows
-from ._scope import scope as scope
+from ._scope import join, scope as scope
 from ._typing import Message, PRNGKey
 
 # Where a handler that moves sites across a boundary (the ensemble) leaves the guide's
@@ -366,6 +368,31 @@ def opaque(weight: Site, reason: str) -> None:
     """
     if _PYRO_STACK:
         _message("opaque", lambda: None, (), weight=weight, reason=reason)
+
+
+def when_known(
+    x: Array, check: Callable[[np.ndarray, str], None], *, is_fitted: bool = False
+) -> None:
+    """Have ``check(values, of)`` look at the values of `x` as soon as they are known.
+
+    Now, if `x` is an array. In a program that is being traced there are no values; what the
+    data alone determine is worked out and looked at by all that are given data, before they
+    compile (`infer.fit`, `infer.EnsembleSVI.run`, predictions). It costs the program nothing.
+
+    Args:
+        x: Data, or what has become of it on the way to the layer.
+        check: Raises or warns; `of` is empty or says whose `x` it is, ``" of the layer 'f'"``.
+        is_fitted: Whether only the values of a fit are of interest, and not draws of a prior:
+            `infer.fit` looks at them at its end.
+    """
+    names = [handler.prefix for handler in _PYRO_STACK if isinstance(handler, scope)]
+    of = f" of the layer {reduce(join, names)!r}" if names else ""
+    look = lambda values: check(values, of)
+    if not (is_fitted or isinstance(x, jax.core.Tracer)):
+        look(np.asarray(x))
+    elif _PYRO_STACK:
+        keys = {"check": look, "is_fitted": is_fitted, "weight": Site(x)}
+        _message("when_known", lambda _: None, (x,), **keys)
 
 
 def factorized_normal(fn: dist.Distribution | None) -> dist.Normal | None:

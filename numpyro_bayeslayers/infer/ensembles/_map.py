@@ -11,8 +11,10 @@ from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 from ... import _checks
 from ..._typing import Params, PRNGKey
 from ..training._alike import are_alike, warn_alike
-from ..training._inputs import Seed, as_key, check_data
+from ..training._arguments import take_apart
+from ..training._inputs import Seed, as_arrays, as_key, check_data
 from ..training._jit import Frame, jit_on_arrays
+from ..training._known import Known
 from ..training._summed import check_summed
 from ..training._training_loop import TrainingLoop, warn_non_finite
 from ._functions import (
@@ -104,6 +106,8 @@ class EnsembleMAP:
         self._step = jit_on_arrays(step)
         self._loop = TrainingLoop(step)
         self._checked: set[Any] = set()
+        start = lambda: (as_arrays(init_fn(jax.random.key(0))),)
+        self._known = Known(log_joint, lambda: eqx.filter_eval_shape(start))
 
     def init(self, seed: Seed) -> EnsembleState:
         """Start all members; see `ensemble_init`.
@@ -203,6 +207,7 @@ class EnsembleMAP:
         num_rows = check_data(x=x, y=y)
         getattr(self.log_joint, "check", lambda *data: None)(x, y)
         key = as_key(seed)
+        self._known.look(take_apart((x, y), {}))
         start = self._init(key)
         if are_alike(start.params):
             warn_alike(start.params, "Let `init_fn` draw from its key.")

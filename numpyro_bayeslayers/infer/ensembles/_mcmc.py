@@ -19,6 +19,7 @@ from ...handlers._feasible import feasible
 from ..training._arguments import take_apart
 from ..training._inputs import Seed, as_key
 from ..training._jit import Frame
+from ..training._known import Known
 from ..training._observed import Observations
 from ._chains import ChainPrograms, Fields, Length, as_mcmc
 from ._functions import EnsembleResult
@@ -91,6 +92,7 @@ class EnsembleMCMC:
         self._length = Length(self.num_warmup, self.num_samples, self.num_members)
         self._compiled: dict[Any, ChainPrograms] = {}
         self._unconstrained: dict[Frame, Callable[..., dict[str, Array]]] = {}
+        self.known = Known(getattr(kernel, "model", None) or (lambda *args, **kwargs: None))
 
     def run(
         self,
@@ -126,7 +128,9 @@ class EnsembleMCMC:
         progress_bar = _checks.switch("progress_bar", progress_bar)
         start = init.params if isinstance(init, EnsembleResult) else init
         model = getattr(self.kernel, "model", None)
-        self._observations.check_support(take_apart(args, kwargs))
+        parts = take_apart(args, kwargs)
+        self._observations.check_support(parts)
+        self.known.look(parts)
         if start is not None and model is not None:
             is_constrained = not isinstance(init, EnsembleResult)
             start = self._start(start, model, args, kwargs, is_constrained)

@@ -14,6 +14,7 @@ from ... import _checks
 from ..._typing import Message, PRNGKey
 from ..training._arguments import Arguments, put_together
 from ..training._jit import Frame
+from ..training._known import Known
 from ..training._member import Drawn
 from ..training._rows import row_axes
 
@@ -25,6 +26,7 @@ class Predictor:
 
     def __init__(self) -> None:
         self._compiled: dict[Any, Callable[..., dict[str, Array]]] = {}
+        self._known: dict[int, Known] = {}
 
     def __call__(
         self,
@@ -38,6 +40,7 @@ class Predictor:
         statistic: Statistic | None,
     ) -> dict[str, Array]:
         """Draws (draws, members, *site) of the sites asked for; see `EnsembleSVI.predict`."""
+        self._known.setdefault(id(drawn), Known(drawn.model)).look(parts)
         num_rows = parts.num_rows or 1
         block = min(block, num_rows)
         grows = _grown(drawn, parts, block)
@@ -84,7 +87,7 @@ class Predictor:
 
             def draw(params: Any, keys: Any, rows: Any, shared: Any) -> dict[str, Array]:
                 args, kwargs = put_together(rows, shared, parts.frame)
-                one = lambda params, key: _latents(drawn, params, key, args, kwargs)
+                one = lambda params, key: latents(drawn, params, key, args, kwargs)
                 members = jax.tree.leaves(params)[0].shape[0]
                 each = lambda key: jax.vmap(one)(params, random.split(key, members))
                 return jax.lax.map(each, keys)
@@ -94,7 +97,7 @@ class Predictor:
         return self._compiled[cache_key](params, keys, parts.rows, parts.shared)
 
 
-def _latents(
+def latents(
     drawn: Drawn,
     params: dict[str, Array],
     key: PRNGKey,
@@ -127,10 +130,10 @@ def _compile(
         kwargs: dict[str, Any],
     ) -> dict[str, Array]:
         key_guide, key_model = random.split(key)
-        latents = _latents(drawn, params, key_guide, args, kwargs)
+        values = latents(drawn, params, key_guide, args, kwargs)
         # Noise differs between blocks, the weights do not.
         model = seed(drawn.model, random.fold_in(key_model, block))
-        found = trace(substitute(model, data={**params, **latents})).get_trace(
+        found = trace(substitute(model, data={**params, **values})).get_trace(
             *args, **kwargs
         )
         for name in sites or ():

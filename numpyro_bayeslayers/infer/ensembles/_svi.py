@@ -231,12 +231,10 @@ class EnsembleSVI:
         _checks.size("num_steps", num_steps)
         self._observations.check(args, kwargs)
         key, parts = as_key(rng_key), take_apart(args, kwargs)
+        self._programs.known.look(parts)
         batch_size = part_size(batch_size, parts.num_rows)
-        program = self._programs.get(
-            parts,
-            batch_size or parts.num_rows,
-            num_rows=None if batch_size is None else parts.num_rows,
-        )
+        of = None if batch_size is None else parts.num_rows
+        program = self._programs.get(parts, batch_size or parts.num_rows, num_rows=of)
         first = [None if x is None else x[:batch_size] for x in parts.rows]
         state: Any = init_state
         if state is None or not program.is_started:
@@ -314,6 +312,7 @@ class EnsembleSVI:
             scale = part_scale(num_rows, parts.num_rows)
             program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)
             if state is None:
+                self._programs.known.look(parts)
                 state = self._programs.start(program, as_key(rng_key), parts)
             state, loss = program.update(state, parts.rows, parts.shared, scale)
             losses.append(loss)

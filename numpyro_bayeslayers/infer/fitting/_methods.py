@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 from numpyro.infer import NUTS, Trace_ELBO, init_to_median, init_to_sample
 from numpyro.infer.autoguide import AutoNormal
@@ -19,6 +20,7 @@ from ..ensembles._svi import EnsembleSVI
 from ..training._arguments import take_apart
 from ..training._member import Drawn
 from ..training._plates import on_all_rows
+from ._look import look_at_fit, medians
 from ._method import (
     Posterior,
     Problem,
@@ -154,9 +156,11 @@ class MCMC:
             problem.key, progress_bar=problem.progress_bar, **problem.data.rows
         )
         latents = {n: x for n, x in result.samples.items() if n in problem.sites.latent}
+        parts = take_apart((), problem.data.rows)
         flat = {n: x.reshape(-1, *x.shape[2:]) for n, x in latents.items()}
         count = self.num_chains * self.num_samples
         predictor, drawn = Predictor(), Drawn(model, _no_guide)
+        look_at_fit(chains.known, drawn, medians(flat), parts)
 
         def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
             # Each draw of the chains is a member, of which one prediction is drawn.
@@ -202,6 +206,11 @@ def _run_variational(
         progress_bar=problem.progress_bar,
         **problem.data.rows,
     )
+
+    best = int(np.argmin(np.nan_to_num(np.asarray(result.losses)[:, -1], nan=np.inf)))
+    params = jax.tree.map(lambda x: x[best], result.params)
+    member, parts = fit._programs.latest.member, take_apart((), problem.data.rows)
+    look_at_fit(fit._programs.known, member.drawn, params, parts, guide=member.guide)
 
     def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
         each = math.ceil(num_samples / num_members)

@@ -18,10 +18,12 @@ from ..._typing import PRNGKey
 from ...handlers._feasible import feasible
 from ..ensembles._predictive import Predictor
 from ..training._arguments import take_apart
+from ..training._known import Known
 from ..training._member import Drawn
 from ..training._plates import in_batches, on_all_rows
 from ..training._rows import in_minibatch, scaled_sites
 from ..training._training_loop import TrainingLoop, warn_non_finite
+from ._look import look_at_fit
 from ._method import Posterior, Problem, checked_optim, guide_of, optimizer, settle
 
 
@@ -71,9 +73,11 @@ class Stein:
     def _run(self, problem: Problem) -> Posterior:
         data, size = problem.data, problem.batch_size
         model = own = problem.bound(problem.model)
+        known, parts = Known(own), take_apart((), data.rows)
+        known.look(parts)
         names: frozenset[str] = frozenset()
         if size is not None:
-            guide, parts = guide_of(self.guide, model, problem), take_apart((), data.rows)
+            guide = guide_of(self.guide, model, problem)
             names = scaled_sites(model, guide, parts, size, data.num_rows)
             model = in_batches(model, data.num_rows)
 
@@ -123,6 +127,8 @@ class Stein:
             is_auto=isinstance(guide, AutoGuide),
         )
         drawn = Drawn(on_all_rows(own, data.num_rows), law)
+        first_particle = jax.tree.map(lambda x: x[0], params)
+        look_at_fit(known, drawn, first_particle, parts)
         predictor = Predictor()
 
         def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:

@@ -12,7 +12,7 @@ from ..._base import AbstractRowLayer, call_child
 from ..._settings import setting
 from ...primitives import Dense, DenseVector, linear, sample_site
 from .._linear_normal import AbstractLinearNormal, LinearNormal
-from ._kernel import AbstractKernel
+from ._kernel import AbstractKernel, Basis
 
 
 class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
@@ -48,7 +48,9 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
         TypeError: If `kernel` is no kernel, or a size is not an integer.
 
     Warns:
-        UserWarning: If inputs that are known when the model is run lie outside of the box.
+        UserWarning: If rows lie outside of the box: where values are known, and before
+            anything is compiled by all that take data (`infer.fit`, `run`, predictions). At
+            the end of `infer.fit`, if the basis is too coarse for the lengthscale found.
 
     Example:
         >>> import jax.numpy as jnp
@@ -99,13 +101,14 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
     def _per_dim(self, value: Any) -> tuple[Any, ...]:
         return value if isinstance(value, tuple) else (value,) * self.in_features
 
+    def _sides(self) -> Basis:
+        return self._per_dim(self.num_basis_per_dim), self._per_dim(self.L)
+
     def _frequencies(self) -> np.ndarray:
-        sides = self._per_dim(self.num_basis_per_dim), self._per_dim(self.L)
-        return self.kernel._frequencies(*sides)
+        return self.kernel._frequencies(*self._sides())
 
     def _basis(self, x: Array) -> Array:
-        sides = self._per_dim(self.num_basis_per_dim), self._per_dim(self.L)
-        return self.kernel._basis(x, *sides)
+        return self.kernel._basis(x, *self._sides())
 
     @property
     def num_basis(self) -> int:
@@ -117,7 +120,7 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
         return out[..., 0] if self.out_features == 1 else out
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
-        stds = call_child("kernel", self.kernel, self._frequencies())
+        stds = call_child("kernel", self.kernel, self._frequencies(), self._sides())
         several = self.out_features > 1
         shape = [self.num_basis, self.out_features] if several else [self.num_basis]
         prior = dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape))
@@ -128,7 +131,7 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
         return linear(phi, alpha, op=Dense() if several else DenseVector())
 
     def _linear_normal(self) -> LinearNormal:
-        stds = call_child("kernel", self.kernel, self._frequencies())
+        stds = call_child("kernel", self.kernel, self._frequencies(), self._sides())
 
         def features(x: Array) -> Array:
             _checks.last_axis("x", x, "in_features", self.in_features)

@@ -3,7 +3,8 @@
 import abc
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
@@ -12,20 +13,27 @@ import numpy as np
 import numpyro.distributions as dist
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Num
+from scipy.special import stdtr, stdtrit
 
 from ... import _checks
 from ..._base import AbstractLayer
 from ..._settings import setting
 from ...basis import laplacian_eigenfunctions, laplacian_frequencies
-from ...primitives import sample
+from ...primitives import sample, when_known
 
 if TYPE_CHECKING:
     from typing import ClassVar as AbstractVar
 else:
     from equinox import AbstractVar
 
+# The number of basis functions and the half side of the box for each input.
+Basis: TypeAlias = tuple[Sequence[int], Sequence[float]]
 # Fixed (a number, or one for each input), a prior, or None for the default prior.
 Hyperparameter: TypeAlias = float | tuple[float, ...] | dist.Distribution | None
+
+
+# A basis that carries less of a fitted process's variance is reported.
+_LEAST_SHARE = 0.95
 
 
 def checked_hyperparameter(name: str, value: Any) -> Any:
@@ -60,7 +68,8 @@ class AbstractKernel(AbstractLayer):
     """A covariance function as a basis and the standard deviations of its coefficients.
 
     Called on frequencies (k, D) inside a model it draws its hyperparameters and returns the
-    k standard deviations; `_basis` gives the functions that they belong to.
+    k standard deviations; `_basis` gives the functions that they belong to. If it is told the
+    sizes and sides of the basis, it says after a fit whether they resolve the lengthscale.
     """
 
     @abc.abstractmethod
@@ -75,6 +84,23 @@ class AbstractKernel(AbstractLayer):
     ) -> Array:
         """The basis functions at rows (..., n, D): (..., n, num_basis)."""
 
+    @abc.abstractmethod
+    def _resolving(self, step: float, L: float) -> int:
+        """How many basis functions tell points apart that are a `step` away."""
+
+    @abc.abstractmethod
+    def _share(self, lengthscale: float, num_basis: int, L: float) -> float:
+        """How much of the variance along one input the basis functions carry."""
+
+    @abc.abstractmethod
+    def _needed(self, lengthscale: float, L: float) -> int:
+        """How many basis functions carry 99% of it."""
+
+    def _look(self, lengthscale: Array, basis: Basis | None) -> None:
+        if basis is not None:
+            check = partial(_warn_unresolved, kernel=self, basis=basis)
+            when_known(lengthscale, check, is_fitted=True)
+
 
 class AbstractStationaryKernel(AbstractKernel):
     """A kernel with a spectral density in closed form, on the Laplacian's eigenfunctions."""
@@ -86,11 +112,18 @@ class AbstractStationaryKernel(AbstractKernel):
         check_rank("variance", self.variance, 0)
         check_rank("lengthscale", self.lengthscale, 1)
 
+    @property
+    @abc.abstractmethod
+    def _degrees(self) -> float:
+        """Degrees of freedom of the law of frequencies, infinite for the normal one."""
+
     @abc.abstractmethod
     def _log_density(self, squares: Array, dim: int) -> Array:
         """Log spectral density at unit variance and lengthscale, of squared frequencies."""
 
-    def _forward(self, frequencies: Num[ArrayLike, "*batch d"]) -> Float[Array, "*rest"]:
+    def _forward(
+        self, frequencies: Num[ArrayLike, "*batch d"], basis: Basis | None = None
+    ) -> Float[Array, "*rest"]:
         omega = jnp.asarray(frequencies, jnp.result_type(float))
         dim = omega.shape[-1]
         variance = hyperparameter("variance", self.variance, rank=1)
@@ -100,6 +133,7 @@ class AbstractStationaryKernel(AbstractKernel):
                 f"`lengthscale` must be one number or one for each of the {dim} inputs, got "
                 f"shape {lengthscale.shape[-1:]}."
             )
+        self._look(lengthscale, basis)
         scales = jnp.broadcast_to(lengthscale, lengthscale.shape[:-1] + (dim,))
         log_density = self._log_density(jnp.sum(jnp.square(omega * scales), -1), dim)
         # The square root of a density that underflows has gradient NaN; that of its log has not.
@@ -114,22 +148,59 @@ class AbstractStationaryKernel(AbstractKernel):
     def _basis(
         self, x: Array, num_basis_per_dim: Sequence[int], L: Sequence[float]
     ) -> Array:
-        warn_outside(x, L)
+        when_known(x, partial(_warn_outside, L=np.asarray(L)))
         return laplacian_eigenfunctions(x, num_basis_per_dim, L)
 
+    def _resolving(self, step: float, L: float) -> int:
+        return math.ceil(2 * L / step)
 
-def warn_outside(x: Array, L: Sequence[float]) -> None:
+    # Along one input the frequencies times the lengthscale have a Student law.
+    def _share(self, lengthscale: float, num_basis: int, L: float) -> float:
+        last = lengthscale * num_basis * math.pi / (2 * L)
+        return float(2 * stdtr(self._degrees, last) - 1)
+
+    def _needed(self, lengthscale: float, L: float) -> int:
+        last = float(stdtrit(self._degrees, 0.995))
+        return math.ceil(last * 2 * L / (math.pi * lengthscale))
+
+
+def _warn_outside(x: np.ndarray, of: str, L: np.ndarray) -> None:
     """Say so when rows lie outside of the box, where the basis functions mean nothing."""
-    if isinstance(x, jax.core.Tracer):
-        return
-    reach = np.max(np.abs(np.asarray(x)).reshape(-1, len(L)), axis=0, initial=0.0)
-    if (reach > np.asarray(L)).any():
+    size = np.abs(x).reshape(-1, len(L))
+    is_outside = (size > L).any(axis=1)
+    if is_outside.any():
         warnings.warn(
-            f"`x` leaves the box of `L`={tuple(L)}: its largest absolute values are "
-            f"{tuple(reach.round(3).tolist())}. Center the inputs and choose `L` 1.2 to 1.5 "
-            "times their reach; outside of the box the function is that of a mirror image.",
+            f"`x` leaves the box of `L`={tuple(L.tolist())}{of}: {int(is_outside.sum())} of "
+            f"{len(size)} rows lie outside, the first is row {int(is_outside.argmax())}, and "
+            f"the largest absolute values are {tuple(size.max(0).round(3).tolist())}. There "
+            "the function is that of a mirror image. Center the inputs and choose `L` 1.2 to "
+            "1.5 times their reach.",
             stacklevel=2,
         )
+
+
+def _warn_unresolved(
+    lengthscale: np.ndarray, of: str, kernel: AbstractKernel, basis: Basis
+) -> None:
+    """Say so when a process is shorter than the functions of its basis."""
+    sizes, sides = basis
+    scales = lengthscale.reshape(-1, lengthscale.shape[-1] if lengthscale.ndim else 1)
+    scales = np.broadcast_to(np.median(scales, axis=0), len(sizes)).tolist()
+    found = list(zip(scales, sizes, sides, strict=True))
+    share = min(kernel._share(*one) for one in found)
+    if share < _LEAST_SHARE:
+        needed = [max(m, kernel._needed(ell, half)) for ell, m, half in found]
+        warnings.warn(
+            f"The basis{of} is too coarse for the fit: at the lengthscale that was found, "
+            f"{_numbers(scales)}, its {_numbers(sizes)} functions carry {share:.0%} of the "
+            "variance, and the rest is smoothed away or taken for noise. Make the layer with "
+            f"at least {_numbers(needed)} (`num_basis`, or `num_basis_per_dim`).",
+            stacklevel=2,
+        )
+
+
+def _numbers(values: Iterable[float | int]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
 
 
 class RBFKernel(AbstractStationaryKernel):
@@ -173,6 +244,10 @@ class RBFKernel(AbstractStationaryKernel):
         check=checked_hyperparameter, default=None, static=False
     )
     name: str | None = setting(check=_checks.optional_label, default=None)
+
+    @property
+    def _degrees(self) -> float:
+        return math.inf
 
     def _log_density(self, squares: Array, dim: int) -> Array:
         return 0.5 * dim * math.log(2 * math.pi) - 0.5 * squares
@@ -220,6 +295,10 @@ class MaternKernel(AbstractStationaryKernel):
     )
     nu: float = setting(check=_checks.choice(0.5, 1.5, 2.5), default=2.5)
     name: str | None = setting(check=_checks.optional_label, default=None)
+
+    @property
+    def _degrees(self) -> float:
+        return 2 * self.nu
 
     def _log_density(self, squares: Array, dim: int) -> Array:
         nu, half = self.nu, 0.5 * dim

@@ -8,11 +8,13 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import i0e
 from jaxtyping import Array, ArrayLike, Float, Num
+from scipy.special import ive
 
 from ... import _checks
 from ..._settings import setting
 from ._kernel import (
     AbstractKernel,
+    Basis,
     Hyperparameter,
     check_rank,
     checked_hyperparameter,
@@ -75,11 +77,14 @@ class PeriodicKernel(AbstractKernel):
                 "kernel has one input."
             )
 
-    def _forward(self, frequencies: Num[ArrayLike, "k one"]) -> Float[Array, "*plates k"]:
+    def _forward(
+        self, frequencies: Num[ArrayLike, "k one"], basis: Basis | None = None
+    ) -> Float[Array, "*plates k"]:
         """Standard deviations of the coefficients of the harmonics $j$, (k, 1)."""
         harmonics = np.asarray(frequencies)[:, 0].astype(int)
         variance = hyperparameter("variance", self.variance, rank=1)
         lengthscale = hyperparameter("lengthscale", self.lengthscale, rank=1)
+        self._look(lengthscale, basis)
         log_bessel = _log_scaled_bessel(int(harmonics.max()), lengthscale**-2)
         # The orders stand first; plates of the lengthscale end in a singleton axis.
         logs = jnp.moveaxis(log_bessel[harmonics], 0, -1)
@@ -104,6 +109,21 @@ class PeriodicKernel(AbstractKernel):
         (m,) = num_basis_per_dim
         angle = x * (2 * math.pi / self.period) * np.arange(m, dtype=x.dtype)
         return jnp.concatenate([jnp.cos(angle), jnp.sin(angle[..., 1:])], -1)
+
+    def _resolving(self, step: float, L: float) -> int:
+        return math.ceil(self.period / (2 * step)) + 1
+
+    def _shares(self, lengthscale: float, num_basis: int) -> np.ndarray:
+        orders, a = np.arange(num_basis), lengthscale**-2
+        return np.cumsum(np.where(orders == 0, 1, 2) * ive(orders, a))
+
+    def _share(self, lengthscale: float, num_basis: int, L: float) -> float:
+        return float(self._shares(lengthscale, num_basis)[-1])
+
+    def _needed(self, lengthscale: float, L: float) -> int:
+        # The orders are nearly normal with variance a, for large a.
+        most = 8 + math.ceil(8 / lengthscale)
+        return int(np.searchsorted(self._shares(lengthscale, most), 0.99)) + 1
 
 
 def _log_scaled_bessel(max_order: int, a: Array) -> Array:

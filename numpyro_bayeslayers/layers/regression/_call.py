@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Integer, Num
 
 from ... import _checks
 from ..._base import on_rows
-from ...primitives import categories, scope
+from ...primitives import categories, scope, when_known
 
 Activation: TypeAlias = Callable[[Array], Array]
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -120,17 +120,22 @@ def checked_categories(x: ArrayLike, num_categories: int) -> Integer[Array, "*ba
     if not index.ndim:
         raise ValueError("`x` must have a row axis, got a single number.")
     categories(index, num_categories)
+    when_known(index, functools.partial(_check_categories, num_categories=num_categories))
     if isinstance(index, jax.core.Tracer):
         outside = jnp.any((index < 0) | (index >= num_categories))
-        return eqx.error_if(index, outside, _OUTSIDE.format(num_categories - 1, "others"))
-    known = np.asarray(index)
-    wrong = np.unique(known[(known < 0) | (known >= num_categories)])
-    if wrong.size:
-        raise ValueError(_OUTSIDE.format(num_categories - 1, wrong[:5].tolist()))
+        return eqx.error_if(
+            index, outside, _OUTSIDE.format(num_categories - 1, "", "others")
+        )
     return index
 
 
+def _check_categories(x: np.ndarray, of: str, num_categories: int) -> None:
+    wrong = np.unique(x[(x < 0) | (x >= num_categories)])
+    if wrong.size:
+        raise ValueError(_OUTSIDE.format(num_categories - 1, of, wrong[:5].tolist()))
+
+
 _OUTSIDE = (
-    "`x` must hold categories from 0 to {} (below `num_categories`), got {}. Raise "
+    "`x` must hold categories from 0 to {} (below `num_categories`{}), got {}. Raise "
     "`num_categories`, or give rows of new categories a category of their own."
 )

@@ -13,7 +13,11 @@ from ..features import MaternKernel
 from ..features._kernel import AbstractKernel
 from ._call import Activation, identity, named, on_categories
 from ._coefficient import checked_centering, draw
+from ._op import Categories
 from ._prior import ZERO_LOC, Prior
+
+# The number of basis functions that are taken unasked.
+_FEWEST, _MOST = 20, 500
 
 
 class GaussianProcessEffectsLayer(eqx.Module):
@@ -32,8 +36,12 @@ class GaussianProcessEffectsLayer(eqx.Module):
     Args:
         kernel: `RBFKernel`, `MaternKernel` or `PeriodicKernel`, with the priors of its
             hyperparameters.
-        num_basis: Number of basis functions $M$. It should exceed about
-            $2 L / \ell$ for lengthscales $\ell$ down to which the process is to be right.
+        num_basis: Number of basis functions $M$. None takes as many as tell neighboring
+            categories apart, $L\,(\text{num\_categories} - 1)$, at least 20 and at most 500: no
+            lengthscale is then too short for them, up to 333 categories. Fewer are quicker;
+            they should exceed about $2.6 L / \ell$ (3.4 and 1.75 where the kernel is rougher
+            and smoother, $\nu = 3/2$ and squared exponential) for lengthscales $\ell$ down to
+            which the process is to be right.
         boundary: Half the side of the box $L$, above 1: the least that keeps the process
             free at its ends is 1.2 for short lengthscales, more for long ones.
         centered: False draws ``beta_base`` and scales it, True draws ``beta`` itself, a
@@ -49,6 +57,10 @@ class GaussianProcessEffectsLayer(eqx.Module):
             beforehand, the running program raises (`equinox.error_if`).
         TypeError: If `x` does not hold integers, or `kernel` is no kernel.
 
+    Warns:
+        UserWarning: At the end of `infer.fit`, if the basis is too coarse for the lengthscale
+            that was found.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from numpyro.handlers import seed
@@ -62,14 +74,14 @@ class GaussianProcessEffectsLayer(eqx.Module):
     """
 
     kernel: AbstractKernel
-    num_basis: int = setting(check=_checks.size)
+    num_basis: int | None = setting(check=_checks.optional(_checks.size))
     boundary: float = setting(check=_checks.positive)
     centered: bool | float = setting(check=checked_centering)
 
     def __init__(
         self,
         kernel: AbstractKernel = MaternKernel(),
-        num_basis: int = 20,
+        num_basis: int | None = None,
         boundary: float = 1.5,
         centered: bool | float = False,
     ) -> None:
@@ -90,15 +102,24 @@ class GaussianProcessEffectsLayer(eqx.Module):
         units: int = 1,
         activation: Activation = identity,
     ) -> Float[Array, "*batch n u"]:
-        sides = (self.num_basis,), (self.boundary,)
+        step = 2.0 / max(num_categories - 1, 1)
+        sides = (self._size(step),), (self.boundary,)
 
         def rows(index: Array) -> Array:
             frequencies = self.kernel._frequencies(*sides)
-            scale = call_child("kernel", self.kernel, frequencies)[..., None]
+            scale = call_child("kernel", self.kernel, frequencies, sides)[..., None]
             prior = Prior("coef", dist.Normal, ZERO_LOC, ZERO_LOC, True)
             beta = draw("beta", prior, (len(frequencies), units), scale, self.centered)
-            place = index * (2.0 / max(num_categories - 1, 1)) - 1.0
+            # The functions at all categories, of which rows take theirs, where rows are more.
+            is_short = index.shape[-1] < num_categories
+            place = (index if is_short else jnp.arange(num_categories)) * step - 1.0
             place = place.astype(jnp.result_type(float))
-            return linear(self.kernel._basis(place[..., None], *sides), beta)
+            out = linear(self.kernel._basis(place[..., None], *sides), beta)
+            return out if is_short else Categories()(index, out)
 
         return activation(on_categories(rows, x, num_categories))
+
+    def _size(self, step: float) -> int:
+        if self.num_basis is not None:
+            return self.num_basis
+        return min(max(self.kernel._resolving(step, self.boundary), _FEWEST), _MOST)

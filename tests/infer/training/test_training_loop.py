@@ -164,20 +164,21 @@ def test_run_scales_the_likelihood_only():
 
 
 def test_traced_once_for_each_shape():
+    """And once more for each shape of all the data, for layers that look at it."""
     x, y = regression()
     log_joint, traces = counting(linear)
     ensemble = EnsembleMAP(log_joint, linear_init, optax.adam(0.05), 3)
     ensemble.run(0, 10, x, y)
-    assert len(traces) == 1
+    assert len(traces) == 1 + 1
     ensemble.run(1, 2500, x, y, progress_bar=False)
     ensemble.run(jax.random.key(0), 10, jnp.asarray(x), y, batch_size=1000)
-    assert len(traces) == 1
+    assert len(traces) == 1 + 1
     ensemble.run(0, 10, x, y, batch_size=8)
     ensemble.run(1, 33, x, y, batch_size=8)
     # A few rows and two parts of them are looked at, once, before the first minibatch.
-    assert [len(shape) and shape[0] for shape in traces] == [40, 7, 3, 4, 8]
+    assert [len(shape) and shape[0] for shape in traces] == [40, 40, 7, 3, 4, 8]
     ensemble.run(0, 10, x[:20], y[:20])
-    assert len(traces) == 6
+    assert len(traces) == 6 + 2
 
 
 def test_update_is_traced_once():

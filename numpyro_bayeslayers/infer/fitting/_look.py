@@ -1,0 +1,56 @@
+"""What layers ask of a fit, answered at its end."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from numpyro.handlers import block, substitute
+from numpyro.infer.autoguide import AutoGuide
+
+from ..._typing import Model
+from ..ensembles._predictive import latents
+from ..training._arguments import Arguments
+from ..training._known import Known
+from ..training._member import Drawn
+
+
+def look_at_fit(
+    known: Known,
+    drawn: Drawn,
+    params: dict[str, Any],
+    parts: Arguments,
+    *,
+    guide: Model | None = None,
+) -> None:
+    """Let the layers look at the median of the posterior, or at a draw of it.
+
+    Args:
+        known: What looked at the data; nothing is done if no layer asked for more.
+        drawn: The model and the guide.
+        params: Parameters of the guide of one member, or values of the model's sites.
+        parts: The data.
+        guide: The guide itself, which may be an autoguide and know its median.
+    """
+    if not known.is_open:
+        return
+
+    def values(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(guide, AutoGuide):
+            try:
+                return guide.median(params)
+            except NotImplementedError:
+                pass
+        return latents(drawn, params, jax.random.key(0), args, kwargs)
+
+    def fitted(*args: Any, **kwargs: Any) -> None:
+        with block():  # an autoguide may run the model by itself
+            found = values(args, kwargs)
+        substitute(drawn.model, data={**params, **found})(*args, **kwargs)
+
+    Known(fitted, is_fitted=True).look(parts)
+
+
+def medians(samples: dict[str, Any]) -> dict[str, Any]:
+    """Of each site, the median over draws, which come first; of counts, the first draw."""
+    is_real = lambda x: jnp.issubdtype(x.dtype, jnp.inexact)
+    return {n: jnp.median(x, 0) if is_real(x) else x[0] for n, x in samples.items()}
