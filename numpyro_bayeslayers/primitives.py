@@ -19,7 +19,7 @@ sites keep working.
 
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,7 @@ from ._linear_op import (
 )
 from ._row_shape import check_rows
 from ._scope import join, scope as scope
+from ._site import Site as Site, line_up as line_up
 from ._typing import Message, PRNGKey
 
 # Where a handler that moves sites across a boundary (the ensemble) leaves the guide's
@@ -47,43 +48,6 @@ POSTERIOR = "_bayeslayers_posterior"
 TIED = "_bayeslayers_tied"
 # Marks an observed factor that is a term of the divergence between guide and prior.
 DIVERGENCE = "_bayeslayers_divergence"
-
-
-class Site(NamedTuple):
-    """A drawn value that still knows where it came from.
-
-    `value` has shape (*plates, *event) with `event_dim` event axes; `name` is the full name
-    of the site in the trace; `infer` is the site's dictionary of the same name in NumPyro.
-    """
-
-    value: Array
-    name: str = ""
-    event_dim: int = 0
-    infer: dict[str, Any] = {}
-
-    def line_up(self, rank: int) -> Array:
-        """The value with singleton axes between plates and event, for event rank `rank`."""
-        return line_up(self.value, self.event_dim, rank)
-
-
-def line_up(value: Array, event_dim: int, rank: int) -> Array:
-    """Insert singleton axes so that plates of `value` line up with those of rank `rank`.
-
-    (G, *event) becomes (G, 1, ..., 1, *event) with `rank` axes on the right of the plate;
-    a value without plates comes back as it is.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> line_up(jnp.ones((4, 3)), event_dim=1, rank=2).shape
-        (4, 1, 3)
-        >>> line_up(jnp.ones(3), event_dim=1, rank=2).shape
-        (3,)
-    """
-    plates = value.ndim - event_dim
-    if plates <= 0 or rank <= event_dim:
-        return value
-    ones = (1,) * (rank - event_dim)
-    return value.reshape(value.shape[:plates] + ones + value.shape[plates:])
 
 
 class _Capture(Messenger):
