@@ -12,7 +12,7 @@ from ... import _checks
 from ..._typing import Params, PRNGKey
 from ..training._alike import are_alike, warn_alike
 from ..training._arguments import take_apart
-from ..training._inputs import Seed, as_arrays, as_key, check_data
+from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data
 from ..training._jit import Frame, jit_on_arrays
 from ..training._known import Known
 from ..training._summed import check_summed
@@ -204,6 +204,7 @@ class EnsembleMAP:
         num_epochs = _checks.size("num_epochs", num_epochs)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         progress_bar = _checks.switch("progress_bar", progress_bar)
+        x, y = as_data(x=x, y=y).values()
         num_rows = check_data(x=x, y=y)
         getattr(self.log_joint, "check", lambda *data: None)(x, y)
         key = as_key(seed)

@@ -16,7 +16,7 @@ from numpyro.infer.util import unconstrain_fn
 from ... import _checks
 from ..._typing import Model
 from ...handlers._feasible import feasible
-from ..training._arguments import take_apart
+from ..training._arguments import as_arguments, take_apart
 from ..training._inputs import Seed, as_key
 from ..training._jit import Frame
 from ..training._known import Known
@@ -126,6 +126,7 @@ class EnsembleMCMC:
                 observation is none that its likelihood has.
         """
         progress_bar = _checks.switch("progress_bar", progress_bar)
+        args, kwargs = as_arguments(args, kwargs)
         start = init.params if isinstance(init, EnsembleResult) else init
         model = getattr(self.kernel, "model", None)
         parts = take_apart(args, kwargs)

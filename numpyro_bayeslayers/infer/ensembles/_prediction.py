@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from ... import _checks
 from ..._typing import Params
-from ..training._inputs import row_count
+from ..training._inputs import as_data, row_count
 
 
 def ensemble_predict(
@@ -53,7 +53,7 @@ def ensemble_predict(
     _checks.function("predict_fn", predict_fn)
     if batch_size is not None:
         _checks.size("batch_size", batch_size)
-    x_new = jax.tree.map(jnp.asarray, x_new)
+    x_new = jax.tree.map(jnp.asarray, as_data(x_new=x_new)["x_new"])
     num_rows = row_count(x_new=x_new)
     if batch_size is not None and batch_size >= num_rows:
         batch_size = None

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from ... import _checks
-from ._inputs import named_leaves
+from ._inputs import as_data, named_leaves
 from ._jit import Frame, is_dynamic
 
 
@@ -31,17 +31,32 @@ class Arguments(NamedTuple):
         return next((len(x) for x in self.rows if x is not None), None)
 
 
+def as_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a model, whose arrays JAX takes for what they are; see `as_data`."""
+    named = as_data(**{f"argument {i}": value for i, value in enumerate(args)}, **kwargs)
+    given = tuple(named.pop(f"argument {i}") for i in range(len(args)))
+    return given, named
+
+
 def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """Sort the arguments of a model.
 
     Rows are the arrays whose first axis is as long as that of the first array that has an
     axis. Numbers, strings and None are part of the program: another value compiles again.
+
+    Raises:
+        TypeError: If an argument is a table, or an array of dates or words.
+        ValueError: If an array has masked entries, or there are no rows.
     """
-    tree = (args, kwargs)
+    tree = as_arguments(args, kwargs)
     arrays = [
         jnp.asarray(leaf) if is_dynamic(leaf) else None for leaf in jax.tree.leaves(tree)
     ]
     length = next((x.shape[0] for x in arrays if x is not None and x.ndim), None)
+    if length == 0:
+        raise ValueError("The data must have at least one row, got none.")
     is_row = [x is not None and x.ndim > 0 and x.shape[0] == length for x in arrays]
     rows = [x if row else None for x, row in zip(arrays, is_row, strict=True)]
     shared = [None if row else x for x, row in zip(arrays, is_row, strict=True)]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Int
 
 from ... import _checks
 from ..._typing import Params, PRNGKey
+from ...preprocessing.schema import as_array
 
 Seed: TypeAlias = int | np.integer | Int[Array, ""] | PRNGKey
 
@@ -67,6 +68,22 @@ def named_leaves(**data: Any) -> dict[str, Any]:
         for name, tree in data.items()
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
+
+
+def as_data(**data: Any) -> dict[str, Any]:
+    """Pytrees whose arrays JAX takes for what they are; other leaves stay.
+
+    Raises:
+        TypeError: If a leaf is a table, or an array of dates or words.
+        ValueError: If an array has masked entries.
+    """
+    pairs, structure = jax.tree_util.tree_flatten_with_path(data)
+    leaves = [as_array(_label(path), leaf) for path, leaf in pairs]
+    return jax.tree_util.tree_unflatten(structure, leaves)
+
+
+def _label(path: Any) -> str:
+    return f"{path[0].key}{jax.tree_util.keystr(path[1:])}"
 
 
 def row_count(**data: Any) -> int:

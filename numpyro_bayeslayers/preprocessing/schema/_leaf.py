@@ -1,6 +1,7 @@
 """One table, column or array: what is noted of it, and how a later one becomes an array."""
 
 import difflib
+from numbers import Number
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,12 @@ _MIXED = (
 _NO_NAMES = (
     "`{label}` was an array before, whose columns have no names, and is a table of {names} "
     "now. Hand over `{label}[[...]].to_numpy()` with the columns in the order of the array."
+)
+
+
+_TABLE = (
+    "`{label}` must be an array, got a {kind}. Hand over `{label}.to_numpy()`; `fit` takes "
+    "tables, finds columns by name and matches rows by index."
 )
 
 
@@ -145,6 +152,36 @@ def _stack(label: str, names: Any, arrays: list[Any], *, is_first: bool) -> Any:
     return array
 
 
+def as_array(label: str, leaf: Any) -> Any:
+    """A leaf of arguments that JAX takes for what it is; what is no array stays.
+
+    Raises:
+        TypeError: If it is a table, or an array of dates or words.
+        ValueError: If it has masked entries.
+    """
+    if isinstance(leaf, (jax.Array, Number, str, type(None))) or callable(leaf):
+        return leaf
+    source = source_of(label, leaf)
+    if source is None:
+        return leaf
+    if source.is_table or source.names is not None:
+        raise TypeError(_TABLE.format(label=label, kind=type(leaf).__name__))
+    return _numbers(label, leaf, source.columns[0])
+
+
+def _numbers(label: str, leaf: Any, values: Any) -> Any:
+    """The numbers of a leaf, which is given back if they are its own."""
+    column = read_column(label, values)
+    if column.levels is not None:
+        raise TypeError(
+            f"`{label}` must hold numbers, got words. Words become codes where `fit` takes them "
+            "for rows; elsewhere hand over their codes."
+        )
+    if isinstance(leaf, np.ma.MaskedArray) and np.ma.getmaskarray(leaf).any():
+        raise ValueError(f"`{label}` must have no masked entries. Fill them first.")
+    return fitting(column.values)
+
+
 def read_constant(name: str, value: Any) -> Any:
     """An argument that is no rows: tables of numbers as arrays, all else as it is."""
     pairs, structure = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_list)
@@ -160,19 +197,7 @@ def _constant(label: str, leaf: Any) -> Any:
     is_plain = isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc"
     if source is None or isinstance(leaf, jax.Array) or is_plain:
         return leaf
-    columns = [read_column(_label(label, n), c) for n, c in _named(source)]
-    if any(column.levels is not None for column in columns):
-        raise TypeError(
-            f"`{label}` must hold numbers, got words: only rows of words become codes. Hand "
-            "over a list of them, or their codes."
-        )
-    hidden = isinstance(leaf, np.ma.MaskedArray) and np.ma.getmaskarray(leaf).any()
-    if hidden:
-        raise ValueError(f"`{label}` must have no masked entries. Fill them first.")
-    arrays = [fitting(column.values) for column in columns]
-    array = arrays[0] if source.names is None else np.stack(arrays, axis=1)
-    return leaf if array is leaf else array
-
-
-def _named(source: Source) -> list[tuple[Any, Any]]:
-    return list(zip(source.names or (None,), source.columns, strict=True))
+    if source.names is None:
+        return _numbers(label, leaf, source.columns[0])
+    named = zip(source.names, source.columns, strict=True)
+    return np.stack([_numbers(_label(label, n), None, c) for n, c in named], axis=1)
