@@ -81,7 +81,7 @@ def test_every_door_looks_before_it_sets_anything_up(door):
     """Warnings are errors here, and so the door stops where it looks."""
     with pytest.raises(UserWarning, match=r"box of `L`=.2\.0,. of the layer 'f': 6 of 6"):
         DOORS[door](process, YEARS)
-    with pytest.raises(ValueError, match=r"of the layer 'county'\), got \[4, 9\]"):
+    with pytest.raises(ValueError, match=r"must hold categories from 0 to 3.*got .*4, 9"):
         DOORS[door](effects, np.array([0, 1, 2, 4, 9, 4]))
     if door != "Stein":  # which starts its particles first
         with pytest.raises(AssertionError, match="it went on"):
