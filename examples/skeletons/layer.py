@@ -3,12 +3,12 @@
 The comments are for you: delete them from your copy.
 """
 
-import equinox as eqx
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Num
 
 from numpyro_bayeslayers import _checks
 from numpyro_bayeslayers._base import AbstractRowLayer
+from numpyro_bayeslayers._settings import setting
 from numpyro_bayeslayers.primitives import linear, sample_site
 
 
@@ -45,21 +45,16 @@ class DenseStudentT(AbstractRowLayer):
         Neal (1996), "Bayesian learning for neural networks", Springer, section 2.2.
     """
 
-    # Settings are static fields. An array that is a plain field would be a leaf, which an
-    # optimizer may move: say so, or take its gradient away.
-    in_features: int = eqx.field(static=True)
-    out_features: int = eqx.field(static=True)
-    df: float = eqx.field(static=True, default=4.0)
-    scale: float = eqx.field(static=True, default=1.0)
+    # Settings are static fields with a check of `_checks`: wrong ones are refused by name when
+    # the layer is made, and numbers of NumPy become Python's. What several fields must have in
+    # common goes into `__check_init__`. An array that is a plain field would be a leaf, which
+    # an optimizer may move: say so, or take its gradient away.
+    in_features: int = setting(check=_checks.size)
+    out_features: int = setting(check=_checks.size)
+    df: float = setting(check=_checks.positive, default=4.0)
+    scale: float = setting(check=_checks.positive, default=1.0)
     # The name is always the last.
-    name: str | None = eqx.field(static=True, default=None)
-
-    # Wrong settings are refused when the layer is made, in the words of `_checks`.
-    def __check_init__(self) -> None:
-        _checks.size("in_features", self.in_features)
-        _checks.size("out_features", self.out_features)
-        _checks.positive("df", self.df)
-        _checks.positive("scale", self.scale)
+    name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
         # Sites have their natural shape, all of it in the event. A plate around the layer

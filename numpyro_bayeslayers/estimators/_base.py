@@ -102,12 +102,12 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         num_particles: int = 1,
     ) -> None:
         """Fit all members at once and keep what predictions need."""
-        _checks.size("num_epochs", num_epochs)
+        num_epochs = _checks.size("num_epochs", num_epochs)
         if not callable(learning_rate):
-            _checks.positive("learning_rate", learning_rate)
-        if batch_size is not None:
-            _checks.size("batch_size", batch_size)
-        _checks.size("sample_size_posterior", sample_size_posterior)
+            learning_rate = _checks.positive("learning_rate", learning_rate)
+        batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
+        progress_bar = _checks.switch("progress_bar", progress_bar)
+        sample_size_posterior = _checks.size("sample_size_posterior", sample_size_posterior)
         _check_splits(num_splits, ensemble_size, checkpoint)
         _checks.one_of("observation_model", self.observation_model, OBSERVATION_MODELS)
         observation = OBSERVATION_MODELS[self.observation_model]
@@ -196,12 +196,13 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
                 entries, or a probability is out of range.
         """
         check_is_fitted(self, "params_")
-        levels = np.asarray(quantiles, float)
+        levels = np.asarray(_checks.numbers("quantiles", quantiles), float)
         if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
             raise ValueError(
                 f"`quantiles` must be a list of probabilities from 0 to 1, got {quantiles!r}."
             )
-        approximate = approximate_quantiles and self.observation_model == "NORMAL"
+        approximate = _checks.switch("approximate_quantiles", approximate_quantiles)
+        approximate = approximate and self.observation_model == "NORMAL"
         x = self.table_.features(df)
         posterior = self._posterior
         size = max(1, min(len(x), _BLOCK // posterior.keys.size))

@@ -205,6 +205,7 @@ def fit_spatiotemporal(
     """
     check_table("df", df)
     features = check_names("feature_cols", feature_cols)
+    time_col = _checks.integer("time_col", time_col)
     if not 0 <= time_col < len(features):
         raise ValueError(
             f"`time_col` must be a position in `feature_cols`, from 0 to "

@@ -114,8 +114,11 @@ def test_value_given_to_the_site_inside_is_obeyed():
 
 
 def test_centeredness_is_checked():
-    for wrong in (-0.1, 1.5, True, "0"):
+    for wrong in (-0.1, 1.5):
         with pytest.raises(ValueError, match="`centered` must be a number from 0 to 1"):
+            autoreparam(model, centered=wrong)
+    for wrong in (True, "0"):
+        with pytest.raises(TypeError, match="`centered` must be a number"):
             autoreparam(model, centered=wrong)
 
 

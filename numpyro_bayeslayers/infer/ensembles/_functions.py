@@ -51,10 +51,10 @@ class EnsembleResult(NamedTuple):
         state: The last state, from which `update` goes on.
 
     Example:
-        >>> import jax.numpy as jnp, optax
+        >>> import jax, jax.numpy as jnp, optax
         >>> log_joint = lambda w, x, y: (-jnp.sum((y - w * x) ** 2), -(w**2))
         >>> from numpyro_bayeslayers.infer import EnsembleMAP
-        >>> ensemble = EnsembleMAP(log_joint, lambda key: 0.0, optax.sgd(0.1), 4)
+        >>> ensemble = EnsembleMAP(log_joint, jax.random.normal, optax.sgd(0.1), 4)
         >>> result = ensemble.run(0, 10, jnp.ones(3), jnp.ones(3), progress_bar=False)
         >>> result.params.shape, result.losses.shape
         ((4,), (4, 10))

@@ -195,9 +195,9 @@ class EnsembleMAP:
                 or minibatches are asked for and the first is no sum over rows.
 
         Example:
-            >>> import jax.numpy as jnp, optax
+            >>> import jax, jax.numpy as jnp, optax
             >>> log_joint = lambda w, x, y: (-((y - w * x) ** 2).sum(), -(w**2))
-            >>> ensemble = EnsembleMAP(log_joint, lambda key: 0.0, optax.sgd(0.1), 2)
+            >>> ensemble = EnsembleMAP(log_joint, jax.random.normal, optax.sgd(0.1), 2)
             >>> ensemble.run(0, 5, jnp.ones(3), jnp.ones(3), progress_bar=False).losses.shape
             (2, 5)
         """

@@ -55,9 +55,10 @@ class Predictions(NamedTuple):
             for several, so that ``low, high = predictions.quantiles((0.05, 0.95))``.
 
         Raises:
+            TypeError: If `q` holds no numbers.
             ValueError: If a probability is not from 0 to 1.
         """
-        probabilities = np.asarray(q, float)
+        probabilities = np.asarray(_checks.numbers("q", q), float)
         if not np.all((probabilities >= 0) & (probabilities <= 1)):
             raise ValueError(f"`q` must hold probabilities from 0 to 1, got {q}.")
         return jnp.quantile(self.samples.astype(float), jnp.asarray(probabilities), axis=0)
@@ -131,9 +132,8 @@ class Fit:
                 count than the others, if an entry is NaN, a level was not in the fit, or it
                 is not clear which site is meant.
         """
-        _checks.size("num_samples", num_samples)
-        if batch_size is not None:
-            _checks.size("batch_size", batch_size)
+        num_samples = _checks.size("num_samples", num_samples)
+        batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         name = self._observed(site)
         rows = data_to_predict(self._problem.data, data) | {"y": None}
         with computed_categories(rows):
@@ -170,7 +170,7 @@ class Fit:
         Returns:
             Values by site name, (chains, draws, *site); members and particles are chains.
         """
-        _checks.size("num_samples", num_samples)
+        num_samples = _checks.size("num_samples", num_samples)
         sites, data = self._problem.sites, self._problem.data
         rows = data.rows | {"y": None}
         model = on_all_rows(self._problem.bound(self._problem.model), data.num_rows)
@@ -204,7 +204,7 @@ class Fit:
 
         Raises:
             ImportError: If pandas is not installed.
-            ValueError: If `prob` is not between 0 and 1.
+            ValueError: If `prob` is not above 0 and below 1.
         """
         try:
             import pandas
@@ -212,8 +212,7 @@ class Fit:
             raise ImportError(
                 "`summary` needs pandas: pip install 'numpyro-bayeslayers[estimators]'."
             ) from error
-        if not 0 < prob < 1:
-            raise ValueError(f"`prob` must be between 0 and 1, got {prob}.")
+        prob = _checks.share("prob", prob)
         low, high = (1 - prob) / 2, (1 + prob) / 2
         lines, table = [], []
         for name, value in self.draws(num_samples=num_samples, seed=seed).items():
@@ -326,6 +325,7 @@ def fit(
         equation 29, for minibatches.
     """
     check_takes_y(model)
+    progress_bar = _checks.switch("progress_bar", progress_bar)
     way = method_of(method)
     known = data_of_fit(y, data, constants)
     size = part_size(batch_size, known.num_rows)
@@ -369,7 +369,5 @@ def _steps(
             "start."
         )
     if num_steps is not None:
-        _checks.size("num_steps", num_steps)
-        return num_steps
-    _checks.size("num_epochs", num_epochs)
-    return int(num_epochs or 0) * (num_rows // (size or num_rows))
+        return _checks.size("num_steps", num_steps)
+    return _checks.size("num_epochs", num_epochs) * (num_rows // (size or num_rows))

@@ -23,6 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int32, PyTree
 from tqdm.auto import tqdm
 
+from ... import _checks
 from ..._typing import PRNGKey
 from ._jit import Frame, jit_on_arrays
 
@@ -90,6 +91,7 @@ class TrainingLoop:
         Returns:
             The last state, and the losses of each member at each step.
         """
+        progress_bar = _checks.switch("progress_bar", progress_bar)
         rows = jax.tree.leaves(data)
         num_rows = rows[0].shape[0] if rows else 0
         shuffle = None

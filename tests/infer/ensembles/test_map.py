@@ -115,6 +115,7 @@ def test_numbers_are_trained_and_other_leaves_shared():
     def init_fn(key):
         return {
             "slope": 0.0,
+            "drawn": jax.random.normal(key),
             "offset": 2,
             "numpy": np.float32(0.5),
             "array": np.zeros(2, np.float32),
@@ -128,7 +129,12 @@ def test_numbers_are_trained_and_other_leaves_shared():
     def log_joint(p, x, y):
         assert p["flag"] is True
         assert p["name"] == "line"
-        f = p["slope"] * x + p["offset"] + p["numpy"] + p["array"][p["index"]].sum()
+        f = (
+            (p["slope"] + p["drawn"]) * x
+            + p["offset"]
+            + p["numpy"]
+            + p["array"][p["index"]].sum()
+        )
         return -jnp.sum((y - p["link"](f)) ** 2), 0.0
 
     x = np.linspace(-1, 1, 20, dtype=np.float32)
@@ -142,7 +148,8 @@ def test_numbers_are_trained_and_other_leaves_shared():
     np.testing.assert_array_equal(result.params["index"], [[0, 1]] * 3)
     assert result.params["link"] is jnp.tanh
     assert result.params["none"] is None
-    np.testing.assert_allclose(result.params["slope"], 0.7, atol=0.02)
+    slopes = result.params["slope"] + result.params["drawn"]
+    np.testing.assert_allclose(slopes, 0.7, atol=0.02)
 
 
 def test_equinox_modules():
@@ -180,7 +187,7 @@ def test_data_without_outputs():
 
     x = np.arange(10.0, dtype=np.float32)
     params, _ = ensemble_map(
-        log_joint, lambda key: 0.0, ensemble_size=2, num_epochs=50, data=(x, None), seed=0,
+        log_joint, jax.random.normal, ensemble_size=2, num_epochs=50, data=(x, None), seed=0,
         optimizer=optax.sgd(0.1),
     )  # fmt: skip
     np.testing.assert_allclose(params, x.mean(), rtol=1e-5)

@@ -324,7 +324,7 @@ def test_last_update_that_overflows_is_named():
     def log_joint(w, x, y):
         return 1e20 * w + 0.0 * jnp.sum(x), 0.0
 
-    ensemble = EnsembleMAP(log_joint, lambda key: 0.0, optax.sgd(1e30), 2)
+    ensemble = EnsembleMAP(log_joint, jax.random.normal, optax.sgd(1e30), 2)
     x = np.ones(3, np.float32)
     with pytest.warns(UserWarning, match="member 0 from step 0, member 1 from step 0"):
         result = ensemble.run(0, 1, x, x)
