@@ -133,7 +133,7 @@ class TestHorseshoe:
             (lambda: layers.HorseshoeLayer(slab_df=0.0), "`slab_df` must be positive"),
             (
                 lambda: layers.R2D2Layer(mean_r2=1.0),
-                "`mean_r2` must be at least 0 and below",
+                "`mean_r2` must be above 0 and below 1",
             ),
             (
                 lambda: layers.R2D2Layer(concentration=0.0),
