@@ -236,7 +236,9 @@ class TestManners:
     @pytest.mark.parametrize("kind", ALL)
     def test_not_fitted(self, kind):
         for method in ("predict", "likelihood_model"):
-            with pytest.raises(NotFittedError, match=f"This {kind.__name__} instance is not fitted"):
+            with pytest.raises(
+                NotFittedError, match=f"This {kind.__name__} instance is not fitted"
+            ):
                 getattr(kind(**SETTINGS), method)(table())
 
     @pytest.mark.parametrize("name", ["NORMAL", "ZINB"])
