@@ -48,7 +48,7 @@ class Rayleigh(dist.Distribution):
         self, scale: ArrayLike = 1.0, *, validate_args: bool | None = None
     ) -> None:
         # Not `jnp.asarray`: in a compiled function it would hide the value from the checks.
-        self.scale = as_float(scale)
+        self.scale = as_float("scale", scale)
         super().__init__(self.scale.shape, (), validate_args=validate_args)
 
     # `sample_shape` first, then the batch, then the event; differentiable in the arguments

@@ -154,8 +154,8 @@ class BayesianNeuralFieldMLE(AbstractModeEstimator):
 
     Example:
         >>> field = BayesianNeuralFieldMLE(feature_cols=["day"], target_col="y", freq="D")
-        >>> field.get_params()["width"], field
-        (256, BayesianNeuralFieldMLE(freq='D', feature_cols=['day'], target_col='y'))
+        >>> field.get_params()["width"], field.target_col
+        (256, 'y')
 
     References:
         Lakshminarayanan, Pritzel and Blundell (2017), Simple and scalable predictive
