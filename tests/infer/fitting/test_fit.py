@@ -121,7 +121,7 @@ def test_summary():
     chains = fitted("mcmc").summary()
     assert list(chains)[3:] == ["5%", "95%", "n_eff", "r_hat"]
     assert np.all(np.abs(chains["r_hat"] - 1) < 0.05) and np.all(chains["n_eff"] > 60)
-    with pytest.raises(ValueError, match="`prob` must be between"):
+    with pytest.raises(ValueError, match="`prob` must be above 0"):
         fitted("vi").summary(prob=1.0)
 
 

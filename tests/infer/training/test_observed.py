@@ -190,7 +190,7 @@ def test_what_is_not_known_before_the_model_runs_passes():
 
     def subsampled(y):
         with numpyro.plate("rows", 6, subsample_size=2) as rows:
-            numpyro.sample("obs", dist.Bernoulli(0.5), obs=y[rows])
+            numpyro.sample("obs", dist.Bernoulli(0.5), obs=None if y is None else y[rows])
 
     for free in (bounded, optimized, subsampled):
         Observations(free).check((X + 2,), {})
