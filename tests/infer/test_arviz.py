@@ -113,6 +113,7 @@ def test_stock_summary(mcmc, data):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping")
 @pytest.mark.parametrize("plot", ["plot_trace", "plot_forest"])
 def test_stock_plots(plot, data, in_memory):
     names = ["hidden.weight", "net.layers.1.bias", "each.bias"]

@@ -18,6 +18,7 @@ from numpyro.handlers import seed
 from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
+from ...handlers._feasible import feasible
 from ._arguments import Arguments, put_together
 from ._plates import on_all_rows
 
@@ -108,7 +109,7 @@ def _questions(model: Model, leading: Any, parts: Arguments, asking: _asking) ->
     def run(unknown: Any, rows: list[Any], shared: list[Any]) -> list[Any]:
         (key, first), (args, kwargs) = unknown, put_together(rows, shared, parts.frame)
         with asking:
-            seed(model, key)(*eqx.combine(first, others), *args, **kwargs)
+            seed(feasible(model), key)(*eqx.combine(first, others), *args, **kwargs)
         return [jnp.asarray(value) for value in asking.values]
 
     unknown = (jax.random.key(0), shapes)

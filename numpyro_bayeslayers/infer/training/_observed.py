@@ -20,6 +20,7 @@ from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
 from ...distributions import _support
+from ...handlers._feasible import feasible
 from ._arguments import Arguments, check_finite, put_together, take_apart
 
 
@@ -127,7 +128,7 @@ def _traced(model: Model, parts: Arguments, names: tuple[str, ...] | None) -> li
 
     def run(key: Any, rows: list[Any], shared: list[Any]) -> list[list[Any]]:
         args, kwargs = put_together(rows, shared, parts.frame)
-        fn = seed(_changing_params(model, key), key)
+        fn = seed(_changing_params(feasible(model), key), key)
         sites = trace(fn).get_trace(*args, **kwargs)
         sites = {n: s for n, s in sites.items() if _is_data(s)}
         arrays = {n: _arrays(s) for n, s in sites.items()}
