@@ -22,8 +22,10 @@ from .ensembles._mcmc import EnsembleMCMC, EnsembleMCMCResult
 from .ensembles._prediction import ensemble_predict
 from .ensembles._svi import EnsembleSVI
 from .ensembles._vi import EnsembleVI, ensemble_vi
-from .fitting._fit import Fit, Predictions, fit
+from .fitting._fit import fit
+from .fitting._fitted import Fit
 from .fitting._methods import MCMC, VI, Ensemble
+from .fitting._predictions import Predictions
 from .fitting._stein import Stein
 from .training._checkpoint import Checkpoint
 from .training._early_stopping import EarlyStopping

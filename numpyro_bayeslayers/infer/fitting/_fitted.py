@@ -1,0 +1,215 @@
+"""What can be asked of a fitted model."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+
+from ... import _checks
+from ...preprocessing.schema import Level
+from .._arviz import inference_data
+from .._reparam import DECENTERED
+from ..training._arguments import take_apart
+from ..training._inputs import Seed, as_key
+from ..training._plates import on_all_rows
+from ..training._rows import row_axes
+from ._categories import computed_categories
+from ._data import data_to_predict
+from ._method import Posterior, Problem
+from ._methods import Method
+from ._predictions import Predictions
+
+
+class Fit:
+    """A fitted model. `fit` makes it.
+
+    Args:
+        problem: What was fitted.
+        method: How.
+        posterior: What was found.
+    """
+
+    def __init__(self, problem: Problem, method: Method, posterior: Posterior) -> None:
+        self._problem = problem
+        self._posterior = posterior
+        self.method = method
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters of the guide by site name, members first; none after `MCMC`."""
+        return self._posterior.params
+
+    @property
+    def levels(self) -> dict[str, tuple[Level, ...]]:
+        """The categories of each argument that holds some, in the order of their numbers.
+
+        Columns of a table are named like ``x['store']``. `predict` takes the words again.
+        """
+        return self._problem.data.schema.levels
+
+    @property
+    def losses(self) -> Float[Array, "e t"] | None:
+        """The loss of each member at each step; None after `MCMC`.
+
+        After `Stein`: one row, the length of the force on all particles.
+        """
+        return getattr(self._posterior.result, "losses", None)
+
+    @property
+    def result(self) -> Any:
+        """What the method below gave: `EnsembleResult`, `EnsembleMCMCResult`, ..."""
+        return self._posterior.result
+
+    def predict(
+        self,
+        *,
+        num_samples: int = 1000,
+        seed: Seed = 1,
+        site: str | None = None,
+        batch_size: int | None = None,
+        **data: Any,
+    ) -> Predictions:
+        """Draw from the posterior predictive: what would be observed in new rows.
+
+        Args:
+            num_samples: The number of draws, at least 1. Members share them, rounded up;
+                after `MCMC` there are at most as many as the chains have, evenly chosen.
+            seed: A key or an integer.
+            site: The observed site; needed if `y` was observed at several.
+            batch_size: Rows at a time: bounds the memory beside the draws.
+            data: The arguments of the model without `y`, for any number of rows. Columns of
+                tables are found by name, in any order, and categories by their words.
+                Constants of the fit need not be given again.
+
+        Raises:
+            TypeError: If `num_samples` is no integer, or a column is of another kind than in
+                the fit.
+            ValueError: If an argument or a column is missing, unknown, or of another row
+                count than the others, if an entry is NaN, a level was not in the fit, or it
+                is not clear which site is meant.
+        """
+        num_samples = _checks.size("num_samples", num_samples)
+        batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
+        name = self._observed(site)
+        rows = data_to_predict(self._problem.data, data) | {"y": None}
+        with computed_categories(rows):
+            draws = self._posterior.draw(
+                as_key(seed), rows, num_samples, batch_size, (name,)
+            )
+            draws = jax.block_until_ready(draws)
+        samples = draws[name].reshape(-1, *draws[name].shape[2:])
+        values = samples.astype(float)
+        return Predictions(values.mean(0), values.std(0), samples)
+
+    def _observed(self, site: str | None) -> str:
+        names = self._problem.sites.observed
+        if site is not None:
+            _checks.one_of("site", site, names)
+            return site
+        if len(names) != 1:
+            raise ValueError(
+                f"`site` must be given: `y` is observed at {list(names)}, not at one site."
+                if names
+                else "No site of the model is observed with `y` and drawn without: nothing "
+                "can be predicted. Hand `y` to a site as `obs=y`."
+            )
+        return names[0]
+
+    def draws(self, *, num_samples: int = 1000, seed: Seed = 2) -> dict[str, Array]:
+        """Draws of the posterior: latent sites, and deterministic ones that are no rows.
+
+        Args:
+            num_samples: Draws of each member's guide, at least 1; after `MCMC` all draws of
+                the chains are given.
+            seed: A key or an integer.
+
+        Returns:
+            Values by site name, (chains, draws, *site); members and particles are chains.
+        """
+        num_samples = _checks.size("num_samples", num_samples)
+        sites, data = self._problem.sites, self._problem.data
+        rows = data.rows | {"y": None}
+        model = on_all_rows(self._problem.bound(self._problem.model), data.num_rows)
+        parts = take_apart((), rows)
+        of_rows = row_axes(model, parts, data.num_rows, data.num_rows + 1)
+        # Of the values of rows, those are posterior draws that `autoreparam` computes.
+        kept = [
+            n for n in sites.computed if n not in of_rows or n + DECENTERED in sites.latent
+        ]
+        names = tuple(dict.fromkeys([*sites.latent, *kept]))
+        samples = self._posterior.samples
+        if samples is not None:
+            return {name: samples[name] for name in names if name in samples}
+        members = jax.tree.leaves(self.params)[0].shape[0]
+        found = self._posterior.draw(
+            as_key(seed), rows, num_samples * members, data.num_rows, names
+        )
+        return {name: jnp.swapaxes(x, 0, 1) for name, x in found.items()}
+
+    def summary(self, *, prob: float = 0.9, num_samples: int = 1000, seed: Seed = 2) -> Any:
+        """A table of the posterior: one line for each entry of each site.
+
+        Args:
+            prob: The probability of the interval between the two quantiles.
+            num_samples: As in `draws`.
+            seed: A key or an integer.
+
+        Returns:
+            A pandas table with the mean, the standard deviation, the median and two
+            quantiles; after `MCMC` the effective sample size and the split R-hat.
+
+        Raises:
+            ImportError: If pandas is not installed.
+            ValueError: If `prob` is not above 0 and below 1.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "`summary` needs pandas: pip install 'numpyro-bayeslayers[estimators]'."
+            ) from error
+        prob = _checks.share("prob", prob)
+        low, high = (1 - prob) / 2, (1 + prob) / 2
+        lines, table = [], []
+        for name, value in self.draws(num_samples=num_samples, seed=seed).items():
+            x = np.asarray(value, float)
+            flat = x.reshape(-1, *x.shape[2:])
+            columns = {
+                "mean": flat.mean(0),
+                "std": flat.std(0),
+                "median": np.median(flat, 0),
+                f"{100 * low:g}%": np.quantile(flat, low, 0),
+                f"{100 * high:g}%": np.quantile(flat, high, 0),
+            }
+            if self._posterior.samples is not None and x.shape[1] >= 4:
+                columns |= {
+                    "n_eff": effective_sample_size(x),
+                    "r_hat": split_gelman_rubin(x),
+                }
+            for at in np.ndindex(x.shape[2:]):
+                lines.append(name + (f"[{','.join(map(str, at))}]" if at else ""))
+                table.append({key: float(np.asarray(v)[at]) for key, v in columns.items()})
+        return pandas.DataFrame(table, index=pandas.Index(lines, name="site"))
+
+    def to_arviz(self, *, num_samples: int = 1000, seed: Seed = 2) -> Any:
+        """The posterior as ArviZ's data; members and particles are chains.
+
+        It is an `InferenceData` of ArviZ below 1, and a tree of xarray from 1 on. After `MCMC`
+        the statistics of the sampler are part of it, and the observations.
+
+        Args:
+            num_samples: As in `draws`.
+            seed: A key or an integer.
+
+        Raises:
+            ImportError: If ArviZ is not installed.
+        """
+        draws = self.draws(num_samples=num_samples, seed=seed)
+        was_sampled = self._posterior.samples is not None
+        return inference_data(
+            {name: jnp.swapaxes(x, 0, 1) for name, x in draws.items()},
+            self._posterior.result.mcmc if was_sampled else None,
+        )
