@@ -15,9 +15,9 @@ INTRODUCTION = """# Benchmarks
 Times are medians. Compilation is outside the clock; its seconds stand in a column of their
 own. A ratio compares two ways of doing one thing that were timed in one process, in turn:
 below 1 ours is the faster, and the goal, where there is one, is what it must not exceed. The
-file of a case says what it is compared with. For estimators, the variance ratio is the plain
-gradient's total variance over the estimator's, and the efficiency is that over the ratio of
-times.
+file of a case says what it is compared with. For gradient estimators, the variance ratio is
+the plain gradient's total variance over the gradient estimator's, and the efficiency is that
+over the ratio of times.
 
 `make bench` measures on your machine and writes this page.
 """

@@ -73,7 +73,7 @@ def forward(p, x):
 
 
 def loss(p, x, y, scale):
-    sites = {name.removeprefix("field/"): value for name, value in p.items()}
+    sites = {name.removeprefix("field."): value for name, value in p.items()}
     z = (y - forward(sites, x)) / (0.01 + jnp.exp(sites["log_noise_scale"]))
     noise = jnp.log(0.01 + jnp.exp(sites["log_noise_scale"]))
     loglik = -jnp.sum(0.5 * z**2 + noise + 0.5 * jnp.log(2 * jnp.pi))

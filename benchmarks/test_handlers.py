@@ -1,9 +1,9 @@
-"""What an estimator costs for one step, and what it gains: variance times seconds.
+"""What a gradient estimator costs for one step, and what it gains: variance times seconds.
 
 The step is the gradient of the evidence lower bound of a dense layer of 20 inputs and 10
 tanh units under a normal guide. ``variance_ratio`` is the total variance of the plain
-gradient by the guide's means over the estimator's; ``efficiency`` is that ratio over the
-ratio of seconds: how many times sooner the same accuracy is reached by averaging.
+gradient by the guide's means over the gradient estimator's; ``efficiency`` is that ratio over
+the ratio of seconds: how many times sooner the same accuracy is reached by averaging.
 """
 
 import jax

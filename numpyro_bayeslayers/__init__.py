@@ -1,4 +1,4 @@
-"""Bayesian layers, estimators and ensembles for NumPyro.
+"""Bayesian layers, gradient estimators and ensembles for NumPyro.
 
 The rooms have the names that NumPyro gives them: `layers`, `handlers`, `distributions`,
 `infer`. Importing the package imports none of them; naming one does.

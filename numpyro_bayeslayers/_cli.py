@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="numpyro-bayeslayers",
-        description="Bayesian layers, estimators and ensembles for NumPyro.",
+        description="Bayesian layers, gradient estimators and ensembles for NumPyro.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)

@@ -1,4 +1,4 @@
-"""Operations that are linear in a weight, and what estimators must know of them."""
+"""Operations that are linear in a weight, and what gradient estimators must know of them."""
 
 import abc
 
@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Integer, Num
 
 
 class AbstractLinearOp(abc.ABC):
-    """An operation that is linear in its weight, and what estimators must know of it."""
+    """An operation that is linear in its weight, as gradient estimators must know it."""
 
     #: Axes of the output that are not plates: rows (and space) and features.
     rank: int = 2

@@ -301,7 +301,7 @@ def linear(
     *,
     op: AbstractLinearOp = Dense(),
 ) -> Array:
-    """Apply a weight to rows, in a way that estimator handlers can take over.
+    """Apply a weight to rows, in a way that gradient estimators can take over.
 
     Without handlers this is ``op(x, weight) + bias``. Pass the `Site` of a weight, not its
     value, where it is used as it was drawn: handlers find the guide's distribution by it.
@@ -326,7 +326,7 @@ def linear(
 
 
 def opaque(weight: Site, reason: str) -> None:
-    """Tell estimators that `weight` is used where they cannot act.
+    """Tell gradient estimators that `weight` is used where they cannot act.
 
     They name it, with the reason, beside the weights whose guide they cannot use.
     """

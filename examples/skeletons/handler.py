@@ -18,8 +18,8 @@ class winsorize(Messenger):  # noqa: N801
     r"""Pull outlying inputs of each linear application in to a bound.
 
     Every application $x W + b$ of the model becomes $\min(\max(x, -c), c)\, W + b$. Index
-    look-ups have no input to pull in. An estimator outside of this handler sees the inputs
-    that were pulled in.
+    look-ups have no input to pull in. A gradient estimator outside of this handler sees the
+    inputs that were pulled in.
 
     Args:
         fn: The model. Apply the handler to it, not around a compiled call.

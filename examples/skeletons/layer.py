@@ -66,5 +66,5 @@ class DenseStudentT(AbstractRowLayer):
         bias = sample_site(
             "bias", dist.Normal(0.0, 1.0).expand([self.out_features]).to_event(1)
         )
-        # Sites, not their values: so estimators find the guide's distribution of them.
+        # Sites, not their values: gradient estimators look up the guide's distribution.
         return linear(x, weight, bias)

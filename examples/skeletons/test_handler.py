@@ -1,4 +1,4 @@
-"""Inputs pulled in: the value, the sites, estimators outside of it, what is refused."""
+"""Inputs pulled in: the value, the sites, gradient estimators outside of it, what is refused."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -5,10 +5,10 @@ from jaxtyping import Array
 
 from .. import primitives
 from .._typing import Message
-from ._estimator import AbstractEstimator
+from ._gradient_estimator import AbstractGradientEstimator
 
 
-class flipout(AbstractEstimator):  # noqa: N801
+class flipout(AbstractGradientEstimator):  # noqa: N801
     r"""Decorrelate the rows' weight draws by random signs.
 
     A draw $W$ from a factorised normal guide of mean $M$ is applied to row $n$ as
@@ -16,8 +16,8 @@ class flipout(AbstractEstimator):  # noqa: N801
     $$y_n = x_n M + \big((x_n \circ s_n)(W - M)\big) \circ r_n + b, \qquad
     s_n \in \{\pm 1\}^{in},\; r_n \in \{\pm 1\}^{out}$$
 
-    with signs drawn for each row. The law of one row is that of the plain estimator, so
-    gradients keep their mean; rows are uncorrelated given the guide, so averages over a
+    with signs drawn for each row. The law of one row is that of the plain gradient estimator,
+    so gradients keep their mean; rows are uncorrelated given the guide, so averages over a
     batch have less variance. The guide and the ELBO stay as they are.
 
     A weight that is used twice on inputs of one shape gets the same signs both times: it

@@ -6,10 +6,10 @@ from jaxtyping import Array
 from .. import primitives
 from .._typing import Message
 from ..distributions._dense_normal import affine_moments
-from ._estimator import AbstractEstimator, normal_moments
+from ._gradient_estimator import AbstractGradientEstimator, normal_moments
 
 
-class local_reparameterization(AbstractEstimator):  # noqa: N801
+class local_reparameterization(AbstractGradientEstimator):  # noqa: N801
     r"""Draw each row's output from its own normal law, with the weights integrated out.
 
     Under a factorised normal guide, weights $W \sim N(M, S^2)$ and bias

@@ -16,8 +16,8 @@ class mc_dropout(Messenger):  # noqa: N801
 
     Every application $x W + b$ of the model becomes $(x \circ m) W + b$, where the entries
     of the mask $m$ are independently 0 with probability `rate` and $1/(1 - rate)$
-    otherwise. Index look-ups have no input to drop. An estimator outside of this handler
-    sees the thinned input.
+    otherwise. Index look-ups have no input to drop. A gradient estimator outside of this
+    handler sees the thinned input.
 
     Args:
         fn: The model.

@@ -176,7 +176,7 @@ def remembered(call: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
 
 class _exact(Messenger):  # noqa: N801
-    """Plain products: an estimator's noise for each row would bias a joint law of rows."""
+    """Plain products: a gradient estimator's noise for each row would bias a joint law of rows."""
 
     def process_message(self, msg: Message) -> None:
         if msg["type"] == "linear":

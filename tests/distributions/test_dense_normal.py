@@ -1,4 +1,4 @@
-"""The law of a dense layer's output against explicit weights, and the estimator's draws."""
+"""The law of a dense layer's output against weights drawn, and local reparameterization's."""
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def test_it_is_the_law_of_outputs_of_drawn_weights():
 
 
 def test_local_reparameterization_draws_from_it():
-    """The estimator on 20,000 copies of a row: a p-value below 1e-6 is no chance."""
+    """The gradient estimator on 20,000 copies of a row: a p-value below 1e-6 is no chance."""
 
     def guide():
         numpyro.sample("a.weight", dist.Normal(W_LOC, W_SCALE).to_event(2))

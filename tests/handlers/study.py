@@ -1,4 +1,4 @@
-"""Draws of an ELBO's gradient under an estimator, for statistics over many keys.
+"""Draws of an ELBO's gradient under a gradient estimator, for statistics over many keys.
 
 The problem is one dense layer of 20 inputs and 10 tanh units with a normal guide of
 standard deviation 1/e; the guide's divergence is in closed form, so all noise in the

@@ -118,7 +118,7 @@ def lower_infer(
 
     Entries that nobody changed are the member's own again; new ones are handed in as they
     are, since only who wrote them knows their axes. `posterior` is the guide's distribution
-    in the member's shape, under the key where estimators look for it.
+    in the member's shape, under the key where gradient estimators look for it.
     """
     entries = {k: infer[k] if k in sent and v is sent[k] else v for k, v in answer.items()}
     entries.pop(POSTERIOR, None)

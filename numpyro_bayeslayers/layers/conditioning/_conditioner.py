@@ -96,7 +96,7 @@ def as_rows(x: ArrayLike) -> Array:
 
 
 def own_map(module: eqx.nn.Linear, x: Array) -> Array:
-    """The affine map of an Equinox module, seen by estimators."""
+    """The affine map of an Equinox module, seen by gradient estimators."""
     return linear(x, jnp.swapaxes(module.weight, -1, -2), module.bias)
 
 

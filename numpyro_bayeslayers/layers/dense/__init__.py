@@ -1,4 +1,4 @@
-"""Dense layers: one product of rows and weights, under different priors and estimators."""
+"""Dense layers: one product of rows and weights, under priors and gradient estimators."""
 
 from ._dvi import DenseDVI as DenseDVI
 from ._flipout import DenseFlipout as DenseFlipout

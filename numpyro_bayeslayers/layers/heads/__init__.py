@@ -1,4 +1,4 @@
-"""Links: from a prediction to the likelihood of observations, row by row."""
+"""Likelihoods (links): from a prediction to observations, row by row."""
 
 from ._categorical import (
     beta_link as beta_link,

@@ -1,4 +1,4 @@
-"""Links of classes, ordered or not, and of proportions."""
+"""Likelihoods (links) of classes, ordered or not, and of proportions."""
 
 from typing import Any
 

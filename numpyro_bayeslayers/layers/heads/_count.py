@@ -1,4 +1,4 @@
-"""Links of counts."""
+"""Likelihoods (links) of counts."""
 
 from typing import Any
 

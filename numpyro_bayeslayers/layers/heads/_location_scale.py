@@ -1,4 +1,4 @@
-"""Links of real-valued observations."""
+"""Likelihoods (links) of real-valued observations."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""What all links share: rows line up, or it is an error; rows are weighed and masked alone."""
+"""What all likelihoods share: rows line up, or it is an error; each is weighed and masked alone."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias

@@ -18,7 +18,7 @@ from numpyro.primitives import _PYRO_STACK
 from ... import _checks, primitives
 from ..._base import AbstractLayer
 from ..._settings import setting
-from ...handlers._estimator import AbstractEstimator
+from ...handlers._gradient_estimator import AbstractGradientEstimator
 from ...primitives import Site, factorized_normal
 from .._linear_normal import AbstractLinearNormal, LinearNormal
 from ._inputs import Input, same_batch
@@ -55,12 +55,12 @@ class Lifted(AbstractLayer):
     module as they are, but for `key`, of which each row gets its own. Inside plates, each cell
     has its own module.
 
-    Estimators see the products of `equinox.nn.Linear`, `Conv`, `ConvTranspose` and
+    Gradient estimators see the products of `equinox.nn.Linear`, `Conv`, `ConvTranspose` and
     `Embedding`. Flipout draws one pair of sign vectors for each row, so positions of a
     sequence and pixels share the row's draw; local reparameterization, whose noise belongs to
     outputs, leaves out what a row uses in several places. Weights of other modules (the
     cells of recurrent networks), and products inside of `lax.scan`, `jax.jit` or `jax.grad`
-    within the module, keep the plain value, and estimators name them.
+    within the module, keep the plain value, and gradient estimators name them.
 
     Args:
         module: The module, without the arrays of its parameters.
@@ -100,7 +100,7 @@ class Lifted(AbstractLayer):
     def draw(self) -> eqx.Module:
         """The module itself with its parameters drawn, to be used as any Equinox module.
 
-        Estimators do not act on it. Inside of plates call the layer on rows instead.
+        Gradient estimators do not act on it. Inside of plates call the layer on rows instead.
 
         Raises:
             ValueError: If it is called inside of a plate.
@@ -175,7 +175,7 @@ class Lifted(AbstractLayer):
             for path, site in sites.items()
         }
         out = mapped(values, row, keys, [x.rows for x in inputs])
-        if any(isinstance(handler, AbstractEstimator) for handler in _PYRO_STACK):
+        if any(isinstance(handler, AbstractGradientEstimator) for handler in _PYRO_STACK):
             width = len(plates)
             cell = {path: _like(x, x.ndim - width) for path, x in values.items()}
             key_like = None if keys is None else _like(keys, keys.ndim - 1)
@@ -191,7 +191,7 @@ class Lifted(AbstractLayer):
         )
 
     def _products(self, sites: Mapping[str, Site], rows: Rows) -> dict[str, Product]:
-        """The products that estimators see, by the path of their modules."""
+        """The products that gradient estimators see, by the path of their modules."""
         modules = linear_modules(self.module)
         seen = {
             path: Product(rows, module, sites[leaf_of(path, "weight")])
@@ -272,7 +272,7 @@ def _event_shape(site: Site) -> tuple[int, ...]:
 
 
 def _say_opaque(site: Site, reason: str) -> None:
-    # Vectors (biases, scales) are no matrices: no estimator could act on them anywhere.
+    # Vectors (biases, scales) are no matrices: nowhere could a gradient estimator act on them.
     if sum(size > 1 for size in _event_shape(site)) > 1:
         primitives.opaque(site, reason)
 

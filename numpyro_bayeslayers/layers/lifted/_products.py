@@ -1,7 +1,7 @@
-"""Products inside of a module, made visible to estimators.
+"""Products inside of a module, made visible to gradient estimators.
 
 A module is written for one example, and `jax.vmap` maps it over rows. There a product knows
-one row only, while an estimator must see all of them. So the product is a function of
+one row only, while a gradient estimator must see all of them. So the product is a function of
 `jax.custom_batching.custom_vmap`: where JAX maps it, JAX calls the function's rule with the
 rows of all examples, outside of the map, and the rule sends the ``"linear"`` message.
 """
@@ -240,7 +240,7 @@ class _Example:
 
 
 class _Seen(eqx.Module):
-    """Stands for a linear module in one example of one cell; estimators see its product."""
+    """Stands for a linear module in one example of a cell; gradient estimators see it."""
 
     module: Any
     product: _Example = eqx.field(static=True)
@@ -291,7 +291,7 @@ def used_of(
 def with_products(
     module: Any, products: Mapping[str, Product], values: Mapping[str, Array], row: Array
 ) -> Any:
-    """`module` with its linear modules replaced by products that estimators see."""
+    """`module` with its linear modules replaced by products that gradient estimators see."""
 
     def seen(keys: Any, old: Any) -> Any:
         path = path_of(keys)

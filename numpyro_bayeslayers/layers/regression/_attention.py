@@ -59,8 +59,8 @@ class AttentionLayer(AbstractAdaptiveLayer):
         One layer of attention, without residual connections, normalization and class token.
         The posterior has many modes: of intervals at 80%, those of a full-rank normal guide held
         the truth in 60% of the cases, those of NUTS in 80% (50 data sets of 40 rows).
-        Estimators leave the heads' weights out, and say so: the tokens of a row share one
-        draw of these.
+        Gradient estimators leave the heads' weights out, and say so: the tokens of a row
+        share one draw of these.
     """
 
     fan_in_scaling: bool = setting(check=_checks.switch)

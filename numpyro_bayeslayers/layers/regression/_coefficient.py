@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from ... import _checks
 from ..._settings import setting
-from ...handlers._estimator import normal_moments
+from ...handlers._gradient_estimator import normal_moments
 from ...primitives import POSTERIOR, Site, sample, sample_site
 from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 
@@ -96,8 +96,8 @@ def draw(
     location and scale, $\beta$ is drawn itself and there is no base.
 
     The `Site` that comes back knows the guide's distribution of $\beta$ given the scale if
-    that of $b$ is normal: estimators act on the product with $\beta$. A value given to
-    `name` from outside (`substitute`) is obeyed.
+    that of $b$ is normal: gradient estimators act on the product with $\beta$. A value given
+    to `name` from outside (`substitute`) is obeyed.
     """
     c = float(centered)
     scale = prior.factor * scale
@@ -119,7 +119,7 @@ def draw(
 
 
 def as_drawn(site: Site) -> Site:
-    """A weight of which estimators may not draw each output's share apart.
+    """A weight of which gradient estimators may not draw each output's share apart.
 
     They report that they left it out. It is so where entries of the weight are dependent
     under the guide, or where several outputs of one row see the same draw.

@@ -8,7 +8,7 @@ from jaxtyping import Array, ArrayLike, Float, Integer
 
 from ... import _checks
 from ..._settings import setting
-from ...handlers._estimator import normal_moments
+from ...handlers._gradient_estimator import normal_moments
 from ...primitives import POSTERIOR, linear, sample_site
 from ._call import Activation, identity, named, on_categories
 from ._coefficient import AbstractAdaptiveLayer

@@ -13,7 +13,7 @@ from numpyro.primitives import _PYRO_STACK, plate
 from ... import _checks
 from ..._settings import setting
 from ...distributions import SpikeAndSlab
-from ...handlers._estimator import normal_moments
+from ...handlers._gradient_estimator import normal_moments
 from ...primitives import POSTERIOR, Site, linear, sample_site
 from ._call import Activation, identity, named, on_columns
 from ._prior import STANDARD, Family, Keywords, Prior

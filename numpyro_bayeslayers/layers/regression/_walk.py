@@ -8,7 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array
 
-from ...handlers._estimator import normal_moments
+from ...handlers._gradient_estimator import normal_moments
 from ...primitives import POSTERIOR, Site, sample_site
 from ._coefficient import BASE, AbstractAdaptiveLayer
 

@@ -162,14 +162,15 @@ def test_conditioning_by_the_identity_is_the_network_itself(name):
     found = seed(net, 0)(H, Z)
     assert found.shape == (5, *out)
     values = {
-        name.removeprefix("conditioned_inr.inner/"): site["value"]
+        name.removeprefix("conditioned_inr.inner."): site["value"]
         for name, site in trace(seed(net, 0)).get_trace(H, Z).items()
     }
     if name == "MLP":
         expected = jax.vmap(inner)(H)
     else:
-        named = {f"{getattr(inner, 'prefix', '')}/{k}": v for k, v in values.items()}
-        expected = seed(substitute(inner, data=named), 0)(H).reshape(5, *out)
+        named = {f"{getattr(inner, 'prefix', '')}.{k}": v for k, v in values.items()}
+        # Another seed: the draws must be those of the network, not made again.
+        expected = seed(substitute(inner, data=named), 1)(H).reshape(5, *out)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -75,7 +75,7 @@ def test_is_the_module_mapped_over_rows(kind):
     drawn = draws(net, *inputs)
     arrays = [leaf for leaf in jax.tree.leaves(module) if eqx.is_inexact_array(leaf)]
     assert [v.shape for v in drawn.values()] == [leaf.shape for leaf in arrays]
-    expected = jax.vmap(filled(module, {k[len("net/") :]: v for k, v in drawn.items()}))
+    expected = jax.vmap(filled(module, {k[len("net.") :]: v for k, v in drawn.items()}))
     out = seed(substitute(net, data=drawn), 0)(*inputs)
     close(out, expected(*inputs))
 
@@ -92,7 +92,7 @@ def test_each_cell_of_plates_has_its_own_module(kind):
     drawn = draws(model, *inputs)
     out = seed(substitute(model, data=drawn), 0)(*inputs)
     for cell in np.ndindex(3, 2):
-        values = {k[len("net/") :]: v[cell] for k, v in drawn.items()}
+        values = {k[len("net.") :]: v[cell] for k, v in drawn.items()}
         expected = jax.vmap(filled(module, values))(*inputs)
         close(jax.tree.map(lambda y, c=cell: y[c], out), expected)
 
@@ -130,7 +130,7 @@ def test_plates_that_only_one_input_has():
     drawn = draws(model, x, states)
     out = seed(substitute(model, data=drawn), 0)(x, states)
     for g in range(2):
-        values = {k[len("net/") :]: v[g] for k, v in drawn.items()}
+        values = {k[len("net.") :]: v[g] for k, v in drawn.items()}
         close(out[g], jax.vmap(filled(module, values))(x, states[g]))
 
 
@@ -210,7 +210,7 @@ def test_draw_gives_the_module_for_any_other_use():
         return jax.lax.scan(lambda h, x: (cell(x, h), None), jnp.zeros(4), xs)[0]
 
     drawn = draws(model, X)
-    cell = filled(module, {k[len("cell/") :]: v for k, v in drawn.items()})
+    cell = filled(module, {k[len("cell.") :]: v for k, v in drawn.items()})
     h = jnp.zeros(4)
     for x in X:
         h = cell(x, h)

@@ -1,4 +1,4 @@
-"""One weight in two places of a lifted module: right by itself, refused under estimators."""
+"""One weight twice in a lifted module: right by itself, refused by gradient estimators."""
 
 import equinox as eqx
 import jax

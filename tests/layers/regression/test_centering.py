@@ -1,4 +1,4 @@
-"""One law in every parametrization, and what estimators see of it."""
+"""One law in every parametrization, and what gradient estimators see of it."""
 
 import warnings
 
@@ -253,7 +253,8 @@ def test_estimators_keep_the_law_of_a_row(estimator, terms):
         keys = jax.random.split(key)
         guided = trace(seed(guide, keys[0])).get_trace()
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # an estimator that leaves a layer out says so
+            # A gradient estimator that leaves a layer out says so.
+            warnings.simplefilter("error")
             models = terms, estimator(terms)
             return [seed(replay(model, guided), keys[1])(X) for model in models]
 

@@ -1,4 +1,4 @@
-"""Estimators keep the mean of the gradient and lower its variance."""
+"""Gradient estimators keep the mean of the gradient and lower its variance."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from tests.handlers.study import data, gradient_draws, variance_ratio, z_scores
 
 ESTIMATORS = [flipout, local_reparameterization]
 # 200 means are compared at a time; a standard normal exceeds 5.2 with probability 2e-7, so
-# a right estimator fails one comparison with probability below 4e-5.
+# a right gradient estimator fails one comparison with probability below 4e-5.
 Z_LIMIT = 5.2
 
 

@@ -1,4 +1,4 @@
-"""What the estimators of linear applications share."""
+"""What the gradient estimators of linear applications share."""
 
 import abc
 import sys
@@ -23,13 +23,13 @@ _IMPORTANCE_WEIGHTED = (
 
 _NO_NORMAL = "the guide is not a factorised normal there (use AutoNormal)"
 _BOTH = (
-    "The weight {name!r} is used twice, and one use is out of an estimator's reach: {reason}. "
-    "The two would see different draws. Remove the handler, or give the uses their own "
-    "weights."
+    "The weight {name!r} is used twice, and one use is out of the gradient estimator's reach: "
+    "{reason}. The two would see different draws. Remove the handler, or give the uses their "
+    "own weights."
 )
 
 
-class AbstractEstimator(Messenger, abc.ABC):
+class AbstractGradientEstimator(Messenger, abc.ABC):
     """Replaces the value of linear messages whose weight has a factorised normal guide.
 
     Other messages keep the plain value: under NUTS, `Predictive` and `substitute` (no
@@ -79,7 +79,7 @@ class AbstractEstimator(Messenger, abc.ABC):
             return
         self._seen = True
         if msg["value"] is not None:
-            return  # an estimator further inside has it
+            return  # a gradient estimator further inside has it
         name = msg["weight"].name
         moments = normal_moments(msg["weight"])
         if moments is None:
@@ -122,7 +122,7 @@ class AbstractEstimator(Messenger, abc.ABC):
             warnings.warn(
                 f"`{name}` found no linear application to estimate. Layers inside the body "
                 "of `scan` or `cond` are hidden from it: apply it to the body. Models "
-                "without layers need no estimator.",
+                "without layers need no gradient estimator.",
                 stacklevel=4,
             )
 

@@ -35,7 +35,7 @@ class Listen(Messenger):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_linear_map_is_taken_over(name):
-    """At a narrow guide an estimator gives the plain value, at a wide one its own.
+    """At a narrow guide a gradient estimator gives the plain value, at a wide one its own.
 
     A map that was left out would be named in a warning, which is an error here.
     """

@@ -1,4 +1,4 @@
-"""What estimators see of lifted modules, against the covariances that a weight draw implies."""
+"""Gradient estimators of lifted modules, against the covariances that a weight draw implies."""
 
 import equinox as eqx
 import jax

@@ -287,7 +287,7 @@ def test_several_particles():
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_inside_a_plate(estimator):
-    """Groups have their own weights; the estimator sees them all at once."""
+    """Groups have their own weights; the gradient estimator sees them all at once."""
 
     def model(x, y=None):
         with numpyro.plate("groups", 2):

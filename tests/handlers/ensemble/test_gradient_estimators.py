@@ -1,4 +1,4 @@
-"""Estimators of dense layers work inside of the members and around the ensemble."""
+"""Gradient estimators of dense layers work inside of the members and around the ensemble."""
 
 import functools
 
