@@ -18,7 +18,7 @@ from ..handlers._feasible import feasible
 from ..primitives import DIVERGENCE
 from .ensembles._functions import InitFn, LogJoint
 from .training._arguments import take_apart
-from .training._observed import Observations
+from .training._look import Look
 
 Params = dict[str, Any]
 
@@ -102,10 +102,7 @@ def log_joint_of(
             _check_unused(lambda indices: _terms(*args, indices)[0], subsamples)
         return terms
 
-    observations = Observations(model)
-    check = lambda *data: observations.check_support(take_apart(data, example_kwargs))
-    check(*example)
-    vars(log_joint)["check"] = check  # for `EnsembleMAP.run`, which sees all of the data
+    Look(model).at_observations(take_apart(example, example_kwargs))
     return init_fn, log_joint
 
 

@@ -14,7 +14,7 @@ from ..training._alike import are_alike, warn_alike
 from ..training._arguments import take_apart
 from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data
 from ..training._jit import Frame, jit_on_arrays
-from ..training._known import Known
+from ..training._look import Look
 from ..training._summed import check_summed
 from ..training._training_loop import TrainingLoop, warn_non_finite
 from ._functions import (
@@ -107,7 +107,7 @@ class EnsembleMAP:
         self._loop = TrainingLoop(step)
         self._checked: set[Any] = set()
         start = lambda: (as_arrays(init_fn(jax.random.key(0))),)
-        self._known = Known(log_joint, lambda: eqx.filter_eval_shape(start))
+        self._look = Look(log_joint, lambda: eqx.filter_eval_shape(start))
 
     def init(self, seed: Seed) -> EnsembleState:
         """Start all members; see `ensemble_init`.
@@ -206,9 +206,9 @@ class EnsembleMAP:
         progress_bar = _checks.switch("progress_bar", progress_bar)
         x, y = as_data(x=x, y=y).values()
         num_rows = check_data(x=x, y=y)
-        getattr(self.log_joint, "check", lambda *data: None)(x, y)
-        key = as_key(seed)
-        self._known.look(take_apart((x, y), {}))
+        key, parts = as_key(seed), take_apart((x, y), {})
+        self._look.at_observations(parts)
+        self._look.at_layers(parts)
         start = self._init(key)
         if are_alike(start.params):
             warn_alike(start.params, "Let `init_fn` draw from its key.")

@@ -19,8 +19,7 @@ from ...handlers._feasible import feasible
 from ..training._arguments import as_arguments, take_apart
 from ..training._inputs import Seed, as_key
 from ..training._jit import Frame
-from ..training._known import Known
-from ..training._observed import Observations
+from ..training._look import Look
 from ._chains import ChainPrograms, Fields, Length, as_mcmc
 from ._functions import EnsembleResult
 
@@ -85,14 +84,13 @@ class EnsembleMCMC:
     ) -> None:
         _checks.instance("kernel", kernel, MCMCKernel, "a kernel of numpyro.infer")
         self.kernel = kernel
-        self._observations = Observations(getattr(kernel, "model", None))
         self.num_warmup = _checks.count("num_warmup", num_warmup)
         self.num_samples = _checks.size("num_samples", num_samples)
         self.num_members = _checks.size("num_members", num_members)
         self._length = Length(self.num_warmup, self.num_samples, self.num_members)
         self._compiled: dict[Any, ChainPrograms] = {}
         self._unconstrained: dict[Frame, Callable[..., dict[str, Array]]] = {}
-        self.known = Known(getattr(kernel, "model", None) or (lambda *args, **kwargs: None))
+        self.look = Look(getattr(kernel, "model", None))
 
     def run(
         self,
@@ -130,8 +128,8 @@ class EnsembleMCMC:
         start = init.params if isinstance(init, EnsembleResult) else init
         model = getattr(self.kernel, "model", None)
         parts = take_apart(args, kwargs)
-        self._observations.check_support(parts)
-        self.known.look(parts)
+        self.look.at_observations(parts)
+        self.look.at_layers(parts)
         if start is not None and model is not None:
             is_constrained = not isinstance(init, EnsembleResult)
             start = self._start(start, model, args, kwargs, is_constrained)

@@ -14,7 +14,7 @@ from ... import _checks
 from ..._typing import Message, PRNGKey
 from ..training._arguments import Arguments, put_together
 from ..training._jit import Frame
-from ..training._known import Known
+from ..training._look import Look
 from ..training._member import Drawn
 from ..training._rows import row_axes
 
@@ -26,7 +26,7 @@ class Predictor:
 
     def __init__(self) -> None:
         self._compiled: dict[Any, Callable[..., dict[str, Array]]] = {}
-        self._known: dict[int, Known] = {}
+        self._looks: dict[int, Look] = {}
 
     def __call__(
         self,
@@ -40,7 +40,7 @@ class Predictor:
         statistic: Statistic | None,
     ) -> dict[str, Array]:
         """Draws (draws, members, *site) of the sites asked for; see `EnsembleSVI.predict`."""
-        self._known.setdefault(id(drawn), Known(drawn.model)).look(parts)
+        self._looks.setdefault(id(drawn), Look(drawn.model)).at_layers(parts)
         num_rows = parts.num_rows or 1
         block = min(block, num_rows)
         grows = _grown(drawn, parts, block)

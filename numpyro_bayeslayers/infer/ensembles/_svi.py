@@ -18,12 +18,17 @@ from ... import _checks
 from ..._typing import Model
 from ...handlers import ensemble
 from .._arviz import inference_data
-from ..training._arguments import merged, part_scale, part_size, take_apart
+from ..training._arguments import (
+    check_finite,
+    merged,
+    part_scale,
+    part_size,
+    take_apart,
+)
 from ..training._checkpoint import Checkpoint, run_identity
 from ..training._early_stopping import EarlyStopping, select, start_stopping
 from ..training._inputs import Seed, as_key
 from ..training._member import Member
-from ..training._observed import Observations
 from ..training._program import Programs, check_mesh
 from ..training._training_loop import CHUNK, warn_non_finite
 from ._functions import EnsembleResult
@@ -100,7 +105,7 @@ class EnsembleSVI:
         self._name = _checks.label("name", name)
         make_member = lambda: Member(model, guide, optim, loss)
         self._programs = Programs(make_member, num_members, mesh)
-        self._predictor, self._observations = Predictor(), Observations(model)
+        self._predictor = Predictor()
 
     @property
     def guide(self) -> Model:
@@ -229,9 +234,10 @@ class EnsembleSVI:
                 parameters for each; if a checkpoint is of another run.
         """
         _checks.size("num_steps", num_steps)
-        self._observations.check(args, kwargs)
+        check_finite(args, kwargs)
         key, parts = as_key(rng_key), take_apart(args, kwargs)
-        self._programs.known.look(parts)
+        self._programs.look.at_observations(parts)
+        self._programs.look.at_layers(parts)
         batch_size = part_size(batch_size, parts.num_rows)
         of = None if batch_size is None else parts.num_rows
         program = self._programs.get(parts, batch_size or parts.num_rows, num_rows=of)
@@ -307,12 +313,13 @@ class EnsembleSVI:
         _checks.size("num_rows", num_rows)
         state, losses = init_state, []
         for batch in tqdm(batches, **({} if progress_bar else {"disable": True})):
-            self._observations.check(tuple(batch), kwargs)
+            check_finite(tuple(batch), kwargs)
             parts = take_apart(tuple(batch), kwargs)
+            self._programs.look.at_observations(parts)
             scale = part_scale(num_rows, parts.num_rows)
             program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)
             if state is None:
-                self._programs.known.look(parts)
+                self._programs.look.at_layers(parts)
                 state = self._programs.start(program, as_key(rng_key), parts)
             state, loss = program.update(state, parts.rows, parts.shared, scale)
             losses.append(loss)

@@ -13,7 +13,6 @@ from ._data import bind, check_takes_y, data_of_fit, sites_of
 from ._fitted import Fit
 from ._method import Problem
 from ._methods import MCMC, VI, Method, method_of
-from ._support import check_observations
 
 
 def fit(
@@ -95,7 +94,6 @@ def fit(
     else:
         steps = _steps(num_steps, num_epochs, known.num_rows, size)
     sites = sites_of(bind(model, known), known)
-    check_observations(model, known, sites)
     whole = on_all_rows(bind(model, known), known.num_rows)
     known = known.with_codes(categories_of(whole, known.rows))
     problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar)

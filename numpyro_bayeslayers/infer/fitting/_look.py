@@ -10,12 +10,12 @@ from numpyro.infer.autoguide import AutoGuide
 from ..._typing import Model
 from ..ensembles._predictive import latents
 from ..training._arguments import Arguments
-from ..training._known import Known
+from ..training._look import Look
 from ..training._member import Drawn
 
 
 def look_at_fit(
-    known: Known,
+    look: Look,
     drawn: Drawn,
     params: dict[str, Any],
     parts: Arguments,
@@ -25,13 +25,13 @@ def look_at_fit(
     """Let the layers look at the median of the posterior, or at a draw of it.
 
     Args:
-        known: What looked at the data; nothing is done if no layer asked for more.
+        look: What looked at the data; nothing is done if no layer asked for more.
         drawn: The model and the guide.
         params: Parameters of the guide of one member, or values of the model's sites.
         parts: The data.
         guide: The guide itself, which may be an autoguide and know its median.
     """
-    if not known.is_open:
+    if not look.is_open:
         return
 
     def values(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def look_at_fit(
             found = values(args, kwargs)
         substitute(drawn.model, data={**params, **found})(*args, **kwargs)
 
-    Known(fitted, is_fitted=True).look(parts)
+    Look(fitted, is_fitted=True).at_layers(parts)
 
 
 def medians(samples: dict[str, Any]) -> dict[str, Any]:

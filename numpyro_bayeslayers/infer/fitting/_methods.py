@@ -160,7 +160,7 @@ class MCMC:
         flat = {n: x.reshape(-1, *x.shape[2:]) for n, x in latents.items()}
         count = self.num_chains * self.num_samples
         predictor, drawn = Predictor(), Drawn(model, _no_guide)
-        look_at_fit(chains.known, drawn, medians(flat), parts)
+        look_at_fit(chains.look, drawn, medians(flat), parts)
 
         def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
             # Each draw of the chains is a member, of which one prediction is drawn.
@@ -210,7 +210,7 @@ def _run_variational(
     best = int(np.argmin(np.nan_to_num(np.asarray(result.losses)[:, -1], nan=np.inf)))
     params = jax.tree.map(lambda x: x[best], result.params)
     member, parts = fit._programs.latest.member, take_apart((), problem.data.rows)
-    look_at_fit(fit._programs.known, member.drawn, params, parts, guide=member.guide)
+    look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
     def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
         each = math.ceil(num_samples / num_members)

@@ -18,7 +18,7 @@ from ..._typing import PRNGKey
 from ...handlers._feasible import feasible
 from ..ensembles._predictive import Predictor
 from ..training._arguments import take_apart
-from ..training._known import Known
+from ..training._look import Look
 from ..training._member import Drawn
 from ..training._plates import in_batches, on_all_rows
 from ..training._rows import in_minibatch, scaled_sites
@@ -73,8 +73,9 @@ class Stein:
     def _run(self, problem: Problem) -> Posterior:
         data, size = problem.data, problem.batch_size
         model = own = problem.bound(problem.model)
-        known, parts = Known(own), take_apart((), data.rows)
-        known.look(parts)
+        look, parts = Look(own), take_apart((), data.rows)
+        look.at_observations(parts)
+        look.at_layers(parts)
         names: frozenset[str] = frozenset()
         if size is not None:
             guide = guide_of(self.guide, model, problem)
@@ -128,7 +129,7 @@ class Stein:
         )
         drawn = Drawn(on_all_rows(own, data.num_rows), law)
         first_particle = jax.tree.map(lambda x: x[0], params)
-        look_at_fit(known, drawn, first_particle, parts)
+        look_at_fit(look, drawn, first_particle, parts)
         predictor = Predictor()
 
         def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:

@@ -14,7 +14,7 @@ from ._alike import are_alike, is_random, warn_alike
 from ._arguments import Arguments, on_shapes, put_together
 from ._early_stopping import EarlyStopping, with_early_stopping
 from ._jit import Frame, jit_on_arrays
-from ._known import Known
+from ._look import Look
 from ._member import Member
 from ._rows import scaled_sites
 from ._training_loop import TrainingLoop
@@ -86,7 +86,7 @@ class Programs:
         self._size = size
         # Without axis types: the compiler places what is computed, as the data asks for.
         self._mesh = None if mesh is None else Mesh(mesh.devices, mesh.axis_names)
-        self.known = Known(make_member().model)
+        self.look = Look(make_member().model)
         self._made: dict[Any, Program] = {}
         self._latest: Program | None = None
 

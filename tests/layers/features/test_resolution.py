@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from numpyro_bayeslayers.infer import fit
 from numpyro_bayeslayers.infer.fitting._look import look_at_fit, medians
 from numpyro_bayeslayers.infer.training._arguments import take_apart
-from numpyro_bayeslayers.infer.training._known import Known
+from numpyro_bayeslayers.infer.training._look import Look
 from numpyro_bayeslayers.infer.training._member import Drawn
 from numpyro_bayeslayers.layers import (
     GaussianProcessEffectsLayer,
@@ -106,12 +106,12 @@ class TestWordAfterAFit:
         def model(x, y=None):
             gaussian_link(layer(x), y)
 
-        known, parts = Known(model), take_apart((self.x, self.x[:, 0]), {})
-        known.look(parts)
-        assert known.is_open
+        look, parts = Look(model), take_apart((self.x, self.x[:, 0]), {})
+        look.at_layers(parts)
+        assert look.is_open
         values = {f"f.{name}": jnp.asarray(value) for name, value in values.items()}
         values = {"obs.sigma": jnp.ones(()), "f.alpha": jnp.ones(layer.num_basis)} | values
-        look_at_fit(known, Drawn(model, lambda *data: None), values, parts)
+        look_at_fit(look, Drawn(model, lambda *data: None), values, parts)
 
     def test_fine_enough(self):
         layer = HSGPFeatures.init(1, 20, 1.5, kernel=RBFKernel(variance=1.0), name="f")

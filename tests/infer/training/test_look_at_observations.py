@@ -22,7 +22,7 @@ from numpyro_bayeslayers.infer import (
     log_joint_of,
 )
 from numpyro_bayeslayers.infer.training._arguments import take_apart
-from numpyro_bayeslayers.infer.training._observed import Observations
+from numpyro_bayeslayers.infer.training._look import Look
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -33,6 +33,10 @@ BINARY = np.array([0, 1, 1, 0, 1, 0])
 def model(x, y=None):
     slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
     layers.logit_link(slope * x, y)
+
+
+def look(model, *args, **kwargs):
+    Look(model).at_observations(take_apart(args, kwargs))
 
 
 def model_of(link, **more):
@@ -103,15 +107,12 @@ def test_a_column_and_a_mask_are_followed():
         layers.logit_link(x, y, mask=seen)
 
     y = np.where(X > 0, 7, 1)
-    check = lambda seen: Observations(masked).check(
-        (), {"x": X, "seen": seen, "y": y[:, None]}
-    )
+    check = lambda seen: look(masked, x=X, seen=seen, y=y[:, None])
     check(X < 0)
     with pytest.raises(ValueError, match=r"got in row 5: 7 \(1 of 6\)"):
         check((X < 0) | (X == 1))
-    check = lambda w: Observations(
-        lambda x, w, y: layers.logit_link(x, y, weights=w)
-    ).check((), {"x": X, "w": w, "y": y})
+    weighed = lambda x, w, y: layers.logit_link(x, y, weights=w)
+    check = lambda w: look(weighed, x=X, w=w, y=y)
     check(np.where(X < 0, 1.0, 0.0))
     with pytest.raises(ValueError, match="negative weight, -1"):
         check(np.where(X < 0, -1.0, 0.0))
@@ -174,11 +175,11 @@ def test_every_door_says_so_before_anything_is_compiled(compiled):
 )
 def test_what_a_likelihood_has_passes(fn, y):
     observed = lambda y: numpyro.sample("obs", fn, obs=y)
-    Observations(observed).check((jnp.asarray(y),), {})
+    look(observed, jnp.asarray(y))
 
 
 def test_what_is_not_known_before_the_model_runs_passes():
-    """A bound that is drawn or optimized; rows that a plate draws; arguments that are traced."""
+    """A bound that is drawn or optimized; arguments that are traced."""
 
     def bounded(y):
         high = numpyro.sample("high", dist.HalfNormal(1.0))
@@ -188,18 +189,24 @@ def test_what_is_not_known_before_the_model_runs_passes():
         high = numpyro.param("high", 0.1, constraint=dist.constraints.positive)
         numpyro.sample("obs", dist.Uniform(0.0, high).expand([6]), obs=y)
 
-    def subsampled(y):
+    for free in (bounded, optimized):
+        look(free, X + 2)
+    jax.eval_shape(lambda y: look(model, X, y), BINARY + 1)
+
+
+def test_all_rows_are_looked_at_where_the_model_takes_some():
+    """Each of them is some step's."""
+
+    def subsampled(y=None):
         with numpyro.plate("rows", 6, subsample_size=2) as rows:
             numpyro.sample("obs", dist.Bernoulli(0.5), obs=None if y is None else y[rows])
 
-    for free in (bounded, optimized, subsampled):
-        Observations(free).check((X + 2,), {})
-    jax.eval_shape(
-        lambda y: Observations(model).check_support(take_apart((X, y), {})), BINARY + 1
-    )
-    # In `fit` such a plate takes all rows.
+    y = np.array([0, 0, 0, 0, 1, 3])
+    look(subsampled, y[:5].repeat(2)[:6])
     with pytest.raises(ValueError, match="in row 5: 3"):
-        fit(lambda y=None: subsampled(y), y=np.array([0, 0, 0, 0, 1, 3]), num_steps=1)
+        look(subsampled, y)
+    with pytest.raises(ValueError, match=r"`y` must be .* in row 5: 3"):
+        fit(subsampled, y=y, num_steps=1)
 
 
 def test_a_model_is_traced_once_for_arguments_of_one_kind():
@@ -209,10 +216,10 @@ def test_a_model_is_traced_once_for_arguments_of_one_kind():
         traced.append(1)
         model(x, y)
 
-    observations = Observations(counted)
+    observations = Look(counted)
     for shift in (0, 1):
-        observations.check((X + shift, BINARY), {})
+        observations.at_observations(take_apart((X + shift, BINARY), {}))
     assert len(traced) == 1
     with pytest.raises(ValueError, match="support"):
-        observations.check((X, BINARY + 1), {})
+        observations.at_observations(take_apart((X, BINARY + 1), {}))
     assert len(traced) == 1

@@ -24,7 +24,7 @@ from numpyro_bayeslayers.infer import (
 )
 from numpyro_bayeslayers.infer.ensembles._predictive import Predictor
 from numpyro_bayeslayers.infer.training._arguments import take_apart
-from numpyro_bayeslayers.infer.training._known import Known
+from numpyro_bayeslayers.infer.training._look import Look
 from numpyro_bayeslayers.infer.training._member import Drawn
 from numpyro_bayeslayers.layers import (
     HSGPFeatures,
@@ -47,7 +47,7 @@ def effects(x, y=None):
 
 
 def look(model, *args, **kwargs):
-    Known(model).look(take_apart(args, kwargs))
+    Look(model).at_layers(take_apart(args, kwargs))
 
 
 def train(ensemble, x):
@@ -159,12 +159,29 @@ def test_a_model_is_traced_once_for_data_of_the_same_shapes():
         calls.append(x.shape)
         process(x, y)
 
-    known = Known(model)
+    look = Look(model)
     for _ in range(3):
-        known.look(take_apart((X, Y), {}))
+        look.at_observations(take_apart((X, Y), {}))
+        look.at_layers(take_apart((X, Y), {}))
     with pytest.warns(UserWarning, match="6 of 6 rows"):
-        known.look(take_apart((YEARS, Y), {}))
+        look.at_layers(take_apart((YEARS, Y), {}))
     assert calls == [(6,)]
+
+
+def test_what_is_optimized_is_looked_at_when_it_is_found():
+    """Not at its first value, which is far outside of the box here, nor inside."""
+
+    def model(x, y=None):
+        center = numpyro.param("center", 100.0)
+        gaussian_link(BOX((x - center)[:, None]), y)
+
+    parts = take_apart((X, Y), {})
+    look = Look(model)
+    look.at_layers(parts)
+    assert look.is_open
+    fitted = numpyro.handlers.substitute(model, data={"center": jnp.float32(9.0)})
+    with pytest.warns(UserWarning, match="6 of 6 rows"):
+        Look(fitted, is_fitted=True).at_layers(parts)
 
 
 def test_nothing_is_added_to_a_program():

@@ -1,0 +1,40 @@
+"""The part of a traced program that some of its inputs alone determine."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jax.extend.core import ClosedJaxpr, Var, jaxpr_as_fun
+
+
+def inputs_of(program: ClosedJaxpr) -> list[set[int]]:
+    """For each output, the places of the inputs that it depends on."""
+    jaxpr = program.jaxpr
+    # The inputs of a value are the bits of a number.
+    found: dict[Any, int] = {var: 1 << place for place, var in enumerate(jaxpr.invars)}
+    of = lambda v: found.get(v, 0) if isinstance(v, Var) else 0
+    for equation in jaxpr.eqns:
+        bits = 0
+        for v in equation.invars:
+            bits |= of(v)
+        found.update(dict.fromkeys(equation.outvars, bits))
+    count = range(len(jaxpr.invars))
+    return [{i for i in count if of(v) >> i & 1} for v in jaxpr.outvars]
+
+
+def part_of(
+    program: ClosedJaxpr, first: int, places: Sequence[int]
+) -> Callable[..., list[Any]]:
+    """Some outputs as a function of the inputs from the place `first` on.
+
+    It is taken one operation after another, and only those that lead there: nothing large
+    is compiled. The outputs must depend on no input before `first`.
+    """
+    jaxpr = program.jaxpr
+    outputs = [jaxpr.outvars[place] for place in places]
+    needed, equations = {v for v in outputs if isinstance(v, Var)}, []
+    for equation in reversed(jaxpr.eqns):
+        if needed.intersection(equation.outvars):
+            equations.append(equation)
+            needed.update(v for v in equation.invars if isinstance(v, Var))
+    part = jaxpr.replace(invars=jaxpr.invars[first:], outvars=outputs, eqns=equations[::-1])
+    return jaxpr_as_fun(ClosedJaxpr(part, program.consts))

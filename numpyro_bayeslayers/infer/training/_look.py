@@ -1,0 +1,249 @@
+"""A look at the data through a model, before anything is compiled.
+
+Layers have to look at values (whether inputs lie in their box, whether categories exist), and
+say so by `primitives.when_known`; observations have to be in the support of their likelihood.
+Inside a program there are no values. Here the model is traced once, and those that the data
+alone determine are computed, one operation after another, whatever stands in between. What
+depends on a draw or on a parameter is not known before the model runs, and passes.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax import random
+from jax.extend.core import get_opaque_trace_state
+from numpyro.handlers import seed
+from numpyro.primitives import Messenger
+
+from ..._typing import Message, Model
+from ...distributions import _support
+from ...handlers._feasible import feasible
+from ._arguments import Arguments, put_together
+from ._determined import inputs_of, part_of
+from ._plates import on_all_rows
+
+
+class Look:
+    """Looks at data through one model; it is traced once for data of the same shapes.
+
+    Args:
+        model: Any function of its data in which layers may be called; None for a potential,
+            of which nothing is known.
+        leading: Gives what the model takes before its data, a tuple with arrays as shapes.
+        is_fitted: Whether the model holds what a fit has found.
+    """
+
+    def __init__(
+        self,
+        model: Model | None,
+        leading: Callable[[], Any] = lambda: (),
+        *,
+        is_fitted: bool = False,
+    ) -> None:
+        self._model = model
+        self._leading = leading
+        self._is_fitted = is_fitted
+        self._seen: dict[Any, _Seen] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a layer has asked what only a fit can answer."""
+        return any(seen.is_open for seen in self._seen.values())
+
+    def at_layers(self, parts: Arguments) -> None:
+        """Let the layers look at these arguments.
+
+        Raises:
+            ValueError: Whatever a layer finds wrong; some only warn.
+        """
+        arrays = _arrays_of(parts)
+        if (seen := self._see(parts, arrays)) is not None:
+            seen.layers.look(arrays)
+
+    def at_observations(self, parts: Arguments) -> None:
+        """Look at what is observed.
+
+        Raises:
+            ValueError: If an observation is outside of the support of its likelihood, or a
+                weight is negative.
+        """
+        arrays = _arrays_of(parts)
+        if (seen := self._see(parts, arrays)) is not None:
+            seen.observations.look(arrays)
+
+    def _see(self, parts: Arguments, arrays: list[Any]) -> "_Seen | None":
+        if self._model is None or not _support.is_known(arrays):
+            return None
+        kind = (parts.frame, tuple((x.shape, x.dtype) for x in arrays))
+        if kind not in self._seen:
+            model = on_all_rows(self._model, parts.num_rows)
+            self._seen[kind] = _traced(model, self._leading(), parts, self._is_fitted)
+        return self._seen[kind]
+
+
+def _arrays_of(parts: Arguments) -> list[Any]:
+    return [x for x in [*parts.rows, *parts.shared] if x is not None]
+
+
+class _Questions(NamedTuple):
+    """Functions of values, and how the values come from the data."""
+
+    checks: list[Callable[..., None]]
+    counts: list[int]
+    values: Callable[..., list[Any]]
+
+    def look(self, arrays: list[Any]) -> None:
+        if not self.checks:
+            return
+        values = iter(self.values(*arrays))
+        for check, count in zip(self.checks, self.counts, strict=True):
+            check(*(np.asarray(next(values)) for _ in range(count)))
+
+
+class _Seen(NamedTuple):
+    layers: _Questions
+    observations: _Questions
+    is_open: bool
+
+
+_NOTHING = _Seen(_Questions([], [], list), _Questions([], [], list), False)
+
+
+class _noting(Messenger):  # noqa: N801
+    """Notes what layers ask and what is observed, in the trace where it is opened."""
+
+    def __init__(self, is_fitted: bool, key: Any) -> None:
+        self.is_fitted = is_fitted
+        self.is_open = False
+        self.asked: list[tuple[Any, Callable[[np.ndarray], None]]] = []
+        self.observed: dict[str, Message] = {}
+        self._zero = 0 * jnp.sum(random.key_data(key))
+        super().__init__()
+
+    def __enter__(self) -> Any:
+        self._trace = get_opaque_trace_state()
+        return super().__enter__()
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] == "when_known":
+            if msg["is_fitted"] and not self.is_fitted:
+                self.is_open = True
+            elif self._is_here():
+                self.asked.append((msg["args"][0], msg["check"]))
+
+    def postprocess_message(self, msg: Message) -> None:
+        if msg["type"] == "param" and not self.is_fitted:
+            # What is optimized is as unknown as the key: its first value does not count.
+            msg["value"] = jax.tree.map(self._unknown, msg["value"])
+        elif _is_data(msg) and self._is_here():
+            self.observed[msg["name"]] = msg
+
+    def _is_here(self) -> bool:
+        # What the model itself maps or scans has no values of its own here.
+        return get_opaque_trace_state() == self._trace
+
+    def _unknown(self, value: Any) -> Any:
+        kind = jnp.result_type(value)
+        is_number = jnp.issubdtype(kind, jnp.number)
+        return value + self._zero.astype(kind) if is_number else value
+
+
+def _traced(model: Model, leading: Any, parts: Arguments, is_fitted: bool) -> _Seen:
+    """What the data alone can answer."""
+    shapes, others = eqx.partition(leading, lambda x: isinstance(x, jax.ShapeDtypeStruct))
+    noted: list[_noting] = []
+    lengths: list[int] = []
+
+    def run(unknown: Any, rows: list[Any], shared: list[Any]) -> list[Any]:
+        (key, first), (args, kwargs) = unknown, put_together(rows, shared, parts.frame)
+        noted.append(_noting(is_fitted, key))
+        with noted[0]:
+            seed(feasible(model), key)(*eqx.combine(first, others), *args, **kwargs)
+        sites = [_values_of(site) for site in noted[0].observed.values()]
+        lengths.extend(map(len, sites))
+        asked = [value for value, _ in noted[0].asked]
+        return [jnp.asarray(value) for value in itertools.chain(asked, *sites)]
+
+    unknown = (random.key(0), shapes)
+    try:
+        program = jax.make_jaxpr(run)(unknown, parts.rows, parts.shared)
+    except Exception:
+        return _NOTHING  # what is wrong with the model is said where it runs
+    noting, first = noted[0], len(jax.tree.leaves(unknown))
+    inputs, titles = inputs_of(program), _titles(parts)
+    is_known = [min(found, default=first) >= first for found in inputs]
+
+    layers = [(i, check) for i, (_, check) in enumerate(noting.asked) if is_known[i]]
+    places, checks = [i for i, _ in layers], [check for _, check in layers]
+    asked = _Questions(checks, [1] * len(places), part_of(program, first, places))
+
+    places, checks, counts, start = [], [], [], len(noting.asked)
+    for (name, site), length in zip(noting.observed.items(), lengths, strict=True):
+        here = range(start, start + length)
+        start += length
+        if all(is_known[i] for i in here):
+            argument = " and ".join(titles[i - first] for i in sorted(inputs[here[0]]))
+            places += here
+            checks.append(_Observed(name, argument or name, site["fn"]).check)
+            counts.append(length)
+    observed = _Questions(checks, counts, part_of(program, first, places))
+    is_open = noting.is_open or not all(is_known[: len(noting.asked)])
+    return _Seen(asked, observed, is_open)
+
+
+class _Observed:
+    """One observed site.
+
+    Args:
+        name: Its name.
+        argument: The name of the argument that is observed.
+        fn: Its likelihood.
+    """
+
+    def __init__(self, name: str, argument: str, fn: dist.Distribution) -> None:
+        self.name = name
+        self.argument = argument
+        self.law = _support.law_name(fn)
+        self.support = jax.tree.structure(_support.support_of(fn))
+
+    def check(self, y: np.ndarray, mask: Any, scale: np.ndarray, *ends: Any) -> None:
+        if np.any(scale < 0):
+            raise ValueError(
+                f"The observations at {self.name!r} have a negative weight, "
+                f"{np.min(scale):g}. Weights are at least 0."
+            )
+        support = self.support.unflatten(ends)
+        _support.check_support(self.argument, y, support, self.law, self.name, mask)
+
+
+def _values_of(site: Message) -> list[Any]:
+    """The observations, the mask, the weights, and the ends of the support."""
+    fn, scale = site["fn"], site["scale"]
+    ends = jax.tree.leaves(_support.support_of(fn))
+    return [site["value"], _support.mask_of(fn), 1.0 if scale is None else scale, *ends]
+
+
+def _is_data(site: Message) -> bool:
+    """Whether a site is a likelihood, and no factor."""
+    is_observed = site["type"] == "sample" and site["is_observed"]
+    return is_observed and not isinstance(_support.law_of(site["fn"]), dist.Unit)
+
+
+def _titles(parts: Arguments) -> list[str]:
+    """The names of the arrays among the arguments, those of rows first."""
+    places = parts.frame.treedef.unflatten(range(len(parts.rows)))
+    titles = []
+    for path, _ in jax.tree_util.tree_leaves_with_path(places):
+        which, key, *rest = path
+        title = key.key if which.idx else f"argument {key.idx}"
+        titles.append(title + jax.tree_util.keystr(tuple(rest)))
+    split = [
+        [t for t, x in zip(titles, xs, strict=True) if x is not None] for xs in parts[:2]
+    ]
+    return split[0] + split[1]
