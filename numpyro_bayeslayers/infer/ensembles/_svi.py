@@ -340,7 +340,7 @@ class EnsembleSVI:
         statistic: Callable[[Float[Array, "..."]], Float[Array, "..."]] | None = None,
         **kwargs: Any,
     ) -> dict[str, Array]:
-        """Draw from the posterior predictive of all members, a block of rows at a time.
+        """Draw from the posterior predictive of all members, for all rows at once.
 
         Args:
             rng_key: A key or an integer.
@@ -348,9 +348,11 @@ class EnsembleSVI:
             args: Arguments of the model, without the observed values.
             num_samples: Draws from each member's guide, at least 1. All rows of one draw
                 come from the same weights.
-            batch_size: Rows at a time. Beside its result the computation holds what so many
-                rows need in one draw of all members. By default about 2^18 rows over all
-                members.
+            batch_size: Rows at a time; a few rows are compared first, since a model that looks
+                across rows cannot be cut. If None all rows are predicted at once, unless that
+                would take over 2 GiB beside the result, by the shapes of all that the model
+                computes: then some members at a time, and some rows if one member alone takes
+                so much and the rows may be cut.
             return_sites: Names of sites; all sites that grow with the rows if None.
             statistic: Reduces the draws of each block, (draws, members, rows, ...) to
                 (rows, ...): ``lambda y: y.mean((0, 1))``, say. Then only its result is kept.
@@ -360,12 +362,11 @@ class EnsembleSVI:
             Values by site name, (num_samples, members, *site), or what `statistic` makes.
 
         Raises:
-            ValueError: If a number is below 1, or there is no such site.
+            ValueError: If a number is below 1, there is no such site, or `batch_size` is given
+                and the model looks across rows.
         """
-        _checks.size("num_samples", num_samples)
-        if batch_size is not None:
-            _checks.size("batch_size", batch_size)
-        size = batch_size or max(1, 2**18 // self.num_members)
+        num_samples = _checks.size("num_samples", num_samples)
+        batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         sites = None if return_sites is None else tuple(return_sites)
         return self._predictor(
             self._programs.latest.member.drawn,
@@ -373,7 +374,7 @@ class EnsembleSVI:
             as_key(rng_key),
             take_apart(args, kwargs),
             num_samples,
-            size,
+            batch_size,
             sites,
             statistic,
         )

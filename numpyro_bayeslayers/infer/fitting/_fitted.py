@@ -79,7 +79,9 @@ class Fit:
                 after `MCMC` there are at most as many as the chains have, evenly chosen.
             seed: A key or an integer.
             site: The observed site; needed if `y` was observed at several.
-            batch_size: Rows at a time: bounds the memory beside the draws.
+            batch_size: Rows at a time, which bounds the memory beside the draws; a few rows
+                are compared first. If None all rows are predicted at once, unless that would
+                take over 2 GiB, see `EnsembleSVI.predict`.
             data: The arguments of the model without `y`, for any number of rows. Columns of
                 tables are found by name, in any order, and categories by their words.
                 Constants of the fit need not be given again.
@@ -88,8 +90,9 @@ class Fit:
             TypeError: If `num_samples` is no integer, or a column is of another kind than in
                 the fit.
             ValueError: If an argument or a column is missing, unknown, or of another row
-                count than the others, if an entry is NaN, a level was not in the fit, or it
-                is not clear which site is meant.
+                count than the others, if an entry is NaN, a level was not in the fit, if it
+                is not clear which site is meant, or if `batch_size` is given and the model
+                looks across rows.
         """
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)

@@ -167,8 +167,7 @@ class MCMC:
             some = np.linspace(0, count - 1, min(num_samples, count)).round().astype(int)
             chosen = {name: x[some] for name, x in flat.items()}
             parts = take_apart((), rows)
-            size = block or max(1, 2**18 // len(some))
-            return predictor(drawn, chosen, key, parts, 1, size, sites, None)
+            return predictor(drawn, chosen, key, parts, 1, block, sites, None)
 
         return Posterior(draw, {}, result.samples, result)
 

@@ -134,9 +134,8 @@ class Stein:
 
         def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
             each = math.ceil(num_samples / self.num_particles)
-            size = block or max(1, 2**18 // self.num_particles)
             parts = take_apart((), rows)
-            return predictor(drawn, params, key, parts, each, size, sites, None)
+            return predictor(drawn, params, key, parts, each, block, sites, None)
 
         return Posterior(draw, params, None, StepResult(params, forces, state))
 

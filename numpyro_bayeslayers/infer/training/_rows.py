@@ -1,5 +1,6 @@
 """Which sites of a model belong to rows, and what becomes of them in a minibatch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,12 +14,13 @@ from ...handlers._feasible import feasible
 from ._arguments import Arguments, on_shapes
 from ._plates import in_batches
 from ._row_terms import row_terms
+from ._term import Term
 
 _JOINT = (
-    "Minibatches would fit another model: its rows are not the same alone and among others "
-    "({reason}). Give no `batch_size`. What looks across rows (lags, cumulative sums, "
-    "statistics of a column) may be computed before, and handed in as a column; an argument "
-    "that is as long as the rows by chance belongs in `constants` of `fit`."
+    "{what}: its rows are not the same alone and among others ({reason}). Give no "
+    "`batch_size`. What looks across rows (lags, cumulative sums, statistics of a column) may "
+    "be computed before, and handed in as a column; an argument that is as long as the rows "
+    "by chance belongs in `constants` of `fit`."
 )
 _LOCAL = (
     "The latent sites {names} have one value for each row. In minibatches the guide would "
@@ -100,14 +102,27 @@ def scaled_sites(
         ]
     else:
         sites = {name: term for name, term in terms.items() if term.is_sample}
-        joint = [term.reason for term in sites.values() if term.kind == "joint"]
-        if joint:
-            raise ValueError(_JOINT.format(reason="; ".join(joint[:2])))
+        refuse_joint("Minibatches would fit another model", sites)
         names = frozenset(n for n, t in sites.items() if t.kind in ("apart", "summed"))
         local = [n for n, t in sites.items() if t.grows and not t.is_observed]
     if local:
         _check_local(guide, parts, size, num_rows, local)
     return names
+
+
+def refuse_joint(what: str, terms: Mapping[str, Term]) -> None:
+    """Raise if one of these sites sees more than a row at a time.
+
+    Args:
+        what: What would go wrong, without a full stop.
+        terms: How the sites take the rows.
+
+    Raises:
+        ValueError: With the sites, the rows and the values that were seen.
+    """
+    joint = [term.reason for term in terms.values() if term.kind == "joint"]
+    if joint:
+        raise ValueError(_JOINT.format(what=what, reason="; ".join(joint[:2])))
 
 
 def _check_local(

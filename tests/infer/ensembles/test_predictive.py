@@ -110,9 +110,9 @@ def test_memory_is_bounded_by_a_block():
     result = ensemble.run(KEY, 2, X, Y, progress_bar=False)
     drawn = ensemble._programs.latest.member.drawn
     parts = take_apart((jnp.ones((1000, 2)),), {})
-    draw = _compile(drawn, parts.frame, None, {"f": 0, "y": 0})
+    draw = _compile(drawn, parts.frame, None, {"f": 0, "y": 0}, 8)
     keys = jax.random.split(KEY, 4)
-    args = (result.params, keys, np.arange(1000), parts.rows, parts.shared)
+    args = (result.params, keys, np.int32(0), parts.rows, parts.shared)
     temporary = draw.lower(*args).compile().memory_analysis().temp_size_in_bytes
     assert temporary < 40 * 1000 * 8 * 4  # some tens of numbers for each row and member
     out = ensemble.predict(

@@ -1,0 +1,61 @@
+"""How much of a prediction is computed at a time: all of it, if that fits."""
+
+from typing import NamedTuple
+
+from jax.extend.core import ClosedJaxpr
+
+from ..._typing import Model
+from ..training._arguments import Arguments
+from ..training._memory import MOST_BYTES, output_bytes, peak_bytes
+from ..training._row_terms import row_terms
+from ..training._rows import refuse_joint
+
+
+class Cut(NamedTuple):
+    """How much of a prediction is computed at a time.
+
+    Args:
+        rows: Rows at a time.
+        members: Members at a time, in each draw.
+    """
+
+    rows: int
+    members: int
+
+
+def cut_to_fit(whole: ClosedJaxpr, of: Cut, *, is_reduced: bool) -> Cut:
+    """The rows and members at a time that fit in memory: as many as there are, if they do.
+
+    Members are parted first, which changes no number in any model. Rows are, where one
+    member by itself asks for too much.
+
+    Args:
+        whole: The program for all of them.
+        of: How many there are.
+        is_reduced: Whether its draws are reduced, so that what it gives need not be kept.
+    """
+    given = output_bytes(whole)
+    held = max(peak_bytes(whole) - given, 1)
+    members = min(of.members, max(1, of.members * MOST_BYTES // held))
+    rows = min(of.rows, of.rows * MOST_BYTES * of.members // held)
+    if is_reduced:
+        rows = min(rows, of.rows * MOST_BYTES // max(given, 1))
+    return Cut(max(1, rows), members)
+
+
+def check_blocks(model: Model, parts: Arguments, size: int, sites: tuple[str, ...]) -> None:
+    """Blocks of `size` rows predict what all rows at once do.
+
+    Args:
+        model: The model, which draws what it observes.
+        parts: Its arguments.
+        size: Rows in a block.
+        sites: The sites that are predicted.
+
+    Raises:
+        ValueError: If its rows are not the same alone and among others.
+    """
+    terms = row_terms(model, parts, size)
+    if terms is not None:
+        asked = {name: term for name, term in terms.items() if name in sites}
+        refuse_joint("Blocks of rows would predict by another model", asked)
