@@ -1,7 +1,7 @@
 """The data of a fit: rows and constants told apart, and models bound to both."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -57,8 +57,16 @@ def data_of_fit(
     return Data(jax.tree.map(jnp.asarray, rows), others, schema.num_rows, schema)
 
 
-def data_to_predict(fitted: Data, data: dict[str, Any]) -> dict[str, Any]:
-    """The rows of new data, with the names that the model was fitted to."""
+def data_to_predict(
+    fitted: Data, data: dict[str, Any], unread: Collection[str] = ()
+) -> dict[str, Any]:
+    """The rows of new data, with the names that the model was fitted to.
+
+    Args:
+        fitted: What it was fitted to.
+        data: The new data.
+        unread: Rows that may be left out beside others: any values will do.
+    """
     for name in data.keys() & fitted.constants.keys():
         if not _is_same(read_constant(name, data[name]), fitted.constants[name]):
             raise ValueError(
@@ -68,7 +76,12 @@ def data_to_predict(fitted: Data, data: dict[str, Any]) -> dict[str, Any]:
     given = {name: v for name, v in data.items() if name not in fitted.constants}
     for name in given:
         _checks.one_of("data", name, [n for n in fitted.schema.rows if n != "y"])
-    return jax.tree.map(jnp.asarray, fitted.schema.encode(given, without=("y",)))
+    rows = jax.tree.map(jnp.asarray, fitted.schema.encode(given, without=("y", *unread)))
+    others = {name: fitted.rows[name] for name in unread if name not in rows}
+    if not others:
+        return rows
+    some = jnp.arange(len(jax.tree.leaves(rows)[0])) % fitted.num_rows
+    return rows | jax.tree.map(lambda x: x[some], others)
 
 
 def _is_same(one: Any, other: Any) -> bool:

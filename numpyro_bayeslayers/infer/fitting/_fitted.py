@@ -21,6 +21,7 @@ from ._data import data_to_predict
 from ._method import Posterior, Problem
 from ._methods import Method
 from ._predictions import Predictions
+from ._unread import unread
 
 
 class Fit:
@@ -84,7 +85,8 @@ class Fit:
                 take over 2 GiB, see `EnsembleSVI.predict`.
             data: The arguments of the model without `y`, for any number of rows. Columns of
                 tables are found by name, in any order, and categories by their words.
-                Constants of the fit need not be given again.
+                Constants of the fit need not be given again, nor what no draw depends on:
+                weights and masks of observations.
 
         Raises:
             TypeError: If `num_samples` is no integer, or a column is of another kind than in
@@ -97,7 +99,12 @@ class Fit:
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         name = self._observed(site)
-        rows = data_to_predict(self._problem.data, data) | {"y": None}
+        known = self._problem.data
+        missing = {n for n in known.schema.rows if n not in data and n != "y"}
+        # Some rows must say how many there are.
+        missing = missing if data.keys() & known.rows.keys() else set()
+        free = unread(self._problem, getattr(self.method, "guide", None), missing)
+        rows = data_to_predict(known, data, free) | {"y": None}
         with computed_categories(rows):
             draws = self._posterior.draw(
                 as_key(seed), rows, num_samples, batch_size, (name,)
