@@ -348,11 +348,9 @@ class EnsembleSVI:
             args: Arguments of the model, without the observed values.
             num_samples: Draws from each member's guide, at least 1. All rows of one draw
                 come from the same weights.
-            batch_size: Rows at a time; a few rows are compared first, since a model that looks
-                across rows cannot be cut. If None all rows are predicted at once, unless that
-                would take over 2 GiB beside the result, by the shapes of all that the model
-                computes: then some members at a time, and some rows if one member alone takes
-                so much and the rows may be cut.
+            batch_size: Rows at a time; models that look across rows cannot be cut. If None all
+                rows at once, unless that would take over 2 GiB beside the result: then some
+                members at a time, and rows that may be cut if one member takes so much.
             return_sites: Names of sites; all sites that grow with the rows if None.
             statistic: Reduces the draws of each block, (draws, members, rows, ...) to
                 (rows, ...): ``lambda y: y.mean((0, 1))``, say. Then only its result is kept.
@@ -362,22 +360,14 @@ class EnsembleSVI:
             Values by site name, (num_samples, members, *site), or what `statistic` makes.
 
         Raises:
-            ValueError: If a number is below 1, there is no such site, or `batch_size` is given
-                and the model looks across rows.
+            ValueError: If a number is below 1, there is no such site, or rows cannot be cut.
         """
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         sites = None if return_sites is None else tuple(return_sites)
-        return self._predictor(
-            self._programs.latest.member.drawn,
-            result.params,
-            as_key(rng_key),
-            take_apart(args, kwargs),
-            num_samples,
-            batch_size,
-            sites,
-            statistic,
-        )
+        drawn, parts = self._programs.latest.member.drawn, take_apart(args, kwargs)
+        how = num_samples, batch_size, sites, statistic
+        return self._predictor(drawn, result.params, as_key(rng_key), parts, *how)
 
     def to_arviz(
         self,
