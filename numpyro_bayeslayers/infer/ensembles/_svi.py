@@ -1,38 +1,29 @@
 """Ensembles of variational fits of any NumPyro model."""
 
-import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from numpyro.infer import Trace_ELBO
 from numpyro.infer.elbo import ELBO
 from numpyro.infer.svi import SVIState
-from tqdm.auto import tqdm
 
 from ... import _checks
 from ..._typing import Model
 from ...handlers import ensemble
 from .._arviz import inference_data
-from ..training._arguments import (
-    check_finite,
-    merged,
-    part_scale,
-    part_size,
-    take_apart,
-)
-from ..training._checkpoint import Checkpoint, run_identity
-from ..training._early_stopping import EarlyStopping, select, start_stopping
+from ..training._arguments import Arguments, check_finite, part_scale, take_apart
+from ..training._checkpoint import Checkpoint
+from ..training._early_stopping import EarlyStopping, select
 from ..training._inputs import Seed, as_key
 from ..training._member import Member
 from ..training._program import Programs, check_mesh
-from ..training._training_loop import CHUNK, warn_non_finite
 from ._functions import EnsembleResult
 from ._predictive import Predictor
+from ._svi_run import run_on_rows, run_on_stream
 
 
 class EnsembleSVI:
@@ -235,57 +226,17 @@ class EnsembleSVI:
         """
         _checks.size("num_steps", num_steps)
         check_finite(args, kwargs)
-        key, parts = as_key(rng_key), take_apart(args, kwargs)
-        self._programs.look.at_observations(parts)
-        self._programs.look.at_layers(parts)
-        batch_size = part_size(batch_size, parts.num_rows)
-        of = None if batch_size is None else parts.num_rows
-        program = self._programs.get(parts, batch_size or parts.num_rows, num_rows=of)
-        first = [None if x is None else x[:batch_size] for x in parts.rows]
-        state: Any = init_state
-        if state is None or not program.is_started:
-            state = self._programs.start(program, key, parts._replace(rows=first))
-        if init_state is not None:
-            state = jax.tree.map(jnp.copy, init_state)  # the loop reuses buffers
-        if early_stopping is not None:
-            early_stopping.check()
-            best = program.member.unconstrained(state)
-            state = (state, start_stopping(best, self.num_members))
-        save = before = None
-        if checkpoint is not None:
-            rule = early_stopping
-            identity = run_identity(key, self.num_members, parts.num_rows, batch_size, rule)
-            state, before = checkpoint.load(state, self.num_members, identity)
-            save = functools.partial(checkpoint.save, identity=identity)
-
-        def on_chunk(state: Any, losses: np.ndarray) -> bool:
-            if save is not None:
-                save(state, losses)
-            return early_stopping is not None and bool(state[1].is_stopped.all())
-
-        rows, shared = parts.rows, parts.shared
-        if batch_size is None:
-            rows, shared = [None] * len(rows), merged(parts)
-        rows, shared = self._programs.lay_out((rows, shared), PartitionSpec())
-        state, losses = program.loop(early_stopping).run(
-            state,
-            rows,
+        return run_on_rows(
+            self._programs,
+            as_key(rng_key),
             num_steps,
-            key=key,
-            shared=shared,
+            take_apart(args, kwargs),
             batch_size=batch_size,
             progress_bar=progress_bar,
-            before=before,
-            most=CHUNK if checkpoint is None else checkpoint.every,
-            on_chunk=on_chunk if checkpoint is not None or early_stopping else None,
+            init_state=init_state,
+            early_stopping=early_stopping,
+            checkpoint=checkpoint,
         )
-        if early_stopping is None:
-            params = program.params(state)
-        else:
-            state, memory = state
-            params = program.constrain(memory.best_params)
-        warn_non_finite(params, losses)
-        return EnsembleResult(params, losses, state)
 
     def run_batches(
         self,
@@ -311,23 +262,20 @@ class EnsembleSVI:
             ValueError: If there is no batch, or one has more rows than `num_rows`.
         """
         _checks.size("num_rows", num_rows)
-        state, losses = init_state, []
-        for batch in tqdm(batches, **({} if progress_bar else {"disable": True})):
-            check_finite(tuple(batch), kwargs)
-            parts = take_apart(tuple(batch), kwargs)
-            self._programs.look.at_observations(parts)
-            scale = part_scale(num_rows, parts.num_rows)
-            program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)
-            if state is None:
-                self._programs.look.at_layers(parts)
-                state = self._programs.start(program, as_key(rng_key), parts)
-            state, loss = program.update(state, parts.rows, parts.shared, scale)
-            losses.append(loss)
-        if state is None or not losses:
-            raise ValueError("`batches` must give at least one batch, got none.")
-        params, losses = self.get_params(state), jnp.stack(losses, axis=1)
-        warn_non_finite(params, losses)
-        return EnsembleResult(params, losses, state)
+
+        def checked() -> Iterator[Arguments]:
+            for batch in batches:
+                check_finite(tuple(batch), kwargs)
+                yield take_apart(tuple(batch), kwargs)
+
+        return run_on_stream(
+            self._programs,
+            as_key(rng_key),
+            checked(),
+            num_rows=num_rows,
+            progress_bar=progress_bar,
+            init_state=init_state,
+        )
 
     def predict(
         self,

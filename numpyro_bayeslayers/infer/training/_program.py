@@ -83,7 +83,7 @@ class Programs:
         self, make_member: Callable[[], Member], size: int, mesh: Mesh | None
     ) -> None:
         self._make_member = make_member
-        self._size = size
+        self.size = size
         # Without axis types: the compiler places what is computed, as the data asks for.
         self._mesh = None if mesh is None else Mesh(mesh.devices, mesh.axis_names)
         self.look = Look(make_member().model)
@@ -119,10 +119,12 @@ class Programs:
                 guide = member.fresh_guide()
                 names = scaled_sites(member.model, guide, parts, rows, num_rows)
             on_shapes(member.set_up, parts, rows or 0)
-            self._made[key] = Program(member, parts.frame, names, self._size)
+            self._made[key] = Program(member, parts.frame, names, self.size)
         return self._made[key]
 
-    def start(self, program: Program, key: PRNGKey, parts: Arguments) -> SVIState:
+    def start(
+        self, program: Program, key: PRNGKey, parts: Arguments, *, stacklevel: int = 4
+    ) -> SVIState:
         """The first state of all members, laid out over the devices."""
         program.is_started = True
         state, found = program.init(key, parts.rows, parts.shared)
@@ -130,7 +132,7 @@ class Programs:
         self._latest = program
         params = program.member.unconstrained(state)
         if are_alike(params) and not is_random(program.member, params, parts):
-            warn_alike(params, _MEND_ALIKE, stacklevel=4)
+            warn_alike(params, _MEND_ALIKE, stacklevel=stacklevel)
         return self.lay_out(state, PartitionSpec("ensemble"))
 
     def lay_out(self, tree: PyTree, spec: PartitionSpec) -> PyTree:
