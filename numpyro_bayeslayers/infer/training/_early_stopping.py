@@ -17,7 +17,7 @@ class EarlyStopping(NamedTuple):
     The losses $l_t$ of a member are smoothed, $a_t = d\,a_{t-1} + (1 - d)\,l_t$. It stops
     after `patience` steps in which $a_t$ was not below its smallest value by more than
     `min_delta`. From then on it takes no steps; its parameters are those of the smallest
-    value.
+    value. A loss that is not finite is no value: the smoothed one stays, and the member waits.
 
     Args:
         patience: Steps without improvement, at least 1.
@@ -81,10 +81,13 @@ def with_early_stopping(
     ) -> tuple[tuple[PyTree, StoppingState], Array]:
         before, memory = state
         after, losses = step(before, batch, shared, scale)
+        is_known = jnp.isfinite(losses)
         past = jnp.where(jnp.isfinite(memory.average), memory.average, losses)
         average = rule.decay * past + (1.0 - rule.decay) * losses
+        average = jnp.where(is_known, average, memory.average)
         # The loss is that of the parameters before the step.
         is_better = (average < memory.best - rule.min_delta) & ~memory.is_stopped
+        is_better &= is_known
         waited = jnp.where(is_better, 0, memory.waited + 1)
         memory = StoppingState(
             average=jnp.where(memory.is_stopped, memory.average, average),
