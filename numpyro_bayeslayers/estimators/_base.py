@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from .. import _checks
 from .._typing import Model
 from ..infer import Checkpoint, EarlyStopping, EnsembleVI
+from ..infer.training._finite import Finite
 from ..infer.training._inputs import Seed, as_key
 from ..layers import BayesianNeuralField
 from ..preprocessing import SpatiotemporalFit, fit_spatiotemporal
@@ -176,7 +177,8 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         The predictive distribution is the equal-weight mixture of the members (and of the
         draws of each, for `BayesianNeuralFieldVI`). Its quantiles are exact: the smallest
         value at which the mixture's distribution function reaches the probability, found by
-        bisection; whole numbers for counts. Rows go through in blocks.
+        bisection; whole numbers for counts. Rows go through in blocks. Members that are
+        not finite are left out, with a warning that names them.
 
         Args:
             df: A table with the feature columns; a target column is not looked at.
@@ -193,7 +195,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
             NotFittedError: Before `fit`.
             TypeError: If `df` is no table, or a feature column holds no numbers (no dates).
             ValueError: If a feature column does not exist or has missing or infinite
-                entries, or a probability is out of range.
+                entries, a probability is out of range, or no member is finite.
         """
         check_is_fitted(self, "params_")
         levels = np.asarray(_checks.numbers("quantiles", quantiles), float)
@@ -204,7 +206,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         approximate = _checks.switch("approximate_quantiles", approximate_quantiles)
         approximate = approximate and self.observation_model == "NORMAL"
         x = self.table_.features(df)
-        posterior = self._posterior
+        posterior = self._posterior()
         size = max(1, min(len(x), _BLOCK // posterior.keys.size))
         mean, found = np.empty(len(x)), np.empty((len(levels), len(x)))
         for start in range(0, len(x), size):
@@ -222,9 +224,10 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
             df: A table with the feature columns.
 
         Returns:
-            A distribution of NumPyro of batch shape (members * draws, n), in the units of
-            the target. `numpyro_bayeslayers.distributions.EnsembleMixture` of it is what
-            `predict` describes.
+            A distribution of NumPyro of batch shape (members * draws, n), of the members
+            that are finite, in the units of the target.
+            `numpyro_bayeslayers.distributions.EnsembleMixture` of it is what `predict`
+            describes.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -232,11 +235,16 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
             ValueError: As `predict`.
         """
         check_is_fitted(self, "params_")
-        return self._components(self._posterior, self.table_.features(df))
+        return self._components(self._posterior(), self.table_.features(df))
 
-    @property
     def _posterior(self) -> Posterior:
-        return Posterior.of(self.params_, self.prediction_key_, self.sample_size_posterior_)
+        """That of finite members; the others are named to the caller of the caller."""
+        num_members = jax.tree.leaves(self.params_)[0].shape[0]
+        finite = Finite.of(self.params_, num_members)
+        finite.warn_left_out(stacklevel=3)
+        return finite.take(
+            Posterior.of(self.params_, self.prediction_key_, self.sample_size_posterior_)
+        )
 
     def _components(self, posterior: Posterior, x: Float[np.ndarray, "n d"]) -> Any:
         observation = OBSERVATION_MODELS[self.observation_model]

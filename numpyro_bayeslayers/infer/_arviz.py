@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Array
 
 
-def inference_data(draws: dict[str, Array], mcmc: Any = None) -> Any:
+def inference_data(draws: dict[str, Array], mcmc: Any = None, chains: Any = None) -> Any:
     """ArviZ's data of posterior draws (draws, members, ...), each member a chain.
 
     Args:
         draws: By site.
         mcmc: NumPyro's, whose other groups (what the sampler noted, the observations) are
             taken over.
+        chains: Which of its chains `draws` has; all if None.
 
     Raises:
         ImportError: If ArviZ is not installed.
@@ -37,5 +38,13 @@ def inference_data(draws: dict[str, Array], mcmc: Any = None) -> Any:
         drawn = arviz.from_numpyro(mcmc, log_likelihood=False)
         for name in drawn:
             if name not in found:
-                found[name] = drawn[name]
+                found[name] = _of_chains(drawn[name], chains)
     return found
+
+
+def _of_chains(group: Any, chains: Any) -> Any:
+    """A group without the chains that are left out, the others numbered anew."""
+    if chains is None or np.all(chains) or "chain" not in group.dims:
+        return group
+    kept = group.isel(chain=np.flatnonzero(chains))
+    return kept.assign_coords(chain=np.arange(np.sum(chains)))

@@ -75,6 +75,9 @@ class Fit:
     ) -> Predictions:
         """Draw from the posterior predictive: what would be observed in new rows.
 
+        Members, particles or chains that are not finite are left out, with a warning that
+        names them, here and in all other draws.
+
         Args:
             num_samples: The number of draws, at least 1. Members share them, rounded up;
                 after `MCMC` there are at most as many as the chains have, evenly chosen.
@@ -93,12 +96,13 @@ class Fit:
                 the fit.
             ValueError: If an argument or a column is missing, unknown, or of another row
                 count than the others, if an entry is NaN, a level was not in the fit, if it
-                is not clear which site is meant, or if `batch_size` is given and the model
-                looks across rows.
+                is not clear which site is meant, if `batch_size` is given and the model looks
+                across rows, or if no member is finite.
         """
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         name = self._observed(site)
+        self._posterior.finite.warn_left_out()
         known = self._problem.data
         missing = {n for n in known.schema.rows if n not in data and n != "y"}
         # Some rows must say how many there are.
@@ -138,8 +142,17 @@ class Fit:
 
         Returns:
             Values by site name, (chains, draws, *site); members and particles are chains.
+
+        Raises:
+            ValueError: If no member is finite.
         """
+        return self._draws(num_samples, seed)
+
+    def _draws(self, num_samples: int, seed: Seed) -> dict[str, Array]:
+        """As `draws`; it is called by methods alone, whose caller a warning points to."""
         num_samples = _checks.size("num_samples", num_samples)
+        finite = self._posterior.finite
+        finite.warn_left_out(stacklevel=3)
         sites, data = self._problem.sites, self._problem.data
         rows = data.rows | {"y": None}
         model = on_all_rows(self._problem.bound(self._problem.model), data.num_rows)
@@ -152,11 +165,9 @@ class Fit:
         names = tuple(dict.fromkeys([*sites.latent, *kept]))
         samples = self._posterior.samples
         if samples is not None:
-            return {name: samples[name] for name in names if name in samples}
-        members = jax.tree.leaves(self.params)[0].shape[0]
-        found = self._posterior.draw(
-            as_key(seed), rows, num_samples * members, data.num_rows, names
-        )
+            return finite.take({name: samples[name] for name in names if name in samples})
+        count = num_samples * finite.count
+        found = self._posterior.draw(as_key(seed), rows, count, data.num_rows, names)
         return {name: jnp.swapaxes(x, 0, 1) for name, x in found.items()}
 
     def summary(self, *, prob: float = 0.9, num_samples: int = 1000, seed: Seed = 2) -> Any:
@@ -184,7 +195,7 @@ class Fit:
         prob = _checks.share("prob", prob)
         low, high = (1 - prob) / 2, (1 + prob) / 2
         lines, table = [], []
-        for name, value in self.draws(num_samples=num_samples, seed=seed).items():
+        for name, value in self._draws(num_samples, seed).items():
             x = np.asarray(value, float)
             flat = x.reshape(-1, *x.shape[2:])
             columns = {
@@ -217,9 +228,10 @@ class Fit:
         Raises:
             ImportError: If ArviZ is not installed.
         """
-        draws = self.draws(num_samples=num_samples, seed=seed)
+        draws = self._draws(num_samples, seed)
         was_sampled = self._posterior.samples is not None
         return inference_data(
             {name: jnp.swapaxes(x, 0, 1) for name, x in draws.items()},
             self._posterior.result.mcmc if was_sampled else None,
+            self._posterior.finite.which,
         )

@@ -20,6 +20,7 @@ from numpyro.infer.autoguide import (
 
 from ... import _checks
 from ..._typing import Model, PRNGKey
+from ..training._finite import Finite
 from ._data import Data, Sites, bind
 
 # The usual approximations by name.
@@ -62,16 +63,18 @@ class Posterior(NamedTuple):
 
     Args:
         draw: ``draw(key, rows, num_samples, block, sites)`` gives about so many draws of
-            sites by name, (draws, members, *site), in blocks of rows.
+            sites by name, (draws, members, *site), of finite members, in blocks of rows.
         params: Parameters by site name that lead with the members; none for a sampler.
         samples: Draws by site name, (chains, draws, *site), of a sampler; else None.
         result: What the fit below it gave.
+        finite: The members, particles or chains that can be drawn from.
     """
 
     draw: Callable[..., dict[str, Array]]
     params: dict[str, Array]
     samples: dict[str, Array] | None
     result: Any
+    finite: Finite
 
 
 def guide_of(

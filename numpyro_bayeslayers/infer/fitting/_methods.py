@@ -18,6 +18,7 @@ from ..ensembles._mcmc import EnsembleMCMC
 from ..ensembles._predictive import Predictor
 from ..ensembles._svi import EnsembleSVI
 from ..training._arguments import take_apart
+from ..training._finite import Finite, lowest
 from ..training._member import Drawn
 from ..training._plates import on_all_rows
 from ._look import look_at_fit, medians
@@ -157,8 +158,10 @@ class MCMC:
         )
         latents = {n: x for n, x in result.samples.items() if n in problem.sites.latent}
         parts = take_apart((), problem.data.rows)
-        flat = {n: x.reshape(-1, *x.shape[2:]) for n, x in latents.items()}
-        count = self.num_chains * self.num_samples
+        finite = Finite.of(latents, self.num_chains, "chain")
+        kept = finite.take(latents)
+        flat = {n: x.reshape(-1, *x.shape[2:]) for n, x in kept.items()}
+        count = finite.count * self.num_samples
         predictor, drawn = Predictor(), Drawn(model, _no_guide)
         look_at_fit(chains.look, drawn, medians(flat), parts)
 
@@ -169,7 +172,7 @@ class MCMC:
             parts = take_apart((), rows)
             return predictor(drawn, chosen, key, parts, 1, block, sites, None)
 
-        return Posterior(draw, {}, result.samples, result)
+        return Posterior(draw, {}, result.samples, result, finite)
 
 
 METHODS = {"vi": VI, "mcmc": MCMC, "stein": Stein, "ensemble": Ensemble}
@@ -206,18 +209,20 @@ def _run_variational(
         **problem.data.rows,
     )
 
-    best = int(np.argmin(np.nan_to_num(np.asarray(result.losses)[:, -1], nan=np.inf)))
+    finite = Finite.of(result.params, num_members)
+    kept = result._replace(params=finite.take(result.params))
+    best = lowest(result.losses, finite)
     params = jax.tree.map(lambda x: x[best], result.params)
     member, parts = fit._programs.latest.member, take_apart((), problem.data.rows)
     look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
     def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
-        each = math.ceil(num_samples / num_members)
+        each = math.ceil(num_samples / finite.count)
         return fit.predict(
-            key, result, num_samples=each, batch_size=block, return_sites=sites, **rows
+            key, kept, num_samples=each, batch_size=block, return_sites=sites, **rows
         )
 
-    return Posterior(draw, result.params, None, result)
+    return Posterior(draw, result.params, None, result, finite)
 
 
 def _no_guide(**rows: Any) -> None:

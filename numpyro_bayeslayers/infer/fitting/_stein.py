@@ -18,6 +18,7 @@ from ..._typing import PRNGKey
 from ...handlers._feasible import feasible
 from ..ensembles._predictive import Predictor
 from ..training._arguments import take_apart
+from ..training._finite import Finite
 from ..training._look import Look
 from ..training._member import Drawn
 from ..training._plates import in_batches, on_all_rows
@@ -128,16 +129,19 @@ class Stein:
             is_auto=isinstance(guide, AutoGuide),
         )
         drawn = Drawn(on_all_rows(own, data.num_rows), law)
-        first_particle = jax.tree.map(lambda x: x[0], params)
+        finite = Finite.of(params, self.num_particles, "particle")
+        kept = finite.take(params)
+        first_particle = jax.tree.map(lambda x: x[0], kept)
         look_at_fit(look, drawn, first_particle, parts)
         predictor = Predictor()
 
         def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
-            each = math.ceil(num_samples / self.num_particles)
+            each = math.ceil(num_samples / finite.count)
             parts = take_apart((), rows)
-            return predictor(drawn, params, key, parts, each, block, sites, None)
+            return predictor(drawn, kept, key, parts, each, block, sites, None)
 
-        return Posterior(draw, params, None, StepResult(params, forces, state))
+        result = StepResult(params, forces, state)
+        return Posterior(draw, params, None, result, finite)
 
 
 class StepResult(NamedTuple):
