@@ -26,6 +26,7 @@ from ..training._jit import is_dynamic
 #: The most bytes of arrays that one key may read.
 MOST_BYTES = 2**26
 
+_CHECKED = "jaxtyping._decorator"
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.dtype, enum.Enum)
 _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _LIBRARIES = tuple(
@@ -131,6 +132,8 @@ class _Reader:
         return type(value).__module__, host.shape, host.dtype.str, weak, digest
 
     def _function(self, fn: types.FunctionType) -> Hashable:
+        if fn.__globals__.get("__name__") == _CHECKED and hasattr(fn, "__wrapped__"):
+            return self.read(fn.__wrapped__)  # checks of shapes are no part of a program
         code = fn.__code__
         cells = tuple(map(self._cell, fn.__closure__ or ()))
         defaults = self.read(fn.__defaults__), self.read(fn.__kwdefaults__)

@@ -101,10 +101,14 @@ def _length(value: Any) -> int | None:
 
 
 def bind(model: Model, data: Data) -> Model:
-    """`model`, a NumPyro model or guide, as a function of rows alone."""
+    """`model`, a NumPyro model or guide, as a function of rows alone.
+
+    It holds the constants, not the rows: programs that are kept must not keep the data.
+    """
+    constants = data.constants
 
     def bound(**rows: Any) -> Any:
-        return model(**data.constants, **rows)
+        return model(**constants, **rows)
 
     return bound
 

@@ -31,6 +31,7 @@ from ._method import (
     optimizer,
     settle,
 )
+from ._programs import PROGRAMS, program_key
 from ._stein import Stein
 
 
@@ -151,18 +152,23 @@ class MCMC:
     def _run(self, problem: Problem) -> Posterior:
         model, num_rows = problem.bound(problem.model), problem.data.num_rows
         model = on_all_rows(model, num_rows)
-        kernel = self.kernel(model, **self.kernel_options)
-        chains = EnsembleMCMC(kernel, self.num_warmup, self.num_samples, self.num_chains)
-        result = chains.run(
-            problem.key, progress_bar=problem.progress_bar, **problem.data.rows
-        )
+        numbers = self.num_warmup, self.num_samples, self.num_chains
+
+        def make() -> tuple[EnsembleMCMC, Drawn, Predictor]:
+            kernel = self.kernel(model, **self.kernel_options)
+            return EnsembleMCMC(kernel, *numbers), Drawn(model, _no_guide), Predictor()
+
+        key = program_key(problem.data, model, self.kernel, self.kernel_options, numbers)
+        with PROGRAMS.take(key, make) as (chains, drawn, predictor):
+            result = chains.run(
+                problem.key, progress_bar=problem.progress_bar, **problem.data.rows
+            )
         latents = {n: x for n, x in result.samples.items() if n in problem.sites.latent}
         parts = take_apart((), problem.data.rows)
         finite = Finite.of(latents, self.num_chains, "chain")
         kept = finite.take(latents)
         flat = {n: x.reshape(-1, *x.shape[2:]) for n, x in kept.items()}
         count = finite.count * self.num_samples
-        predictor, drawn = Predictor(), Drawn(model, _no_guide)
         look_at_fit(chains.look, drawn, medians(flat), parts)
 
         def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
@@ -200,26 +206,29 @@ def _run_variational(
     model = problem.bound(problem.model)
     guide = guide_of(method.guide, model, problem, start)
     optim = optimizer(method.optim, problem.num_steps)
-    fit = EnsembleSVI(model, guide, optim, method.loss, num_members)
-    result = fit.run(
-        problem.key,
-        problem.num_steps or 1,
-        batch_size=problem.batch_size,
-        progress_bar=problem.progress_bar,
-        **problem.data.rows,
-    )
+    make = lambda: EnsembleSVI(model, guide, optim, method.loss, num_members)
+    key = program_key(problem.data, model, guide, optim, method.loss, num_members)
+    with PROGRAMS.take(key, make) as fit:
+        result = fit.run(
+            problem.key,
+            problem.num_steps or 1,
+            batch_size=problem.batch_size,
+            progress_bar=problem.progress_bar,
+            **problem.data.rows,
+        )
+        member = fit._programs.latest.member  # later fits may start others
 
     finite = Finite.of(result.params, num_members)
     kept = result._replace(params=finite.take(result.params))
     best = lowest(result.losses, finite)
     params = jax.tree.map(lambda x: x[best], result.params)
-    member, parts = fit._programs.latest.member, take_apart((), problem.data.rows)
+    parts = take_apart((), problem.data.rows)
     look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
     def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
-        each = math.ceil(num_samples / finite.count)
-        return fit.predict(
-            key, kept, num_samples=each, batch_size=block, return_sites=sites, **rows
+        each, parts = math.ceil(num_samples / finite.count), take_apart((), rows)
+        return fit._predictor(
+            member.drawn, kept.params, key, parts, each, block, sites, None
         )
 
     return Posterior(draw, result.params, None, result, finite)
