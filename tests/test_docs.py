@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import jax
 import pytest
 
 from numpyro_bayeslayers import layers, registry
@@ -79,6 +80,41 @@ def test_files_that_a_page_names_exist(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text().replace("\n", " ")):
         if "://" not in target:
             assert (ROOT / target).exists(), f"{page.name} links to {target}"
+
+
+def _flags(text):
+    """Flags of XLA, each with the version of JAX from which on it is unknown, or None."""
+    for line in text.splitlines():
+        for flag in re.finditer(r"--xla_\w+(=\w+)?", line):
+            bound = re.match(r"[^-]*\(JAX < (\d+)\.(\d+)\)", line[flag.end() :])
+            yield flag[0], bound and (int(bound[1]), int(bound[2]))
+
+
+def _starts(flags):
+    environment = os.environ | {"XLA_FLAGS": " ".join(flags), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    return subprocess.run(command, env=environment, capture_output=True).returncode == 0
+
+
+def test_flags_are_found():
+    text = 'export XLA_FLAGS="--xla_a=0 --xla_b"\n`--xla_c=false` (JAX < 0.12), not `--xla_d=1`.'
+    found = dict(_flags(text))
+    unbound = dict.fromkeys(("--xla_a=0", "--xla_b", "--xla_d=1"))
+    assert found == unbound | {"--xla_c=false": (0, 12)}
+
+
+def test_flags_on_pages_are_known():
+    """The installed XLA starts with each that it should, and with no other: it would die."""
+    flags = dict(pair for page in PAGES for pair in _flags(page.read_text()))
+    known = {
+        flag
+        for flag, bound in flags.items()
+        if bound is None or jax.__version_info__ < bound
+    }
+    assert known
+    assert _starts(known), f"this XLA knows not all of {known}: say (JAX < version) there"
+    for flag in flags.keys() - known:
+        assert not _starts([flag]), f"{flag} is known after all"
 
 
 def test_each_layer_and_handler_has_a_line_where_one_chooses():
