@@ -38,19 +38,35 @@ class AbstractLinearOp(abc.ABC):
         return shape
 
 
-class Dense(AbstractLinearOp):
-    """The matrix product of rows and weight, (..., n, in) by (*plates, in, out)."""
-
-    def __call__(
-        self, x: Num[Array, "*batch d_in"], weight: Float[Array, "*plates d_in d_out"]
-    ) -> Float[Array, "*rest d_out"]:
-        return jnp.matmul(x, weight)
+class AbstractProduct(AbstractLinearOp):
+    """Sums of products: each number of the input times entries of the weight."""
 
     def square(self, x: Array) -> Array:
         return jnp.square(x)
 
     def flip(self, x: Array, signs: Array) -> Array:
         return x * signs
+
+
+class AbstractLookup(AbstractLinearOp):
+    """Entries of the weight by index: the product with one-hot rows, without making them."""
+
+    is_dense = False
+
+    def square(self, x: Array) -> Array:
+        return x  # ones and zeros are their own squares
+
+    def flip(self, x: Array, signs: Array) -> Array:
+        return x  # one term each: the output's sign is all there is
+
+
+class Dense(AbstractProduct):
+    """The matrix product of rows and weight, (..., n, in) by (*plates, in, out)."""
+
+    def __call__(
+        self, x: Num[Array, "*batch d_in"], weight: Float[Array, "*plates d_in d_out"]
+    ) -> Float[Array, "*rest d_out"]:
+        return jnp.matmul(x, weight)
 
 
 class DenseVector(Dense):
@@ -62,18 +78,10 @@ class DenseVector(Dense):
         return jnp.matmul(x, weight[..., None])
 
 
-class Lookup(AbstractLinearOp):
-    """Rows of the weight by index: the product with one-hot rows, without making them."""
-
-    is_dense = False
+class Lookup(AbstractLookup):
+    """Rows of the weight by index."""
 
     def __call__(
         self, x: Integer[Array, " n"], weight: Float[Array, "*plates categories d_out"]
     ) -> Float[Array, "*plates n d_out"]:
         return jnp.take(weight, x, axis=-2)
-
-    def square(self, x: Array) -> Array:
-        return x  # ones and zeros are their own squares
-
-    def flip(self, x: Array, signs: Array) -> Array:
-        return x  # one term each: the output's sign is all there is

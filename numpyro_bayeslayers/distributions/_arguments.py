@@ -30,3 +30,15 @@ def with_rank(x: Array, rank: int) -> Array:
     """
     with jax.ensure_compile_time_eval():
         return x.reshape((1,) * (rank - x.ndim) + x.shape)
+
+
+def batch_of(**given: ArrayLike) -> tuple[tuple[int, ...], list[Array]]:
+    """The batch shape of scalar arguments, and each as an array of its rank.
+
+    Raises:
+        TypeError: If one holds no real numbers.
+        ValueError: If some of one is masked, or two do not broadcast.
+    """
+    arrays = [as_float(name, x) for name, x in given.items()]
+    batch_shape = jnp.broadcast_shapes(*map(jnp.shape, arrays))
+    return batch_shape, [with_rank(x, len(batch_shape)) for x in arrays]

@@ -13,7 +13,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
 from .._typing import PRNGKey
-from ._arguments import as_float, with_rank
+from ._arguments import batch_of
 from ._horseshoe import horseshoe_log_prob
 
 
@@ -77,11 +77,10 @@ class RegularizedHorseshoe(dist.Distribution):
         *,
         validate_args: bool | None = None,
     ) -> None:
-        given = {"scale": scale, "slab_scale": slab_scale, "slab_df": slab_df}
-        args = [as_float(name, x) for name, x in given.items()]
-        batch_shape = jnp.broadcast_shapes(*map(jnp.shape, args))
-        args = [with_rank(x, len(batch_shape)) for x in args]
-        self.scale, self.slab_scale, self.slab_df = args
+        batch_shape, arguments = batch_of(
+            scale=scale, slab_scale=slab_scale, slab_df=slab_df
+        )
+        self.scale, self.slab_scale, self.slab_df = arguments
         super().__init__(batch_shape, (), validate_args=validate_args)
 
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:

@@ -11,7 +11,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
 from .._typing import PRNGKey
-from ._arguments import as_float, with_rank
+from ._arguments import as_float, batch_of
 
 
 class SpikeAndSlab(dist.Distribution):
@@ -71,15 +71,10 @@ class SpikeAndSlab(dist.Distribution):
         if spike_scale is None:
             with jax.ensure_compile_time_eval():
                 spike_scale = 0.01 * as_float("slab_scale", slab_scale)
-        given = {
-            "inclusion": inclusion,
-            "slab_scale": slab_scale,
-            "spike_scale": spike_scale,
-        }
-        args = [as_float(name, x) for name, x in given.items()]
-        batch_shape = jnp.broadcast_shapes(*map(jnp.shape, args))
-        args = [with_rank(x, len(batch_shape)) for x in args]
-        self.inclusion, self.slab_scale, self.spike_scale = args
+        batch_shape, arguments = batch_of(
+            inclusion=inclusion, slab_scale=slab_scale, spike_scale=spike_scale
+        )
+        self.inclusion, self.slab_scale, self.spike_scale = arguments
         super().__init__(batch_shape, (), validate_args=validate_args)
 
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:

@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Num
 
-from ...primitives import AbstractLinearOp
+from ..._linear_op import AbstractLookup, AbstractProduct
 
 
-class Contract(AbstractLinearOp):
+class Contract(AbstractProduct):
     """The product with a weight of three axes, (..., n, d) by (*plates, d, l, u)."""
 
     rank = 3
@@ -16,17 +16,9 @@ class Contract(AbstractLinearOp):
     ) -> Float[Array, "*rest n l u"]:
         return jnp.einsum("...nd,...dlu->...nlu", x, weight)
 
-    def square(self, x: Array) -> Array:
-        return jnp.square(x)
 
-    def flip(self, x: Array, signs: Array) -> Array:
-        return x * signs
-
-
-class Categories(AbstractLinearOp):
+class Categories(AbstractLookup):
     """Rows of the weight by index, each plate's by its own indices if these have plates."""
-
-    is_dense = False
 
     def __call__(
         self, x: Integer[Array, "*batch n"], weight: Float[Array, "*plates c m"]
@@ -40,14 +32,8 @@ class Categories(AbstractLinearOp):
         )
         return jnp.take_along_axis(weight, index, axis=-2)
 
-    def square(self, x: Array) -> Array:
-        return x  # ones and zeros are their own squares
 
-    def flip(self, x: Array, signs: Array) -> Array:
-        return x  # one term each: the output's sign is all there is
-
-
-class Embed(AbstractLinearOp):
+class Embed(AbstractProduct):
     """Each column's number times its vector, (..., n, d) by (*plates, d, h)."""
 
     rank = 3
@@ -57,14 +43,8 @@ class Embed(AbstractLinearOp):
     ) -> Float[Array, "*rest n d h"]:
         return x[..., None] * weight[..., None, :, :]
 
-    def square(self, x: Array) -> Array:
-        return jnp.square(x)
 
-    def flip(self, x: Array, signs: Array) -> Array:
-        return x * signs
-
-
-class Heads(AbstractLinearOp):
+class Heads(AbstractProduct):
     """The product of all tokens with each head's matrix, (..., n, d, h) by (a, h, k)."""
 
     rank = 4
@@ -73,9 +53,3 @@ class Heads(AbstractLinearOp):
         self, x: Num[Array, "*batch n d h"], weight: Float[Array, "*plates a h k"]
     ) -> Float[Array, "*rest n a d k"]:
         return jnp.einsum("...ndh,...ahk->...nadk", x, weight)
-
-    def square(self, x: Array) -> Array:
-        return jnp.square(x)
-
-    def flip(self, x: Array, signs: Array) -> Array:
-        return x * signs
