@@ -1,7 +1,7 @@
 """Posterior predictive draws of all members."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,18 @@ from numpyro.handlers import seed, substitute, trace
 from ... import _checks
 from ..._typing import Message, PRNGKey
 from ..training._arguments import Arguments, put_together
-from ..training._jit import Frame
 from ..training._look import Look
 from ..training._member import Drawn
 from ..training._rows import row_axes
 from ._blocks import Cut, check_blocks, cut_to_fit
+from ._rows_of_fit import (
+    Fitted,
+    Told,
+    refuse_joint_latents,
+    refuse_new_params,
+    whose,
+    with_rows,
+)
 
 Statistic = Callable[[Array], Array]
 
@@ -28,8 +35,9 @@ class Predictor:
     def __init__(self) -> None:
         self._compiled: dict[Any, Any] = {}
         self._looks: dict[int, Look] = {}
-        self._grown: dict[Any, dict[str, tuple[Message, int]]] = {}
+        self._grown: dict[Any, Any] = {}
         self._cuts: dict[Any, Cut] = {}
+        self._checked: set[Any] = set()
 
     def __call__(
         self,
@@ -41,21 +49,22 @@ class Predictor:
         block: int | None,
         sites: tuple[str, ...] | None,
         statistic: Statistic | None,
+        told: Told = Told(),
     ) -> dict[str, Array]:
         """Draws (draws, members, *site) of the sites asked for; see `EnsembleSVI.predict`."""
         self._looks.setdefault(id(drawn), Look(drawn.model)).at_layers(parts)
         keys = random.split(key, num_samples)
-        grown = self._sites_of_rows(drawn, parts)
-        grows = {name: axis for name, (_, axis) in grown.items()}
+        task = self._task(drawn, params, parts, sites, told)
         num_rows = parts.num_rows or 1
-        is_reduced = statistic is not None
-        cut = self._cut(drawn, params, keys, parts, block, sites, is_reduced)
-        draw = self._program(drawn, parts.frame, sites, grows, cut.members)
+        cut = self._cut(task, params, keys, block, is_reduced=statistic is not None)
+        if cut.rows < num_rows:
+            task = task.in_blocks()
+        draw, grows = self._program(task, cut.members), task.grows
         out: dict[str, Any] = {}
         for start in range(0, num_rows, cut.rows):
             # The last block is moved back to be full; the rows that overlap are drawn again.
             at = min(start, num_rows - cut.rows)
-            found = draw(params, keys, *_block(parts, at, cut.rows))
+            found = draw(params, keys, *task.block(at, cut.rows))
             if statistic is not None:
                 # Outside of the program: a function made anew for each call, as lambdas
                 # are, would compile and keep a program each time.
@@ -94,69 +103,77 @@ class Predictor:
         keys = random.split(key, num_samples)
         return self._compiled[cache_key](params, keys, parts.rows, parts.shared)
 
-    def _sites_of_rows(
-        self, drawn: Drawn, parts: Arguments
-    ) -> dict[str, tuple[Message, int]]:
-        """The sites that grow with the rows, and their axis; looked for once."""
-        if parts.num_rows is None:
-            return {}
-        kind = (id(drawn), _kind(parts))
-        if kind not in self._grown:
-            n = parts.num_rows
-            self._grown[kind] = row_axes(drawn.model, parts, n, n + 1)
-        return self._grown[kind]
-
-    def _program(
+    def _task(
         self,
         drawn: Drawn,
-        frame: Frame,
+        params: dict[str, Array],
+        parts: Arguments,
         sites: tuple[str, ...] | None,
-        grows: dict[str, int],
-        members: int,
-    ) -> Any:
+        told: Told,
+    ) -> "_Task":
+        """What is predicted, of rows that are told from those of the fit where it matters."""
+        if parts.num_rows is None:
+            return _Task(drawn, parts, sites, {}, {})
+        kind = (id(drawn), _kind(parts))
+        if kind not in self._grown:
+            grown = row_axes(drawn.model, parts, parts.num_rows, parts.num_rows + 1)
+            self._grown[kind] = grown, _local(drawn, params, told.fitted or parts, grown)
+        grown, local = self._grown[kind]
+        task = _Task(
+            drawn, parts, sites, grown, {n: axis for n, (axis, _) in local.items()}
+        )
+        if not local:
+            return task
+        names = ", ".join(map(repr, local))
+        count = next(count for _, count in local.values())
+        found = whose(parts, told, count, names)
+        are_params = [n for n in local if grown[n][0]["type"] == "param"]
+        refuse_new_params(are_params, found.places)
+        if found.kind != "same" and (kind, found.kind, sites) not in self._checked:
+            data = parts if told.fitted is None else told.fitted.parts
+            has_new = found.kind != "own"
+            refuse_joint_latents(
+                drawn.model, data, list(local), task.predicted, has_new=has_new
+            )
+            self._checked.add((kind, found.kind, sites))
+        at_fit = None if told.fitted is None else told.fitted.parts
+        return task._replace(kind=found.kind, places=found.places, at_fit=at_fit)
+
+    def _program(self, task: "_Task", members: int) -> Any:
         # The names and axes follow from the arguments' kind and shapes, as the program does.
-        cache_key = (id(drawn), frame, sites, members)
+        cache_key = (*task.key, members)
         if cache_key not in self._compiled:
-            self._compiled[cache_key] = _compile(drawn, frame, sites, grows, members)
+            self._compiled[cache_key] = _compile(task, members)
         return self._compiled[cache_key]
 
     def _cut(
         self,
-        drawn: Drawn,
+        task: "_Task",
         params: dict[str, Array],
         keys: PRNGKey,
-        parts: Arguments,
         block: int | None,
-        sites: tuple[str, ...] | None,
+        *,
         is_reduced: bool,
     ) -> Cut:
         """What is computed at a time: all, if neither the user nor memory asks for less."""
-        kind = (
-            id(drawn),
-            _kind(parts),
-            sites,
-            len(keys),
-            _count(params),
-            block,
-            is_reduced,
-        )
+        parts, num_rows = task.parts, task.parts.num_rows or 1
+        numbers = len(keys), _count(params), block, is_reduced
+        kind = (*task.key, _kind(parts), *numbers)
         if kind in self._cuts:
             return self._cuts[kind]
-        grown, num_rows = self._sites_of_rows(drawn, parts), parts.num_rows or 1
-        names = sites or tuple(n for n, (site, _) in grown.items() if _is_predicted(site))
         all_of_it = Cut(min(block or num_rows, num_rows), _count(params))
         if all_of_it.rows < num_rows:
-            check_blocks(drawn.model, parts, all_of_it.rows, names)
-        grows = {name: axis for name, (_, axis) in grown.items()}
-        draw = self._program(drawn, parts.frame, sites, grows, all_of_it.members)
+            check_blocks(task.drawn.model, parts, all_of_it.rows, task.predicted)
+            task = task.in_blocks()
+        draw = self._program(task, all_of_it.members)
         # Traced, not compiled; the call traces no second time.
-        program = draw.trace(params, keys, *_block(parts, 0, all_of_it.rows)).jaxpr
+        program = draw.trace(params, keys, *task.block(0, all_of_it.rows)).jaxpr
         cut = cut_to_fit(program, all_of_it, is_reduced=is_reduced)
         if block is not None:
             cut = cut._replace(rows=all_of_it.rows)
         elif cut.rows < num_rows:
             try:
-                check_blocks(drawn.model, parts, cut.rows, names)
+                check_blocks(task.drawn.model, parts, cut.rows, task.predicted)
             except Exception:  # it looks across rows, or does not run on a few
                 cut = cut._replace(rows=num_rows)
         self._cuts[kind] = cut
@@ -172,12 +189,83 @@ def _kind(parts: Arguments) -> Any:
     return parts.frame, tuple((x.shape, x.dtype) for x in arrays)
 
 
-def _block(parts: Arguments, at: int, size: int) -> tuple[Any, list[Any], list[Any]]:
-    """The number of the first row, `size` rows from it on, and what is no rows."""
-    rows = parts.rows
-    if size != (parts.num_rows or 1):
-        rows = [None if x is None else x[at : at + size] for x in rows]
-    return np.int32(at), rows, parts.shared
+class _Task(NamedTuple):
+    """What is predicted.
+
+    Args:
+        drawn: The model and the guide.
+        parts: Their arguments.
+        sites: The sites that are asked for; None for all that grow with the rows.
+        grown: The sites that grow with the rows, and the axis that grows.
+        local: Those of them that have a value for each row of the fit.
+        kind: Whose values the rows have, see `Whose`; None if there are none.
+        places: The row of the fit that each row is.
+        at_fit: The arguments of the fit, which the guide sees then.
+    """
+
+    drawn: Drawn
+    parts: Arguments
+    sites: tuple[str, ...] | None
+    grown: dict[str, tuple[Message, int]]
+    local: dict[str, int]
+    kind: str | None = None
+    places: Any = None
+    at_fit: Arguments | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What decides the program, beside shapes."""
+        frame = None if self.at_fit is None else self.at_fit.frame
+        return id(self.drawn), self.parts.frame, self.sites, self.kind, frame
+
+    @property
+    def grows(self) -> dict[str, int]:
+        """The sites that grow with the rows, and the axis that grows."""
+        return {name: axis for name, (_, axis) in self.grown.items()}
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """The names of the sites that are given."""
+        of_rows = [name for name, (site, _) in self.grown.items() if _is_predicted(site)]
+        return tuple(of_rows) if self.sites is None else self.sites
+
+    def in_blocks(self) -> "_Task":
+        """The same of some rows at a time."""
+        return self._replace(kind="own") if self.kind == "same" else self
+
+    def block(self, at: int, size: int) -> tuple[Any, ...]:
+        """The number of the first row, `size` rows from it on, and what is no rows."""
+        parts, places = self.parts, self.places
+        rows = parts.rows
+        if size != (parts.num_rows or 1):
+            rows = [None if x is None else x[at : at + size] for x in rows]
+            places = None if places is None else places[at : at + size]
+        fit = None if self.at_fit is None else (self.at_fit.rows, self.at_fit.shared)
+        return np.int32(at), rows, parts.shared, places, fit
+
+
+def _local(
+    drawn: Drawn,
+    params: dict[str, Array],
+    fitted: Fitted | Arguments,
+    grown: dict[str, tuple[Message, int]],
+) -> dict[str, tuple[int, int]]:
+    """Which sites have a value for each row of the fit: the axis of the rows, and their number."""
+    kinds = {name: site["type"] for name, (site, _) in grown.items()}
+    candidates = [n for n, kind in kinds.items() if kind in ("sample", "param")]
+    if not candidates:
+        return {}
+    parts = fitted.parts if isinstance(fitted, Fitted) else fitted
+
+    def values(params: Any, key: PRNGKey, rows: Any, shared: Any) -> dict[str, Array]:
+        args, kwargs = put_together(rows, shared, parts.frame)
+        first = jax.tree.map(lambda x: x[0], params)
+        return first | latents(drawn, first, key, args, kwargs)
+
+    key = random.key(0)
+    shapes = jax.eval_shape(values, params, key, parts.rows, parts.shared)
+    found = {n: shapes[n].shape for n in candidates if n in shapes}
+    return {n: (grown[n][1], shape[grown[n][1]]) for n, shape in found.items()}
 
 
 def latents(
@@ -203,29 +291,32 @@ def _is_predicted(site: Message) -> bool:
     return is_drawn or site["type"] == "deterministic"
 
 
-def _compile(
-    drawn: Drawn,
-    frame: Frame,
-    sites: tuple[str, ...] | None,
-    grows: dict[str, int],
-    members: int,
-) -> Any:
+def _compile(task: _Task, members: int) -> Any:
     """A compiled function of one block of rows, for all draws, some members at a time."""
+    drawn, sites, grows, local, kind = (
+        task.drawn,
+        task.sites,
+        task.grows,
+        task.local,
+        task.kind,
+    )
+    frame, frame_of_fit = task.parts.frame, task.at_fit and task.at_fit.frame
 
     def one(
         params: dict[str, Array],
         key: PRNGKey,
         start: Any,
-        args: tuple,
-        kwargs: dict[str, Any],
+        places: Any,
+        given: tuple[tuple[Any, ...], dict[str, Any]],
+        fit: tuple[tuple[Any, ...], dict[str, Any]],
     ) -> dict[str, Array]:
         key_guide, key_model = random.split(key)
-        values = latents(drawn, params, key_guide, args, kwargs)
+        values = params | latents(drawn, params, key_guide, *fit)
         # Noise differs between blocks, the weights do not.
         model = seed(drawn.model, random.fold_in(key_model, start))
-        found = trace(substitute(model, data={**params, **values})).get_trace(
-            *args, **kwargs
-        )
+        args, kwargs = given
+        model = with_rows(model, values, local, kind, places)
+        found = trace(model).get_trace(*args, **kwargs)
         for name in sites or ():
             _checks.one_of("return_sites", name, sorted(found))
         return {name: site["value"] for name, site in found.items() if is_asked(name, site)}
@@ -235,17 +326,17 @@ def _compile(
 
     @jax.jit
     def draw(
-        params: Any, keys: Any, start: Any, rows: Any, shared: Any
+        params: Any, keys: Any, start: Any, rows: Any, shared: Any, places: Any, fit: Any
     ) -> dict[str, Array]:
-        args, kwargs = put_together(rows, shared, frame)
-        count = _count(params)
+        count, given = _count(params), put_together(rows, shared, frame)
+        at_fit = given if frame_of_fit is None else put_together(*fit, frame_of_fit)
+        of_one = lambda params, key: one(params, key, start, places, given, at_fit)
 
         def each(key: PRNGKey) -> dict[str, Array]:
             pairs = params, random.split(key, count)
             if members >= count:
-                return jax.vmap(lambda p, k: one(p, k, start, args, kwargs))(*pairs)
-            of_one = lambda pair: one(*pair, start, args, kwargs)
-            return jax.lax.map(of_one, pairs, batch_size=members)
+                return jax.vmap(of_one)(*pairs)
+            return jax.lax.map(lambda pair: of_one(*pair), pairs, batch_size=members)
 
         return jax.lax.map(each, keys)
 

@@ -23,6 +23,7 @@ from ..training._member import Member
 from ..training._program import Programs, check_mesh
 from ._functions import EnsembleResult
 from ._predictive import Predictor
+from ._rows_of_fit import FittedRows, Told
 from ._svi_run import run_on_rows, run_on_stream
 
 
@@ -96,7 +97,7 @@ class EnsembleSVI:
         self._name = _checks.label("name", name)
         make_member = lambda: Member(model, guide, optim, loss)
         self._programs = Programs(make_member, num_members, mesh)
-        self._predictor = Predictor()
+        self._predictor, self._fitted = Predictor(), FittedRows(model)
 
     @property
     def guide(self) -> Model:
@@ -226,17 +227,20 @@ class EnsembleSVI:
         """
         _checks.size("num_steps", num_steps)
         check_finite(args, kwargs)
-        return run_on_rows(
+        parts = take_apart(args, kwargs)
+        result = run_on_rows(
             self._programs,
             as_key(rng_key),
             num_steps,
-            take_apart(args, kwargs),
+            parts,
             batch_size=batch_size,
             progress_bar=progress_bar,
             init_state=init_state,
             early_stopping=early_stopping,
             checkpoint=checkpoint,
         )
+        self._fitted.note(result.params, parts)
+        return result
 
     def run_batches(
         self,
@@ -286,9 +290,14 @@ class EnsembleSVI:
         batch_size: int | None = None,
         return_sites: Sequence[str] | None = None,
         statistic: Callable[[Float[Array, "..."]], Float[Array, "..."]] | None = None,
+        new_rows: bool | None = None,
         **kwargs: Any,
     ) -> dict[str, Array]:
         """Draw from the posterior predictive of all members, for all rows at once.
+
+        Latent sites that have a value for each row: rows whose arguments are those of a row of
+        the fit have its values, all others new ones, drawn from the prior at the draw of the
+        other sites.
 
         Args:
             rng_key: A key or an integer.
@@ -302,19 +311,24 @@ class EnsembleSVI:
             return_sites: Names of sites; all sites that grow with the rows if None.
             statistic: Reduces the draws of each block, (draws, members, rows, ...) to
                 (rows, ...): ``lambda y: y.mean((0, 1))``, say. Then only its result is kept.
+            new_rows: Whether all rows are new ones, though they may equal rows of the fit;
+                False if none may be. Read if a latent site has a value for each row.
             kwargs: Keyword arguments of the model.
 
         Returns:
             Values by site name, (num_samples, members, *site), or what `statistic` makes.
 
         Raises:
-            ValueError: If a number is below 1, there is no such site, or rows cannot be cut.
+            ValueError: If a number is below 1, there is no such site, rows cannot be cut, or
+                latent values of rows cannot be told apart or taken without those of others.
         """
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         sites = None if return_sites is None else tuple(return_sites)
         drawn, parts = self._programs.latest.member.drawn, take_apart(args, kwargs)
-        how = num_samples, batch_size, sites, statistic
+        is_new = _checks.optional(_checks.switch)("new_rows", new_rows)
+        told = Told(self._fitted.of(result.params), is_new)
+        how = num_samples, batch_size, sites, statistic, told
         return self._predictor(drawn, result.params, as_key(rng_key), parts, *how)
 
     def to_arviz(

@@ -12,6 +12,7 @@ from ... import _checks
 from ...preprocessing.schema import Level
 from .._arviz import inference_data
 from .._reparam import DECENTERED
+from ..ensembles._rows_of_fit import Fitted, Told
 from ..training._arguments import take_apart
 from ..training._inputs import Seed, as_key
 from ..training._plates import on_all_rows
@@ -71,9 +72,15 @@ class Fit:
         seed: Seed = 1,
         site: str | None = None,
         batch_size: int | None = None,
+        new_rows: bool | None = None,
         **data: Any,
     ) -> Predictions:
         """Draw from the posterior predictive: what would be observed in new rows.
+
+        If a latent site has a value for each row, rows that were fitted have their own values,
+        and new ones draws from the prior. A row was fitted if all its arguments are those of a
+        row of the fit; one that equals several of them is an error, unless all rows of the fit
+        are given, in their order.
 
         Members, particles or chains that are not finite are left out, with a warning that
         names them, here and in all other draws.
@@ -86,6 +93,8 @@ class Fit:
             batch_size: Rows at a time, which bounds the memory beside the draws; a few rows
                 are compared first. If None all rows are predicted at once, unless that would
                 take over 2 GiB, see `EnsembleSVI.predict`.
+            new_rows: True if all rows are new ones, though they may equal rows of the fit;
+                False if none may be. Read if a latent site has a value for each row.
             data: The arguments of the model without `y`, for any number of rows. Columns of
                 tables are found by name, in any order, and categories by their words.
                 Constants of the fit need not be given again, nor what no draw depends on:
@@ -97,7 +106,8 @@ class Fit:
             ValueError: If an argument or a column is missing, unknown, or of another row
                 count than the others, if an entry is NaN, a level was not in the fit, if it
                 is not clear which site is meant, if `batch_size` is given and the model looks
-                across rows, or if no member is finite.
+                across rows, if latent values of rows cannot be told apart, or not be taken
+                without those of others, or if no member is finite.
         """
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
@@ -109,9 +119,12 @@ class Fit:
         missing = missing if data.keys() & known.rows.keys() else set()
         free = unread(self._problem, getattr(self.method, "guide", None), missing)
         rows = data_to_predict(known, data, free) | {"y": None}
+        is_new = _checks.optional(_checks.switch)("new_rows", new_rows)
+        fitted = Fitted(take_apart((), known.rows))
+        told = Told(fitted, is_new, frozenset(data))
         with computed_categories(rows):
             draws = self._posterior.draw(
-                as_key(seed), rows, num_samples, batch_size, (name,)
+                as_key(seed), rows, num_samples, batch_size, (name,), told
             )
             draws = jax.block_until_ready(draws)
         samples = draws[name].reshape(-1, *draws[name].shape[2:])
@@ -167,7 +180,9 @@ class Fit:
         if samples is not None:
             return finite.take({name: samples[name] for name in names if name in samples})
         count = num_samples * finite.count
-        found = self._posterior.draw(as_key(seed), rows, count, data.num_rows, names)
+        told = Told(Fitted(take_apart((), data.rows)), is_new=False)
+        how = count, data.num_rows, names, told
+        found = self._posterior.draw(as_key(seed), rows, *how)
         return {name: jnp.swapaxes(x, 0, 1) for name, x in found.items()}
 
     def summary(self, *, prob: float = 0.9, num_samples: int = 1000, seed: Seed = 2) -> Any:

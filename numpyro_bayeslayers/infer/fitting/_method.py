@@ -62,8 +62,9 @@ class Posterior(NamedTuple):
     """What a method found.
 
     Args:
-        draw: ``draw(key, rows, num_samples, block, sites)`` gives about so many draws of
-            sites by name, (draws, members, *site), of finite members, in blocks of rows.
+        draw: ``draw(key, rows, num_samples, block, sites, told)`` gives about so many draws
+            of sites by name, (draws, members, *site), of finite members, in blocks of rows;
+            `told` is what is known of the rows.
         params: Parameters by site name that lead with the members; none for a sampler.
         samples: Draws by site name, (chains, draws, *site), of a sampler; else None.
         result: What the fit below it gave.

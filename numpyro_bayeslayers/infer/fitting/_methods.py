@@ -16,6 +16,7 @@ from ... import _checks
 from ..._typing import PRNGKey
 from ..ensembles._mcmc import EnsembleMCMC
 from ..ensembles._predictive import Predictor
+from ..ensembles._rows_of_fit import Told
 from ..ensembles._svi import EnsembleSVI
 from ..training._arguments import take_apart
 from ..training._finite import Finite, lowest
@@ -171,12 +172,14 @@ class MCMC:
         count = finite.count * self.num_samples
         look_at_fit(chains.look, drawn, medians(flat), parts)
 
-        def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
+        def draw(
+            key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any, told: Told
+        ) -> Any:
             # Each draw of the chains is a member, of which one prediction is drawn.
             some = np.linspace(0, count - 1, min(num_samples, count)).round().astype(int)
             chosen = {name: x[some] for name, x in flat.items()}
             parts = take_apart((), rows)
-            return predictor(drawn, chosen, key, parts, 1, block, sites, None)
+            return predictor(drawn, chosen, key, parts, 1, block, sites, None, told)
 
         return Posterior(draw, {}, result.samples, result, finite)
 
@@ -225,11 +228,12 @@ def _run_variational(
     parts = take_apart((), problem.data.rows)
     look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
-    def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
-        each, parts = math.ceil(num_samples / finite.count), take_apart((), rows)
-        return fit._predictor(
-            member.drawn, kept.params, key, parts, each, block, sites, None
-        )
+    def draw(
+        key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any, told: Told
+    ) -> Any:
+        each = math.ceil(num_samples / finite.count)
+        parts, how = take_apart((), rows), (each, block, sites, None, told)
+        return fit._predictor(member.drawn, kept.params, key, parts, *how)
 
     return Posterior(draw, result.params, None, result, finite)
 

@@ -17,6 +17,7 @@ from ... import _checks
 from ..._typing import PRNGKey
 from ...handlers._feasible import feasible
 from ..ensembles._predictive import Predictor
+from ..ensembles._rows_of_fit import Told
 from ..training._arguments import take_apart
 from ..training._finite import Finite
 from ..training._look import Look
@@ -135,10 +136,12 @@ class Stein:
         look_at_fit(look, drawn, first_particle, parts)
         predictor = Predictor()
 
-        def draw(key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any) -> Any:
+        def draw(
+            key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any, told: Told
+        ) -> Any:
             each = math.ceil(num_samples / finite.count)
             parts = take_apart((), rows)
-            return predictor(drawn, kept, key, parts, each, block, sites, None)
+            return predictor(drawn, kept, key, parts, each, block, sites, None, told)
 
         result = StepResult(params, forces, state)
         return Posterior(draw, params, None, result, finite)

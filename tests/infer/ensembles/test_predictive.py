@@ -104,15 +104,17 @@ def test_compiles_once(fitted):
 def test_memory_is_bounded_by_a_block():
     """200,000 rows: the program of a block holds what 1,000 rows need."""
     from numpyro_bayeslayers.infer.ensembles._predictive import _compile
+    from numpyro_bayeslayers.infer.ensembles._rows_of_fit import Told
     from numpyro_bayeslayers.infer.training._arguments import take_apart
 
     ensemble = EnsembleSVI(model, AutoDelta, optax.adam(0.05), num_members=8)
     result = ensemble.run(KEY, 2, X, Y, progress_bar=False)
     drawn = ensemble._programs.latest.member.drawn
     parts = take_apart((jnp.ones((1000, 2)),), {})
-    draw = _compile(drawn, parts.frame, None, {"f": 0, "y": 0}, 8)
+    task = ensemble._predictor._task(drawn, result.params, parts, None, Told())
+    draw = _compile(task, 8)
     keys = jax.random.split(KEY, 4)
-    args = (result.params, keys, np.int32(0), parts.rows, parts.shared)
+    args = (result.params, keys, *task.block(0, 1000))
     temporary = draw.lower(*args).compile().memory_analysis().temp_size_in_bytes
     assert temporary < 40 * 1000 * 8 * 4  # some tens of numbers for each row and member
     out = ensemble.predict(
