@@ -248,6 +248,11 @@ def categories(index: Array, num_categories: int) -> None:
     apply_stack(_Nameless(msg | {"kwargs": {}, "value": None}))
 
 
+def missing_of(y: Array) -> Any:
+    """Which entries of `y` a handler takes for missing; False, for none, if there is none."""
+    return _message("missing", lambda _: False, (y,)) if _PYRO_STACK else False
+
+
 def step() -> Array:
     """How many updates the running optimization has made, from zero.
 

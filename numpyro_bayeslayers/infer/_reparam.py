@@ -8,10 +8,11 @@ import jax
 import numpy as np
 import numpyro.distributions as dist
 from numpyro.infer.reparam import LocScaleReparam, Reparam
-from numpyro.primitives import _PYRO_STACK, Messenger
+from numpyro.primitives import Messenger
 
 from .. import _checks
 from .._typing import Message, Model
+from ..handlers._above import above
 
 # What NumPyro adds to the name of a site for its decentered draw.
 DECENTERED = "_decentered"
@@ -94,16 +95,8 @@ class _decenter(Messenger):  # noqa: N801
         reparam = _reparam_of(msg["fn"], self.centered)
         if reparam is None:
             return
-        # The draw starts above this handler: those below (scopes, plates) have done their
-        # work on the name and the distribution, and must not do it twice.
-        at = next(i for i, handler in enumerate(_PYRO_STACK) if handler is self)
-        below = _PYRO_STACK[at:]
-        del _PYRO_STACK[at:]
-        try:
-            with _as_site(msg):
-                _, value = reparam(msg["name"], msg["fn"], None)
-        finally:
-            _PYRO_STACK.extend(below)
+        with above(self), _as_site(msg):
+            _, value = reparam(msg["name"], msg["fn"], None)
         msg["type"] = "deterministic"
         msg["value"] = value
         for key in set(msg) - {"type", "name", "value", "cond_indep_stack"}:

@@ -14,7 +14,16 @@ from ... import _checks
 from ..._typing import Model
 from ...handlers._feasible import feasible
 from ...preprocessing import Schema, fit_schema
-from ...preprocessing.schema import read_constant
+from ...preprocessing.schema import find_gaps, read_constant
+from ..training._arguments import take_apart
+from ..training._look import Look
+from ..training._plates import on_all_rows
+from ._missing import GAPS, Missing, completed, opened
+
+_GAPS = (
+    "`y` has {count} entries that are NaN or missing (first in row {row}). "
+    "`fit(..., missing='drop')` leaves them out of the likelihood, missing='impute' draws them."
+)
 
 
 class Data(NamedTuple):
@@ -38,7 +47,10 @@ class Data(NamedTuple):
 
 
 def data_of_fit(
-    y: Any, data: dict[str, Any], constants: Mapping[str, Any] | None = None
+    y: Any,
+    data: dict[str, Any],
+    constants: Mapping[str, Any] | None = None,
+    missing: Missing | None = None,
 ) -> Data:
     """Take `y` and the other arguments of a model apart; what is in them is looked at."""
     if y is None:
@@ -53,7 +65,14 @@ def data_of_fit(
             f"({kind})."
         )
     y = np.asarray(y) if isinstance(y, tuple) else y
+    if missing is not None:
+        _checks.one_of("missing", missing, ("drop", "impute"))
+    gaps = find_gaps("y", y)
+    if gaps.count and missing is None:
+        raise ValueError(_GAPS.format(count=gaps.count, row=gaps.row))
+    y = gaps.filled if gaps.count else y
     schema, rows, others = fit_schema({"y": y, **data}, constants=constants)
+    rows |= {GAPS: gaps.is_missing} if gaps.count else {}
     return Data(jax.tree.map(jnp.asarray, rows), others, schema.num_rows, schema)
 
 
@@ -108,9 +127,33 @@ def bind(model: Model, data: Data) -> Model:
     constants = data.constants
 
     def bound(**rows: Any) -> Any:
-        return model(**constants, **rows)
+        return model(**constants, **opened(model, rows))
 
     return bound
+
+
+def without_gaps(
+    missing: Missing | None, model: Model, data: Data, sites: "Sites", *, in_parts: bool
+) -> tuple[Model, "Sites"]:
+    """The model, and its sites, of the observations that there are.
+
+    Args:
+        missing: What becomes of those that there are not.
+        model: The model as the user wrote it.
+        data: Its data.
+        sites: Its sites.
+        in_parts: Whether it will see minibatches.
+
+    Raises:
+        ValueError: If what is missing cannot be left out, or imputed.
+    """
+    if missing is None or GAPS not in data.rows:
+        return model, sites
+    bound = on_all_rows(bind(model, data), data.num_rows)
+    whole = {name: value for name, value in data.rows.items() if name != GAPS}
+    Look(bound).at_observations(take_apart((), whole))
+    found = completed(missing, bound, data.rows, in_parts=in_parts)
+    return found.of(model), sites._replace(latent=sites.latent + found.latent)
 
 
 class Sites(NamedTuple):

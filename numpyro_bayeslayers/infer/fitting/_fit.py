@@ -9,10 +9,11 @@ from ..training._arguments import part_size
 from ..training._inputs import Seed, as_key
 from ..training._plates import on_all_rows
 from ._categories import categories_of, computed_categories
-from ._data import bind, check_takes_y, data_of_fit, sites_of
+from ._data import bind, check_takes_y, data_of_fit, sites_of, without_gaps
 from ._fitted import Fit
 from ._method import Problem
 from ._methods import MCMC, VI, Method, method_of
+from ._missing import Missing
 
 
 def fit(
@@ -26,6 +27,7 @@ def fit(
     seed: Seed = 0,
     progress_bar: bool = True,
     constants: Mapping[str, Any] | None = None,
+    missing: Missing | None = None,
     **data: Any,
 ) -> Fit:
     """Fit a NumPyro model to data, in one call.
@@ -41,6 +43,16 @@ def fit(
     (``numpyro.plate("rows", n, subsample_size=len(x))``) goes with `batch_size` and is not
     counted twice. Predictions are for all rows in either case.
 
+    Missing observations (NaN, None or NA in `y`, masked entries) are an error, unless `missing`
+    says what becomes of them. With ``"drop"`` they are left out of the likelihood, and the
+    rows keep their number and their places: the posterior, and the ELBO, are those of the
+    observations that there are, if whether one is missing does not depend on its value. A
+    minibatch still counts N / `batch_size` times, which is unbiased for their sum. With
+    ``"impute"`` each is a latent, drawn together with the parameters: the site ``obs_missing``
+    (k,) for those of a site ``obs``, in the order of rows. The posterior of the parameters is
+    the same; a guide that factorizes makes it too narrow, since it takes parameters and
+    imputed values to be independent.
+
     Args:
         model: Any NumPyro model with an argument `y` that may be None: then its observed
             site is drawn. It is called with keywords.
@@ -55,6 +67,8 @@ def fit(
         seed: A key or an integer.
         progress_bar: Whether to show progress.
         constants: Further arguments of the model that are no rows, whatever their length.
+        missing: ``"drop"`` or ``"impute"`` for observations that are missing; None if there
+            are none.
         data: The model's further arguments. Rows are arrays, lists, columns and tables of
             pandas or (through narwhals) of another library, and containers of these, that
             are as long as `y`; all others (strings, numbers, arrays of another length) are
@@ -67,7 +81,8 @@ def fit(
         TypeError: If an argument is of a wrong kind, or a column holds dates or objects.
         ValueError: If `y` is missing, rows differ in number or in their index, an entry is
             missing, NaN or infinite, the method is unknown, steps are given twice, not at
-            all, or to `MCMC`.
+            all, or to `MCMC`; if `y` is missing in part, and it reaches more than observed
+            sites, or is to be imputed under a likelihood of counts or in minibatches.
 
     Example:
         >>> import jax.numpy as jnp
@@ -81,12 +96,13 @@ def fit(
 
     References:
         Hoffman, Blei, Wang and Paisley (2013), "Stochastic variational inference", JMLR 14,
-        equation 29, for minibatches.
+        equation 29, for minibatches; Rubin (1976), "Inference and missing data", Biometrika
+        63, for when what is missing may be left out.
     """
     check_takes_y(model)
     progress_bar = _checks.switch("progress_bar", progress_bar)
     way = method_of(method)
-    known = data_of_fit(y, data, constants)
+    known = data_of_fit(y, data, constants, missing)
     size = part_size(batch_size, known.num_rows)
     if isinstance(way, MCMC):
         _check_no_steps(batch_size, num_steps, num_epochs)
@@ -94,6 +110,7 @@ def fit(
     else:
         steps = _steps(num_steps, num_epochs, known.num_rows, size)
     sites = sites_of(bind(model, known), known)
+    model, sites = without_gaps(missing, model, known, sites, in_parts=size is not None)
     whole = on_all_rows(bind(model, known), known.num_rows)
     known = known.with_codes(categories_of(whole, known.rows))
     problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar)

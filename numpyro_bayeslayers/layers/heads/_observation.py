@@ -98,6 +98,7 @@ def _sample(
     fn = law(**arrays)
     if len(known) == sum(x is not None for x in (y, weights, mask)) > 0:
         counts = known.get("mask", True) & (known.get("weights", 1) != 0)
+        counts = counts & ~np.asarray(primitives.missing_of(known["y"]))
         check_support("y", known["y"], support_of(fn), law_name(fn), name, counts)
     if weights is not None:
         # A row without weight counts nothing, also where its density is infinite.

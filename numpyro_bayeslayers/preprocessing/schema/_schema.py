@@ -226,7 +226,10 @@ def fit_schema(
                 f"`{name}` must be given once, got it among the constants and beside them."
             )
     others = {name: read_constant(name, value) for name, value in fixed.items()}
-    read = {name: Argument.of(name, value) for name, value in data.items()}
+    read = {
+        name: value if isinstance(value, Argument) else Argument.of(name, value)
+        for name, value in data.items()
+    }
     first = next(iter(read))
     num_rows = read[first].num_rows
     if num_rows is None:
