@@ -19,7 +19,7 @@ sites keep working.
 
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -237,18 +237,33 @@ def posterior_of(site: Site) -> dist.Distribution | None:
     return None
 
 
-def categories(index: Array, num_categories: int) -> None:
+class NewGroups(NamedTuple):
+    """Categories that a model was not fitted to.
+
+    Args:
+        index: The categories of rows, the new ones numbered after the others.
+        count: How many are new.
+        law: ``"draw"`` for a draw from the population, ``"mean"`` for its mean.
+    """
+
+    index: Array
+    count: int
+    law: str
+
+
+def categories(index: Array, num_categories: int) -> NewGroups | None:
     """Say that rows look up `num_categories` categories by the integers `index`.
 
-    Nothing happens, unless a handler notes the ``"categories"`` message.
+    Nothing happens, unless a handler notes the ``"categories"`` message, or answers it with
+    the rows' new categories.
     """
     if not _PYRO_STACK:
-        return
-    msg = {"type": "categories", "fn": lambda *_: (), "args": (index, num_categories)}
-    apply_stack(_Nameless(msg | {"kwargs": {}, "value": None}))
+        return None
+    msg = {"type": "categories", "fn": lambda *_: None, "args": (index, num_categories)}
+    return apply_stack(_Nameless(msg | {"kwargs": {}, "value": None}))["value"]
 
 
-def missing_of(y: Array) -> Any:
+def missing_of(y: np.ndarray) -> Any:
     """Which entries of `y` a handler takes for missing; False, for none, if there is none."""
     return _message("missing", lambda _: False, (y,)) if _PYRO_STACK else False
 

@@ -1,6 +1,7 @@
 """Posterior predictive draws of all members."""
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array
 from numpyro.handlers import seed, substitute, trace
+from numpyro.primitives import Messenger
 
 from ... import _checks
 from ..._typing import Message, PRNGKey
@@ -291,6 +293,21 @@ def _is_predicted(site: Message) -> bool:
     return is_drawn or site["type"] == "deterministic"
 
 
+class _one_for_all_rows(Messenger):  # noqa: N801
+    """Draws what does not grow with the rows by a key that is the same in all blocks."""
+
+    def __init__(self, fn: Any, key: PRNGKey, grows: Collection[str]) -> None:
+        self.key = key
+        self.grows = grows
+        super().__init__(fn)
+
+    def process_message(self, msg: Message) -> None:
+        is_drawn = msg["type"] == "sample" and not msg["is_observed"]
+        if is_drawn and msg["value"] is None and msg["name"] not in self.grows:
+            own = zlib.crc32(msg["name"].encode())
+            msg["kwargs"]["rng_key"] = random.fold_in(self.key, own)
+
+
 def _compile(task: _Task, members: int) -> Any:
     """A compiled function of one block of rows, for all draws, some members at a time."""
     drawn, sites, grows, local, kind = (
@@ -312,8 +329,9 @@ def _compile(task: _Task, members: int) -> Any:
     ) -> dict[str, Array]:
         key_guide, key_model = random.split(key)
         values = params | latents(drawn, params, key_guide, *fit)
-        # Noise differs between blocks, the weights do not.
+        # Noise differs between blocks; what is one for all rows does not.
         model = seed(drawn.model, random.fold_in(key_model, start))
+        model = _one_for_all_rows(model, key_model, grows)
         args, kwargs = given
         model = with_rows(model, values, local, kind, places)
         found = trace(model).get_trace(*args, **kwargs)

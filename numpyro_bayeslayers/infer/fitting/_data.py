@@ -19,6 +19,7 @@ from ..training._arguments import take_apart
 from ..training._look import Look
 from ..training._plates import on_all_rows
 from ._missing import GAPS, Missing, completed, opened
+from ._new_levels import NewLevels, apart, with_new
 
 _GAPS = (
     "`y` has {count} entries that are NaN or missing (first in row {row}). "
@@ -77,7 +78,10 @@ def data_of_fit(
 
 
 def data_to_predict(
-    fitted: Data, data: dict[str, Any], unread: Collection[str] = ()
+    fitted: Data,
+    data: dict[str, Any],
+    unread: Collection[str] = (),
+    new_levels: NewLevels | None = None,
 ) -> dict[str, Any]:
     """The rows of new data, with the names that the model was fitted to.
 
@@ -85,7 +89,10 @@ def data_to_predict(
         fitted: What it was fitted to.
         data: The new data.
         unread: Rows that may be left out beside others: any values will do.
+        new_levels: What becomes of levels that were not in the fit; an error if None.
     """
+    if new_levels is not None:
+        _checks.one_of("new_levels", new_levels, ("draw", "mean"))
     for name in data.keys() & fitted.constants.keys():
         if not _is_same(read_constant(name, data[name]), fitted.constants[name]):
             raise ValueError(
@@ -95,7 +102,12 @@ def data_to_predict(
     given = {name: v for name, v in data.items() if name not in fitted.constants}
     for name in given:
         _checks.one_of("data", name, [n for n in fitted.schema.rows if n != "y"])
-    rows = jax.tree.map(jnp.asarray, fitted.schema.encode(given, without=("y", *unread)))
+    rows = fitted.schema.encode(
+        given, without=("y", *unread), may_be_new=new_levels is not None
+    )
+    rows = jax.tree.map(jnp.asarray, rows)
+    if new_levels is not None:
+        rows = apart(fitted.schema, rows, new_levels)
     others = {name: fitted.rows[name] for name in unread if name not in rows}
     if not others:
         return rows
@@ -127,7 +139,8 @@ def bind(model: Model, data: Data) -> Model:
     constants = data.constants
 
     def bound(**rows: Any) -> Any:
-        return model(**constants, **opened(model, rows))
+        complete, rows = with_new(model, opened(model, rows))
+        return complete(**constants, **rows)
 
     return bound
 

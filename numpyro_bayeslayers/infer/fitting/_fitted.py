@@ -21,6 +21,7 @@ from ._categories import computed_categories
 from ._data import data_to_predict
 from ._method import Posterior, Problem
 from ._methods import Method
+from ._new_levels import NewLevels, check_reach
 from ._predictions import Predictions
 from ._unread import unread
 
@@ -73,6 +74,7 @@ class Fit:
         site: str | None = None,
         batch_size: int | None = None,
         new_rows: bool | None = None,
+        new_levels: NewLevels | None = None,
         **data: Any,
     ) -> Predictions:
         """Draw from the posterior predictive: what would be observed in new rows.
@@ -95,6 +97,11 @@ class Fit:
                 take over 2 GiB, see `EnsembleSVI.predict`.
             new_rows: True if all rows are new ones, though they may equal rows of the fit;
                 False if none may be. Read if a latent site has a value for each row.
+            new_levels: What becomes of levels that were not in the fit, where a
+                `RandomEffectsLayer` or an `EmbeddingLayer` takes them: ``"draw"`` draws their
+                effect from the population given its scale, one new group for each new level,
+                the same in all rows of a draw; ``"mean"`` is the population's mean. If None
+                they are an error.
             data: The arguments of the model without `y`, for any number of rows. Columns of
                 tables are found by name, in any order, and categories by their words.
                 Constants of the fit need not be given again, nor what no draw depends on:
@@ -118,7 +125,9 @@ class Fit:
         # Some rows must say how many there are.
         missing = missing if data.keys() & known.rows.keys() else set()
         free = unread(self._problem, getattr(self.method, "guide", None), missing)
-        rows = data_to_predict(known, data, free) | {"y": None}
+        rows = data_to_predict(known, data, free, new_levels) | {"y": None}
+        model = on_all_rows(self._problem.bound(self._problem.model), known.num_rows)
+        check_reach(model, rows)
         is_new = _checks.optional(_checks.switch)("new_rows", new_rows)
         fitted = Fitted(take_apart((), known.rows))
         told = Told(fitted, is_new, frozenset(data))

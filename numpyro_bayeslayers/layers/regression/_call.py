@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Integer, Num
 
 from ... import _checks
 from ..._base import on_rows
-from ...primitives import categories, scope, when_known
+from ...primitives import NewGroups, categories, scope, when_known
 
 Activation: TypeAlias = Callable[[Array], Array]
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -106,8 +106,32 @@ def on_categories(
     return on_rows(lambda rows: forward(rows[..., 0]), index[..., None], 1)
 
 
+def on_groups(
+    forward: Callable[[Array, NewGroups | None], Array],
+    x: Integer[ArrayLike, "..."],
+    num_categories: int,
+) -> Float[Array, "*rest n m"]:
+    """As `on_categories`, of a layer whose categories are a sample of a population.
+
+    `forward` is also given the categories that were not fitted, None as a rule; the indices
+    of rows are then up to as many more.
+    """
+    index, new = _looked_up(x, num_categories)
+    return on_rows(lambda rows: forward(rows[..., 0], new), index[..., None], 1)
+
+
 def checked_categories(x: ArrayLike, num_categories: int) -> Integer[Array, "*batch n"]:
     """Indices within range: looked at now where they are known, else when the program runs."""
+    index, new = _looked_up(x, num_categories)
+    if new is not None:
+        raise ValueError(_NO_POPULATION)
+    return index
+
+
+def _looked_up(
+    x: ArrayLike, num_categories: int
+) -> tuple[Integer[Array, "*batch n"], NewGroups | None]:
+    """Indices within range, and the categories among them that were not fitted."""
     index = jnp.asarray(x)
     if index.dtype == bool:
         index = index.astype(int)
@@ -119,14 +143,15 @@ def checked_categories(x: ArrayLike, num_categories: int) -> Integer[Array, "*ba
         )
     if not index.ndim:
         raise ValueError("`x` must have a row axis, got a single number.")
-    categories(index, num_categories)
+    new = categories(index, num_categories)
+    if new is not None:
+        index, num_categories = new.index, num_categories + new.count
     when_known(index, functools.partial(_check_categories, num_categories=num_categories))
     if isinstance(index, jax.core.Tracer):
         outside = jnp.any((index < 0) | (index >= num_categories))
-        return eqx.error_if(
-            index, outside, _OUTSIDE.format(num_categories - 1, "", "others")
-        )
-    return index
+        text = _OUTSIDE.format(num_categories - 1, "", "others")
+        return eqx.error_if(index, outside, text), new
+    return index, new
 
 
 def _check_categories(x: np.ndarray, of: str, num_categories: int) -> None:
@@ -135,6 +160,11 @@ def _check_categories(x: np.ndarray, of: str, num_categories: int) -> None:
         raise ValueError(_OUTSIDE.format(num_categories - 1, of, wrong[:5].tolist()))
 
 
+_NO_POPULATION = (
+    "`new_levels` is for layers whose categories are a sample of a population, "
+    "RandomEffectsLayer and EmbeddingLayer, and the layer that takes the new levels is another "
+    "one. Leave such rows out."
+)
 _OUTSIDE = (
     "`x` must hold categories from 0 to {} (below `num_categories`{}), got {}. Raise "
     "`num_categories`, or give rows of new categories a category of their own."

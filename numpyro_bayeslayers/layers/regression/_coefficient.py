@@ -7,6 +7,7 @@ around it. A layer adds its formula.
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -15,7 +16,7 @@ from jaxtyping import Array
 from ... import _checks
 from ..._settings import setting
 from ...handlers._gradient_estimator import normal_moments
-from ...primitives import POSTERIOR, Site, sample, sample_site
+from ...primitives import POSTERIOR, NewGroups, Site, sample, sample_site
 from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 
 BASE = "_base"
@@ -80,6 +81,36 @@ class AbstractAdaptiveLayer(eqx.Module):
     def _coefficients(self, name: str, shape: tuple[int, ...], scale: Array) -> Site:
         """Draw the coefficients around a scale that is lined up with them."""
         return draw(name, self.coef_prior, shape, scale, self.centered)
+
+    def _beside(self, fitted: Site, name: str, new: NewGroups, scale: Array) -> Site:
+        """The coefficients with those of new groups after them, which the data say nothing of.
+
+        Args:
+            fitted: The coefficients, groups first.
+            name: Their name; ``{name}_new`` are those of new groups.
+            new: The new groups.
+            scale: The scale that is lined up with them.
+        """
+        event = fitted.value.shape[-fitted.event_dim :]
+        law = self.coef_prior.over(
+            (new.count, *event[1:]), scale=self.coef_prior.factor * scale
+        )
+        if new.law == "draw":
+            others = sample_site(name + "_new", law).value
+        elif self.coef_prior.is_location_scale:
+            # The middle of the law, where it has no mean too.
+            others = jnp.broadcast_to(self.coef_prior.loc, law.shape())
+        else:
+            others = jnp.broadcast_to(law.mean, law.shape())
+        plates = jnp.broadcast_shapes(
+            *(x.shape[: x.ndim - len(event)] for x in (fitted.value, others))
+        )
+        both = [
+            jnp.broadcast_to(x, plates + x.shape[x.ndim - len(event) :])
+            for x in (fitted.value, others)
+        ]
+        value = jnp.concatenate(both, axis=-len(event))
+        return as_drawn(fitted._replace(value=value))
 
 
 def draw(

@@ -2,8 +2,8 @@
 
 from jaxtyping import Array, ArrayLike, Float, Integer
 
-from ...primitives import linear
-from ._call import named, on_categories
+from ...primitives import NewGroups, linear
+from ._call import named, on_groups
 from ._coefficient import AbstractAdaptiveLayer
 from ._op import Categories
 
@@ -22,7 +22,7 @@ class EmbeddingLayer(AbstractAdaptiveLayer):
 
     Sites:
         ``scale`` (); ``theta`` (c, m), deterministic with its ``theta_base`` unless
-        `centered`.
+        `centered`. In predictions for new levels: ``theta_new`` (k, m).
 
     Raises:
         ValueError: As `AdaptiveLayer`, and if a category is outside of 0 to
@@ -64,7 +64,7 @@ class RandomEffectsLayer(AbstractAdaptiveLayer):
 
     Sites:
         ``scale`` (); ``theta`` (c, 1), deterministic with its ``theta_base`` unless
-        `centered`.
+        `centered`. In predictions for new levels: ``theta_new`` (k, 1).
 
     Raises:
         ValueError: As `AdaptiveLayer`, and if a category is outside of 0 to
@@ -95,9 +95,11 @@ def look_up(
 ) -> Array:
     """Draw a table of one scale and take the rows `x`."""
 
-    def rows(index: Array) -> Array:
+    def rows(index: Array, new: NewGroups | None) -> Array:
         scale = layer._scale((), rank=2)
         theta = layer._coefficients("theta", (num_categories, embedding_dim), scale)
+        if new is not None:
+            theta = layer._beside(theta, "theta", new, scale)
         return linear(index, theta, op=Categories())
 
-    return on_categories(rows, x, num_categories)
+    return on_groups(rows, x, num_categories)

@@ -11,7 +11,8 @@ from ._numbers import check_floats, fitting, kind_of
 
 _UNSEEN = (
     "`{label}` holds the level {level!r} (first in row {row}), which it had not before. It had "
-    "{known}.{hint} Leave such rows out, or fit with some of them."
+    "{known}.{hint} Leave such rows out, or fit with some of them; `Fit.predict` may take them "
+    "for a sample of the population, by `new_levels`."
 )
 _OTHER_KIND = (
     "`{label}` held {before} before, and holds {now} now. Hand over what it held before."
@@ -24,6 +25,8 @@ _OUTSIDE = (
     "`{label}` must hold categories from 0 to {last}, for which the model has coefficients, "
     "got {got}. Raise `num_categories` where the model looks them up, or leave such rows out."
 )
+# The code of the first new level; those of the others are below.
+NEW = -2
 _KINDS = {
     "bool": "booleans",
     "int": "whole numbers",
@@ -72,26 +75,51 @@ def learn(label: str, name: Any, column: Column) -> tuple[ColumnSchema, Any]:
     return ColumnSchema(name, "category", levels), values.astype(np.int32)
 
 
-def encode(label: str, known: ColumnSchema, column: Column) -> Any:
+def encode(
+    label: str, known: ColumnSchema, column: Column, *, may_be_new: bool = False
+) -> Any:
     """The numbers or codes of a later column, by what is known of the first.
+
+    Args:
+        label: How errors call it.
+        known: What is known of the first.
+        column: The later one.
+        may_be_new: Whether levels that are not known are numbered, by their order, from -2
+            down.
 
     Raises:
         TypeError: If it is of another kind.
         ValueError: If an entry is missing, infinite, or a level that is not known.
     """
-    read = _codes if known.levels else _numbers
-    values = read(label, known, column)
+    if known.levels:
+        values = _codes(label, known, column, may_be_new)
+    else:
+        values = _numbers(label, known, column)
     check(label, known.kind, values, is_first=False)
-    check_codes(label, known, values)
+    if may_be_new and known.levels is None and known.num_codes is not None:
+        values = _new_codes(values, np.asarray(values) >= known.num_codes)
+    check_codes(label, known, values, may_be_new=may_be_new)
     return values
 
 
-def check_codes(label: str, known: ColumnSchema, values: Any) -> None:
-    """Codes are those of categories that there are."""
+def _new_codes(values: Any, is_new: np.ndarray) -> np.ndarray:
+    """`values` with different ones that are new numbered from -2 down."""
+    values = np.array(values)
+    _, places = np.unique(values[is_new], return_inverse=True)
+    values[is_new] = NEW - places
+    return values
+
+
+def check_codes(
+    label: str, known: ColumnSchema, values: Any, *, may_be_new: bool = False
+) -> None:
+    """Codes are those of categories that there are, or, from -2 down, of new ones."""
     if known.num_codes is None:
         return
     codes = np.asarray(values)
     outside = (codes < 0) | (codes >= known.num_codes)
+    if may_be_new:
+        outside &= codes > NEW
     if outside.any():
         wrong = np.unique(codes[outside]).tolist()
         if known.levels:
@@ -106,7 +134,7 @@ def check(label: str, kind: str, values: Any, *, is_first: bool) -> None:
         if kind in ("float", "complex", "int"):
             check_floats(label, values, is_first=is_first)
         return
-    missing = np.asarray(values) < 0
+    missing = np.asarray(values) == -1
     if missing.any():
         raise ValueError(
             f"`{label}` has {int(missing.sum())} entries that are missing (first in row "
@@ -115,7 +143,7 @@ def check(label: str, kind: str, values: Any, *, is_first: bool) -> None:
         )
 
 
-def _codes(label: str, known: ColumnSchema, column: Column) -> np.ndarray:
+def _codes(label: str, known: ColumnSchema, column: Column, may_be_new: bool) -> np.ndarray:
     levels, values = column.levels, column.values
     if levels is None:
         if all(isinstance(level, str) for level in known.levels or ()):
@@ -123,10 +151,12 @@ def _codes(label: str, known: ColumnSchema, column: Column) -> np.ndarray:
         found, values = np.unique(np.asarray(values), return_inverse=True)
         levels, values = tuple(found.tolist()), values.reshape(column.values.shape)
     codes = {_key(level): code for code, level in enumerate(known.levels or ())}
-    new = np.array([codes.get(_key(level), -2) for level in levels] + [-1], dtype=np.int32)
+    new = np.array([codes.get(_key(level), NEW) for level in levels] + [-1], dtype=np.int32)
+    if may_be_new:
+        new[np.flatnonzero(new == NEW)] = NEW - np.arange((new == NEW).sum())
     values = new[np.asarray(values)]  # -1, the code of what is missing, takes the last
-    unseen = values == -2
-    if unseen.any():
+    unseen = values == NEW
+    if unseen.any() and not may_be_new:
         row = tuple(np.argwhere(unseen)[0])
         level = levels[int(np.asarray(column.values)[row])] if column.levels else None
         level = np.asarray(column.values)[row].item() if level is None else level

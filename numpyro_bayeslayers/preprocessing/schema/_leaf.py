@@ -79,13 +79,18 @@ def learn_leaf(source: Source, order: Any) -> tuple[LeafSchema, Any]:
     return LeafSchema(label, columns, tuple(array.shape[1:])), array
 
 
-def encode_leaf(known: LeafSchema, source: Source, order: Any) -> Any:
-    """The array of a later one."""
+def encode_leaf(
+    known: LeafSchema, source: Source, order: Any, *, may_be_new: bool = False
+) -> Any:
+    """The array of a later one; `may_be_new` as in `encode`."""
     label, names = source.label, [column.name for column in known.columns]
     pairs = list(zip(known.columns, _found(known, source), strict=True))
     arrays = [
         encode(
-            known.label_of(schema), schema, _column(known.label_of(schema), values, order)
+            known.label_of(schema),
+            schema,
+            _column(known.label_of(schema), values, order),
+            may_be_new=may_be_new,
         )
         for schema, values in pairs
     ]

@@ -70,7 +70,11 @@ class Schema(NamedTuple):
         }
 
     def encode(
-        self, data: Mapping[str, Any], *, without: Sequence[str] = ()
+        self,
+        data: Mapping[str, Any],
+        *,
+        without: Sequence[str] = (),
+        may_be_new: bool = False,
     ) -> dict[str, Any]:
         """Later data as the arrays that the first data became.
 
@@ -80,6 +84,8 @@ class Schema(NamedTuple):
         Args:
             data: The arguments that are rows, by name.
             without: Names of rows that may be left out.
+            may_be_new: Whether levels that were not there before are numbered from -2 down;
+                else they are an error.
 
         Raises:
             TypeError: If a column is of another kind than before.
@@ -109,7 +115,7 @@ class Schema(NamedTuple):
         return {
             name: given.filled(
                 [
-                    encode_leaf(leaf, source, next(orders))
+                    encode_leaf(leaf, source, next(orders), may_be_new=may_be_new)
                     for leaf, source in zip(known[name], given.arrays, strict=True)
                 ]
             )

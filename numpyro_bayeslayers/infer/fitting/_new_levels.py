@@ -1,0 +1,117 @@
+"""Predictions for levels that were not in the fit: groups of the same population.
+
+Codes of new levels are negative. A handler around the model answers the layers that look such
+rows up with codes after all others, and the layers draw the coefficients of these groups from
+the population. Nothing else may read such rows.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from numpyro.handlers import seed, trace
+from numpyro.primitives import Messenger
+
+from ..._typing import Message, Model
+from ...handlers._feasible import feasible
+from ...preprocessing import Schema
+from ...primitives import NewGroups
+from ..training._determined import inputs_of
+from ..training._inputs import named_leaves
+
+NewLevels: TypeAlias = Literal["draw", "mean"]
+
+#: The name under which rows have the codes of new levels.
+NEW = "levels$new"
+
+_ELSEWHERE = (
+    "`{label}` has levels that the fit had not, and the model takes it in another way than as "
+    "the categories of a RandomEffectsLayer or an EmbeddingLayer: what it makes of them is not "
+    "known. Hand each column of categories over as an argument of its own, straight to the "
+    "layer; or leave such rows out."
+)
+
+
+def apart(schema: Schema, rows: dict[str, Any], law: NewLevels) -> dict[str, Any]:
+    """Rows, and beside them the codes of those arrays that hold new levels.
+
+    Args:
+        schema: What is known of the data.
+        rows: Its arrays, in which new levels are numbered from -2 down.
+        law: What becomes of them.
+    """
+    known = {
+        leaf.label
+        for argument in schema.arguments
+        for leaf in argument.leaves
+        if any(c.levels or c.num_codes is not None for c in leaf.columns)
+    }
+    found = {label: np.asarray(x) for label, x in named_leaves(**rows).items()}
+    found = {label: x for label, x in found.items() if label in known and (x < 0).any()}
+    if not found:
+        return rows
+    codes = {label: jnp.asarray(x) for label, x in found.items()}
+    counts = {label: int(-1 - x.min()) for label, x in found.items()}
+    return rows | {NEW: {"codes": codes, "counts": counts, "law": law}}
+
+
+def with_new(model: Model, rows: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
+    """The model, of which layers know new levels, and its arguments."""
+    if NEW not in rows:
+        return model, rows
+    rows = dict(rows)
+    given = rows.pop(NEW)
+    leaves = named_leaves(**rows)
+    groups = [
+        (leaves[label], code, given["counts"][label])
+        for label, code in given["codes"].items()
+    ]
+    return _answering(model, groups, given["law"]), rows
+
+
+class _answering(Messenger):  # noqa: N801
+    """Answers layers that look rows up, with the codes in which some are new."""
+
+    def __init__(self, fn: Model, groups: list[tuple[Any, Any, int]], law: str) -> None:
+        self.groups = groups
+        self.law = law
+        super().__init__(fn)
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] == "categories":
+            index, size = msg["args"]
+            for leaf, code, count in self.groups:
+                if leaf is index:
+                    after = jnp.where(code < 0, size - 2 - code, code)
+                    msg["value"] = NewGroups(after, count, self.law)
+
+
+def check_reach(bound: Model, rows: dict[str, Any]) -> None:
+    """New levels reach nothing but layers that know what to do with them.
+
+    Args:
+        bound: The model as a function of rows, without its observations.
+        rows: The rows.
+
+    Raises:
+        ValueError: If the model reads such rows in another way.
+    """
+    if NEW not in rows:
+        return
+    labels = list(rows[NEW]["codes"])
+    given = {n: x for n, x in rows.items() if n != NEW and x is not None}
+
+    def values(given: dict[str, Any], codes: dict[str, Any]) -> list[Any]:
+        new = rows[NEW] | {"codes": codes}
+        model = seed(feasible(bound), random.key(0))
+        sites = trace(model).get_trace(**rows | given | {NEW: new})
+        found = [s["value"] for s in sites.values() if s["type"] != "plate"]
+        return [jnp.asarray(x) for x in jax.tree.leaves(found)]
+
+    program = jax.make_jaxpr(values)(given, rows[NEW]["codes"])
+    read = set().union(*inputs_of(program))
+    for place, label in enumerate(named_leaves(**dict(sorted(given.items())))):
+        if place in read and label in labels:
+            raise ValueError(_ELSEWHERE.format(label=label))
