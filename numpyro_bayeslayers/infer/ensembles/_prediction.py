@@ -7,12 +7,19 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpyro
 from jax import lax
 from jaxtyping import PyTree
+from numpyro.handlers import block
 
 from ... import _checks
 from ..._typing import Params
+from ..training._arguments import beside_params
 from ..training._inputs import as_data, row_count
+from ..training._jit import Frame
+from ..training._row_terms import row_terms
+from ..training._rows import refuse_joint
+from ..training._spread import moved
 
 
 def ensemble_predict(
@@ -32,7 +39,8 @@ def ensemble_predict(
         predict_fn: ``predict_fn(params, x) -> predictions`` of one member.
         x_new: Rows to predict: an array or a pytree of arrays with one row count.
         batch_size: Rows at a time, at least 1. Beside its result the computation then
-            holds what `batch_size` rows need in each member. All rows at once if None.
+            holds what `batch_size` rows need in each member; a few rows are compared first.
+            All rows at once if None.
 
     Returns:
         What `predict_fn` returns, each array with a first axis of members; with
@@ -41,7 +49,8 @@ def ensemble_predict(
     Raises:
         TypeError: If `predict_fn` cannot be called or `batch_size` is no integer.
         ValueError: If `batch_size` is below 1, the arrays of `x_new` differ in rows,
-            those of `params_stacked` in members, or predictions do not have the rows first.
+            those of `params_stacked` in members, predictions do not have the rows first, or
+            `batch_size` is given and the prediction of a row depends on the others.
 
     Example:
         >>> import jax.numpy as jnp
@@ -58,7 +67,39 @@ def ensemble_predict(
     if batch_size is not None and batch_size >= num_rows:
         batch_size = None
     _member_count(params_stacked)
+    if batch_size is not None:
+        _check_blocks(params_stacked, predict_fn, x_new, batch_size)
     return _predict(params_stacked, predict_fn, x_new, batch_size)
+
+
+# The kinds of predictions that were looked at; bounded.
+_looked_at: set[Any] = set()
+_MOST_KINDS = 256
+
+
+def _check_blocks(
+    params: Params, predict_fn: Callable[[Params, PyTree], PyTree], x: PyTree, size: int
+) -> None:
+    """Once for each kind of prediction: its rows may be cut."""
+
+    def model(stacked: Params, x: PyTree) -> None:
+        first = jax.tree.map(lambda a: a[0] if eqx.is_array(a) else a, stacked)
+        with block():  # what sites it has are its own
+            found = predict_fn(jax.tree.map(moved, first), x)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(found):
+            numpyro.deterministic(f"predict_fn{jax.tree_util.keystr(path)}", leaf)
+
+    kind = Frame((params, predict_fn, x))
+    if kind in _looked_at:
+        return
+    terms = row_terms(model, beside_params(params, x), size)
+    if terms is None:
+        return
+    of_rows = {name: term for name, term in terms.items() if term.grows}
+    refuse_joint("Blocks of rows would be other predictions", of_rows)
+    if len(_looked_at) >= _MOST_KINDS:
+        _looked_at.clear()
+    _looked_at.add(kind)
 
 
 def _member_count(params_stacked: Params) -> int:
@@ -91,7 +132,7 @@ def _predict(
         return members(x)
     num_members, num_rows = _member_count(params), row_count(x_new=x)
 
-    def block(start: Any) -> PyTree:
+    def rows_from(start: Any) -> PyTree:
         cut = jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, batch_size), x)
         return members(cut)
 
@@ -101,7 +142,7 @@ def _predict(
         return jax.tree.map(
             lambda o, b: lax.dynamic_update_slice_in_dim(o, b, start, axis=1),
             out,
-            block(start),
+            rows_from(start),
         )
 
     def empty(leaf: jax.ShapeDtypeStruct) -> jax.Array:
@@ -113,5 +154,5 @@ def _predict(
             )
         return jnp.zeros((num_members, num_rows, *leaf.shape[2:]), leaf.dtype)
 
-    out = jax.tree.map(empty, jax.eval_shape(block, 0))
+    out = jax.tree.map(empty, jax.eval_shape(rows_from, 0))
     return lax.fori_loop(0, math.ceil(num_rows / batch_size), write, out)

@@ -77,6 +77,16 @@ def check_finite(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             _checks.no_nan(name, leaf)
 
 
+def beside_params(params: PyTree, *data: PyTree) -> Arguments:
+    """The arguments of a function of parameters, which are no rows, and of data, which are."""
+    tree = ((params, *data), {})
+    of_params = len(jax.tree.leaves(params))
+    arrays = [jnp.asarray(a) if is_dynamic(a) else None for a in jax.tree.leaves(tree)]
+    rows = [None if i < of_params else a for i, a in enumerate(arrays)]
+    shared = [a if i < of_params else None for i, a in enumerate(arrays)]
+    return Arguments(rows, shared, Frame(tree))
+
+
 def on_shapes(
     fn: Callable[[tuple[Any, ...], dict[str, Any]], Any], parts: Arguments, rows: int
 ) -> Any:

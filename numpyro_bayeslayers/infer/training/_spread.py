@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +23,14 @@ def spread(shape: tuple[int, ...], offset: int) -> Float[Array, "..."]:
     # The upper 23 bits, halves added: neither end is reached.
     unit = ((i * _GOLDEN) >> np.uint32(9)).astype(float) + 0.5
     return (unit * 2.0**-22 - 1.0).reshape(shape)
+
+
+def moved(leaf: Any) -> Any:
+    """An array away from zero, which would hide what it multiplies, and not across it."""
+    if not eqx.is_inexact_array(leaf):
+        return leaf
+    unit = spread(leaf.shape, 1).astype(leaf.dtype)
+    return leaf + 0.1 * unit * jnp.where(leaf == 0, 1, leaf)
 
 
 class spread_sites(Messenger):  # noqa: N801

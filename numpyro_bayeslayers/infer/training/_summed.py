@@ -5,16 +5,14 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpyro
 from jaxtyping import PyTree
 from numpyro.handlers import block
 
 from ..._typing import Params
-from ._arguments import Arguments
-from ._jit import Frame, is_dynamic
+from ._arguments import beside_params
 from ._row_terms import row_terms
-from ._spread import spread
+from ._spread import moved
 
 _NO_SUM = (
     "In minibatches the log likelihood that `log_joint` returns counts N / `batch_size` times, "
@@ -44,16 +42,11 @@ def check_summed(
     def model(stacked: Params, x: PyTree, y: PyTree) -> None:
         first = jax.tree.map(lambda a: a[0] if eqx.is_array(a) else a, stacked)
         with block():  # what sites it has are its own
-            loglik, logprior = log_joint(jax.tree.map(_moved, first), x, y)
+            loglik, logprior = log_joint(jax.tree.map(moved, first), x, y)
         numpyro.factor("loglik", loglik)
         numpyro.factor("logprior", logprior)
 
-    tree = ((params, x, y), {})
-    of_params = len(jax.tree.leaves(params))
-    arrays = [jnp.asarray(a) if is_dynamic(a) else None for a in jax.tree.leaves(tree)]
-    rows = [None if i < of_params else a for i, a in enumerate(arrays)]
-    shared = [a if i < of_params else None for i, a in enumerate(arrays)]
-    terms = row_terms(model, Arguments(rows, shared, Frame(tree)), size)
+    terms = row_terms(model, beside_params(params, x, y), size)
     if terms is None:
         return
     if terms["loglik"].kind != "summed":
@@ -62,11 +55,3 @@ def check_summed(
     if terms["logprior"].kind != "constant":
         reason = terms["logprior"].reason or "it is a sum over them"
         raise ValueError(_PRIOR.format(reason=reason))
-
-
-def _moved(leaf: Any) -> Any:
-    """Away from zero, which would hide what it multiplies, and not across it."""
-    if not eqx.is_inexact_array(leaf):
-        return leaf
-    unit = spread(leaf.shape, 1).astype(leaf.dtype)
-    return leaf + 0.1 * unit * jnp.where(leaf == 0, 1, leaf)

@@ -73,9 +73,9 @@ def test_traced_once_for_each_function_and_shape():
     for seed in range(3):
         weights = jax.random.normal(jax.random.key(seed), (4, COLUMNS))
         ensemble_predict(weights, predict_fn, regression(20, seed=seed)[0], batch_size=8)
-    assert len(traces) == 1
+    assert traces == [(7, COLUMNS), (3, COLUMNS), (8, COLUMNS)]  # a few rows first
     ensemble_predict(weights, predict_fn, regression(21)[0], batch_size=8)
-    assert len(traces) == 2
+    assert traces[3:] == [(8, COLUMNS)]
 
 
 def test_memory_is_that_of_a_block():
@@ -96,3 +96,23 @@ def test_memory_is_that_of_a_block():
     hidden = 4 * 16 * rows * 64
     assert held(None) > 0.5 * hidden
     assert held(batch_size) < 4 * hidden * batch_size / rows
+
+
+def test_rows_that_see_each_other_are_not_cut():
+    """Refused with the row; as a whole they are predicted. What is looked at is looked at once."""
+    weights, x = jnp.ones((4, COLUMNS)), regression(40)[0]
+    centered = lambda w, x: (x - x.mean(0)) @ w
+    with pytest.raises(
+        ValueError, match=r"other predictions.*'predict_fn': the value of row"
+    ):
+        ensemble_predict(weights, centered, x, batch_size=8)
+    np.testing.assert_allclose(ensemble_predict(weights, centered, x).sum(1), 0, atol=1e-4)
+
+
+def test_rows_are_looked_at_once(compiled):
+    weights, x = jnp.ones((4, COLUMNS)), regression(40)[0]
+    plain = lambda w, x: {"f": x @ w}
+    ensemble_predict(weights, plain, x, batch_size=8)
+    before = len(compiled)
+    ensemble_predict(weights + 1, plain, x, batch_size=8)
+    assert len(compiled) <= before + 1  # the sum of the weights
