@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array
+from jaxtyping import Array, Shaped
 from numpyro.handlers import seed, substitute, trace
 from numpyro.primitives import Messenger
 
@@ -152,7 +152,7 @@ class Predictor:
         self,
         task: "_Task",
         params: dict[str, Array],
-        keys: PRNGKey,
+        keys: Shaped[Array, "s *key"],
         block: int | None,
         *,
         is_reduced: bool,
