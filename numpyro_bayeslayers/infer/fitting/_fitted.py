@@ -19,6 +19,7 @@ from ..training._plates import on_all_rows
 from ..training._rows import row_axes
 from ._categories import computed_categories
 from ._data import data_to_predict
+from ._labels import is_base, labels_of, line
 from ._method import Posterior, Problem
 from ._methods import Method
 from ._new_levels import NewLevels, check_reach
@@ -154,13 +155,17 @@ class Fit:
             )
         return names[0]
 
-    def draws(self, *, num_samples: int = 1000, seed: Seed = 2) -> dict[str, Array]:
+    def draws(
+        self, *, num_samples: int = 1000, seed: Seed = 2, all: bool = False
+    ) -> dict[str, Array]:
         """Draws of the posterior: latent sites, and deterministic ones that are no rows.
 
         Args:
             num_samples: Draws of each member's guide, at least 1; after `MCMC` all draws of
                 the chains are given.
             seed: A key or an integer.
+            all: Whether sites are given, too, that others are computed from: the standardized
+                coefficients ``beta_base`` of a layer, and what `autoreparam` draws.
 
         Returns:
             Values by site name, (chains, draws, *site); members and particles are chains.
@@ -168,9 +173,9 @@ class Fit:
         Raises:
             ValueError: If no member is finite.
         """
-        return self._draws(num_samples, seed)
+        return self._draws(num_samples, seed, all)
 
-    def _draws(self, num_samples: int, seed: Seed) -> dict[str, Array]:
+    def _draws(self, num_samples: int, seed: Seed, all: bool = True) -> dict[str, Array]:
         """As `draws`; it is called by methods alone, whose caller a warning points to."""
         num_samples = _checks.size("num_samples", num_samples)
         finite = self._posterior.finite
@@ -185,6 +190,8 @@ class Fit:
             n for n in sites.computed if n not in of_rows or n + DECENTERED in sites.latent
         ]
         names = tuple(dict.fromkeys([*sites.latent, *kept]))
+        if not _checks.switch("all", all):
+            names = tuple(n for n in names if not is_base(n, sites.computed))
         samples = self._posterior.samples
         if samples is not None:
             return finite.take({name: samples[name] for name in names if name in samples})
@@ -194,13 +201,24 @@ class Fit:
         found = self._posterior.draw(as_key(seed), rows, *how)
         return {name: jnp.swapaxes(x, 0, 1) for name, x in found.items()}
 
-    def summary(self, *, prob: float = 0.9, num_samples: int = 1000, seed: Seed = 2) -> Any:
+    def summary(
+        self,
+        *,
+        prob: float = 0.9,
+        num_samples: int = 1000,
+        seed: Seed = 2,
+        all: bool = False,
+    ) -> Any:
         """A table of the posterior: one line for each entry of each site.
+
+        A layer's coefficients of a table's columns, or of categories, are called by the names
+        of these: ``price.beta[age]``, ``store.theta[oslo]``.
 
         Args:
             prob: The probability of the interval between the two quantiles.
             num_samples: As in `draws`.
             seed: A key or an integer.
+            all: As in `draws`.
 
         Returns:
             A pandas table with the mean, the standard deviation, the median and two
@@ -218,8 +236,9 @@ class Fit:
             ) from error
         prob = _checks.share("prob", prob)
         low, high = (1 - prob) / 2, (1 + prob) / 2
+        labels = labels_of(self._problem)
         lines, table = [], []
-        for name, value in self._draws(num_samples, seed).items():
+        for name, value in self._draws(num_samples, seed, all).items():
             x = np.asarray(value, float)
             flat = x.reshape(-1, *x.shape[2:])
             columns = {
@@ -235,7 +254,7 @@ class Fit:
                     "r_hat": split_gelman_rubin(x),
                 }
             for at in np.ndindex(x.shape[2:]):
-                lines.append(name + (f"[{','.join(map(str, at))}]" if at else ""))
+                lines.append(line(name, x.shape[2:], at, labels))
                 table.append({key: float(np.asarray(v)[at]) for key, v in columns.items()})
         return pandas.DataFrame(table, index=pandas.Index(lines, name="site"))
 

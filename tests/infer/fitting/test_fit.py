@@ -259,7 +259,8 @@ def test_reparametrized_model_and_several_observed_sites():
 
     x = np.linspace(0.0, 1.0, 10)
     done = quiet(two, y=np.zeros((10, 2)), x=x, num_steps=2)
-    assert set(done.draws(num_samples=3)) == {"beta", "beta_decentered"}
+    assert set(done.draws(num_samples=3)) == {"beta"}
+    assert set(done.draws(num_samples=3, all=True)) == {"beta", "beta_decentered"}
     assert done.predict(x=x[:4], site="b", num_samples=3).mean.shape == (4,)
     with pytest.raises(ValueError, match=r"`site` must be given.*\['a', 'b'\]"):
         done.predict(x=x)

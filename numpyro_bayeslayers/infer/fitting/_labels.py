@@ -1,0 +1,209 @@
+"""The columns and categories that coefficients of layers belong to.
+
+A layer hands each product of its rows with a coefficient to `primitives.linear`. Where the rows
+are the columns of a table, untouched but for their size, or the codes of categories, the first
+axis of the coefficient has the names of these.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import random
+from jax.extend.core import ClosedJaxpr, Var
+from numpyro.handlers import seed, trace
+from numpyro.primitives import Messenger
+
+from ..._linear_op import Dense
+from ..._typing import Message
+from ...handlers._feasible import feasible
+from ...layers.regression._coefficient import BASE
+from ...layers.regression._op import Categories, Contract, Embed
+from ...preprocessing import Schema
+from .._reparam import DECENTERED
+from ..training._inputs import named_leaves
+from ..training._plates import on_all_rows
+from ._method import Problem
+
+_Names: TypeAlias = tuple[str, tuple[str, ...]]
+#: By site, the names along the axis that is so many from the last; none for other axes.
+Labels: TypeAlias = Mapping[str, tuple[int, tuple[str, ...]]]
+
+# What keeps columns in their places.
+_LAYOUT = {
+    "reshape",
+    "convert_element_type",
+    "squeeze",
+    "broadcast_in_dim",
+    "copy",
+    "copy_p",
+}
+_SCALING = {"add", "sub", "mul", "div", "max", "min", "neg", "log", "log1p", "exp", "tanh"}
+_SCALING |= {"abs", "sqrt", "square", "integer_pow", "pow", "sign", "logistic", "expm1"}
+
+
+def is_base(name: str, computed: tuple[str, ...]) -> bool:
+    """Whether a site is one in whose coordinates a computed one is drawn."""
+    ends = [end for end in (BASE, DECENTERED) if name.endswith(end)]
+    return any(name.removesuffix(end) in computed for end in ends)
+
+
+def line(name: str, shape: tuple[int, ...], at: tuple[int, ...], labels: Labels) -> str:
+    """What an entry of a site is called: ``price.beta[age]`` or, without names, ``a[0,1]``."""
+    if not at:
+        return name
+    axis, names = labels.get(name, (0, ()))
+    words = [str(i) for i in at]
+    if names and len(at) >= axis and shape[-axis] == len(names):
+        words[-axis] = names[at[-axis]]
+        # Beside a name, the only entry of another axis needs no number.
+        kept = [i for i, size in enumerate(shape) if size > 1 or i == len(shape) - axis]
+        words = [words[i] for i in kept]
+    return f"{name}[{','.join(words)}]"
+
+
+def labels_of(problem: Problem) -> Labels:
+    """The columns and levels that coefficients belong to; nothing that is in doubt."""
+    names = _names(problem.data.schema)
+    if not names:
+        return {}
+    try:
+        return _traced(problem, names)
+    except Exception:  # names are a help, no more
+        return {}
+
+
+def _names(schema: Schema) -> dict[str, _Names]:
+    """By array, whether it has columns or categories, and their names."""
+    found: dict[str, _Names] = {}
+    for argument in schema.arguments:
+        for leaf in argument.leaves if argument.name != "y" else ():
+            levels = leaf.columns[0].levels
+            if levels is not None and not leaf.shape:
+                found[leaf.label] = "categories", tuple(map(str, levels))
+            elif leaf.is_table and levels is None:
+                found[leaf.label] = "columns", tuple(str(c.name) for c in leaf.columns)
+    return found
+
+
+class _products(Messenger):  # noqa: N801
+    """Notes the products of rows with coefficients.
+
+    Args:
+        leaves: The arrays of rows by name.
+    """
+
+    def __init__(self, leaves: dict[str, Any]) -> None:
+        self.leaves = leaves
+        self.found: list[_Product] = []
+        self._index: str | None = None
+        super().__init__()
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] == "categories":
+            same = [n for n, leaf in self.leaves.items() if leaf is msg["args"][0]]
+            self._index = same[0] if same else None
+        elif msg["type"] == "linear":
+            site, op, x = msg["weight"], msg["op"], msg["args"][0]
+            # The layer that looks rows up says so just before.
+            index = self._index if isinstance(op, Categories) else None
+            self._index = None
+            if index or isinstance(op, (Dense, Contract, Embed)):
+                self.found.append(_Product(site.name, site.event_dim, index, x))
+
+
+class _Product(NamedTuple):
+    """A product.
+
+    Args:
+        site: The name of the coefficients' site.
+        event_dim: The axes of one set of them.
+        index: The array by which they are looked up; None for a product with numbers.
+        x: The rows.
+    """
+
+    site: str
+    event_dim: int
+    index: str | None
+    x: Any
+
+
+def _traced(problem: Problem, names: dict[str, _Names]) -> Labels:
+    products: list[_Product] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def run(rows: dict[str, Any]) -> list[Any]:
+        model = on_all_rows(problem.bound(problem.model), problem.data.num_rows)
+        noting = _products(named_leaves(**rows))
+        with noting:
+            sites = trace(seed(feasible(model), random.key(0))).get_trace(**rows)
+        shapes.update({n: jnp.shape(s["value"]) for n, s in sites.items()})
+        products.extend(noting.found)
+        return [jnp.asarray(product.x) for product in products]
+
+    rows = problem.data.rows
+    program = jax.make_jaxpr(run)(rows)
+    arrays = list(named_leaves(**dict(sorted(rows.items()))))
+    origin = _Origin(program, problem.data.num_rows)
+    found: dict[str, set[tuple[int, tuple[str, ...]]]] = {}
+    for product, out in zip(products, program.jaxpr.outvars, strict=True):
+        source = product.index
+        if source is None:
+            inputs = origin.of(out)
+            source = arrays[next(iter(inputs))] if inputs and len(inputs) == 1 else ""
+        kind, words = names.get(source, ("", ()))
+        is_lookup = product.index is not None
+        axis, shape = product.event_dim, shapes.get(product.site, ())
+        fits = 0 < axis <= len(shape) and shape[-axis] == len(words)
+        if fits and is_lookup == (kind == "categories"):
+            for name in _alike(product.site, shapes):
+                found.setdefault(name, set()).add((axis, words))
+    return {name: known.pop() for name, known in found.items() if len(known) == 1}
+
+
+def _alike(site: str, shapes: dict[str, tuple[int, ...]]) -> list[str]:
+    """The site, and those of its layer that have a value for each of its entries."""
+    layer = site.rpartition(".")[0]
+    same = [n for n, s in shapes.items() if s == shapes[site]]
+    return [n for n in same if n == site or (layer and n.rpartition(".")[0] == layer)]
+
+
+class _Origin:
+    """Finds the inputs of a program whose columns a value has, each in its place.
+
+    Args:
+        program: The program.
+        num_rows: The rows of its inputs.
+    """
+
+    def __init__(self, program: ClosedJaxpr, num_rows: int) -> None:
+        jaxpr = program.jaxpr
+        self._num_rows = num_rows
+        self._made = {v: step for step in jaxpr.eqns for v in step.outvars}
+        self._found: dict[Any, frozenset[int] | None] = {
+            v: frozenset({i}) for i, v in enumerate(jaxpr.invars)
+        }
+
+    def of(self, var: Any) -> frozenset[int] | None:
+        """The places of the inputs; none for what is no rows; None if columns have moved."""
+        if not isinstance(var, Var):
+            return frozenset()
+        if var not in self._found:
+            self._found[var] = self._look(var)
+        return self._found[var]
+
+    def _look(self, var: Any) -> frozenset[int] | None:
+        shape, step = var.aval.shape, self._made.get(var)
+        if step is None or self._num_rows not in shape:
+            return frozenset()  # a constant, or a statistic of a column
+        kind, operands = step.primitive.name, step.invars
+        if kind in _LAYOUT:
+            before = operands[0].aval
+            if before.size < var.aval.size:  # one value for all rows, or for all columns
+                return frozenset() if self._num_rows not in before.shape else None
+            return self.of(operands[0]) if before.shape[-1:] == shape[-1:] else None
+        if kind not in _SCALING:
+            return None
+        parts = [self.of(operand) for operand in operands]
+        return None if None in parts else frozenset().union(*filter(None, parts))
