@@ -123,7 +123,6 @@ def test_a_statistic_needs_not_all_draws_at_once():
     of = Cut(2**18, 4)
     assert cut_to_fit(program, of, is_reduced=False).rows == 2**18
     assert cut_to_fit(program, of, is_reduced=True).rows == 2**18 // 8  # of 16 GiB
-    assert not jnp.isnan(jnp.zeros(())), "nothing of that size was made"
 
 
 def test_rows_are_looked_at_once_and_only_for_blocks(compiled):
