@@ -48,7 +48,8 @@ class EnsembleResult(NamedTuple):
     Args:
         params: The parameters of all members, stacked along a first axis.
         losses: The loss of each member before each step, shape (members, steps).
-        state: The last state, from which `update` goes on.
+        state: The last state, from which `update` goes on. Of `EnsembleSVI` it knows what it is
+            of, and is refused elsewhere.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax

@@ -9,7 +9,6 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from numpyro.infer import Trace_ELBO
 from numpyro.infer.elbo import ELBO
-from numpyro.infer.svi import SVIState
 
 from ... import _checks
 from ..._typing import Model
@@ -18,13 +17,16 @@ from .._arviz import inference_data
 from ..training._arguments import Arguments, check_finite, part_scale, take_apart
 from ..training._checkpoint import Checkpoint
 from ..training._early_stopping import EarlyStopping, select
+from ..training._guides import fitted
+from ..training._identity import check_state, program_of
 from ..training._inputs import Seed, as_key
 from ..training._member import Member
 from ..training._program import Programs, check_mesh
+from ..training._state import EnsembleSVIState, named, plain
 from ._functions import EnsembleResult
 from ._predictive import Predictor
 from ._rows_of_fit import FittedRows, Told
-from ._svi_run import run_on_rows, run_on_stream
+from ._svi_run import known_values, run_on_rows, run_on_stream
 
 
 class EnsembleSVI:
@@ -42,7 +44,9 @@ class EnsembleSVI:
     Args:
         model: Any NumPyro model. It is written for one member.
         guide: An autoguide class, an autoguide, or a guide function. An autoguide given
-            here is copied and stays as it was.
+            here is copied and stays as it was. `AutoLaplaceApproximation` computes its
+            posterior at the end of a run, as the parameter ``auto_scale_tril``; `AutoDAIS` and
+            its like, whose draws need the training data, are refused.
         optim: A NumPyro or optax optimizer. Each member has its own state: clipping by a
             global norm, say, is within a member.
         loss: The objective; any ELBO of NumPyro.
@@ -53,7 +57,8 @@ class EnsembleSVI:
 
     Raises:
         TypeError: If model or guide cannot be called, or `loss` is no ELBO.
-        ValueError: If `num_members` is below 1, or does not go with the mesh.
+        ValueError: If `num_members` is below 1, or does not go with the mesh, or the guide
+            needs the training data to draw.
 
     Example:
         >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
@@ -106,10 +111,10 @@ class EnsembleSVI:
         Raises:
             RuntimeError: Before `init` or `run`.
         """
-        guide = self._programs.latest.member.guide
+        guide = fitted(self._programs.latest.member.guide)
         return ensemble(guide, self.num_members, name=self._name)
 
-    def init(self, rng_key: Seed, *args: Any, **kwargs: Any) -> SVIState:
+    def init(self, rng_key: Seed, *args: Any, **kwargs: Any) -> EnsembleSVIState:
         """Start all members, each from its own draw; a state of `SVI` that leads with them.
 
         Args:
@@ -122,8 +127,12 @@ class EnsembleSVI:
         return self._programs.start(program, as_key(rng_key), parts)
 
     def update(
-        self, state: SVIState, *args: Any, num_rows: int | None = None, **kwargs: Any
-    ) -> tuple[SVIState, Float[Array, " e"]]:
+        self,
+        state: EnsembleSVIState,
+        *args: Any,
+        num_rows: int | None = None,
+        **kwargs: Any,
+    ) -> tuple[EnsembleSVIState, Float[Array, " e"]]:
         """Take one step in all members, compiled; `state` stays usable.
 
         Args:
@@ -144,7 +153,7 @@ class EnsembleSVI:
         program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)
         return program.update(state, parts.rows, parts.shared, scale)
 
-    def get_params(self, state: SVIState) -> dict[str, Array]:
+    def get_params(self, state: EnsembleSVIState) -> dict[str, Array]:
         """The members' parameters by site name, in their constrained space.
 
         Raises:
@@ -155,11 +164,11 @@ class EnsembleSVI:
     def restart(
         self,
         rng_key: Seed,
-        state: SVIState,
+        state: EnsembleSVIState,
         members: Sequence[int],
         *args: Any,
         **kwargs: Any,
-    ) -> SVIState:
+    ) -> EnsembleSVIState:
         """Start some members again, from a fresh key; the others go on as they are.
 
         Args:
@@ -178,7 +187,10 @@ class EnsembleSVI:
                 f"`members` must be from 0 to {self.num_members - 1}, got {wrong}."
             )
         is_new = np.isin(np.arange(self.num_members), list(members))
-        return jax.jit(select)(is_new, self.init(rng_key, *args, **kwargs), state)
+        fresh = self.init(rng_key, *args, **kwargs)
+        check_state(self._programs.latest, state)
+        after = jax.jit(select)(is_new, plain(fresh), plain(state))
+        return named(after, state, getattr(state, "description", None))
 
     def run(
         self,
@@ -187,7 +199,7 @@ class EnsembleSVI:
         *args: Any,
         batch_size: int | None = None,
         progress_bar: bool = True,
-        init_state: SVIState | None = None,
+        init_state: EnsembleSVIState | None = None,
         early_stopping: EarlyStopping | None = None,
         checkpoint: Checkpoint | None = None,
         **kwargs: Any,
@@ -200,7 +212,8 @@ class EnsembleSVI:
 
         Args:
             rng_key: A key or an integer; decides the members' starts and the order of rows.
-            num_steps: The number of steps, at least 1.
+                Not read with an `init_state`, which has its own.
+            num_steps: The number of steps, at least 1; with `init_state`, of further ones.
             args: Arguments of the model and the guide.
             batch_size: Rows in a step, at least 1; all rows if None or at least their
                 number N. Rows are the entries of all arrays whose first axis is as long as
@@ -208,7 +221,9 @@ class EnsembleSVI:
                 N / batch_size; a few rows are compared to find them. All members see the
                 same rows. Leave it out where the model subsamples in its own plate.
             progress_bar: Whether to show progress and the mean loss over members.
-            init_state: Where to start: the ``state`` of an earlier result.
+            init_state: Where to go on: the ``state`` of an earlier result of the same model,
+                guide, optimizer, loss and data. Two runs are then one of as many steps, in
+                minibatches too: the rows go on where they stopped.
             early_stopping: Stop each member when its loss no longer falls; its best
                 parameters are those of the result.
             checkpoint: Save the run as it goes; a run that finds its file goes on from it.
@@ -223,7 +238,8 @@ class EnsembleSVI:
                 (mark missing ones by a mask, and fill them with any number), an observation
                 is outside of its support, minibatches are asked for without rows, of rows
                 that see each other or that the model chooses, or under a guide with
-                parameters for each; if a checkpoint is of another run.
+                parameters for each; if `init_state` or a checkpoint is of another run: the
+                error says what differs.
         """
         _checks.size("num_steps", num_steps)
         check_finite(args, kwargs)
@@ -249,7 +265,7 @@ class EnsembleSVI:
         *,
         num_rows: int,
         progress_bar: bool = True,
-        init_state: SVIState | None = None,
+        init_state: EnsembleSVIState | None = None,
         **kwargs: Any,
     ) -> EnsembleResult:
         """Take one step for each batch, of data that is not in memory; one size compiles once.
@@ -259,11 +275,12 @@ class EnsembleSVI:
             batches: Gives the positional arguments of each step, a tuple.
             num_rows: The rows that all data has: a batch counts for all of them.
             progress_bar: Whether to show progress.
-            init_state: Where to start.
+            init_state: Where to start: a state of the same model, guide, optimizer and loss.
             kwargs: Keyword arguments of the model and the guide, alike in all steps.
 
         Raises:
-            ValueError: If there is no batch, or one has more rows than `num_rows`.
+            ValueError: If there is no batch, one has more rows than `num_rows`, or
+                `init_state` is of another run.
         """
         _checks.size("num_rows", num_rows)
 
@@ -320,16 +337,17 @@ class EnsembleSVI:
 
         Raises:
             ValueError: If a number is below 1, there is no such site, rows cannot be cut, or
-                latent values of rows cannot be told apart or taken without those of others.
+                latent values of rows cannot be told apart or taken without those of others,
+                or the result is of another model or guide.
         """
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         sites = None if return_sites is None else tuple(return_sites)
-        drawn, parts = self._programs.latest.member.drawn, take_apart(args, kwargs)
+        drawn, parts = program_of(self._programs, result).member.drawn, take_apart(args, kwargs)
         is_new = _checks.optional(_checks.switch)("new_rows", new_rows)
         told = Told(self._fitted.of(result.params), is_new)
         how = num_samples, batch_size, sites, statistic, told
-        return self._predictor(drawn, result.params, as_key(rng_key), parts, *how)
+        return self._predictor(drawn, known_values(result), as_key(rng_key), parts, *how)
 
     def to_arviz(
         self,
@@ -350,10 +368,14 @@ class EnsembleSVI:
 
         Raises:
             ImportError: If ArviZ is not installed.
+            ValueError: If `num_samples` is below 1, or the result is of another model or guide.
         """
         _checks.size("num_samples", num_samples)
-        drawn, parts = self._programs.latest.member.drawn, take_apart(args, kwargs)
+        drawn, parts = (
+            program_of(self._programs, result).member.drawn,
+            take_apart(args, kwargs),
+        )
         key = as_key(seed)
         return inference_data(
-            self._predictor.posterior(drawn, result.params, key, parts, num_samples)
+            self._predictor.posterior(drawn, known_values(result), key, parts, num_samples)
         )

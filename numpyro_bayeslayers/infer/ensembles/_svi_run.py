@@ -1,6 +1,7 @@
 """Training runs of variational ensembles: on data in memory, and on a stream of batches."""
 
 import functools
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,16 +9,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
-from numpyro.infer.svi import SVIState
+from jaxtyping import Array
 from tqdm.auto import tqdm
 
 from ..._typing import PRNGKey
 from ..training._arguments import Arguments, merged, part_scale, part_size
 from ..training._checkpoint import Checkpoint, run_identity
 from ..training._early_stopping import EarlyStopping, start_stopping
+from ..training._guides import needs_hessian
+from ..training._identity import check_state, description_of
 from ..training._program import Programs
+from ..training._state import named, order_key, plain, steps_taken
 from ..training._training_loop import CHUNK, warn_non_finite
 from ._functions import EnsembleResult
+
+_NEEDS_ALL_ROWS = (
+    "AutoLaplaceApproximation takes its posterior from all rows at once, which `run_batches` "
+    "never has. Give the data to `run`, with `batch_size`, or take AutoMultivariateNormal."
+)
 
 
 def run_on_rows(
@@ -28,7 +37,7 @@ def run_on_rows(
     *,
     batch_size: int | None,
     progress_bar: bool,
-    init_state: SVIState | None,
+    init_state: Any,
     early_stopping: EarlyStopping | None,
     checkpoint: Checkpoint | None,
 ) -> EnsembleResult:
@@ -39,32 +48,38 @@ def run_on_rows(
     of = None if batch_size is None else parts.num_rows
     program = programs.get(parts, batch_size or parts.num_rows, num_rows=of)
     first = [None if x is None else x[:batch_size] for x in parts.rows]
-    state: Any = init_state
-    if state is None or not program.is_started:
-        state = programs.start(program, key, parts._replace(rows=first), stacklevel=5)
     if init_state is not None:
-        state = jax.tree.map(jnp.copy, init_state)  # the loop reuses buffers
-    if early_stopping is not None:
-        early_stopping.check()
+        check_state(program, init_state, parts, name="init_state")
+    start: Any = init_state
+    if start is None or not program.is_started:
+        start = programs.start(program, key, parts._replace(rows=first), stacklevel=5)
+    state: Any = plain(start)
+    if init_state is not None:
+        start = init_state
+        state = jax.tree.map(jnp.copy, plain(init_state))  # the loop reuses buffers
+    taken, key = steps_taken(start), order_key(start, key)
+    rule = None if early_stopping is None else early_stopping.checked()
+    if rule is not None:
         best = program.member.unconstrained(state)
         state = (state, start_stopping(best, programs.size))
     save = before = None
+    description = description_of(program, parts, repeated=checkpoint is not None)
     if checkpoint is not None:
-        rule = early_stopping
-        identity = run_identity(key, programs.size, parts.num_rows, batch_size, rule)
+        options = {"batch_size": batch_size, "taken": taken, "early_stopping": rule}
+        identity = run_identity(key, options, description)
         state, before = checkpoint.load(state, programs.size, identity)
         save = functools.partial(checkpoint.save, identity=identity)
 
     def on_chunk(state: Any, losses: np.ndarray) -> bool:
         if save is not None:
             save(state, losses)
-        return early_stopping is not None and bool(state[1].is_stopped.all())
+        return rule is not None and bool(state[1].is_stopped.all())
 
     rows, shared = parts.rows, parts.shared
     if batch_size is None:
         rows, shared = [None] * len(rows), merged(parts)
     rows, shared = programs.lay_out((rows, shared), PartitionSpec())
-    state, losses = program.loop(early_stopping).run(
+    state, losses = program.loop(rule).run(
         state,
         rows,
         num_steps,
@@ -73,16 +88,22 @@ def run_on_rows(
         batch_size=batch_size,
         progress_bar=progress_bar,
         before=before,
-        most=CHUNK if checkpoint is None else checkpoint.every,
-        on_chunk=on_chunk if checkpoint is not None or early_stopping else None,
+        taken=taken,
+        most=CHUNK if checkpoint is None else int(checkpoint.every),
+        on_chunk=on_chunk if checkpoint is not None or rule else None,
     )
-    if early_stopping is None:
+    if rule is None:
         params = program.params(state)
     else:
         state, memory = state
         params = program.constrain(memory.best_params)
+    if needs_hessian(program.member.guide):
+        found = program.finish(params, state, rows, shared)
+        _warn_flat(found)
+        params |= found
     warn_non_finite(params, losses, stacklevel=4)
-    return EnsembleResult(params, losses, state)
+    of_run = program.description.with_data(description.fields["data"])
+    return EnsembleResult(params, losses, named(state, start, of_run))
 
 
 def run_on_stream(
@@ -92,7 +113,7 @@ def run_on_stream(
     *,
     num_rows: int,
     progress_bar: bool,
-    init_state: SVIState | None,
+    init_state: Any,
 ) -> EnsembleResult:
     """Train on one batch after another; see `EnsembleSVI.run_batches`."""
     state, losses = init_state, []
@@ -100,6 +121,10 @@ def run_on_stream(
         programs.look.at_observations(parts)
         scale = part_scale(num_rows, parts.num_rows)
         program = programs.get(parts, parts.num_rows, num_rows=num_rows)
+        if needs_hessian(program.member.guide):
+            raise ValueError(_NEEDS_ALL_ROWS)
+        if not losses and state is not None:
+            check_state(program, state, name="init_state")
         if state is None:
             programs.look.at_layers(parts)
             state = programs.start(program, key, parts, stacklevel=5)
@@ -110,3 +135,22 @@ def run_on_stream(
     params, all_losses = programs.latest.params(state), jnp.stack(losses, axis=1)
     warn_non_finite(params, all_losses, stacklevel=4)
     return EnsembleResult(params, all_losses, state)
+
+
+def _warn_flat(scales: dict[str, Array]) -> None:
+    """Name the members whose Hessian gave no posterior."""
+    for scale in scales.values():
+        flat = np.flatnonzero(~np.asarray(scale).any((1, 2)))
+        if flat.size:
+            warnings.warn(
+                f"The Hessian of the loss is singular or not positive in member"
+                f"{'s' * (flat.size > 1)} {', '.join(map(str, flat))} of {len(scale)}: "
+                "predictions are those of the mode alone. Train longer or at a lower rate, or "
+                "take AutoNormal.",
+                stacklevel=4,
+            )
+
+
+def known_values(result: EnsembleResult) -> dict[str, Any]:
+    """The parameters, and what the model itself had kept (`numpyro.mutable`) at the end."""
+    return (getattr(result.state, "mutable_state", None) or {}) | result.params

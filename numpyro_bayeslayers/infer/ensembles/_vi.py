@@ -7,13 +7,13 @@ import optax
 from jaxtyping import Array, Float
 from numpyro.infer import Trace_ELBO
 from numpyro.infer.elbo import ELBO
-from numpyro.infer.svi import SVIState
 
 from ... import _checks
 from ..._typing import Model, PRNGKey
 from ...handlers import temper
 from ..training._inputs import Seed
 from ..training._ordered import ordered
+from ..training._state import EnsembleSVIState
 from ._functions import EnsembleResult
 from ._svi import EnsembleSVI
 
@@ -96,13 +96,13 @@ class EnsembleVI:
         loss = _Tempered(Trace_ELBO(num_particles=num_particles), kl_weight)
         self.svi = EnsembleSVI(model_fn, guide_fn, optimizer, loss, ensemble_size)
 
-    def init(self, seed: Seed, *args: Any, **kwargs: Any) -> SVIState:
+    def init(self, seed: Seed, *args: Any, **kwargs: Any) -> EnsembleSVIState:
         """Start all members; see `EnsembleSVI.init`."""
         return self.svi.init(seed, *args, **kwargs)
 
     def update(
-        self, state: SVIState, *args: Any, **kwargs: Any
-    ) -> tuple[SVIState, Float[Array, " e"]]:
+        self, state: EnsembleSVIState, *args: Any, **kwargs: Any
+    ) -> tuple[EnsembleSVIState, Float[Array, " e"]]:
         """Take one step in all members; see `EnsembleSVI.update`."""
         return self.svi.update(state, *args, **kwargs)
 

@@ -18,6 +18,7 @@ from ..ensembles._mcmc import EnsembleMCMC
 from ..ensembles._predictive import Predictor
 from ..ensembles._rows_of_fit import Told
 from ..ensembles._svi import EnsembleSVI
+from ..ensembles._svi_run import known_values
 from ..training._arguments import take_apart
 from ..training._finite import Finite, lowest
 from ..training._member import Drawn
@@ -221,10 +222,9 @@ def _run_variational(
         )
         member = fit._programs.latest.member  # later fits may start others
 
-    finite = Finite.of(result.params, num_members)
-    kept = result._replace(params=finite.take(result.params))
-    best = lowest(result.losses, finite)
-    params = jax.tree.map(lambda x: x[best], result.params)
+    finite, values = Finite.of(result.params, num_members), known_values(result)
+    kept, best = finite.take(values), lowest(result.losses, finite)
+    params = jax.tree.map(lambda x: x[best], values)
     parts = take_apart((), problem.data.rows)
     look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
@@ -233,7 +233,7 @@ def _run_variational(
     ) -> Any:
         each = math.ceil(num_samples / finite.count)
         parts, how = take_apart((), rows), (each, block, sites, None, told)
-        return fit._predictor(member.drawn, kept.params, key, parts, *how)
+        return fit._predictor(member.drawn, kept, key, parts, *how)
 
     return Posterior(draw, result.params, None, result, finite)
 

@@ -20,6 +20,7 @@ from ..ensembles._predictive import Predictor
 from ..ensembles._rows_of_fit import Told
 from ..training._arguments import take_apart
 from ..training._finite import Finite
+from ..training._guides import check_guide, needs_hessian
 from ..training._look import Look
 from ..training._member import Drawn
 from ..training._plates import in_batches, on_all_rows
@@ -27,6 +28,11 @@ from ..training._rows import in_minibatch, scaled_sites
 from ..training._training_loop import TrainingLoop, warn_non_finite
 from ._look import look_at_fit
 from ._method import Posterior, Problem, checked_optim, guide_of, optimizer, settle
+
+_NO_LAPLACE = (
+    "`guide` must draw while it is fitted, got AutoLaplaceApproximation, whose particles would "
+    "be modes alone. Take AutoNormal, or AutoLaplaceApproximation with `Ensemble`."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +97,9 @@ class Stein:
         if not isinstance(guide, AutoGuide):
             given = guide if size is None else in_batches(guide, data.num_rows)
             guide = lambda scale, **rows: given(**rows)
+        check_guide(guide)
+        if needs_hessian(guide):
+            raise ValueError(_NO_LAPLACE)
         is_point = isinstance(guide, AutoDelta)
         stein: Any = SteinVI(
             scaled,

@@ -1,5 +1,7 @@
 """Save a run as it goes, and take it up again with the same numbers."""
 
+import hashlib
+import io
 import json
 import os
 import tempfile
@@ -14,11 +16,15 @@ from jaxtyping import PyTree
 
 from ... import _checks
 from ..._typing import PRNGKey
-from ._early_stopping import EarlyStopping
+from ._description import TO_REPEAT, Description, differences, spelled
 
-_FORMAT = 1
+_FORMAT = 2
 _OTHER_RUN = (
     "The checkpoint {path!r} is of another run: {what}. Delete it, or give another path, to "
+    "start anew; fits that differ, the folds of a cross-validation, say, need a path each."
+)
+_DAMAGED = (
+    "The checkpoint {path!r} is damaged: it holds {what}. Delete it, or give another path, to "
     "start anew."
 )
 
@@ -35,7 +41,8 @@ class Checkpoint(NamedTuple):
         every: Steps between two saves, at least 1.
 
     Raises:
-        ValueError: From `run`, if `every` is out of range, or the file is of another run.
+        ValueError: From `run`, if `every` is out of range, or the file is damaged or of another
+            run: other data, model, guide, optimizer, loss, seed or number of members.
         FileNotFoundError: From `run`, if the folder does not exist.
 
     Example:
@@ -56,15 +63,21 @@ class Checkpoint(NamedTuple):
             )
 
     def save(self, state: PyTree, losses: np.ndarray, identity: dict[str, Any]) -> None:
-        """Write the state and the losses so far, and what tells this run from others."""
+        """Write the state and the losses so far, and what tells this run from others.
+
+        The first line is a hash of all that follows, the second a table of words and numbers.
+        """
         head = {"format": _FORMAT, "steps": losses.shape[1], **identity}
+        body = io.BytesIO((json.dumps(head) + "\n").encode())
+        body.seek(0, io.SEEK_END)
+        eqx.tree_serialise_leaves(body, (_as_data(state), losses))
         path = Path(self.path)
         with tempfile.NamedTemporaryFile(
             dir=path.absolute().parent, prefix=path.name, delete=False
         ) as file:
             try:
-                file.write((json.dumps(head) + "\n").encode())
-                eqx.tree_serialise_leaves(file, (_as_data(state), losses))
+                file.write(_hash(body.getbuffer()) + b"\n")
+                file.write(body.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             except BaseException:
@@ -83,45 +96,65 @@ class Checkpoint(NamedTuple):
             identity: What tells this run from others, as in `save`.
 
         Raises:
-            ValueError: If the file is of another run.
+            ValueError: If the file is of another run, or damaged.
         """
         self.check()
         path = Path(self.path)
         if not path.exists():
             return like, None
-        with path.open("rb") as file:
-            try:
-                head = json.loads(file.readline())
-            except ValueError:
-                head = {}
-            for name, value in {"format": _FORMAT, **identity}.items():
-                if head.get(name) != value:
-                    what = f"it has `{name}` {head.get(name)!r}, this run has {value!r}"
-                    raise ValueError(_OTHER_RUN.format(path=str(path), what=what))
-            losses = np.zeros((num_members, head["steps"]), jnp.result_type(float))
-            try:
-                data, losses = eqx.tree_deserialise_leaves(file, (_as_data(like), losses))
-            except (RuntimeError, ValueError, EOFError) as error:
-                what = "its arrays have other shapes"
-                raise ValueError(_OTHER_RUN.format(path=str(path), what=what)) from error
+        body = self._whole(path.read_bytes())
+        head = json.loads(body.readline())
+        if what := _other(head, {"format": _FORMAT, **identity}):
+            raise ValueError(_OTHER_RUN.format(path=str(path), what=what))
+        losses = np.zeros((num_members, head["steps"]), jnp.result_type(float))
+        try:
+            data, losses = eqx.tree_deserialise_leaves(body, (_as_data(like), losses))
+        except (RuntimeError, ValueError, EOFError) as error:
+            what = "its arrays have other shapes"
+            raise ValueError(_OTHER_RUN.format(path=str(path), what=what)) from error
         return _as_keys(data, like), losses
+
+    def _whole(self, content: bytes) -> io.BytesIO:
+        """The file after its first line, if that says that it is whole."""
+        first, _, rest = content.partition(b"\n")
+        if first == _hash(rest):
+            return io.BytesIO(rest)
+        if first.startswith(b"{"):
+            what = "it is of an earlier version of this package"
+            raise ValueError(_OTHER_RUN.format(path=str(self.path), what=what))
+        what = f"{len(content)} bytes that are not those that were written"
+        raise ValueError(_DAMAGED.format(path=str(self.path), what=what))
 
 
 def run_identity(
-    key: PRNGKey,
-    num_members: int,
-    num_rows: int | None,
-    batch_size: int | None,
-    rule: EarlyStopping | None,
+    key: PRNGKey, options: dict[str, Any], description: Description
 ) -> dict[str, Any]:
-    """What a run and a checkpoint that it takes up must have in common."""
-    return {
-        "key": np.asarray(_as_data(key)).tolist(),
-        "members": num_members,
-        "rows": num_rows,
-        "batch_size": batch_size,
-        "early_stopping": None if rule is None else list(rule),
-    }
+    """What a run and a checkpoint that it takes up must have in common.
+
+    Args:
+        key: The key that orders the rows.
+        options: Further numbers of the run, of Python.
+        description: What the run is of.
+    """
+    numbers = np.asarray(_as_data(key)).tolist()
+    return {"key": numbers, **options, "of": description.fields}
+
+
+def _other(head: dict[str, Any], here: dict[str, Any]) -> str:
+    """How the run that was saved differs from this one; empty if it does not."""
+    for name, value in here.items():
+        if name == "of":
+            if what := spelled(
+                differences(Description(head["of"]), Description(value), TO_REPEAT)
+            ):
+                return what
+        elif head.get(name) != (list(value) if isinstance(value, tuple) else value):
+            return f"it has `{name}` {head.get(name)!r}, this run has {value!r}"
+    return ""
+
+
+def _hash(content: Any) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
 def _as_data(tree: PyTree) -> PyTree:

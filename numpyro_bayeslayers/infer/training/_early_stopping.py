@@ -37,11 +37,13 @@ class EarlyStopping(NamedTuple):
     min_delta: float = 0.0
     decay: float = 0.9
 
-    def check(self) -> None:
-        """Raise if a number is out of range."""
-        _checks.size("patience", self.patience)
-        _checks.non_negative("min_delta", self.min_delta)
-        _checks.rate("decay", self.decay)
+    def checked(self) -> "EarlyStopping":
+        """The same rule in numbers of Python; raises if one is out of range."""
+        return EarlyStopping(
+            int(_checks.size("patience", self.patience)),
+            float(_checks.non_negative("min_delta", self.min_delta)),
+            float(_checks.rate("decay", self.decay)),
+        )
 
 
 class StoppingState(NamedTuple):

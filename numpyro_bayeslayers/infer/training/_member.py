@@ -1,18 +1,29 @@
 """Stock `SVI` for one member, ready to be mapped over all of them."""
 
-import copy
 import functools
 import inspect
 from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Array, PyTree
+from numpyro.handlers import trace
 from numpyro.infer import SVI
 from numpyro.infer.autoguide import AutoGuide
 from numpyro.infer.elbo import ELBO
 from numpyro.infer.svi import SVIState
 
 from ..._typing import Model, PRNGKey
+from ._description import Description, guide_texts, law_text, shapes_text, site_text
+from ._fingerprint import settings_of
+from ._guides import (
+    check_guide,
+    fitted,
+    fresh,
+    needs_hessian,
+    scale_from_hessian,
+    scale_name,
+    scale_of_zero,
+)
 from ._ordered import ordered
 from ._plates import in_batches, on_all_rows
 from ._rows import in_minibatch
@@ -46,6 +57,7 @@ class Member:
         self.model = model
         is_class = inspect.isclass(guide) and issubclass(guide, AutoGuide)
         self._guide = guide(model) if is_class else guide
+        check_guide(self._guide)
         self.optim = optim
         self.loss = ordered(loss)
         self.guide = self.fresh_guide()
@@ -53,6 +65,8 @@ class Member:
         self._constrain: Any = None
         self._num_rows: int | None = None
         self._sees_batches = False
+        self.sites: dict[str, str] = {}
+        self.priors: dict[str, str] = {}
 
     def expect(self, num_rows: int | None, *, in_parts: bool) -> None:
         """Say how many rows the data has, and whether steps see a part of them."""
@@ -66,21 +80,65 @@ class Member:
     def drawn(self) -> Drawn:
         """What draws predictions."""
         is_auto = isinstance(self.guide, AutoGuide)
-        guide = on_all_rows(self.guide, self._num_rows, is_auto=is_auto)
+        guide = on_all_rows(fitted(self.guide), self._num_rows, is_auto=is_auto)
         return Drawn(on_all_rows(self.model, self._num_rows), guide)
 
     def fresh_guide(self) -> Model:
         """The guide as if it had never run."""
-        return _fresh(self._guide)
+        return fresh(self._guide)
 
-    def set_up(self, args: tuple, kwargs: dict[str, Any]) -> None:
+    def set_up(self, args: tuple, kwargs: dict[str, Any]) -> tuple[SVIState, Any]:
         """Find out all that steps need to know of the model and the guide.
 
-        Shapes are enough: it is run where nothing is computed.
+        Shapes are enough: it is run where nothing is computed. Gives the state of one member,
+        and its parameters.
         """
         svi = self._at_step(self.guide, frozenset(), 1.0, 0)
-        svi.init(jax.random.key(0), *args, **kwargs)
+        svi.model = self._noted(svi.model)
+        state = svi.init(jax.random.key(0), *args, **kwargs)
         self._constrain = svi.constrain_fn
+        return state, svi.get_params(state) | scale_of_zero(self.guide)
+
+    def _noted(self, model: Model) -> Model:
+        """The model, whose sites are noted in words when it runs."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with trace() as found:
+                out = model(*args, **kwargs)
+            texts = {name: site_text(site) for name, site in found.items()}
+            self.sites = {name: text for name, text in texts.items() if text is not None}
+            drawn = {n: s["fn"] for n, s in found.items() if s["type"] == "sample"}
+            self.priors = {name: law_text(fn) for name, fn in drawn.items()}
+            return out
+
+        return run
+
+    def description(self, params: Any, size: int) -> Description:
+        """What a run of `size` such members is of; the data is not known yet.
+
+        Args:
+            params: The shapes of one member's parameters, as `set_up` gives them.
+            size: The number of members.
+        """
+        guide, _ = guide_texts(self._guide)
+        return Description(
+            {
+                "sites": self.sites,
+                "priors": self.priors,
+                "guide": guide,
+                "parameters": shapes_text(params),
+                "members": {"": str(size)},
+                "optimizer": settings_of(self.optim),
+                "loss": settings_of(self.loss),
+            }
+        )
+
+    def source(self) -> dict[str, dict[str, str]]:
+        """What only a run that is repeated must have in common: the start, and the code."""
+        start = guide_texts(self._guide)[1]
+        if not isinstance(self._guide, AutoGuide):
+            start = settings_of(self._guide)
+        return {"start": start, "model": settings_of(self.model)}
 
     def init(
         self, key: PRNGKey, args: tuple, kwargs: dict[str, Any]
@@ -93,6 +151,8 @@ class Member:
     def settle(self, found: dict[str, PyTree]) -> None:
         """Put real values where setting up from shapes left tracers in the guide."""
         for name, value in found.items():
+            if isinstance(value, dict):  # sorted by JAX on its way
+                value = {n: value[n] for n in getattr(self.guide, name)}
             setattr(self.guide, name, value)
 
     def update(
@@ -121,21 +181,24 @@ class Member:
         """The parameters by site name, as `SVI.get_params` gives them."""
         return self._constrain(params)
 
+    def finished(
+        self,
+        params: dict[str, Array],
+        state: SVIState,
+        args: tuple,
+        kwargs: dict[str, Any],
+    ) -> dict[str, Array]:
+        """What the guide computes after the last step, from all rows; parameters by name."""
+        if not needs_hessian(self.guide):
+            return {}
+        svi = self._at_step(self.guide, frozenset(), 1.0, state.optim_state[0])
 
-def _fresh(guide: Any) -> Any:
-    """A copy of an autoguide as if it had never run; other guides as they are.
-
-    Not a deep copy: what an earlier run left may hold tracers, which cannot be copied.
-    """
-    if not isinstance(guide, AutoGuide):
-        return guide
-    twin = copy.copy(guide)
-    for name, value in vars(guide).items():
-        if isinstance(value, list):
-            setattr(twin, name, [_fresh(v) for v in value])
-        elif isinstance(value, (dict, AutoGuide)):
-            setattr(
-                twin, name, _fresh(value) if isinstance(value, AutoGuide) else dict(value)
+        def loss(params: dict[str, Array]) -> Any:
+            known = params | (state.mutable_state or {})
+            key = jax.random.key(0)  # nothing is drawn: the guide is a point
+            found = self.loss.loss_with_mutable_state(
+                key, known, svi.model, svi.guide, *args, **kwargs
             )
-    twin.prototype_trace = None  # it is set up when it runs
-    return twin
+            return found["loss"]
+
+        return {scale_name(self.guide): scale_from_hessian(self.guide, loss, params)}

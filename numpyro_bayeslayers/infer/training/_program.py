@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 from numpyro.infer.svi import SVIState
@@ -13,10 +14,12 @@ from ..._typing import PRNGKey
 from ._alike import are_alike, is_random, warn_alike
 from ._arguments import Arguments, on_shapes, put_together
 from ._early_stopping import EarlyStopping, with_early_stopping
+from ._identity import check_state
 from ._jit import Frame, jit_on_arrays
 from ._look import Look
 from ._member import Member
 from ._rows import scaled_sites
+from ._state import EnsembleSVIState, named, plain
 from ._training_loop import TrainingLoop
 
 _MEND_ALIKE = (
@@ -29,22 +32,27 @@ class Program:
     """Compiled functions of all members, for arguments of one structure and row count.
 
     Args:
-        member: What one member does.
+        member: What one member does, set up.
+        shapes: The shapes of its state and of its parameters.
         frame: What is no array among the arguments.
         names: The sites that a minibatch scales.
         size: The number of members.
     """
 
     def __init__(
-        self, member: Member, frame: Frame, names: frozenset[str], size: int
+        self, member: Member, shapes: Any, frame: Frame, names: frozenset[str], size: int
     ) -> None:
         self.member = member
+        self.state_shapes, self.param_shapes = shapes
+        self.description = member.description(self.param_shapes, size)
         self.is_started = False  # members have been started, and the guide can be used
 
-        def init(key: PRNGKey, rows: Any, shared: Any) -> tuple[SVIState, Any]:
+        def init(key: PRNGKey, rows: Any, shared: Any) -> tuple[EnsembleSVIState, Any]:
             args, kwargs = put_together(rows, shared, frame)
             keys = jax.random.split(key, size)
-            return jax.vmap(lambda k: member.init(k, args, kwargs))(keys)
+            state, found = jax.vmap(lambda k: member.init(k, args, kwargs))(keys)
+            orders = jax.vmap(lambda _: key)(jnp.arange(size))
+            return EnsembleSVIState(*state, orders), found
 
         def step(
             state: SVIState, batch: Any, shared: Any, scale: Any
@@ -52,14 +60,32 @@ class Program:
             args, kwargs = put_together(batch, shared, frame)
             return jax.vmap(lambda s: member.update(s, args, kwargs, names, scale))(state)
 
-        self._step = step
+        self._step, self._update = step, jit_on_arrays(step)
         self.init = jax.jit(init)
-        self.update = jit_on_arrays(step)
-        self.params = jax.jit(
+        self._params = jax.jit(
             jax.vmap(lambda s: member.constrained(member.unconstrained(s)))
         )
         self.constrain = jax.jit(jax.vmap(member.constrained))
+
+        def finish(params: Any, state: SVIState, rows: Any, shared: Any) -> Any:
+            args, kwargs = put_together(rows, shared, frame)
+            return jax.vmap(lambda p, s: member.finished(p, s, args, kwargs))(params, state)
+
+        self.finish = jax.jit(finish)
         self.loop = functools.cache(self._loop)
+
+    def update(
+        self, state: Any, rows: Any, shared: Any, scale: Any
+    ) -> tuple[EnsembleSVIState, Array]:
+        """A step of all members, on rows that the state does not know of afterwards."""
+        check_state(self, state)
+        after, losses = self._update(plain(state), rows, shared, scale)
+        return named(after, state, self.description), losses
+
+    def params(self, state: Any) -> dict[str, Array]:
+        """The parameters of all members by site name, in their constrained space."""
+        check_state(self, state)
+        return self._params(plain(state))
 
     def _loop(self, rule: EarlyStopping | None) -> TrainingLoop:
         if rule is None:
@@ -101,6 +127,11 @@ class Programs:
             raise RuntimeError("Nothing is set up yet: call `init` or `run` first.")
         return self._latest
 
+    @property
+    def started(self) -> list[Program]:
+        """The programs whose guides can be used."""
+        return [program for program in self._made.values() if program.is_started]
+
     def get(
         self, parts: Arguments, rows: int | None, *, num_rows: int | None = None
     ) -> Program:
@@ -118,22 +149,23 @@ class Programs:
             if num_rows is not None and rows is not None:
                 guide = member.fresh_guide()
                 names = scaled_sites(member.model, guide, parts, rows, num_rows)
-            on_shapes(member.set_up, parts, rows or 0)
-            self._made[key] = Program(member, parts.frame, names, self.size)
+            shapes = on_shapes(member.set_up, parts, rows or 0)
+            self._made[key] = Program(member, shapes, parts.frame, names, self.size)
         return self._made[key]
 
     def start(
         self, program: Program, key: PRNGKey, parts: Arguments, *, stacklevel: int = 4
-    ) -> SVIState:
+    ) -> EnsembleSVIState:
         """The first state of all members, laid out over the devices."""
         program.is_started = True
         state, found = program.init(key, parts.rows, parts.shared)
         program.member.settle(jax.tree.map(lambda x: x[0], found))
         self._latest = program
-        params = program.member.unconstrained(state)
+        params = program.member.unconstrained(plain(state))
         if are_alike(params) and not is_random(program.member, params, parts):
             warn_alike(params, _MEND_ALIKE, stacklevel=stacklevel)
-        return self.lay_out(state, PartitionSpec("ensemble"))
+        state = self.lay_out(state, PartitionSpec("ensemble"))
+        return state._replace(description=program.description)
 
     def lay_out(self, tree: PyTree, spec: PartitionSpec) -> PyTree:
         """The arrays with `spec` on the mesh; without a mesh, as they are."""

@@ -70,6 +70,7 @@ class TrainingLoop:
         batch_size: int | None = None,
         progress_bar: bool = True,
         before: np.ndarray | None = None,
+        taken: int = 0,
         most: int = CHUNK,
         on_chunk: OnChunk | None = None,
     ) -> tuple[PyTree, Float[Array, "e t"]]:
@@ -84,6 +85,7 @@ class TrainingLoop:
             batch_size: Rows in a batch; all rows if None or at least their number.
             progress_bar: Whether to show progress and the mean loss over members.
             before: The losses of the steps that `state` has taken already, (members, steps).
+            taken: The steps of earlier runs, which have seen the first rows of the order.
             most: The most steps between two calls of `on_chunk`.
             on_chunk: Looks at the state between chunks, and may end the run. It must copy
                 what it keeps: the buffers are reused.
@@ -108,8 +110,9 @@ class TrainingLoop:
         with tqdm(total=num_steps, **options) as bar:
             for start in range(first, num_steps, length):
                 stop = min(start + length, num_steps)
+                at = taken + start, taken + stop
                 carry, losses = self._chunk(
-                    carry, (data, shared), key, start, stop, batch_size=batch_size
+                    carry, (data, shared), key, *at, batch_size=batch_size
                 )
                 chunks.append((losses, stop - start))
                 if not bar.disable:

@@ -1,7 +1,11 @@
 """A run that was killed goes on to the numbers of one that was not."""
 
+import functools
+
 import jax
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import optax
 import pytest
 from numpyro.infer.autoguide import AutoNormal
@@ -86,13 +90,84 @@ def test_other_runs_are_refused(tmp_path):
         ValueError, match=r"is of another run: it has `key` \[0, 0\], this run"
     ):
         run(3, key=1, checkpoint=checkpoint)
-    with pytest.raises(ValueError, match="it has `members` 2, this run has 3"):
+    with pytest.raises(ValueError, match="is of another run: members: 2, here 3"):
         run(3, num_members=3, checkpoint=checkpoint)
     with pytest.raises(ValueError, match="it has `batch_size` None, this run has 4"):
         run(3, batch_size=4, checkpoint=checkpoint)
-    (tmp_path / "fit").write_bytes(b"no checkpoint")
-    with pytest.raises(ValueError, match="is of another run: it has `format` None"):
-        run(3, checkpoint=checkpoint)
+
+
+def line(x, y=None):
+    w = numpyro.sample("w", dist.Normal(0, 10))
+    numpyro.sample("y", dist.Normal(w * x, 1.0), obs=y)
+
+
+def bent(x, y=None):
+    w = numpyro.sample("w", dist.Normal(0, 10))
+    numpyro.sample("y", dist.Normal(w * jax.nn.relu(x), 1.0), obs=y)
+
+
+def test_what_a_run_is_of_is_in_the_checkpoint(tmp_path):
+    """Data, model, start and optimizer of one shape each: what the file held was given back."""
+    path = Checkpoint(tmp_path / "fit")
+    x = np.arange(6.0)
+    asked = {"progress_bar": False, "checkpoint": path}
+
+    def fitted(y=2 * x, rate=0.05, model=line, guide=AutoNormal):
+        ensemble = EnsembleSVI(model, guide, optax.adam(rate), num_members=1)
+        return ensemble.run(0, 3, x, y, **asked)
+
+    first = fitted()
+    np.testing.assert_array_equal(fitted().params["w_auto_loc"], first.params["w_auto_loc"])
+    with pytest.raises(
+        ValueError, match=r"data: other values in `argument 1`.*a path each"
+    ):
+        fitted(y=-2 * x)  # another fold of a cross-validation
+    with pytest.raises(ValueError, match=r"optimizer: `step_size` -0\.05, here -1e-09"):
+        fitted(rate=1e-9)
+    with pytest.raises(ValueError, match="model: line, here bent; model: other code"):
+        fitted(model=bent)
+    with pytest.raises(ValueError, match=r"start: `_init_scale` 0\.1, here 0\.5"):
+        fitted(guide=functools.partial(AutoNormal, init_scale=0.5)(line))
+
+
+@pytest.mark.parametrize("at", [10, 60, -10])
+def test_a_damaged_file_is_said(tmp_path, at):
+    """One bit of the hash, of the table, and of the arrays."""
+    path = tmp_path / "fit"
+    run(3, checkpoint=Checkpoint(path))
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged: it holds"):
+        run(3, checkpoint=Checkpoint(path))
+    path.write_bytes(bytes(content[:200]))
+    with pytest.raises(ValueError, match="is damaged: it holds 200 bytes"):
+        run(3, checkpoint=Checkpoint(path))
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "fit", every=np.int64(2))
+    rule = EarlyStopping(
+        patience=np.int64(30), min_delta=np.float32(0), decay=np.float64(0.9)
+    )
+    first = run(4, checkpoint=checkpoint, early_stopping=rule)
+    again = run(4, checkpoint=checkpoint, early_stopping=EarlyStopping(patience=30))
+    np.testing.assert_array_equal(again.losses, first.losses)
+
+
+def test_going_on_with_a_checkpoint(tmp_path):
+    """The state to go on from is a start like any other; the file is of the run after it."""
+    first = run(4, batch_size=5)
+    asked = {
+        "batch_size": 5,
+        "init_state": first.state,
+        "checkpoint": Checkpoint(tmp_path / "f"),
+    }
+    second, again = run(3, **asked), run(3, **asked)
+    np.testing.assert_array_equal(second.losses, run(7, batch_size=5).losses[:, 4:])
+    np.testing.assert_array_equal(again.losses, second.losses)
+    with pytest.raises(ValueError, match="it has `taken` 4, this run has 0"):
+        run(3, batch_size=5, checkpoint=asked["checkpoint"])
 
 
 def test_refuses(tmp_path):

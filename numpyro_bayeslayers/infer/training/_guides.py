@@ -1,0 +1,151 @@
+"""Autoguides as members of an ensemble: in the model's order, and with their last word.
+
+What an autoguide finds when it is set up inside a traced function has passed through a loop
+of JAX, which sorts dictionaries: a guide that packs all sites in one vector would pack them by
+name, and a stock `SVI` in the order of the model. Here the order is the model's.
+
+`AutoLaplaceApproximation` is a point while it is fitted and computes its posterior afterwards,
+from the Hessian of the loss. Here this is done once, at the end of a run, and the posterior is
+a parameter of the result.
+"""
+
+import copy
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+from numpyro.distributions.util import cholesky_of_inverse
+from numpyro.infer.autoguide import (
+    AutoDAIS,
+    AutoGuide,
+    AutoGuideList,
+    AutoLaplaceApproximation,
+    AutoSemiDAIS,
+)
+
+from ..._typing import Model
+
+_DAIS = (
+    "`guide` must draw from its parameters alone, got {name}: each of its draws moves along the "
+    "gradient of the log density of the training data, which a result does not hold, so new "
+    "rows would bend the posterior. Take AutoIAFNormal, AutoMultivariateNormal or `MCMC`, or "
+    "`numpyro.infer.SVI` for one such fit."
+)
+_LAPLACE_PART = (
+    "`guide` must not have AutoLaplaceApproximation as a part of AutoGuideList: its posterior "
+    "is computed from the whole model after the fit. Take AutoMultivariateNormal for that part."
+)
+
+
+def check_guide(guide: Any) -> None:
+    """The guide is one whose draws follow from the parameters that are kept.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if isinstance(guide, (AutoDAIS, AutoSemiDAIS)):
+        raise ValueError(_DAIS.format(name=type(guide).__name__))
+    if isinstance(guide, AutoGuideList):
+        for part in guide:
+            if isinstance(part, AutoLaplaceApproximation):
+                raise ValueError(_LAPLACE_PART)
+            check_guide(part)
+
+
+class _InModelOrder(AutoGuide):
+    """Stands between an autoguide and its base, which finds out what the model's sites are."""
+
+    def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
+        super()._setup_prototype(*args, **kwargs)
+        found, trace = self._init_locs, self.prototype_trace or {}
+        first = [name for name in trace if name in found]
+        self._init_locs = {name: found[name] for name in [*first, *found]}
+
+
+@functools.cache
+def _in_model_order(kind: type[AutoGuide]) -> type[AutoGuide]:
+    if issubclass(kind, _InModelOrder):
+        return kind
+    return type(kind.__name__, (kind, _InModelOrder), {"__module__": kind.__module__})
+
+
+def fresh(guide: Any) -> Any:
+    """A copy of an autoguide as if it had never run; other guides as they are.
+
+    Not a deep copy: what an earlier run left may hold tracers, which cannot be copied.
+    """
+    if not isinstance(guide, AutoGuide):
+        return guide
+    twin = copy.copy(guide)
+    twin.__class__ = _in_model_order(type(guide))
+    for name, value in vars(guide).items():
+        if isinstance(value, list):
+            setattr(twin, name, [fresh(v) for v in value])
+        elif isinstance(value, (dict, AutoGuide)):
+            setattr(
+                twin, name, fresh(value) if isinstance(value, AutoGuide) else dict(value)
+            )
+    twin.prototype_trace = None  # it is set up when it runs
+    return twin
+
+
+def _posterior(guide: Any) -> dist.Distribution:
+    """The posterior of `AutoLaplaceApproximation`, with its scale as a parameter."""
+    loc = numpyro.param(f"{guide.prefix}_loc", guide._init_latent)
+    scale_tril = numpyro.param(*scale_of_zero(guide).popitem())
+    # A Hessian that is singular gives a scale of zero, as in NumPyro.
+    return dist.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+
+
+@functools.cache
+def _from_hessian(kind: type[AutoGuide]) -> type[AutoGuide]:
+    return type(
+        kind.__name__,
+        (kind,),
+        {"__module__": kind.__module__, "_get_posterior": _posterior},
+    )
+
+
+def needs_hessian(guide: Any) -> bool:
+    """Whether a guide computes its posterior after the fit."""
+    return isinstance(guide, AutoLaplaceApproximation)
+
+
+def scale_name(guide: Any) -> str:
+    """The name of the parameter that holds what the guide computed after the fit."""
+    return f"{guide.prefix}_scale_tril"
+
+
+def scale_of_zero(guide: Any) -> dict[str, Array]:
+    """The parameter that such a guide, set up, computes; none for other guides."""
+    if not isinstance(guide, AutoLaplaceApproximation):
+        return {}
+    return {scale_name(guide): jnp.zeros((guide.latent_dim, guide.latent_dim))}
+
+
+def fitted(guide: Model) -> Model:
+    """The guide that draws from the posterior, in which its last parameters are put."""
+    if not needs_hessian(guide):
+        return guide
+    twin = copy.copy(guide)
+    twin.__class__ = _from_hessian(type(guide))
+    return twin
+
+
+def scale_from_hessian(
+    guide: Any, loss: Any, params: dict[str, Array]
+) -> Float[Array, "d d"]:
+    r"""The Cholesky factor of the inverse Hessian of the loss, zero if there is none.
+
+    Args:
+        guide: The guide, set up.
+        loss: The loss as a function of the parameters by site name.
+        params: Where it was minimized.
+    """
+    name = f"{guide.prefix}_loc"
+    precision = guide._hessian_fn(lambda z: loss({**params, name: z}), params[name])
+    scale_tril = cholesky_of_inverse(precision)
+    return jnp.where(jnp.isfinite(scale_tril).all(), scale_tril, 0.0)

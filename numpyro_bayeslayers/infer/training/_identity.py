@@ -1,0 +1,127 @@
+"""Parameters and states are used where they belong, or refused with the difference."""
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from ._arguments import Arguments
+from ._description import (
+    TO_GO_ON,
+    TO_READ,
+    Description,
+    Difference,
+    data_texts,
+    differences,
+    spelled,
+)
+
+if TYPE_CHECKING:
+    from ._program import Program, Programs
+
+_OTHER_RESULT = (
+    "`result` is of another model or guide ({what}). Use it with the object that made it, or "
+    "one with the same model and guide, set up by `init` with the data of the fit, observations "
+    "included."
+)
+_OTHER_STATE = "`{name}` is of another run ({what}). Start anew without it{mend}."
+_ON_PURPOSE = (
+    "; to go on from its numbers on purpose, give `{name}._replace(description=None)`"
+)
+_OF_CHOICE = ("priors", "optimizer", "loss", "data")
+_OTHER_SHAPES = (
+    "`{name}` does not fit the model and the guide ({what}). Give parameters that they have "
+    "made, or start anew."
+)
+
+
+def program_of(programs: "Programs", result: Any) -> "Program":
+    """The program whose guide reads a result: that which made it, or one that is alike.
+
+    Raises:
+        RuntimeError: Before `init` or `run`.
+        ValueError: If the parameters are of another model or guide.
+    """
+    latest = programs.latest
+    there = getattr(result.state, "description", None)
+    program = latest
+    if there is not None:
+        started = [
+            p for p in programs.started if not differences(there, p.description, TO_READ)
+        ]
+        if not started:
+            found = differences(there, latest.description, TO_READ)
+            raise ValueError(_OTHER_RESULT.format(what=spelled(found)))
+        program = latest if latest in started else started[-1]
+    _check_params(program, result.params)
+    return program
+
+
+def _check_params(program: "Program", params: dict[str, Any]) -> None:
+    """The parameters, of any number of members, are those of the guide and the model."""
+    wanted = {
+        name: tuple(x.shape) for name, x in program.param_shapes.items() if _is_array(x)
+    }
+    given = {name: tuple(np.shape(x))[1:] for name, x in params.items() if _is_array(x)}
+    kept = {n for n, text in program.member.sites.items() if text.startswith("mutable")}
+    found = [
+        Difference("parameters", n, _text(given.get(n)), _text(wanted.get(n)))
+        for n in dict.fromkeys([*given, *wanted])
+        if given.get(n) != wanted.get(n) and n not in kept
+    ]
+    if found:
+        raise ValueError(_OTHER_SHAPES.format(name="result.params", what=spelled(found)))
+
+
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "shape")
+
+
+def _text(shape: tuple[int, ...] | None) -> str | None:
+    return None if shape is None else f"of shape {shape}"
+
+
+def check_state(
+    program: "Program", state: Any, parts: Arguments | None = None, *, name: str = "state"
+) -> None:
+    """A state is one of this model, guide, optimizer, and of this data if that is given.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    there = getattr(state, "description", None)
+    if there is not None and there != program.description:
+        here = program.description
+        if parts is not None and "data" in there.fields:
+            here = here.with_data(data_texts(parts))
+        found = differences(there, here, TO_GO_ON)
+        if found:
+            is_choice = all(difference.field in _OF_CHOICE for difference in found)
+            mend = _ON_PURPOSE.format(name=name) if is_choice else ""
+            raise ValueError(_OTHER_STATE.format(name=name, what=spelled(found), mend=mend))
+    if there is None:
+        _check_shapes(program, state, name)
+
+
+def _check_shapes(program: "Program", state: Any, name: str) -> None:
+    wanted, structure = _leaves(program.state_shapes)
+    given, own = _leaves(state[:3])
+    shapes = [tuple(x.shape) for x in wanted]
+    if structure == own and [tuple(np.shape(x))[1:] for x in given] == shapes:
+        return
+    raise ValueError(
+        _OTHER_SHAPES.format(name=name, what="its arrays have other names or shapes")
+    )
+
+
+def _leaves(state: Any) -> tuple[list[Any], Any]:
+    leaves, structure = jax.tree.flatten(tuple(state))
+    return [x for x in leaves if _is_array(x)], structure
+
+
+def description_of(
+    program: "Program", parts: Arguments, *, repeated: bool = False
+) -> Description:
+    """What a run on this data is of; with `repeated`, all that decides its numbers."""
+    here = program.description.with_data(data_texts(parts))
+    return Description({**here.fields, **program.member.source()}) if repeated else here
