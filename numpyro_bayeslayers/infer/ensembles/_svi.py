@@ -343,7 +343,10 @@ class EnsembleSVI:
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         sites = None if return_sites is None else tuple(return_sites)
-        drawn, parts = program_of(self._programs, result).member.drawn, take_apart(args, kwargs)
+        drawn, parts = (
+            program_of(self._programs, result).member.drawn,
+            take_apart(args, kwargs),
+        )
         is_new = _checks.optional(_checks.switch)("new_rows", new_rows)
         told = Told(self._fitted.of(result.params), is_new)
         how = num_samples, batch_size, sites, statistic, told

@@ -19,7 +19,7 @@ from ..training._early_stopping import EarlyStopping, start_stopping
 from ..training._guides import needs_hessian
 from ..training._identity import check_state, description_of
 from ..training._program import Programs
-from ..training._state import named, order_key, plain, steps_taken
+from ..training._state import named, plain, position
 from ..training._training_loop import CHUNK, warn_non_finite
 from ._functions import EnsembleResult
 
@@ -54,10 +54,10 @@ def run_on_rows(
     if start is None or not program.is_started:
         start = programs.start(program, key, parts._replace(rows=first), stacklevel=5)
     state: Any = plain(start)
+    taken = 0
     if init_state is not None:
-        start = init_state
+        start, (taken, key) = init_state, position(init_state, key)
         state = jax.tree.map(jnp.copy, plain(init_state))  # the loop reuses buffers
-    taken, key = steps_taken(start), order_key(start, key)
     rule = None if early_stopping is None else early_stopping.checked()
     if rule is not None:
         best = program.member.unconstrained(state)

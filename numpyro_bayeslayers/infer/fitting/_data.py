@@ -176,11 +176,13 @@ class Sites(NamedTuple):
         latent: Those that are drawn.
         observed: Those observed by `y`.
         computed: Deterministic ones.
+        kept: What the model keeps from step to step, by `numpyro.mutable`.
     """
 
     latent: tuple[str, ...]
     observed: tuple[str, ...]
     computed: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 def sites_of(model: Model, data: Data) -> Sites:
@@ -204,7 +206,8 @@ def sites_of(model: Model, data: Data) -> Sites:
         ) from error
     named = lambda kind: tuple(name for name, k in with_y.items() if k == kind)
     observed = [n for n in named("observed") if without.get(n) not in ("observed", None)]
-    return Sites(named("sample"), tuple(observed), named("deterministic"))
+    latent, computed, kept = map(named, ("sample", "deterministic", "mutable"))
+    return Sites(latent, tuple(observed), computed, kept)
 
 
 def _kinds(model: Model, rows: dict[str, Any]) -> dict[str, str]:

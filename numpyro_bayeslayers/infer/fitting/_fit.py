@@ -15,6 +15,11 @@ from ._method import Problem
 from ._methods import MCMC, VI, Method, method_of
 from ._missing import Missing
 
+_NOT_KEPT = (
+    "`method` must keep what the model changes as it runs (`numpyro.mutable`: {names}), which "
+    "{kind} does not: each step would start from the first value. Take VI() or Ensemble()."
+)
+
 
 def fit(
     model: Model,
@@ -80,8 +85,8 @@ def fit(
         ImportError: If a table needs narwhals, which is not installed.
         TypeError: If an argument is of a wrong kind, or a column holds dates or objects.
         ValueError: If `y` is missing, rows differ in number or in their index, an entry is
-            missing, NaN or infinite, the method is unknown, steps are given twice, not at
-            all, or to `MCMC`; if `y` is missing in part, and it reaches more than observed
+            missing, NaN or infinite, the method is unknown or does not keep what the model
+            keeps by `numpyro.mutable`, steps are given twice, not at all, or to `MCMC`; if `y` is missing in part, and it reaches more than observed
             sites, or is to be imputed under a likelihood of counts or in minibatches.
 
     Example:
@@ -110,6 +115,9 @@ def fit(
     else:
         steps = _steps(num_steps, num_epochs, known.num_rows, size)
     sites = sites_of(bind(model, known), known)
+    if sites.kept and not isinstance(way, VI):
+        names, kind = ", ".join(map(repr, sites.kept)), type(way).__name__
+        raise ValueError(_NOT_KEPT.format(names=names, kind=kind))
     model, sites = without_gaps(missing, model, known, sites, in_parts=size is not None)
     whole = on_all_rows(bind(model, known), known.num_rows)
     known = known.with_codes(categories_of(whole, known.rows))

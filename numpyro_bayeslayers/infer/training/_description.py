@@ -125,7 +125,8 @@ def guide_texts(guide: Any) -> tuple[dict[str, str], dict[str, str]]:
     for name, value in _settings_of_guide(guide):
         is_start = name.lstrip("_") in _START
         (start if is_start else settings).update(
-            (f"{name}.{path}", text) for path, text in settings_of(value).items()
+            (name if path in ("value", "kind") else f"{name}.{path}", text)
+            for path, text in settings_of(value).items()
         )
     return settings, start
 

@@ -45,12 +45,17 @@ def named(
     return EnsembleSVIState(*state, getattr(like, "order_key", None), description)
 
 
-def steps_taken(state: Any) -> int:
-    """The number of steps of the member that has taken most."""
-    return int(np.max(np.asarray(state.optim_state[0])))
+def position(state: Any, key: PRNGKey) -> tuple[int, PRNGKey]:
+    """The number of steps taken, and the key that orders the rows: `key` if it has none.
 
-
-def order_key(state: Any, key: PRNGKey) -> PRNGKey:
-    """The key that orders the rows: that of the state, or `key` if it has none."""
+    The steps are those of the member here that has taken most: others have been stopped, or
+    started again.
+    """
+    steps = np.max(np.asarray(_here(state.optim_state[0])))
     keys = getattr(state, "order_key", None)
-    return key if keys is None else jax.device_put(keys, jax.devices()[0])[0]
+    return int(steps), key if keys is None else _here(keys)[0]
+
+
+def _here(array: Any) -> Any:
+    """A part of an array that this process can read."""
+    return array.addressable_shards[0].data if isinstance(array, jax.Array) else array

@@ -166,3 +166,10 @@ def test_what_a_model_keeps_is_used_to_predict():
     method = VI(guide=guides.AutoNormal, optim=0.1)
     found = fit(centered, y=y, x=x, method=method, num_steps=400, progress_bar=False)
     assert np.abs(found.predict(x=x).mean - y).max() < 0.2
+
+
+@pytest.mark.parametrize("method", ["mcmc", "stein"])
+def test_methods_that_keep_nothing_say_so(method):
+    x, steps = jnp.linspace(99.0, 101.0, 5), {} if method == "mcmc" else {"num_steps": 2}
+    with pytest.raises(ValueError, match=r"must keep what the model changes.*'kept'"):
+        fit(centered, y=x, x=x, method=method, progress_bar=False, **steps)
