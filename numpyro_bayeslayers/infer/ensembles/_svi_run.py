@@ -93,7 +93,7 @@ def run_on_rows(
         on_chunk=on_chunk if checkpoint is not None or rule else None,
     )
     if rule is None:
-        params = program.params(state)
+        params = program.params(named(state, start, program.description))
     else:
         state, memory = state
         params = program.constrain(memory.best_params)

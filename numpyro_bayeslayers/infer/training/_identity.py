@@ -104,8 +104,8 @@ def check_state(
 
 
 def _check_shapes(program: "Program", state: Any, name: str) -> None:
-    wanted, structure = _leaves(program.state_shapes)
-    given, own = _leaves(state[:3])
+    wanted, structure = _leaves(program.state_shapes[:2])  # keys are old or new
+    given, own = _leaves(state[:2])
     shapes = [tuple(x.shape) for x in wanted]
     if structure == own and [tuple(np.shape(x))[1:] for x in given] == shapes:
         return
