@@ -86,8 +86,9 @@ def fit(
         TypeError: If an argument is of a wrong kind, or a column holds dates or objects.
         ValueError: If `y` is missing, rows differ in number or in their index, an entry is
             missing, NaN or infinite, the method is unknown or does not keep what the model
-            keeps by `numpyro.mutable`, steps are given twice, not at all, or to `MCMC`; if `y` is missing in part, and it reaches more than observed
-            sites, or is to be imputed under a likelihood of counts or in minibatches.
+            keeps by `numpyro.mutable`, steps are given twice, not at all, or to `MCMC`; if `y`
+            is missing in part, and it reaches more than observed sites, or is to be imputed
+            under a likelihood of counts or in minibatches.
 
     Example:
         >>> import jax.numpy as jnp
