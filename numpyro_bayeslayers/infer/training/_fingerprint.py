@@ -114,10 +114,18 @@ def _code(code: types.CodeType) -> str:
     """A hash of what a function of the user's does, which has no other name."""
     found = hashlib.blake2b(code.co_code, digest_size=6)
     for constant in code.co_consts:
-        is_code = isinstance(constant, types.CodeType)
-        found.update((_code(constant) if is_code else repr(constant)).encode())
+        found.update(_constant(constant).encode())
     found.update(repr(code.co_names).encode())
     return found.hexdigest()
+
+
+def _constant(value: Any) -> str:
+    """A constant in a function's code."""
+    if isinstance(value, types.CodeType):
+        return _code(value)
+    if isinstance(value, frozenset):  # words have another order in each process
+        return repr(sorted(map(repr, value)))
+    return repr(value)
 
 
 def _inside_function(fn: types.FunctionType) -> list[tuple[str, Any]]:
