@@ -43,8 +43,9 @@ class EnsembleSVI:
 
     Args:
         model: Any NumPyro model. It is written for one member.
-        guide: An autoguide class, an autoguide, or a guide function. An autoguide given
-            here is copied and stays as it was. `AutoLaplaceApproximation` computes its
+        guide: An autoguide class, `functools.partial` of one, an autoguide, or a guide
+            function. An autoguide given here is copied and stays as it was.
+            `AutoLaplaceApproximation` computes its
             posterior at the end of a run, as the parameter ``auto_scale_tril``; `AutoDAIS` and
             its like, whose draws need the training data, are refused.
         optim: A NumPyro or optax optimizer. Each member has its own state: clipping by a

@@ -48,14 +48,16 @@ class Member:
 
     Args:
         model: The model of one member.
-        guide: An autoguide class, an autoguide, or any guide function.
+        guide: An autoguide class or `functools.partial` of one, an autoguide, or any guide
+            function.
         optim: A NumPyro or an optax optimizer.
         loss: The objective.
     """
 
     def __init__(self, model: Model, guide: Any, optim: Any, loss: ELBO) -> None:
         self.model = model
-        is_class = inspect.isclass(guide) and issubclass(guide, AutoGuide)
+        base = guide.func if isinstance(guide, functools.partial) else guide
+        is_class = inspect.isclass(base) and issubclass(base, AutoGuide)
         self._guide = guide(model) if is_class else guide
         check_guide(self._guide)
         self.optim = optim

@@ -1,5 +1,7 @@
 """`EnsembleSVI` against separate fits by NumPyro's own `SVI`."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,13 @@ import numpyro
 import numpyro.distributions as dist
 import optax
 import pytest
-from numpyro.infer import SVI, Predictive, Trace_ELBO, TraceMeanField_ELBO
+from numpyro.infer import (
+    SVI,
+    Predictive,
+    Trace_ELBO,
+    TraceMeanField_ELBO,
+    init_to_sample,
+)
 from numpyro.infer.autoguide import AutoDelta, AutoLowRankMultivariateNormal, AutoNormal
 
 from numpyro_bayeslayers.handlers import flipout
@@ -18,6 +26,7 @@ from tests.infer.svi_problems import X, Y, guide, model
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
 KEY = jax.random.key(0)
+SPREAD = functools.partial(AutoNormal, init_loc_fn=init_to_sample)
 
 
 def make(fn=model, guide=AutoDelta, optim=None, **kwargs):
@@ -34,7 +43,7 @@ def equal(a, b):
 
 
 @pytest.mark.parametrize(
-    "kind", [AutoDelta, AutoNormal, AutoLowRankMultivariateNormal, guide]
+    "kind", [AutoDelta, AutoNormal, SPREAD, AutoLowRankMultivariateNormal, guide]
 )
 def test_members_are_separate_fits(kind):
     """The same parameters and losses as a stock `SVI` with the member's key.
@@ -43,7 +52,7 @@ def test_members_are_separate_fits(kind):
     """
     result = run(make(guide=kind), 40)
     for member, key in enumerate(jax.random.split(KEY, 3)[:2]):
-        own = kind(model) if isinstance(kind, type) else kind
+        own = kind if kind is guide else kind(model)
         svi = SVI(model, own, optax.adam(0.05), Trace_ELBO())
         step = lambda s, _, svi=svi: svi.update(s, X, Y)
         start = svi.init(key, X, Y)
