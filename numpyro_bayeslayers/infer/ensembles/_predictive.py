@@ -1,5 +1,6 @@
 """Posterior predictive draws of all members."""
 
+import functools
 import zlib
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from numpyro.primitives import Messenger
 from ... import _checks
 from ..._typing import Message, PRNGKey
 from ..training._arguments import Arguments, put_together
+from ..training._effort import Effort, effort, options
 from ..training._look import Look
 from ..training._member import Drawn
 from ..training._rows import row_axes
@@ -61,7 +63,8 @@ class Predictor:
         cut = self._cut(task, params, keys, block, is_reduced=statistic is not None)
         if cut.rows < num_rows:
             task = task.in_blocks()
-        draw, grows = self._program(task, cut.members), task.grows
+        level = effort(num_samples, num_rows, params)
+        draw, grows = self._program(task, cut.members, level), task.grows
         out: dict[str, Any] = {}
         for start in range(0, num_rows, cut.rows):
             # The last block is moved back to be full; the rows that overlap are drawn again.
@@ -92,7 +95,8 @@ class Predictor:
         num_samples: int,
     ) -> dict[str, Array]:
         """Draws of the latent sites from each member's guide, (draws, members, *event)."""
-        cache_key = (id(drawn), parts.frame, "posterior")
+        level = effort(num_samples, 1, params)
+        cache_key = (id(drawn), parts.frame, "posterior", level)
         if cache_key not in self._compiled:
 
             def draw(params: Any, keys: Any, rows: Any, shared: Any) -> dict[str, Array]:
@@ -101,7 +105,7 @@ class Predictor:
                 each = lambda key: jax.vmap(one)(params, random.split(key, _count(params)))
                 return jax.lax.map(each, keys)
 
-            self._compiled[cache_key] = jax.jit(draw)
+            self._compiled[cache_key] = jax.jit(draw, compiler_options=options(level))
         keys = random.split(key, num_samples)
         return self._compiled[cache_key](params, keys, parts.rows, parts.shared)
 
@@ -141,11 +145,11 @@ class Predictor:
         at_fit = None if told.fitted is None else told.fitted.parts
         return task._replace(kind=found.kind, places=found.places, at_fit=at_fit)
 
-    def _program(self, task: "_Task", members: int) -> Any:
+    def _program(self, task: "_Task", members: int, level: Effort) -> Any:
         # The names and axes follow from the arguments' kind and shapes, as the program does.
-        cache_key = (*task.key, members)
+        cache_key = (*task.key, members, level)
         if cache_key not in self._compiled:
-            self._compiled[cache_key] = _compile(task, members)
+            self._compiled[cache_key] = _compile(task, members, level)
         return self._compiled[cache_key]
 
     def _cut(
@@ -167,7 +171,8 @@ class Predictor:
         if all_of_it.rows < num_rows:
             check_blocks(task.drawn.model, parts, all_of_it.rows, task.predicted)
             task = task.in_blocks()
-        draw = self._program(task, all_of_it.members)
+        level = effort(len(keys), num_rows, params)
+        draw = self._program(task, all_of_it.members, level)
         # Traced, not compiled; the call traces no second time.
         program = draw.trace(params, keys, *task.block(0, all_of_it.rows)).jaxpr
         cut = cut_to_fit(program, all_of_it, is_reduced=is_reduced)
@@ -308,7 +313,7 @@ class _one_for_all_rows(Messenger):  # noqa: N801
             msg["kwargs"]["rng_key"] = random.fold_in(self.key, own)
 
 
-def _compile(task: _Task, members: int) -> Any:
+def _compile(task: _Task, members: int, level: Effort = None) -> Any:
     """A compiled function of one block of rows, for all draws, some members at a time."""
     drawn, sites, grows, local, kind = (
         task.drawn,
@@ -342,7 +347,7 @@ def _compile(task: _Task, members: int) -> Any:
     def is_asked(name: str, site: Message) -> bool:
         return name in grows and _is_predicted(site) if sites is None else name in sites
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=options(level))
     def draw(
         params: Any, keys: Any, start: Any, rows: Any, shared: Any, places: Any, fit: Any
     ) -> dict[str, Array]:

@@ -43,7 +43,11 @@ class Frame:
 
 
 def jit_on_arrays(
-    fn: Callable[..., tuple[Any, Any]], *, donate: bool = False, static: Sequence[str] = ()
+    fn: Callable[..., tuple[Any, Any]],
+    *,
+    donate: bool = False,
+    static: Sequence[str] = (),
+    options: dict[str, Any] | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
     """`jax.jit` of ``fn(state, ...) -> (state, out)`` where `state` may hold functions.
 
@@ -55,6 +59,7 @@ def jit_on_arrays(
         fn: The function; its further arguments are arrays, numbers or pytrees of those.
         donate: Whether the state's buffers are reused: the state given is then spent.
         static: Names of keyword arguments that are part of the program.
+        options: Options for the compiler.
     """
 
     @functools.partial(
@@ -62,6 +67,7 @@ def jit_on_arrays(
         static_argnums=1,
         static_argnames=tuple(static),
         donate_argnums=0 if donate else (),
+        compiler_options=options,
     )
     def on_arrays(arrays: list[Any], frame: Frame, *args: Any, **kwargs: Any) -> Any:
         state, out = fn(frame.fill(arrays), *args, **kwargs)

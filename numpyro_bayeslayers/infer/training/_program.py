@@ -14,6 +14,7 @@ from ..._typing import PRNGKey
 from ._alike import are_alike, is_random, warn_alike
 from ._arguments import Arguments, on_shapes, put_together
 from ._early_stopping import EarlyStopping, with_early_stopping
+from ._effort import once
 from ._identity import check_state
 from ._jit import Frame, jit_on_arrays
 from ._look import Look
@@ -61,11 +62,9 @@ class Program:
             return jax.vmap(lambda s: member.update(s, args, kwargs, names, scale))(state)
 
         self._step, self._update = step, jit_on_arrays(step)
-        self.init = jax.jit(init)
-        self._params = jax.jit(
-            jax.vmap(lambda s: member.constrained(member.unconstrained(s)))
-        )
-        self.constrain = jax.jit(jax.vmap(member.constrained))
+        self.init = once(init)
+        self._params = once(jax.vmap(lambda s: member.constrained(member.unconstrained(s))))
+        self.constrain = once(jax.vmap(member.constrained))
 
         def finish(params: Any, state: SVIState, rows: Any, shared: Any) -> Any:
             args, kwargs = put_together(rows, shared, frame)

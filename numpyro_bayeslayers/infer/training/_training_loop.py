@@ -12,6 +12,7 @@ the key and the number of the pass alone, so a loop that starts at any step goes
 had never stopped. The rows that do not fill a batch are left out of that pass.
 """
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -25,7 +26,8 @@ from tqdm.auto import tqdm
 
 from ... import _checks
 from ..._typing import PRNGKey
-from ._jit import Frame, jit_on_arrays
+from ._effort import effort, options
+from ._jit import Frame, is_dynamic, jit_on_arrays
 
 Step = Callable[[PyTree, PyTree, PyTree, Any], tuple[PyTree, Array]]
 # Sees the state and the losses so far, (members, steps); true ends the run.
@@ -47,6 +49,8 @@ class Shuffle(NamedTuple):
 class TrainingLoop:
     """Runs `step` many times; compiled once for each shape of state, data and batch.
 
+    A long run is compiled more dearly than a short one, see `_effort`.
+
     Args:
         step: ``step(state, batch, shared, scale) -> (state, losses)``, pure.
     """
@@ -57,7 +61,8 @@ class TrainingLoop:
         ) -> Any:
             return _chunk(step, carry, *data, key, start, stop, batch_size)
 
-        self._chunk = jit_on_arrays(chunk, donate=True, static=("batch_size",))
+        jit = functools.partial(jit_on_arrays, donate=True, static=("batch_size",))
+        self._compiled = functools.cache(lambda level: jit(chunk, options=options(level)))
 
     def run(
         self,
@@ -106,12 +111,14 @@ class TrainingLoop:
         chunks = [] if before is None else [(before.T, before.shape[1])]
         first = sum(n for _, n in chunks)
         carry = (state, shuffle)
-        options = {"initial": first} if progress_bar else {"disable": True}
-        with tqdm(total=num_steps, **options) as bar:
+        seen = batch_size or max((len(x) for x in _arrays((data, shared))), default=1)
+        run_chunk = self._compiled(effort(num_steps, seen, state))
+        shown = {"initial": first} if progress_bar else {"disable": True}
+        with tqdm(total=num_steps, **shown) as bar:
             for start in range(first, num_steps, length):
                 stop = min(start + length, num_steps)
                 at = taken + start, taken + stop
-                carry, losses = self._chunk(
+                carry, losses = run_chunk(
                     carry, (data, shared), key, *at, batch_size=batch_size
                 )
                 chunks.append((losses, stop - start))
@@ -120,6 +127,11 @@ class TrainingLoop:
                 if on_chunk is not None and on_chunk(carry[0], _join(chunks)):
                     break
         return carry[0], jax.device_put(_join(chunks))
+
+
+def _arrays(tree: PyTree) -> list[Array]:
+    """The arrays that have an axis."""
+    return [x for x in jax.tree.leaves(tree) if is_dynamic(x) and x.ndim]
 
 
 def _join(chunks: list[tuple[Any, int]]) -> np.ndarray:

@@ -251,7 +251,9 @@ def test_data_is_not_copied_for_each_member():
 
     def run(x, y, shuffle, size):
         carry, key = (state, shuffle), jax.random.key(0)
-        return ensemble._loop._chunk(carry, ((x, y), ()), key, 0, 10, batch_size=size)
+        return ensemble._loop._compiled(None)(
+            carry, ((x, y), ()), key, 0, 10, batch_size=size
+        )
 
     def held(shuffle, size):
         compiled = jax.jit(lambda x, y: run(x, y, shuffle, size)).lower(x, y).compile()

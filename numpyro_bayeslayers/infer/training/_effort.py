@@ -1,0 +1,86 @@
+"""How dearly XLA compiles a program for the CPU: as its work justifies.
+
+What runs once, or a few thousand small steps, is done sooner when XLA optimizes less. The
+rule counts work by shapes and repetitions alone, never by the clock: the last digits of a
+result may depend on how its program was compiled.
+"""
+
+import functools
+import math
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+from jax.extend.core import get_opaque_trace_state
+from jaxtyping import PyTree
+
+from ._jit import is_dynamic
+
+#: A level of optimization of XLA; None for its own.
+Effort = Literal[0, 1] | None
+
+# A step counts its rows times its values, and as much again as so many for itself. Measured
+# on two cores, for a regression and for networks: where the steps that run more slowly take
+# as long as was saved in compiling.
+_STEP = 50_000
+_MOST: dict[Effort, float] = {0: 1.5e8, 1: 3e10}
+# Autoguides start at the median of so many draws.
+_DRAWS = 15
+
+_FUSION = "xla_cpu_use_fusion_emitters"
+_CHEAP: dict[str, Any] = {"xla_llvm_disable_expensive_passes": True}
+_LEVEL = "xla_backend_optimization_level"
+_TOP = get_opaque_trace_state()
+
+
+def effort(repeats: int, rows: int, *trees: PyTree) -> Effort:
+    """The effort for a program that repeats a step.
+
+    Args:
+        repeats: How often.
+        rows: The rows that a step sees.
+        trees: The arrays that each row meets: the state of the training, or parameters.
+    """
+    return _effort_of(repeats * (_STEP + rows * _size(trees)))
+
+
+def _size(tree: PyTree) -> int:
+    return sum(math.prod(x.shape) for x in jax.tree.leaves(tree) if is_dynamic(x))
+
+
+def _effort_of(work: int) -> Effort:
+    if jax.default_backend() != "cpu" or get_opaque_trace_state() != _TOP:
+        return None  # options are for programs on their own
+    if _LEVEL in os.environ.get("XLA_FLAGS", ""):
+        return None  # the user has chosen
+    return next((level for level, most in _MOST.items() if work <= most), None)
+
+
+def options(level: Effort) -> dict[str, Any] | None:
+    """The options of `jax.jit` for an effort."""
+    if level is None:
+        return None
+    fusion = {_FUSION: False} if _is_known(_FUSION) else {}
+    return {_LEVEL: level, **_CHEAP, **fusion}
+
+
+def once(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` of a function of arrays that runs once, or seldom: compiled cheaply."""
+    compiled = functools.cache(lambda level: jax.jit(fn, compiler_options=options(level)))
+
+    @functools.wraps(fn)
+    def call(*args: Any) -> Any:
+        return compiled(_effort_of(_DRAWS * _size(args)))(*args)
+
+    return call
+
+
+@functools.cache
+def _is_known(option: str) -> bool:
+    """Whether the installed XLA has an option that is a switch."""
+    try:
+        jax.jit(lambda: 0).lower().compile(compiler_options={option: False})
+    except Exception:
+        return False
+    return True
