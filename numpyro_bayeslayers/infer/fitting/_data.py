@@ -18,6 +18,7 @@ from ...preprocessing.schema import find_gaps, read_constant
 from ..training._arguments import take_apart
 from ..training._look import Look
 from ..training._plates import on_all_rows
+from ._laws import asked
 from ._missing import GAPS, Missing, completed, opened
 from ._new_levels import NewLevels, apart, with_new
 
@@ -82,6 +83,7 @@ def data_to_predict(
     data: dict[str, Any],
     unread: Collection[str] = (),
     new_levels: NewLevels | None = None,
+    y: Any = None,
 ) -> dict[str, Any]:
     """The rows of new data, with the names that the model was fitted to.
 
@@ -90,6 +92,7 @@ def data_to_predict(
         data: The new data.
         unread: Rows that may be left out beside others: any values will do.
         new_levels: What becomes of levels that were not in the fit; an error if None.
+        y: Their observations; None if they are to be drawn.
     """
     if new_levels is not None:
         _checks.one_of("new_levels", new_levels, ("draw", "mean"))
@@ -102,6 +105,7 @@ def data_to_predict(
     given = {name: v for name, v in data.items() if name not in fitted.constants}
     for name in given:
         _checks.one_of("data", name, [n for n in fitted.schema.rows if n != "y"])
+    given |= {} if y is None else {"y": y}
     rows = fitted.schema.encode(
         given, without=("y", *unread), may_be_new=new_levels is not None
     )
@@ -139,7 +143,7 @@ def bind(model: Model, data: Data) -> Model:
     constants = data.constants
 
     def bound(**rows: Any) -> Any:
-        complete, rows = with_new(model, opened(model, rows))
+        complete, rows = asked(*with_new(model, opened(model, rows)))
         return complete(**constants, **rows)
 
     return bound

@@ -20,6 +20,7 @@ from ..training._rows import row_axes
 from ._categories import computed_categories
 from ._data import data_to_predict
 from ._labels import is_base, labels_of, line
+from ._laws import ask, log_mean, name_of
 from ._method import Posterior, Problem
 from ._methods import Method
 from ._new_levels import NewLevels, check_reach
@@ -117,16 +118,102 @@ class Fit:
                 across rows, if latent values of rows cannot be told apart, or not be taken
                 without those of others, or if no member is finite.
         """
+        how = num_samples, seed, batch_size, new_rows, new_levels
+        draws = self._predicted(self._observed(site), None, None, how, data)
+        return Predictions.of(draws)
+
+    def expected(
+        self,
+        *,
+        num_samples: int = 1000,
+        seed: Seed = 1,
+        site: str | None = None,
+        batch_size: int | None = None,
+        new_rows: bool | None = None,
+        new_levels: NewLevels | None = None,
+        **data: Any,
+    ) -> Predictions:
+        """Draw the mean of the likelihood in new rows: the curve, without the noise.
+
+        Args:
+            num_samples: As in `predict`.
+            seed: As in `predict`: the draws are of the same posterior values.
+            site: As in `predict`.
+            batch_size: As in `predict`.
+            new_rows: As in `predict`.
+            new_levels: As in `predict`.
+            data: As in `predict`.
+
+        Raises:
+            TypeError: As `predict`.
+            ValueError: As `predict`, and if the likelihood has no mean: a class is no number,
+                and Cauchy's law has tails too long.
+        """
+        how = num_samples, seed, batch_size, new_rows, new_levels
+        draws = self._predicted(self._observed(site), "mean", None, how, data)
+        return Predictions.of(draws)
+
+    def log_density(
+        self,
+        *,
+        y: Any,
+        num_samples: int = 1000,
+        seed: Seed = 1,
+        site: str | None = None,
+        batch_size: int | None = None,
+        new_rows: bool | None = None,
+        new_levels: NewLevels | None = None,
+        **data: Any,
+    ) -> Float[Array, " n"]:
+        r"""The log predictive density of observations in rows, in nats.
+
+        $$\log \frac{1}{S} \sum_s p(y_i \mid x_i, \theta_s)$$
+
+        over draws of the posterior. Rows that a mask leaves out have 0, weights do not count.
+        Of the rows of the fit it is no measure of predictions: they have been seen.
+
+        Args:
+            y: The observations, one for each row, in the form of those of the fit.
+            num_samples: As in `predict`.
+            seed: As in `predict`.
+            site: As in `predict`.
+            batch_size: As in `predict`.
+            new_rows: As in `predict`.
+            new_levels: As in `predict`.
+            data: The other arguments of the model, all of them.
+
+        Raises:
+            TypeError: As `predict`.
+            ValueError: As `predict`.
+        """
+        how = num_samples, seed, batch_size, new_rows, new_levels
+        return log_mean(self._predicted(self._observed(site), "density", y, how, data))
+
+    def _predicted(
+        self,
+        name: str,
+        what: str | None,
+        y: Any,
+        how: tuple[Any, ...],
+        data: dict[str, Any],
+    ) -> Array:
+        """Draws (draws, members, *site) of an observed site, or of `what` of its law.
+
+        Methods alone call it, whose caller a warning points to.
+        """
+        num_samples, seed, batch_size, new_rows, new_levels = how
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
-        name = self._observed(site)
-        self._posterior.finite.warn_left_out()
+        self._posterior.finite.warn_left_out(stacklevel=3)
         known = self._problem.data
         missing = {n for n in known.schema.rows if n not in data and n != "y"}
         # Some rows must say how many there are.
-        missing = missing if data.keys() & known.rows.keys() else set()
+        missing = missing if data.keys() & known.rows.keys() and y is None else set()
         free = unread(self._problem, getattr(self.method, "guide", None), missing)
-        rows = data_to_predict(known, data, free, new_levels) | {"y": None}
+        rows = {"y": None} | data_to_predict(known, data, free, new_levels, y)
+        if what is not None:
+            rows |= ask(name, what)
+            name = name_of(name, what)
         model = on_all_rows(self._problem.bound(self._problem.model), known.num_rows)
         check_reach(model, rows)
         is_new = _checks.optional(_checks.switch)("new_rows", new_rows)
@@ -136,10 +223,7 @@ class Fit:
             draws = self._posterior.draw(
                 as_key(seed), rows, num_samples, batch_size, (name,), told
             )
-            draws = jax.block_until_ready(draws)
-        samples = draws[name].reshape(-1, *draws[name].shape[2:])
-        values = samples.astype(float)
-        return Predictions(values.mean(0), values.std(0), samples)
+            return jax.block_until_ready(draws)[name]
 
     def _observed(self, site: str | None) -> str:
         names = self._problem.sites.observed

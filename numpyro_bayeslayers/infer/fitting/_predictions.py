@@ -29,6 +29,13 @@ class Predictions(NamedTuple):
     std: Float[Array, "..."]
     samples: Num[Array, "draws ..."]
 
+    @classmethod
+    def of(cls, draws: Num[Array, "draws members ..."]) -> "Predictions":
+        """Draws and their summaries, all members' alike."""
+        samples = draws.reshape(-1, *draws.shape[2:])
+        values = samples.astype(float)
+        return cls(values.mean(0), values.std(0), samples)
+
     def quantiles(self, q: float | Sequence[float] | ArrayLike) -> Float[Array, "..."]:
         """The quantiles of each observation over draws.
 

@@ -1,0 +1,103 @@
+"""The law of the observations, in place of draws of it: its mean, or its density of some.
+
+A handler around the model, asked for by an argument beside the rows, adds a deterministic site
+next to the observed one; it is predicted as any site is.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+from numpyro.primitives import Messenger
+
+from ..._typing import Message, Model
+from ...distributions._support import law_name
+from ...handlers._above import above
+
+#: The name under which rows say what is asked of which site.
+ASKED = "law$asked"
+
+_NO_MEAN = (
+    "The likelihood at {name!r}, {law}, has no mean. `predict` has draws, and their quantiles "
+    "and frequencies."
+)
+
+
+def mean_of(msg: Message) -> Array:
+    """The mean of a site's law.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    fn: dist.Distribution = msg["fn"]
+    error = ValueError(_NO_MEAN.format(name=msg["name"], law=law_name(fn)))
+    is_class = isinstance(
+        law := _innermost(fn), dist.CategoricalProbs | dist.CategoricalLogits
+    )
+    if is_class or isinstance(law, dist.Cauchy | dist.HalfCauchy):
+        raise error
+    try:
+        mean = fn.mean
+    except NotImplementedError:
+        raise error from None
+    return jnp.broadcast_to(mean, fn.shape())
+
+
+def density_of(msg: Message) -> Array:
+    """The log density of a site's observations, in nats."""
+    return msg["fn"].log_prob(msg["value"])
+
+
+#: What can be asked: the function of the site's message.
+LAWS: dict[str, Callable[[Message], Array]] = {"mean": mean_of, "density": density_of}
+
+
+def ask(site: str, what: str) -> dict[str, Any]:
+    """The argument that asks for it."""
+    return {ASKED: {"site": site, "what": what}}
+
+
+def name_of(site: str, what: str) -> str:
+    """The name of the site that answers."""
+    return f"{site}${what}"
+
+
+def asked(model: Model, rows: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
+    """The model that answers what its arguments ask, and the other arguments."""
+    if ASKED not in rows:
+        return model, rows
+    rows = dict(rows)
+    given = rows.pop(ASKED)
+    return _answering(model, given["site"], given["what"]), rows
+
+
+class _answering(Messenger):  # noqa: N801
+    """Adds what is asked of the law of a site."""
+
+    def __init__(self, fn: Model, site: str, what: str) -> None:
+        self.site = site
+        self.what = what
+        super().__init__(fn)
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] == "sample" and msg["name"] == self.site:
+            with above(self):
+                numpyro.deterministic(name_of(self.site, self.what), LAWS[self.what](msg))
+
+
+def _innermost(fn: Any) -> Any:
+    while hasattr(fn, "base_dist") and not isinstance(fn, dist.TransformedDistribution):
+        fn = fn.base_dist
+    return fn
+
+
+def log_mean(
+    draws: Float[Array, "draws members n ..."],
+) -> Float[Array, " n"]:
+    """The log mean over draws of the densities of rows, whose entries are one observation."""
+    each = draws.reshape(-1, draws.shape[2], draws[0, 0, 0].size).sum(-1)
+    return jax.nn.logsumexp(each, axis=0) - jnp.log(each.shape[0])
