@@ -21,7 +21,7 @@ from numpyro.util import nested_attrgetter
 from tqdm.auto import tqdm
 
 from ..training._jit import Frame
-from ..training._training_loop import REFRESHES
+from ..training._training_loop import REFRESHES, saying
 
 
 class Length(NamedTuple):
@@ -116,13 +116,15 @@ class ChainPrograms:
         self, keys: Any, start: PyTree, arrays: list[Any], progress_bar: bool
     ) -> tuple[dict[str, PyTree], Any]:
         """Run all chains: what was collected, (draws, chains, ...), and the last states."""
-        state = self._start(keys, start, arrays)
+        with saying("compiling the start", progress_bar):
+            state = self._start(keys, start, arrays)
         size = self._length.num_samples
         shapes = self._empty.eval_shape(keys, start, arrays)
         kept = jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), shapes)
         total = self._length.steps
         chunk = max(total // REFRESHES, 1) if progress_bar else total
-        with tqdm(total=total, **({} if progress_bar else {"disable": True})) as bar:
+        shown = {"desc": "compiling"} if progress_bar else {"disable": True}
+        with tqdm(total=total, **shown) as bar:
             for first in range(0, total, chunk):
                 end = min(first + chunk, total)
                 state, kept = self._steps(state, kept, first, end, keys, start, arrays)

@@ -20,7 +20,7 @@ from ..training._guides import needs_hessian
 from ..training._identity import check_state, description_of
 from ..training._program import Programs
 from ..training._state import named, plain, position
-from ..training._training_loop import CHUNK, warn_non_finite
+from ..training._training_loop import CHUNK, saying, warn_non_finite
 from ._functions import EnsembleResult
 
 _NEEDS_ALL_ROWS = (
@@ -52,7 +52,8 @@ def run_on_rows(
         check_state(program, init_state, parts, name="init_state")
     start: Any = init_state
     if start is None or not program.is_started:
-        start = programs.start(program, key, parts._replace(rows=first), stacklevel=5)
+        with saying("compiling the start", progress_bar):
+            start = programs.start(program, key, parts._replace(rows=first), stacklevel=5)
     state: Any = plain(start)
     taken = 0
     if init_state is not None:

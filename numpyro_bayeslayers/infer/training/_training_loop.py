@@ -113,7 +113,9 @@ class TrainingLoop:
         carry = (state, shuffle)
         seen = batch_size or max((len(x) for x in _arrays((data, shared))), default=1)
         run_chunk = self._compiled(effort(num_steps, seen, state))
-        shown = {"initial": first} if progress_bar else {"disable": True}
+        shown = (
+            {"initial": first, "desc": "compiling"} if progress_bar else {"disable": True}
+        )
         with tqdm(total=num_steps, **shown) as bar:
             for start in range(first, num_steps, length):
                 stop = min(start + length, num_steps)
@@ -123,10 +125,17 @@ class TrainingLoop:
                 )
                 chunks.append((losses, stop - start))
                 if not bar.disable:
+                    bar.set_description_str(refresh=False)
                     _refresh(bar, chunks, start, stop)
                 if on_chunk is not None and on_chunk(carry[0], _join(chunks)):
                     break
         return carry[0], jax.device_put(_join(chunks))
+
+
+def saying(text: str, progress_bar: bool) -> tqdm:
+    """A line that is shown while the block that it opens runs."""
+    shown = {} if progress_bar else {"disable": True}
+    return tqdm(desc=text, bar_format="{desc}", leave=False, **shown)
 
 
 def _arrays(tree: PyTree) -> list[Array]:

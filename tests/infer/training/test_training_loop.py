@@ -342,5 +342,17 @@ def test_progress_bar_shows_the_mean_loss(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
     ensemble.run(0, 40, x, y)
     shown = capsys.readouterr().err
+    assert "compiling:   0%" in shown  # what takes long before the first step
+    assert "compiling" not in shown.split("init loss")[-1]
     assert f"init loss: {result.losses[:, 0].mean():.4f}" in shown
     assert f"avg. loss [39-40]: {result.losses[:, 38:].mean():.4f}" in shown
+
+
+def test_a_line_says_what_runs(capsys, monkeypatch):
+    show_progress(monkeypatch)
+    with _training_loop.saying("compiling the start", True):
+        assert "compiling the start" in capsys.readouterr().err
+    capsys.readouterr()
+    with _training_loop.saying("compiling the start", False):
+        pass
+    assert "compiling" not in capsys.readouterr().err
