@@ -54,10 +54,14 @@ WAYS = [
 ]
 
 
-@functools.cache
-def fitted(model=effects, method=VI()):
+def fit_to_towns(model, method):
     steps = {} if isinstance(method, MCMC) else {"num_steps": 300}
     return quiet(model, y=Y, town=TOWN, method=method, **steps)
+
+
+@functools.cache
+def fitted():
+    return fit_to_towns(effects, VI())
 
 
 @pytest.mark.parametrize(("model", "method"), WAYS)
@@ -67,7 +71,7 @@ def test_a_new_group_is_a_draw_of_the_population(model, method):
     Variances of 4000 draws have a relative error of 1/sqrt(2000), which is 0.022, and the
     correlations one of 0.016: five of them pass but for one in a million.
     """
-    found = fitted(model, method)
+    found = fit_to_towns(model, method)
     options = {"num_samples": DRAWS, "town": NEW, "new_levels": "draw"}
     draws = np.asarray(found.predict(**options).samples)
     variance = SPREAD**2 + NOISE**2
