@@ -14,6 +14,7 @@ from ._fitted import Fit
 from ._method import Problem
 from ._methods import MCMC, VI, Method, method_of
 from ._missing import Missing
+from ._reach import warn_unreached
 
 _NOT_KEPT = (
     "`method` must keep what the model changes as it runs (`numpyro.mutable`: {names}), which "
@@ -123,6 +124,7 @@ def fit(
     whole = on_all_rows(bind(model, known), known.num_rows)
     known = known.with_codes(categories_of(whole, known.rows))
     problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar)
+    warn_unreached(problem, stacklevel=2)
     with computed_categories(known.rows):
         return Fit(problem, way, way._run(problem))
 

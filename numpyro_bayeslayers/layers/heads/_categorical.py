@@ -205,8 +205,9 @@ def beta_link(
     m_i = \frac{1}{1 + e^{-(\mu_i + o_i)}},\quad 1 / \sqrt\phi \sim \text{Exponential}(1)$$
 
     of variance $m_i (1 - m_i) / (1 + \phi)$. The prior of $1 / \sqrt\phi$, a relative standard
-    deviation, has its highest density at zero, so exact data stay exact. Several outputs
-    have a $\phi$ each.
+    deviation, has its highest density at zero, so exact data stay exact: at precisions of 1 to
+    10,000, 90% intervals hold 88 to 92% of new observations (the page on likelihoods has the
+    study). Several outputs have a $\phi$ each.
 
     Args:
         mu: Predictions of the mean's log odds, (n,), (n, 1), or (n, u) for several outputs.

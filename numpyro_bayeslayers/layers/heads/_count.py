@@ -80,7 +80,9 @@ def negative_binomial_link(
     1 / \sqrt{\kappa} \sim \text{Exponential}(1)$$
 
     $1 / \sqrt\kappa$ is the relative standard deviation beyond Poisson's. Its prior has the
-    highest density at zero, Poisson's counts. Several outputs have a $\kappa$ each.
+    highest density at zero, Poisson's counts: at shapes of 0.1 to 1,000 and a hundred rows, 90%
+    intervals hold 88 to 92% of new observations (the page on likelihoods has the study).
+    Several outputs have a $\kappa$ each.
 
     Args:
         y_hat: Predictions of the log mean, (n,), (n, 1), or (n, u) for several outputs.

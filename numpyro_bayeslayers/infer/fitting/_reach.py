@@ -1,0 +1,213 @@
+"""Whether the prior reaches the observations: looked at before a fit, by a few draws.
+
+A prior in other units than the data (an intercept of N(0, 1) for an outcome near 5000) gives a
+fit that looks sound and follows the prior. Here the model draws what it would observe, and each
+row is compared with its draws. A row is beyond them if it is out by a third more than the
+farthest of them, on a scale that is linear near their median and logarithmic far away, so that
+priors of any tail are treated alike.
+"""
+
+import warnings
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jaxtyping import Array
+from numpyro.distributions import constraints
+from numpyro.handlers import seed
+from numpyro.primitives import Messenger
+
+from ..._typing import Message
+from ...distributions import _support
+from ..training._plates import on_all_rows
+from ..training._row_terms import CHEAP
+from ._method import Problem
+from ._programs import MOST, Kept, program_key
+
+# Draws of the prior, and rows that the model is run on.
+DRAWS, MOST_ROWS = 64, 512
+# How much farther out than the farthest draw is beyond, and the share of rows spoken of.
+BEYOND, SHARE = 1.35, 0.1
+# Of observations of this order nothing is asked: usual priors are made for them.
+ORDINARY, ORDINARY_COUNTS = 3.0, 20.0
+_KEPT = Kept(MOST)
+
+# What has units, or a scale: no classes and no shares.
+_UNBOUNDED = (
+    constraints.real,
+    constraints.positive,
+    constraints.nonnegative,
+    constraints.nonnegative_integer,
+    constraints.positive_integer,
+)
+
+
+def warn_unreached(problem: Problem, *, stacklevel: int) -> None:
+    """Warn if a tenth of the rows is beyond all that the prior draws there.
+
+    Nothing is said of models with parameters that are optimized or with improper priors,
+    which may reach everything, of models that cannot draw, and of observations of order one,
+    for which nothing is compiled.
+
+    Args:
+        problem: What is to be fitted.
+        stacklevel: Of the warning, 1 for the caller.
+    """
+    if _is_ordinary(np.asarray(problem.data.rows["y"], float)):
+        return
+    model = problem.bound(problem.model)
+    key = program_key(problem.data, "reach", model)
+    make = lambda: _PriorDraws(model, problem.data.num_rows)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _KEPT.take(key, make) as prior:
+                sites = prior(problem.data.rows)
+    except Exception:
+        return  # what is wrong with the model is said where it runs
+    for name, site in sites.items():
+        if (share := site.share_beyond()) >= SHARE:
+            warnings.warn(site.said(name, share), UserWarning, stacklevel=stacklevel + 1)
+
+
+def _is_ordinary(y: np.ndarray) -> bool:
+    is_counts = bool(np.all(y >= 0) and np.all(y == np.floor(y)))
+    most = ORDINARY_COUNTS if is_counts else ORDINARY
+    return bool(max(abs(np.nanmean(y)), np.nanstd(y)) <= most)
+
+
+class _PriorDraws:
+    """Draws of what a model observes, from its prior, in one small program.
+
+    Args:
+        model: The model, as a function of rows.
+        num_rows: The number of rows.
+    """
+
+    def __init__(self, model: Any, num_rows: int) -> None:
+        self._is_whole: dict[str, bool] = {}
+        self._is_real: dict[str, bool] = {}
+        rows = np.linspace(0, num_rows - 1, min(num_rows, MOST_ROWS)).round().astype(int)
+        model = on_all_rows(model, len(rows))
+
+        def draw(key: Any, data: Any) -> dict[str, tuple[Array, Array, Array]]:
+            drawing = _drawing(model)
+            seed(drawing, key)(**data)
+            for name, fn in drawing.laws.items():
+                support = _support.support_of(fn)
+                self._is_whole[name] = support.is_discrete
+                self._is_real[name] = type(support) is type(constraints.real)
+            return {} if drawing.is_open else drawing.found()
+
+        def run(data: Any) -> dict[str, tuple[Array, Array, Array]]:
+            data = jax.tree.map(lambda x: x[rows], data)
+            keys = random.split(random.key(0), DRAWS)
+            return jax.lax.map(lambda key: draw(key, data), keys)
+
+        self._run = jax.jit(run, compiler_options=CHEAP)
+
+    def __call__(self, rows: Any) -> dict[str, "_Site"]:
+        return {
+            name: _Site(self._is_real[name], self._is_whole[name], y[0], counts[0], drawn)
+            for name, (y, counts, drawn) in jax.device_get(self._run(rows)).items()
+        }
+
+
+class _drawing(Messenger):  # noqa: N801
+    """Draws what is observed, and notes what it was."""
+
+    def __init__(self, fn: Any) -> None:
+        self.is_open = False
+        self.laws: dict[str, Any] = {}
+        self._given: dict[str, tuple[Array, Any]] = {}
+        self._drawn: dict[str, Array] = {}
+        super().__init__(fn)
+
+    def process_message(self, msg: Message) -> None:
+        self.is_open |= msg["type"] == "param"
+        if msg["type"] != "sample" or not msg["is_observed"]:
+            return
+        kinds = {type(support) for support in _UNBOUNDED}
+        if type(_support.support_of(msg["fn"])) in kinds:
+            self.laws[msg["name"]] = msg["fn"]
+            self._given[msg["name"]] = msg["value"], _support.mask_of(msg["fn"])
+            msg["value"], msg["is_observed"] = None, False
+
+    def postprocess_message(self, msg: Message) -> None:
+        if msg["type"] == "sample" and msg["name"] in self.laws:
+            self._drawn[msg["name"]] = msg["value"]
+            msg["is_observed"] = True  # for what looks at it afterwards
+
+    def found(self) -> dict[str, tuple[Array, Array, Array]]:
+        """By site, the observations, which of them count, and what was drawn."""
+        return {
+            name: (
+                jnp.ravel(y).astype(float),
+                jnp.broadcast_to(mask, jnp.shape(y)).ravel(),
+                jnp.ravel(self._drawn[name]).astype(float),
+            )
+            for name, (y, mask) in self._given.items()
+            if jnp.shape(y) == jnp.shape(self._drawn[name])
+        }
+
+
+class _Site(NamedTuple):
+    """One observed site.
+
+    Args:
+        is_real: Whether it may have any sign.
+        is_whole: Whether it is a count.
+        y: The observations.
+        counts: Which of them count.
+        drawn: Draws of them, (draws, observations).
+    """
+
+    is_real: bool
+    is_whole: bool
+    y: np.ndarray
+    counts: np.ndarray
+    drawn: np.ndarray
+
+    def share_beyond(self) -> float:
+        """The share of entries that are beyond their draws."""
+        y, drawn = self.y.astype(float), self.drawn.astype(float)
+        middle = np.median(drawn, 0)
+        off = np.abs(drawn - middle)
+        unit = np.median(off, 0)
+        unit = np.where(unit > 0, unit, off.mean(0))
+        least = 1.0 if self.is_whole else 1e-6 * np.abs(middle) + np.finfo(np.float32).tiny
+        unit = np.maximum(unit, least)
+        far = np.arcsinh((drawn - middle) / unit)
+        place = np.arcsinh((y - middle) / unit)
+        is_beyond = (place > BEYOND * far.max(0)) | (place < BEYOND * far.min(0))
+        return float(is_beyond[self.counts].mean()) if self.counts.any() else 0.0
+
+    def said(self, name: str, share: float) -> str:
+        """What is wrong, in figures, and what to do."""
+        y, drawn = (
+            self.y[self.counts].astype(float),
+            self.drawn[:, self.counts].astype(float),
+        )
+        low, high = np.quantile(drawn.mean(1), (0.05, 0.95))
+        small, large = np.quantile(drawn.std(1), (0.05, 0.95))
+        mean, std = y.mean(), y.std()
+        if self.is_real:
+            mend = (
+                "Standardize the observations (subtract their mean, divide by their standard "
+                "deviation), or give priors in their units: "
+                f"InterceptLayer(dist.Normal({mean:.3g}, {std:.3g}))."
+            )
+        else:
+            unit = "an `offset=`" if self.is_whole else "observations divided by their mean"
+            mend = (
+                "Give priors in their units, of a likelihood by the logarithm "
+                f"InterceptLayer(dist.Normal({np.log(max(mean, 1e-30)):.3g}, 1.0)), or {unit}."
+            )
+        return (
+            f"The prior puts next to no mass near the observations at {name!r}: "
+            f"{100 * share:.0f}% of the rows lie beyond all that it draws there. Their mean "
+            f"is {mean:.3g}, that of the prior's draws {low:.3g} to {high:.3g} (90%); their "
+            f"standard deviation {std:.3g}, of the draws {small:.3g} to {large:.3g}. {mend}"
+        )
