@@ -95,11 +95,22 @@ class Member:
         Shapes are enough: it is run where nothing is computed. Gives the state of one member,
         and its parameters.
         """
-        svi = self._at_step(self.guide, frozenset(), 1.0, 0)
-        svi.model = self._noted(svi.model)
-        state = svi.init(jax.random.key(0), *args, **kwargs)
+        key = jax.random.key(0)
+        svi, state = self._started(key, args, kwargs)
+        if _holds_tracers(self.guide, svi):
+            # Bounds of supports and constraints that the model computes: as values.
+            self.guide = self.fresh_guide()
+            with jax.ensure_compile_time_eval():
+                svi, state = self._started(key, args, kwargs)
         self._constrain = svi.constrain_fn
         return state, svi.get_params(state) | scale_of_zero(self.guide)
+
+    def _started(
+        self, key: PRNGKey, args: tuple, kwargs: dict[str, Any]
+    ) -> tuple[SVI, SVIState]:
+        svi = self._at_step(self.guide, frozenset(), 1.0, 0)
+        svi.model = self._noted(svi.model)
+        return svi, svi.init(key, *args, **kwargs)
 
     def _noted(self, model: Model) -> Model:
         """The model, whose sites are noted in words when it runs."""
@@ -204,3 +215,11 @@ class Member:
             return found["loss"]
 
         return {scale_name(self.guide): scale_from_hessian(self.guide, loss, params)}
+
+
+def _holds_tracers(guide: Any, svi: SVI) -> bool:
+    """Whether bounds of supports or of constraints were computed in the trace that set them up."""
+    sites = (getattr(guide, "prototype_trace", None) or {}).values()
+    laws = [s["fn"] for s in sites if s["type"] == "sample" and not s["is_observed"]]
+    bounds = [law.support for law in laws], getattr(svi.constrain_fn, "args", ())
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(bounds))

@@ -236,3 +236,22 @@ def test_run_refuses():
         run(make(), 3, X.at[2, 1].set(jnp.nan), Y)
     with pytest.raises(ValueError, match="`batch_size` must be a positive integer, got 0"):
         run(make(), 3, batch_size=0)
+
+
+def bounded(one):
+    """A model whose supports and constraints have bounds from -`one` on."""
+
+    def fn(x, y=None):
+        w = numpyro.sample("w", dist.Uniform(-one, 1.0).expand([2]).to_event(1))
+        constraint = dist.constraints.greater_than(-one)
+        shift = numpyro.param("shift", 0.5, constraint=constraint)
+        numpyro.sample("y", dist.Normal(x @ w + shift, 1.0), obs=y)
+
+    return fn
+
+
+def test_bounds_may_be_computed():
+    """As arrays, which the trace that sets the guide up computes with, and as numbers."""
+    found, expected = (run(make(bounded(one)), 3) for one in (jnp.ones(()), 1.0))
+    for name, value in expected.params.items():
+        np.testing.assert_allclose(found.params[name], value, rtol=1e-4)
