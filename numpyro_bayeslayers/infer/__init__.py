@@ -22,6 +22,7 @@ from .ensembles._mcmc import EnsembleMCMC, EnsembleMCMCResult
 from .ensembles._prediction import ensemble_predict
 from .ensembles._svi import EnsembleSVI
 from .ensembles._vi import EnsembleVI, ensemble_vi
+from .fitting._diagnostics import Diagnostics
 from .fitting._fit import fit
 from .fitting._fitted import Fit
 from .fitting._methods import MCMC, VI, Ensemble
@@ -34,6 +35,7 @@ __all__ = [
     "MCMC",
     "VI",
     "Checkpoint",
+    "Diagnostics",
     "EarlyStopping",
     "Ensemble",
     "EnsembleMAP",

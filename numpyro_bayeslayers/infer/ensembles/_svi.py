@@ -101,6 +101,7 @@ class EnsembleSVI:
         self.num_members = num_members
         self.model = ensemble(model, num_members, name=name)
         self._name = _checks.label("name", name)
+        self._is_quiet = False
         make_member = lambda: Member(model, guide, optim, loss)
         self._programs = Programs(make_member, num_members, mesh)
         self._predictor, self._fitted = Predictor(), FittedRows(model)
@@ -255,6 +256,7 @@ class EnsembleSVI:
             init_state=init_state,
             early_stopping=early_stopping,
             checkpoint=checkpoint,
+            is_quiet=self._is_quiet,
         )
         self._fitted.note(result.params, parts)
         return result

@@ -40,6 +40,7 @@ def run_on_rows(
     init_state: Any,
     early_stopping: EarlyStopping | None,
     checkpoint: Checkpoint | None,
+    is_quiet: bool = False,
 ) -> EnsembleResult:
     """Train on data that is in memory; see `EnsembleSVI.run`."""
     programs.look.at_observations(parts)
@@ -102,7 +103,8 @@ def run_on_rows(
         found = program.finish(params, state, rows, shared)
         _warn_flat(found)
         params |= found
-    warn_non_finite(params, losses, stacklevel=4)
+    if not is_quiet:
+        warn_non_finite(params, losses, stacklevel=4)
     of_run = program.description.with_data(description.fields["data"])
     return EnsembleResult(params, losses, named(state, start, of_run))
 

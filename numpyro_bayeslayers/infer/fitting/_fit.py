@@ -59,6 +59,9 @@ def fit(
     the same; a guide that factorizes makes it too narrow, since it takes parameters and
     imputed values to be independent.
 
+    One warning says how it ended, if there is something to do: divergences, chains that differ,
+    a loss that still falls, members that are not finite. `Fit.diagnostics` has the figures.
+
     Args:
         model: Any NumPyro model with an argument `y` that may be None: then its observed
             site is drawn. It is called with keywords.
@@ -126,7 +129,9 @@ def fit(
     problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar)
     warn_unreached(problem, stacklevel=2)
     with computed_categories(known.rows):
-        return Fit(problem, way, way._run(problem))
+        found = Fit(problem, way, way._run(problem))
+    found._ending.warn(stacklevel=2)
+    return found
 
 
 def _check_no_steps(

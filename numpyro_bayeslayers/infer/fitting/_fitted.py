@@ -4,9 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
-from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 from ... import _checks
 from ...preprocessing.schema import Level
@@ -19,12 +17,14 @@ from ..training._plates import on_all_rows
 from ..training._rows import row_axes
 from ._categories import computed_categories
 from ._data import data_to_predict
-from ._labels import is_base, labels_of, line
+from ._diagnostics import Diagnostics, Ending
+from ._labels import is_base, labels_of
 from ._laws import ask, log_mean, name_of
 from ._method import Posterior, Problem
 from ._methods import Method
 from ._new_levels import NewLevels, check_reach
 from ._predictions import Predictions
+from ._summary import check_pandas, summary_of
 from ._unread import unread
 
 
@@ -41,6 +41,7 @@ class Fit:
         self._problem = problem
         self._posterior = posterior
         self.method = method
+        self._ending = Ending(method, posterior, problem.sites.latent)
 
     @property
     def params(self) -> dict[str, Array]:
@@ -306,41 +307,28 @@ class Fit:
 
         Returns:
             A pandas table with the mean, the standard deviation, the median and two
-            quantiles; after `MCMC` the effective sample size and the split R-hat.
+            quantiles; after `MCMC` the effective sample size and the split R-hat. Its
+            ``attrs`` have the divergences, or each member's Pareto k-hat (see `diagnostics`).
 
         Raises:
             ImportError: If pandas is not installed.
             ValueError: If `prob` is not above 0 and below 1.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "`summary` needs pandas: pip install 'numpyro-bayeslayers[estimators]'."
-            ) from error
+        check_pandas()
         prob = _checks.share("prob", prob)
-        low, high = (1 - prob) / 2, (1 + prob) / 2
-        labels = labels_of(self._problem)
-        lines, table = [], []
-        for name, value in self._draws(num_samples, seed, all).items():
-            x = np.asarray(value, float)
-            flat = x.reshape(-1, *x.shape[2:])
-            columns = {
-                "mean": flat.mean(0),
-                "std": flat.std(0),
-                "median": np.median(flat, 0),
-                f"{100 * low:g}%": np.quantile(flat, low, 0),
-                f"{100 * high:g}%": np.quantile(flat, high, 0),
-            }
-            if self._posterior.samples is not None and x.shape[1] >= 4:
-                columns |= {
-                    "n_eff": effective_sample_size(x),
-                    "r_hat": split_gelman_rubin(x),
-                }
-            for at in np.ndindex(x.shape[2:]):
-                lines.append(line(name, x.shape[2:], at, labels))
-                table.append({key: float(np.asarray(v)[at]) for key, v in columns.items()})
-        return pandas.DataFrame(table, index=pandas.Index(lines, name="site"))
+        draws = self._draws(num_samples, seed, all)
+        are_chains = self._posterior.samples is not None
+        labels, header = labels_of(self._problem), self._ending.header()
+        return summary_of(draws, prob, labels, are_chains=are_chains, header=header)
+
+    def diagnostics(self) -> Diagnostics:
+        """How the fit ended: divergences, R-hat and energy, or the slope of the loss and k-hat.
+
+        `fit` warns of what is there at its end. K-hat, which tells how far a guide is from the
+        posterior, is computed when it is first asked for, here or for a `summary`: it takes a
+        program of its own, and as long as 1,000 losses.
+        """
+        return self._ending.diagnostics()
 
     def to_arviz(self, *, num_samples: int = 1000, seed: Seed = 2) -> Any:
         """The posterior as ArviZ's data; members and particles are chains.

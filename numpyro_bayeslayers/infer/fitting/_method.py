@@ -69,6 +69,8 @@ class Posterior(NamedTuple):
         samples: Draws by site name, (chains, draws, *site), of a sampler; else None.
         result: What the fit below it gave.
         finite: The members, particles or chains that can be drawn from.
+        log_weights: ``log_weights(key, num_samples)`` gives those of draws of the guides of
+            finite members, (members, draws), which correct them; None for other methods.
     """
 
     draw: Callable[..., dict[str, Array]]
@@ -76,6 +78,7 @@ class Posterior(NamedTuple):
     samples: dict[str, Array] | None
     result: Any
     finite: Finite
+    log_weights: Callable[[PRNGKey, int], Array] | None = None
 
 
 def guide_of(

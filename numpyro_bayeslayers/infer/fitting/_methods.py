@@ -8,12 +8,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpyro.infer import NUTS, Trace_ELBO, init_to_median, init_to_sample
+from numpyro.infer import HMC, NUTS, Trace_ELBO, init_to_median, init_to_sample
 from numpyro.infer.autoguide import AutoNormal
 from numpyro.infer.elbo import ELBO
 
 from ... import _checks
 from ..._typing import PRNGKey
+from ..ensembles._log_weights import log_weights_of
 from ..ensembles._mcmc import EnsembleMCMC
 from ..ensembles._predictive import Predictor
 from ..ensembles._rows_of_fit import Told
@@ -163,7 +164,10 @@ class MCMC:
         key = program_key(problem.data, model, self.kernel, self.kernel_options, numbers)
         with PROGRAMS.take(key, make) as (chains, drawn, predictor):
             result = chains.run(
-                problem.key, progress_bar=problem.progress_bar, **problem.data.rows
+                problem.key,
+                progress_bar=problem.progress_bar,
+                extra_fields=_NOTED if isinstance(chains.kernel, HMC) else (),
+                **problem.data.rows,
             )
         latents = {n: x for n, x in result.samples.items() if n in problem.sites.latent}
         parts = take_apart((), problem.data.rows)
@@ -184,6 +188,9 @@ class MCMC:
 
         return Posterior(draw, {}, result.samples, result, finite)
 
+
+# What is kept of each draw for the diagnostics, beside divergences.
+_NOTED = ("energy", "num_steps")
 
 METHODS = {"vi": VI, "mcmc": MCMC, "stein": Stein, "ensemble": Ensemble}
 Method = VI | MCMC | Stein
@@ -210,7 +217,12 @@ def _run_variational(
     model = problem.bound(problem.model)
     guide = guide_of(method.guide, model, problem, start)
     optim = optimizer(method.optim, problem.num_steps)
-    make = lambda: EnsembleSVI(model, guide, optim, method.loss, num_members)
+
+    def make() -> EnsembleSVI:
+        made = EnsembleSVI(model, guide, optim, method.loss, num_members)
+        made._is_quiet = True  # `fit` says itself how it ended
+        return made
+
     key = program_key(problem.data, model, guide, optim, method.loss, num_members)
     with PROGRAMS.take(key, make) as fit:
         result = fit.run(
@@ -235,7 +247,13 @@ def _run_variational(
         parts, how = take_apart((), rows), (each, block, sites, None, told)
         return fit._predictor(member.drawn, kept, key, parts, *how)
 
-    return Posterior(draw, result.params, None, result, finite)
+    def log_weights(key: PRNGKey, num_samples: int) -> Any:
+        compiled = fit._predictor._compiled
+        return log_weights_of(
+            member.drawn, kept, key, parts, num_samples, method.loss, compiled
+        )
+
+    return Posterior(draw, result.params, None, result, finite, log_weights)
 
 
 def _no_guide(**rows: Any) -> None:

@@ -25,7 +25,7 @@ from ..training._look import Look
 from ..training._member import Drawn
 from ..training._plates import in_batches, on_all_rows
 from ..training._rows import in_minibatch, scaled_sites
-from ..training._training_loop import TrainingLoop, warn_non_finite
+from ..training._training_loop import TrainingLoop
 from ._look import look_at_fit
 from ._method import Posterior, Problem, checked_optim, guide_of, optimizer, settle
 
@@ -129,7 +129,6 @@ class Stein:
             progress_bar=problem.progress_bar,
         )
         params = stein.get_params(state)
-        warn_non_finite({}, forces, stacklevel=5)
         shared = [name for name in params if name not in stein.guide_sites]
         spread = lambda x: jnp.broadcast_to(x, (self.num_particles, *jnp.shape(x)))
         params |= {name: jax.tree.map(spread, params[name]) for name in shared}

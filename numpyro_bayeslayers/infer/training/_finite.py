@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, PyTree
 
+MEND = "Take a smaller step (`optim`), clip the gradients, or change the seed."
+
 
 class Finite(NamedTuple):
     """Which members can be used.
@@ -63,7 +65,7 @@ class Finite(NamedTuple):
         if not self.which.any():
             raise ValueError(
                 f"None of the {len(self.which)} {self.noun}s is finite, so nothing can be "
-                "drawn. Fit with a smaller step, clip the gradients, or change the seed."
+                f"drawn. {MEND}"
             )
         if not self.are_all:
             warnings.warn(

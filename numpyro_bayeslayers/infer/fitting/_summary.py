@@ -1,0 +1,70 @@
+"""A table of the posterior."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+
+from ... import _checks
+from ._labels import line
+
+
+def check_pandas() -> Any:
+    """The package pandas.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "`summary` needs pandas: pip install 'numpyro-bayeslayers[estimators]'."
+        ) from error
+    return pandas
+
+
+def summary_of(
+    draws: Mapping[str, Array],
+    prob: float,
+    labels: Any,
+    *,
+    are_chains: bool,
+    header: Mapping[str, Any],
+) -> Any:
+    """One line for each entry of each site; see `Fit.summary`.
+
+    Args:
+        draws: By site name, (chains, draws, *site).
+        prob: The probability between the two quantiles.
+        labels: Of axes of sites, from `labels_of`.
+        are_chains: Whether the draws of a chain depend on each other.
+        header: The table's `attrs`.
+    """
+    pandas = check_pandas()
+    prob = _checks.share("prob", prob)
+    low, high = (1 - prob) / 2, (1 + prob) / 2
+    lines, table = [], []
+    for name, value in draws.items():
+        x = np.asarray(value, float)
+        flat = x.reshape(-1, *x.shape[2:])
+        columns = {
+            "mean": flat.mean(0),
+            "std": flat.std(0),
+            "median": np.median(flat, 0),
+            f"{100 * low:g}%": np.quantile(flat, low, 0),
+            f"{100 * high:g}%": np.quantile(flat, high, 0),
+        }
+        if are_chains and x.shape[1] >= 4:
+            columns |= {
+                "n_eff": effective_sample_size(x),
+                "r_hat": split_gelman_rubin(x),
+            }
+        for at in np.ndindex(x.shape[2:]):
+            lines.append(line(name, x.shape[2:], at, labels))
+            table.append({key: float(np.asarray(v)[at]) for key, v in columns.items()})
+    found = pandas.DataFrame(table, index=pandas.Index(lines, name="site"))
+    found.attrs |= header
+    return found
