@@ -4,6 +4,7 @@ import abc
 import contextlib
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ from ..preprocessing import SpatiotemporalFit, fit_spatiotemporal
 from ._guide import mean_field
 from ._observation import OBSERVATION_MODELS, ObservationModel, Units
 from ._posterior import Posterior, components, summaries
+from ._saved import field_of, read_estimator, write_estimator
 
 try:
     from sklearn.base import BaseEstimator
@@ -121,9 +123,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         x, y = _known_rows(table, df)
         observation.check(table.target_col, y)
         units = observation.units(y)
-        field = BayesianNeuralField(
-            **table.field_arguments, width=width, depth=depth, name="field"
-        )
+        field = field_of(table, width, depth)
         # Targets of any size and offset keep their precision: the shift and the scale are
         # taken out in double precision, and put back into the losses.
         inner = units if observation.is_count else Units()
@@ -236,6 +236,44 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         """
         check_is_fitted(self, "params_")
         return self._components(self._posterior(), self.table_.features(df))
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator into a file, from which `load` reads it.
+
+        The file is one of safetensors with a header of JSON: numbers and words, no code. It
+        holds the settings, what was learned of the table (no rows of it), and the members. It
+        is written beside `path`, put onto the disk, and takes the place of a file of that
+        name in one move.
+
+        Args:
+            path: The file, in a folder that exists.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            FileNotFoundError: If the folder does not exist.
+            IsADirectoryError: If `path` is a folder.
+            TypeError: If `path` is no path, or a setting is no data.
+        """
+        check_is_fitted(self, "params_")
+        write_estimator(path, self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "AbstractFieldEstimator":
+        """Read what `save` wrote; it predicts as it did, to the last bit.
+
+        Args:
+            path: The file.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            TypeError: If `path` is no path.
+            ValueError: If the file is damaged, of another class, of a later version, or of
+                another precision.
+
+        Warns:
+            UserWarning: If JAX, NumPyro or this package had another version.
+        """
+        return read_estimator(path, cls)
 
     def _posterior(self) -> Posterior:
         """That of finite members; the others are named to the caller of the caller."""

@@ -25,6 +25,7 @@ from .ensembles._vi import EnsembleVI, ensemble_vi
 from .fitting._diagnostics import Diagnostics
 from .fitting._fit import fit
 from .fitting._fitted import Fit
+from .fitting._load import load
 from .fitting._methods import MCMC, VI, Ensemble
 from .fitting._predictions import Predictions
 from .fitting._stein import Stein
@@ -57,5 +58,6 @@ __all__ = [
     "ensemble_step",
     "ensemble_vi",
     "fit",
+    "load",
     "log_joint_of",
 ]

@@ -214,16 +214,23 @@ def as_mcmc(
         kept: By field, (draws, chains, ...).
         state: The last states.
     """
+    swap = lambda x: jnp.swapaxes(x, 0, 1) if length.num_chains > 1 else x[None]
+    mcmc = mcmc_of(copy.copy(kernel), length, args, kwargs, jax.tree.map(swap, kept))
+    mcmc._last_state = state
+    return mcmc
+
+
+def mcmc_of(
+    kernel: MCMCKernel, length: Length, args: Any, kwargs: Any, fields: dict[str, PyTree]
+) -> MCMC:
+    """NumPyro's `MCMC` with what a run has collected, (chains, draws, ...) by field."""
     mcmc = MCMC(
-        copy.copy(kernel),
+        kernel,
         num_warmup=length.num_warmup,
         num_samples=length.num_samples,
         num_chains=length.num_chains,
         chain_method="vectorized",
     )
-    swap = lambda x: jnp.swapaxes(x, 0, 1) if length.num_chains > 1 else x[None]
-    mcmc._states = jax.tree.map(swap, kept)
-    mcmc._states_flat = None
-    mcmc._last_state = state
+    mcmc._states, mcmc._states_flat = fields, None
     mcmc._args, mcmc._kwargs = args, kwargs
     return mcmc

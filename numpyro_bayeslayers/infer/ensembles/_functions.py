@@ -6,6 +6,7 @@ norm, say) stays within a member. The data is not mapped: there is one copy of i
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,6 +18,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 from ... import _checks
 from ..._typing import Params, PRNGKey
 from ..training._inputs import Seed, as_arrays, as_key, init_and_shuffle_keys, row_count
+from ._saved import read_result, write_result
 
 LogJoint = Callable[[Params, PyTree, PyTree], tuple[Float[Array, ""], Float[Array, ""]]]
 InitFn = Callable[[PRNGKey], Params]
@@ -64,6 +66,50 @@ class EnsembleResult(NamedTuple):
     params: Params
     losses: Float[Array, "e t"]
     state: Any = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the result into a file, from which `load` reads it.
+
+        The file is one of safetensors with a header of JSON: numbers and words, no code. It
+        is written beside `path`, put onto the disk, and takes the place of a file of that
+        name in one move.
+
+        Args:
+            path: The file, in a folder that exists.
+
+        Raises:
+            FileNotFoundError: If the folder does not exist.
+            IsADirectoryError: If `path` is a folder.
+            TypeError: If `path` is no path.
+        """
+        write_result(path, *self)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, params: Params | None = None, state: Any = None
+    ) -> "EnsembleResult":
+        """Read what `save` wrote.
+
+        Parameters in dictionaries, lists and tuples need nothing else. Modules and the
+        states of optimizers are code, which a file does not hold: give one of the same
+        structure, ``state=ensemble.init(0, x, y)``, whose numbers do not matter.
+
+        Args:
+            path: The file.
+            params: Parameters of the structure of those in the file, if they hold modules.
+            state: A state of the structure of that in the file, if training is to go on from
+                it. The ``state`` of the result is None without.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            TypeError: If `path` is no path.
+            ValueError: If the file is damaged, of another kind, of a later version or of
+                another precision, or its structure or shapes are others.
+
+        Warns:
+            UserWarning: If JAX, NumPyro or this package had another version.
+        """
+        return cls(*read_result(path, params, state))
 
 
 def check_optimizer(optimizer: Any) -> None:

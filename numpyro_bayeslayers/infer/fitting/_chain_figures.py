@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from numpyro.infer import MCMC, NUTS
+from numpyro.infer import MCMC
 from scipy.special import chdtri
 
 # Chains of fewer steps, or with less of a warm-up, are tried, not used: their step size has
@@ -161,7 +161,7 @@ def noted_by(mcmc: MCMC) -> dict[str, np.ndarray]:
 
 def max_depth_of(mcmc: MCMC) -> int | None:
     """The maximal depth of NUTS's trees after the warm-up."""
-    if not isinstance(mcmc.sampler, NUTS):
+    if getattr(mcmc.sampler, "_max_tree_depth", None) is None:
         return None
     depth = mcmc.sampler._max_tree_depth
     return int(depth[1] if isinstance(depth, tuple) else depth)

@@ -10,6 +10,7 @@ from ..training._inputs import Seed, as_key
 from ..training._plates import on_all_rows
 from ._categories import categories_of, computed_categories
 from ._data import bind, check_takes_y, data_of_fit, sites_of, without_gaps
+from ._described import check_kept
 from ._fitted import Fit
 from ._method import Problem
 from ._methods import MCMC, VI, Method, method_of
@@ -112,6 +113,7 @@ def fit(
     check_takes_y(model)
     progress_bar = _checks.switch("progress_bar", progress_bar)
     way = method_of(method)
+    check_kept(way)
     known = data_of_fit(y, data, constants, missing)
     size = part_size(batch_size, known.num_rows)
     if isinstance(way, MCMC):
@@ -126,7 +128,7 @@ def fit(
     model, sites = without_gaps(missing, model, known, sites, in_parts=size is not None)
     whole = on_all_rows(bind(model, known), known.num_rows)
     known = known.with_codes(categories_of(whole, known.rows))
-    problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar)
+    problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar, missing)
     warn_unreached(problem, stacklevel=2)
     with computed_categories(known.rows):
         found = Fit(problem, way, way._run(problem))

@@ -1,5 +1,6 @@
 """What can be asked of a fitted model."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ from ._method import Posterior, Problem
 from ._methods import Method
 from ._new_levels import NewLevels, check_reach
 from ._predictions import Predictions
+from ._saved import write_fit
 from ._summary import check_pandas, summary_of
 from ._unread import unread
 
@@ -68,6 +70,32 @@ class Fit:
     def result(self) -> Any:
         """What the method below gave: `EnsembleResult`, `EnsembleMCMCResult`, ..."""
         return self._posterior.result
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "A fit cannot be pickled: it holds compiled programs. Keep it by "
+            "`found.save(path)`, and read it by `infer.load(path, model)`."
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit into a file, from which `load` reads it, in another process too.
+
+        The file is one of safetensors with a header of JSON: numbers and words, no code. It
+        holds what was found (parameters and losses, or all draws), the rows that were fitted
+        (`draws` and `to_arviz` look at them), the constants, the columns and levels of the
+        data, and the options of the method. It is written beside `path`, put onto the disk,
+        and takes the place of a file of that name in one move: no half of one ever stands
+        there.
+
+        Args:
+            path: The file, in a folder that exists.
+
+        Raises:
+            FileNotFoundError: If the folder does not exist.
+            IsADirectoryError: If `path` is a folder.
+            TypeError: If `path` is no path.
+        """
+        write_fit(path, self._problem, self.method, self._posterior)
 
     def predict(
         self,

@@ -22,6 +22,7 @@ from ... import _checks
 from ..._typing import Model, PRNGKey
 from ..training._finite import Finite
 from ._data import Data, Sites, bind
+from ._missing import Missing
 
 # The usual approximations by name.
 _GUIDES = {
@@ -43,6 +44,8 @@ class Problem(NamedTuple):
         num_steps: Steps of training; None for a method that takes none.
         key: The random key.
         progress_bar: Whether to show progress.
+        missing: What becomes of missing observations.
+        found: Gives what the method found before, in place of running it; None to run it.
     """
 
     model: Model
@@ -52,6 +55,8 @@ class Problem(NamedTuple):
     num_steps: int | None
     key: PRNGKey
     progress_bar: bool
+    missing: Missing | None = None
+    found: Callable[..., Any] | None = None
 
     def bound(self, fn: Model) -> Model:
         """`fn`, a model or a guide, as a function of rows alone."""

@@ -13,9 +13,9 @@ from numpyro.infer.autoguide import AutoNormal
 from numpyro.infer.elbo import ELBO
 
 from ... import _checks
-from ..._typing import PRNGKey
+from ..._typing import Model, PRNGKey
 from ..ensembles._log_weights import log_weights_of
-from ..ensembles._mcmc import EnsembleMCMC
+from ..ensembles._mcmc import EnsembleMCMC, EnsembleMCMCResult
 from ..ensembles._predictive import Predictor
 from ..ensembles._rows_of_fit import Told
 from ..ensembles._svi import EnsembleSVI
@@ -155,27 +155,13 @@ class MCMC:
     def _run(self, problem: Problem) -> Posterior:
         model, num_rows = problem.bound(problem.model), problem.data.num_rows
         model = on_all_rows(model, num_rows)
-        numbers = self.num_warmup, self.num_samples, self.num_chains
-
-        def make() -> tuple[EnsembleMCMC, Drawn, Predictor]:
-            kernel = self.kernel(model, **self.kernel_options)
-            return EnsembleMCMC(kernel, *numbers), Drawn(model, _no_guide), Predictor()
-
-        key = program_key(problem.data, model, self.kernel, self.kernel_options, numbers)
-        with PROGRAMS.take(key, make) as (chains, drawn, predictor):
-            result = chains.run(
-                problem.key,
-                progress_bar=problem.progress_bar,
-                extra_fields=_NOTED if isinstance(chains.kernel, HMC) else (),
-                **problem.data.rows,
-            )
-        latents = {n: x for n, x in result.samples.items() if n in problem.sites.latent}
-        parts = take_apart((), problem.data.rows)
-        finite = Finite.of(latents, self.num_chains, "chain")
-        kept = finite.take(latents)
-        flat = {n: x.reshape(-1, *x.shape[2:]) for n, x in kept.items()}
+        if problem.found is None:
+            result, drawn, predictor = self._run_chains(problem, model)
+        else:
+            drawn, predictor = Drawn(model, _no_guide), Predictor()
+            result = problem.found(problem, model)
+        finite, flat = _latents(problem, result, self.num_chains)
         count = finite.count * self.num_samples
-        look_at_fit(chains.look, drawn, medians(flat), parts)
 
         def draw(
             key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any, told: Told
@@ -187,6 +173,28 @@ class MCMC:
             return predictor(drawn, chosen, key, parts, 1, block, sites, None, told)
 
         return Posterior(draw, {}, result.samples, result, finite)
+
+    def _run_chains(
+        self, problem: Problem, model: Model
+    ) -> tuple[EnsembleMCMCResult, Drawn, Predictor]:
+        numbers = self.num_warmup, self.num_samples, self.num_chains
+
+        def make() -> tuple[EnsembleMCMC, Drawn, Predictor]:
+            kernel = self.kernel(model, **self.kernel_options)
+            return EnsembleMCMC(kernel, *numbers), Drawn(model, _no_guide), Predictor()
+
+        rows = problem.data.rows
+        key = program_key(problem.data, model, self.kernel, self.kernel_options, numbers)
+        with PROGRAMS.take(key, make) as (chains, drawn, predictor):
+            result = chains.run(
+                problem.key,
+                progress_bar=problem.progress_bar,
+                extra_fields=_NOTED if isinstance(chains.kernel, HMC) else (),
+                **rows,
+            )
+        _, flat = _latents(problem, result, self.num_chains)
+        look_at_fit(chains.look, drawn, medians(flat), take_apart((), rows))
+        return result, drawn, predictor
 
 
 # What is kept of each draw for the diagnostics, beside divergences.
@@ -224,21 +232,26 @@ def _run_variational(
         return made
 
     key = program_key(problem.data, model, guide, optim, method.loss, num_members)
+    parts = take_apart((), problem.data.rows)
     with PROGRAMS.take(key, make) as fit:
-        result = fit.run(
-            problem.key,
-            problem.num_steps or 1,
-            batch_size=problem.batch_size,
-            progress_bar=problem.progress_bar,
-            **problem.data.rows,
-        )
+        if problem.found is None:
+            result = fit.run(
+                problem.key,
+                problem.num_steps or 1,
+                batch_size=problem.batch_size,
+                progress_bar=problem.progress_bar,
+                **problem.data.rows,
+            )
+        else:
+            result = problem.found(fit._programs.set_up(parts, problem.batch_size))
         member = fit._programs.latest.member  # later fits may start others
 
     finite, values = Finite.of(result.params, num_members), known_values(result)
-    kept, best = finite.take(values), lowest(result.losses, finite)
-    params = jax.tree.map(lambda x: x[best], values)
-    parts = take_apart((), problem.data.rows)
-    look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
+    kept = finite.take(values)
+    if problem.found is None:
+        best = lowest(result.losses, finite)
+        params = jax.tree.map(lambda x: x[best], values)
+        look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
     def draw(
         key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any, told: Told
@@ -254,6 +267,16 @@ def _run_variational(
         )
 
     return Posterior(draw, result.params, None, result, finite, log_weights)
+
+
+def _latents(
+    problem: Problem, result: EnsembleMCMCResult, num_chains: int
+) -> tuple[Finite, dict[str, Any]]:
+    """The draws of the chains that are finite, one after another, which predictions need."""
+    latents = {n: x for n, x in result.samples.items() if n in problem.sites.latent}
+    finite = Finite.of(latents, num_chains, "chain")
+    kept = finite.take(latents)
+    return finite, {n: x.reshape(-1, *x.shape[2:]) for n, x in kept.items()}
 
 
 def _no_guide(**rows: Any) -> None:

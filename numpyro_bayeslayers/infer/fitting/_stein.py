@@ -22,7 +22,7 @@ from ..training._arguments import take_apart
 from ..training._finite import Finite
 from ..training._guides import check_guide, needs_hessian
 from ..training._look import Look
-from ..training._member import Drawn
+from ..training._member import Drawn, settle_anywhere
 from ..training._plates import in_batches, on_all_rows
 from ..training._rows import in_minibatch, scaled_sites
 from ..training._training_loop import TrainingLoop
@@ -118,20 +118,31 @@ class Stein:
 
         key_init, key_rows = jax.random.split(problem.key)
         first = {name: jax.tree.map(lambda x: x[:size], x) for name, x in data.rows.items()}
-        with feasible():  # the trace of the model is for the supports of its sites
-            state = jax.tree.map(jnp.asarray, stein.init(key_init, 1.0, **first))
-        state, forces = TrainingLoop(step).run(
-            state,
-            data.rows,
-            problem.num_steps or 1,
-            key=key_rows,
-            batch_size=size,
-            progress_bar=problem.progress_bar,
-        )
-        params = stein.get_params(state)
-        shared = [name for name in params if name not in stein.guide_sites]
-        spread = lambda x: jnp.broadcast_to(x, (self.num_particles, *jnp.shape(x)))
-        params |= {name: jax.tree.map(spread, params[name]) for name in shared}
+
+        def start() -> Any:
+            with feasible():  # the trace of the model is for the supports of its sites
+                return jax.tree.map(jnp.asarray, stein.init(key_init, 1.0, **first))
+
+        def params_of(state: Any) -> dict[str, Array]:
+            params = stein.get_params(state)
+            shared = [name for name in params if name not in stein.guide_sites]
+            spread = lambda x: jnp.broadcast_to(x, (self.num_particles, *jnp.shape(x)))
+            return params | {name: jax.tree.map(spread, params[name]) for name in shared}
+
+        if problem.found is None:
+            state, forces = TrainingLoop(step).run(
+                start(),
+                data.rows,
+                problem.num_steps or 1,
+                key=key_rows,
+                batch_size=size,
+                progress_bar=problem.progress_bar,
+            )
+            result = StepResult(params_of(state), forces, state)
+        else:
+            result = problem.found(jax.eval_shape(lambda: params_of(start())))
+            settle_anywhere(guide)
+        params = result.params
         law = on_all_rows(
             lambda **rows: stein.guide(1.0, **rows),
             data.num_rows,
@@ -140,8 +151,9 @@ class Stein:
         drawn = Drawn(on_all_rows(own, data.num_rows), law)
         finite = Finite.of(params, self.num_particles, "particle")
         kept = finite.take(params)
-        first_particle = jax.tree.map(lambda x: x[0], kept)
-        look_at_fit(look, drawn, first_particle, parts)
+        if problem.found is None:
+            first_particle = jax.tree.map(lambda x: x[0], kept)
+            look_at_fit(look, drawn, first_particle, parts)
         predictor = Predictor()
 
         def draw(
@@ -151,7 +163,6 @@ class Stein:
             parts = take_apart((), rows)
             return predictor(drawn, kept, key, parts, each, block, sites, None, told)
 
-        result = StepResult(params, forces, state)
         return Posterior(draw, params, None, result, finite)
 
 

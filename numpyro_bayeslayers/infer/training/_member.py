@@ -5,6 +5,7 @@ import inspect
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 from numpyro.handlers import trace
 from numpyro.infer import SVI
@@ -168,6 +169,10 @@ class Member:
                 value = {n: value[n] for n in getattr(self.guide, name)}
             setattr(self.guide, name, value)
 
+    def settle_anywhere(self) -> None:
+        """Put zeros there, where parameters that were found take the place of any start."""
+        settle_anywhere(self.guide)
+
     def update(
         self,
         state: SVIState,
@@ -223,3 +228,18 @@ def _holds_tracers(guide: Any, svi: SVI) -> bool:
     laws = [s["fn"] for s in sites if s["type"] == "sample" and not s["is_observed"]]
     bounds = [law.support for law in laws], getattr(svi.constrain_fn, "args", ())
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(bounds))
+
+
+def settle_anywhere(guide: Any) -> None:
+    """Zeros as the initial values of an autoguide that was set up from shapes alone."""
+    for name in _INITIAL:
+        if hasattr(guide, name):
+            value = getattr(guide, name)
+            # Not by `jax.tree.map`, which would sort the sites.
+            is_sites = isinstance(value, dict)
+            zeros = {n: _zeros(x) for n, x in value.items()} if is_sites else _zeros(value)
+            setattr(guide, name, zeros)
+
+
+def _zeros(value: Any) -> Any:
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), value)

@@ -38,6 +38,7 @@ class Program:
         frame: What is no array among the arguments.
         names: The sites that a minibatch scales.
         size: The number of members.
+        shapes: The shapes of one member's parameters.
     """
 
     def __init__(
@@ -151,6 +152,24 @@ class Programs:
             shapes = on_shapes(member.set_up, parts, rows or 0)
             self._made[key] = Program(member, shapes, parts.frame, names, self.size)
         return self._made[key]
+
+    def set_up(self, parts: Arguments, batch_size: int | None) -> PyTree:
+        """Be ready to predict from parameters that were found before.
+
+        Args:
+            parts: The arguments of the run that found them.
+            batch_size: The rows of its steps; None for all.
+
+        Returns:
+            The shapes of the parameters.
+        """
+        of = None if batch_size is None else parts.num_rows
+        program = self.get(parts, batch_size or parts.num_rows, num_rows=of)
+        if not program.is_started:
+            program.member.settle_anywhere()
+        self._latest = program
+        lead = lambda x: jax.ShapeDtypeStruct((self.size, *x.shape), x.dtype)
+        return jax.tree.map(lead, program.param_shapes)
 
     def start(
         self, program: Program, key: PRNGKey, parts: Arguments, *, stacklevel: int = 4

@@ -1,0 +1,216 @@
+"""Named arrays and a header in one file, which is there whole or not at all.
+
+The file is one of safetensors. Beside the arrays it has texts: what it is of, the header as
+JSON, and a checksum of both.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
+
+import ml_dtypes
+import numpy as np
+
+_FORMAT = 1
+# The entry of the texts that tells our files from others.
+_MARK = "numpyro_bayeslayers"
+# What all versions of safetensors can read.
+_NATIVE = frozenset(
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+) | {"bool", "float16", "float32", "float64"}
+# What safetensors reads at most, less what the list of arrays may need.
+_MOST_HEADER = 80_000_000
+
+_FOREIGN = (
+    "The file {path!r} was not saved by numpyro_bayeslayers, or its start is damaged."
+)
+_DAMAGED = (
+    "The file {path!r} is damaged: {why}. It cannot be read; take a copy, or save it again."
+)
+
+Arrays: TypeAlias = dict[str, np.ndarray]
+
+
+class Kind(NamedTuple):
+    """What a file is of.
+
+    Args:
+        name: In words, ``"a fit"``.
+        loader: The call that reads such a file.
+    """
+
+    name: str
+    loader: str
+
+
+def write_file(
+    path: str | Path, kind: Kind, header: dict[str, Any], arrays: Arrays
+) -> None:
+    """Write a file, in place of the one that is there.
+
+    Args:
+        path: The file, in a folder that exists.
+        kind: What it is of.
+        header: What JSON can hold.
+        arrays: Arrays of numbers by name.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        IsADirectoryError: If `path` is a folder.
+        TypeError: If `path` is no path.
+        ValueError: If the header is larger than the format allows.
+    """
+    from safetensors.numpy import save
+
+    raw = {n: x.dtype.name for n, x in arrays.items() if x.dtype.name not in _NATIVE}
+    for name in raw.values():
+        _named_type(name)  # refuses what `read_file` would
+    text = json.dumps({"header": header, "raw": raw})
+    if len(text) > _MOST_HEADER:
+        raise ValueError(
+            f"What is no array must be at most {_MOST_HEADER} letters of JSON, got "
+            f"{len(text)}. Hand large lists over as arrays, words as codes."
+        )
+    plain = {n: _as_bytes(x) if n in raw else _in_order(x) for n, x in arrays.items()}
+    texts = {_MARK: str(_FORMAT), "kind": kind.name, "loader": kind.loader, "content": text}
+    texts["checksum"] = _checksum(texts, plain)
+    data = save(plain, metadata=texts)
+    replace_whole(path, lambda file: file.write(data))
+
+
+def read_file(path: str | Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
+    """The header and the arrays of a file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        IsADirectoryError: If `path` is a folder.
+        TypeError: If `path` is no path.
+        ValueError: If the file is damaged, of another kind, of a later version, or not ours.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    given = str(_as_path(path))
+    data = Path(given).read_bytes()
+    texts = _texts(given, data)
+    try:
+        plain = load(data)
+    except SafetensorError as error:
+        raise ValueError(_DAMAGED.format(path=given, why=error)) from error
+    if texts.get("checksum") != _checksum(texts, plain):
+        why = "its checksum is not that of what it holds"
+        raise ValueError(_DAMAGED.format(path=given, why=why))
+    if texts["kind"] != kind.name:
+        raise ValueError(
+            f"The file {given!r} must hold {kind.name}, and holds {texts['kind']}. Read it by "
+            f"`{texts['loader']}`."
+        )
+    content = json.loads(texts["content"])
+    raw = content["raw"]
+    arrays = {n: _of_bytes(x, raw[n]) if n in raw else x for n, x in plain.items()}
+    return content["header"], arrays
+
+
+def replace_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file beside `path`, put it onto the disk, and only then give it that name.
+
+    Args:
+        path: The file, in a folder that exists.
+        write: Writes into the file that it is given.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        IsADirectoryError: If `path` is a folder.
+        TypeError: If `path` is no path.
+    """
+    # Where the name stands for a file elsewhere, that one is replaced.
+    target = Path(os.path.realpath(_as_path(path)))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder of `path` must exist, got {str(target.parent)!r}."
+        )
+    if target.is_dir():
+        raise IsADirectoryError(f"`path` must be a file, got the folder {str(target)!r}.")
+    new = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+    try:
+        with new.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, target)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # elsewhere a folder cannot be flushed
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _as_path(path: Any) -> Path:
+    if not isinstance(path, (str, Path)) or not str(path):
+        kind = type(path).__name__
+        raise TypeError(f"`path` must be the name of a file, got {path!r} ({kind}).")
+    return Path(path).expanduser()
+
+
+def _texts(path: str, data: bytes) -> dict[str, str]:
+    """The texts of a file of ours, which a newer version has not written."""
+    size = int.from_bytes(data[:8], "little")
+    try:
+        texts = json.loads(data[8 : 8 + size])["__metadata__"]
+        version = int(texts[_MARK])
+        known = {name: texts[name] for name in ("kind", "loader", "content", "checksum")}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(_FOREIGN.format(path=path)) from error
+    if version > _FORMAT:
+        raise ValueError(
+            f"The file {path!r} is of format {version}, and this version of "
+            f"numpyro_bayeslayers reads formats up to {_FORMAT}. Install a later one."
+        )
+    return known | {_MARK: texts[_MARK]}
+
+
+def _checksum(texts: dict[str, str], arrays: Arrays) -> str:
+    """What tells whether texts or arrays were changed."""
+    digest = hashlib.blake2b(digest_size=32)
+    parts = [f"{n}={texts[n]}" for n in (_MARK, "kind", "loader", "content")]
+    digest.update("\n".join(parts).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\n{name} {array.dtype.name} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _in_order(array: np.ndarray) -> np.ndarray:
+    """The array with its entries one after another, in little-endian bytes."""
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _as_bytes(array: np.ndarray) -> np.ndarray:
+    """An array of a type that safetensors does not have, as its bytes, in a last axis."""
+    whole = np.asarray(array, order="C")
+    flat = whole.reshape(-1).view(np.uint8)
+    return flat.reshape(*whole.shape, whole.dtype.itemsize)
+
+
+def _of_bytes(array: np.ndarray, dtype: str) -> np.ndarray:
+    flat = np.ascontiguousarray(array).reshape(-1).view(_named_type(dtype))
+    return flat.reshape(array.shape[:-1])
+
+
+def _named_type(name: str) -> np.dtype:
+    """A type of numbers that safetensors does not have; never one of objects."""
+    if name in ("complex64", "complex128"):
+        return np.dtype(name)
+    dtype = np.dtype(getattr(ml_dtypes, name, object))
+    if dtype.hasobject:
+        raise TypeError(f"Arrays must hold numbers, got the type {name!r}.")
+    return dtype

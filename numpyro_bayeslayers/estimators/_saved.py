@@ -1,0 +1,71 @@
+"""A fitted estimator as the header and the arrays of a file, and back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._storage import Kind, check_origin, origin, pack, read_file, unpack, write_file
+from .._storage._file import Arrays
+from ..layers import BayesianNeuralField
+from ..preprocessing import SpatiotemporalFit
+from ._observation import Units
+
+_KIND = "an estimator"
+# What `fit` leaves behind, beside the table, the units and the field.
+_FOUND = (
+    "params_",
+    "losses_",
+    "prediction_key_",
+    "sample_size_posterior_",
+    "n_features_in_",
+)
+
+
+def field_of(table: SpatiotemporalFit, width: int, depth: int) -> BayesianNeuralField:
+    """The network of an estimator."""
+    return BayesianNeuralField(
+        **table.field_arguments, width=width, depth=depth, name="field"
+    )
+
+
+def write_estimator(path: str | Path, estimator: Any) -> None:
+    """See `AbstractFieldEstimator.save`."""
+    arrays: Arrays = {}
+    settings = {n: _listed(v) for n, v in estimator.get_params().items()}
+    header = {
+        **origin(),
+        "class": type(estimator).__name__,
+        "settings": {n: pack(f"settings/{n}", v, arrays) for n, v in settings.items()},
+        "table": pack("table", estimator.table_._asdict(), arrays),
+        "units": pack("units", estimator.units_._asdict(), arrays),
+        "field": {n: getattr(estimator.field_, n) for n in ("width", "depth")},
+        "found": {n: pack(n, getattr(estimator, n), arrays) for n in _FOUND},
+    }
+    write_file(path, Kind(_KIND, f"{header['class']}.load(path)"), header, arrays)
+
+
+def _listed(value: Any) -> Any:
+    """An index of pandas, a column of names say, as a list."""
+    is_array = isinstance(value, (np.ndarray, np.generic))
+    return value if is_array or not hasattr(value, "tolist") else value.tolist()
+
+
+def read_estimator(path: str | Path, kind: type) -> Any:
+    """See `AbstractFieldEstimator.load`."""
+    header, arrays = read_file(path, Kind(_KIND, f"{kind.__name__}.load(path)"))
+    if header["class"] != kind.__name__:
+        raise ValueError(
+            f"The file {str(path)!r} holds a {header['class']}. Read it by "
+            f"`{header['class']}.load(path)`."
+        )
+    check_origin(path, header, stacklevel=4)
+    found = {n: unpack(v, arrays) for n, v in header["found"].items()}
+    settings = {n: unpack(v, arrays) for n, v in header["settings"].items()}
+    estimator = kind(**settings)
+    estimator.table_ = SpatiotemporalFit(**unpack(header["table"], arrays))
+    estimator.units_ = Units(**unpack(header["units"], arrays))
+    estimator.field_ = field_of(estimator.table_, **header["field"])
+    for name, value in found.items():
+        setattr(estimator, name, value)
+    return estimator

@@ -1,0 +1,61 @@
+"""A fitted ensemble as the header and the arrays of a file, and back."""
+
+from pathlib import Path
+from typing import Any
+
+from ..._storage import (
+    Kind,
+    NotDataError,
+    check_origin,
+    origin,
+    pack,
+    pack_leaves,
+    read_file,
+    unpack,
+    unpack_leaves,
+    write_file,
+)
+from ..._storage._file import Arrays
+from ..training._description import Description
+
+_KIND = Kind("a result of an ensemble", "EnsembleResult.load(path)")
+
+
+def write_result(path: str | Path, params: Any, losses: Any, state: Any) -> None:
+    """See `EnsembleResult.save`."""
+    arrays: Arrays = {}
+    header: dict[str, Any] = {**origin(), "losses": pack("losses", losses, arrays)}
+    own: Arrays = {}
+    try:
+        header["params"] = pack("params", params, own)
+    except NotDataError as error:
+        header["structure"], own = error.kind, {}
+        header["params"] = pack_leaves("params", params, own)
+    header["state"] = None if state is None else pack_leaves("state", state, arrays)
+    of = getattr(state, "description", None)
+    header["description"] = None if of is None else of.fields
+    write_file(path, _KIND, header, arrays | own)
+
+
+def read_result(path: str | Path, params: Any, state: Any) -> tuple[Any, Any, Any]:
+    """Parameters, losses and the last state; see `EnsembleResult.load`."""
+    header, arrays = read_file(path, _KIND)
+    check_origin(path, header, stacklevel=4)
+    if "structure" not in header:
+        found = unpack(header["params"], arrays)
+    elif params is None:
+        raise ValueError(
+            f"`params` must be given: those in {str(path)!r} hold something of type "
+            f"{header['structure']}, of which a file keeps the numbers alone. Call "
+            "`EnsembleResult.load(path, params=...)` with parameters of that structure."
+        )
+    else:
+        found = unpack_leaves("params", header["params"], arrays, params)
+    last = header["state"]
+    if state is not None and last is None:
+        raise ValueError(f"The file {str(path)!r} holds no state. Leave out `state`.")
+    if state is not None:
+        last = unpack_leaves("state", last, arrays, state)
+        if header["description"] is not None:  # what the state is of, the data included
+            last = last._replace(description=Description(header["description"]))
+    return found, unpack(header["losses"], arrays), None if state is None else last

@@ -1,0 +1,145 @@
+"""Options of a method as data: numbers and words as they are, objects of NumPyro by name.
+
+A name stands for what three modules of NumPyro offer, and for nothing else: reading it imports
+and runs nothing that a file could choose.
+"""
+
+import dataclasses
+import functools
+import inspect
+import types
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpyro.infer
+import numpyro.infer.autoguide
+from numpyro.contrib import einstein
+from numpyro.infer.elbo import ELBO
+
+from ..._storage import NotDataError, pack, unpack
+from ..._storage._file import Arrays
+
+_MODULES: dict[str, types.ModuleType] = {
+    module.__name__: module for module in (numpyro.infer.autoguide, numpyro.infer, einstein)
+}
+
+
+class NotKept(NamedTuple):
+    """An option that a file does not hold.
+
+    Args:
+        kind: The type that it was of.
+    """
+
+    kind: str
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}, not kept in the file>"
+
+
+def described(label: str, value: Any, arrays: Arrays) -> Any:
+    """An option as JSON and arrays; what cannot be described is named by its type."""
+    if isinstance(value, NotKept):
+        return {"not kept": value.kind}
+    try:
+        return _described(label, value, arrays)
+    except NotDataError as error:
+        return {"not kept": error.kind}
+
+
+def _described(label: str, value: Any, arrays: Arrays) -> Any:
+    name = _name_of(value)
+    if name is not None:
+        return {"name": name}
+    if isinstance(value, functools.partial):
+        parts = {"args": list(value.args), "keywords": dict(value.keywords)}
+        inside = {n: _each(f"{label}/{n}", part, arrays) for n, part in parts.items()}
+        return {"partial": _described(label, value.func, arrays), **inside}
+    if isinstance(value, Mapping):
+        return {"options": _each(label, dict(value), arrays)}
+    if isinstance(value, ELBO) and _name_of(type(value)) is not None:
+        of = _each(label, _arguments_of(value), arrays)
+        return {"objective": _name_of(type(value)), "of": of}
+    return {"value": pack(label, value, arrays)}
+
+
+def _each(label: str, values: Any, arrays: Arrays) -> Any:
+    if isinstance(values, dict):
+        return {n: _described(f"{label}/{n}", v, arrays) for n, v in values.items()}
+    return [_described(f"{label}/{i}", v, arrays) for i, v in enumerate(values)]
+
+
+def restored(found: Any, arrays: Arrays) -> Any:
+    """The option that `described` described; `NotKept` where it could not."""
+    if "not kept" in found:
+        return NotKept(found["not kept"])
+    if "name" in found:
+        return _named(found["name"])
+    if "partial" in found:
+        args = [restored(v, arrays) for v in found["args"]]
+        keywords = {n: restored(v, arrays) for n, v in found["keywords"].items()}
+        return functools.partial(restored(found["partial"], arrays), *args, **keywords)
+    if "options" in found:
+        return {n: restored(v, arrays) for n, v in found["options"].items()}
+    if "objective" in found:
+        kind = _named(found["objective"])
+        if not issubclass(kind, ELBO):
+            raise ValueError(f"{found['objective']} is no objective.")
+        return kind(**{n: restored(v, arrays) for n, v in found["of"].items()})
+    return unpack(found["value"], arrays)
+
+
+def _arguments_of(value: ELBO) -> dict[str, Any]:
+    """What an objective was made with, which it keeps under the same names."""
+    names = inspect.signature(type(value)).parameters
+    if not all(hasattr(value, name) for name in names):
+        raise NotDataError("loss", value)
+    return {name: getattr(value, name) for name in names}
+
+
+def _name_of(value: Any) -> str | None:
+    """The name of a public class or function of the modules, as they offer it."""
+    if not isinstance(value, (type, types.FunctionType)):
+        return None
+    for module in _MODULES.values():
+        if getattr(module, value.__name__, None) is value:
+            return f"{module.__name__}:{value.__name__}"
+    return None
+
+
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    found = vars(_MODULES.get(module, types)).get(attribute)
+    if module not in _MODULES or not isinstance(found, (type, types.FunctionType)):
+        raise ValueError(f"{name!r} is not there in the NumPyro of this process.")
+    return found
+
+
+def described_method(method: Any, arrays: Arrays) -> dict[str, Any]:
+    """The options of a method by name."""
+    return {
+        option.name: described(
+            f"method/{option.name}", getattr(method, option.name), arrays
+        )
+        for option in dataclasses.fields(method)
+    }
+
+
+def check_kept(method: Any) -> None:
+    """Nothing of a method that is to run was left out of a file."""
+    for option in dataclasses.fields(method):
+        value = getattr(method, option.name)
+        if isinstance(value, NotKept):
+            raise ValueError(
+                f"`method.{option.name}` was not kept in the file from which the method was "
+                f"read: it was of type {value.kind}. Give it again: "
+                f"`dataclasses.replace(method, {option.name}=...)`."
+            )
+
+
+def restored_method(kind: type, found: dict[str, Any], arrays: Arrays) -> Any:
+    """A method with these options, of which some may be `NotKept`."""
+    method = object.__new__(kind)
+    for name, option in found.items():
+        object.__setattr__(method, name, restored(option, arrays))
+    return method

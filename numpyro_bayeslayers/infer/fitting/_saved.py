@@ -1,0 +1,144 @@
+"""A fit as the header and the arrays of a file, and what was found as it stood there."""
+
+from pathlib import Path
+from typing import Any
+
+from numpyro.infer.mcmc import MCMCKernel
+
+from ..._storage import Kind, NotDataError, origin, pack, unpack, unpack_leaves, write_file
+from ..._storage._file import Arrays
+from ..._storage._tree import pack_leaves
+from ..._typing import Model
+from ..ensembles._chains import Length, mcmc_of
+from ..ensembles._functions import EnsembleResult
+from ..ensembles._mcmc import EnsembleMCMCResult
+from ..training._state import EnsembleSVIState
+from ._data import bind, described_sites
+from ._described import described_method
+from ._method import Posterior, Problem
+from ._methods import METHODS, Method
+from ._stein import Stein, StepResult
+
+KIND = Kind("a fit", "numpyro_bayeslayers.infer.load(path, model)")
+
+
+def write_fit(
+    path: str | Path, problem: Problem, method: Method, posterior: Posterior
+) -> None:
+    """See `Fit.save`."""
+    arrays: Arrays = {}
+    data, result = problem.data, posterior.result
+    name = next(name for name, kind in METHODS.items() if kind is type(method))
+    header = {
+        **origin(),
+        "schema": data.schema.to_json(),
+        "rows": pack("rows", data.rows, arrays),
+        "constants": {n: _constant(n, v, arrays) for n, v in data.constants.items()},
+        "sites": described_sites(bind(problem.model, data), data),
+        "run": {n: getattr(problem, n) for n in ("batch_size", "num_steps", "missing")},
+        "key": pack("key", problem.key, arrays),
+        "method": {"name": name, "options": described_method(method, arrays)},
+    }
+    if posterior.samples is None:
+        header["params"] = pack_leaves("params", result.params, arrays)
+        header["losses"] = pack("losses", result.losses, arrays)
+        kept = getattr(result.state, "mutable_state", None)
+        header["mutable"] = pack("mutable", kept, arrays)
+    else:
+        header["chains"] = _chains(result, arrays)
+    write_file(path, KIND, header, arrays)
+
+
+def _constant(name: str, value: Any, arrays: Arrays) -> Any:
+    try:
+        return pack(f"constants/{name}", value, arrays)
+    except NotDataError as error:
+        return {"not kept": error.kind}
+
+
+def _chains(result: EnsembleMCMCResult, arrays: Arrays) -> dict[str, Any]:
+    """What the sampler has collected, as far as it is data."""
+    mcmc: Any = result.mcmc
+    fields: dict[str, Any] = {}
+    for name, value in mcmc._states.items():
+        try:
+            fields[name] = pack(f"chains/{name}", value, arrays)
+        except NotDataError:
+            continue
+    length = mcmc.num_warmup, mcmc.num_samples, mcmc.num_chains
+    depth = getattr(mcmc.sampler, "_max_tree_depth", None)
+    depth = list(depth) if isinstance(depth, tuple) else depth
+    own = {"samples": mcmc.sampler.sample_field, "depth": depth}
+    return {**own, "length": length, "fields": fields}
+
+
+class Found:
+    """What a method found, in the file of a fit.
+
+    Args:
+        header: The header of the file.
+        arrays: Its arrays.
+    """
+
+    def __init__(self, header: dict[str, Any], arrays: Arrays) -> None:
+        self._header = header
+        self._arrays = arrays
+
+    def by_steps(self, shapes: Any) -> EnsembleResult:
+        """What training found: parameters of these shapes, and the losses.
+
+        Raises:
+            ValueError: If the parameters in the file are others.
+        """
+        packed = self._header["params"]
+        params = unpack_leaves("params", packed, self._arrays, shapes)
+        losses = unpack(self._header["losses"], self._arrays)
+        kept = unpack(self._header["mutable"], self._arrays)
+        state = None if kept is None else EnsembleSVIState(None, kept, None)
+        return EnsembleResult(params, losses, state)
+
+    def by_particles(self, shapes: Any) -> StepResult:
+        """What moving particles found."""
+        return StepResult(*self.by_steps(shapes))
+
+    def by_chains(self, problem: Problem, model: Model) -> EnsembleMCMCResult:
+        """What the chains drew."""
+        chains = self._header["chains"]
+        fields = {n: unpack(v, self._arrays) for n, v in chains["fields"].items()}
+        kernel, length = _Read(model, chains["samples"]), Length(*chains["length"])
+        depth = chains["depth"]
+        kernel._max_tree_depth = tuple(depth) if isinstance(depth, list) else depth
+        mcmc = mcmc_of(kernel, length, (), problem.data.rows, fields)
+        return EnsembleMCMCResult(mcmc.get_samples(group_by_chain=True), mcmc)
+
+
+def finder(found: Found, kind: type) -> Any:
+    """What stands in place of running a method of this kind."""
+    ways = {METHODS["mcmc"]: found.by_chains, Stein: found.by_particles}
+    return ways.get(kind, found.by_steps)
+
+
+class _Read(MCMCKernel):
+    """The kernel of chains that were read from a file: it knows its model, and is at an end."""
+
+    def __init__(self, model: Model, sample_field: str) -> None:
+        self._model = model
+        self._field = sample_field
+        self._max_tree_depth: Any = None
+
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    @property
+    def sample_field(self) -> str:
+        return self._field
+
+    def init(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "These chains were read from a file, which does not hold where they stood: they "
+            "cannot go on. Fit anew."
+        )
+
+    def sample(self, *args: Any) -> Any:
+        return self.init()

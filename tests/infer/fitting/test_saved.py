@@ -1,0 +1,233 @@
+"""Fits in files: the same numbers in another process, and what is no longer the same is said."""
+
+import functools
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import optax
+import pytest
+from numpyro.infer import TraceMeanField_ELBO, init_to_value
+from numpyro.infer.autoguide import AutoNormal
+from safetensors.numpy import load_file
+
+from numpyro_bayeslayers._storage import read_file
+from numpyro_bayeslayers.infer import MCMC, VI, Ensemble, Stein, fit, load
+from numpyro_bayeslayers.infer.fitting._saved import KIND
+
+from .saved_models import flat, given, model, numbers, table
+
+pytestmark = pytest.mark.usefixtures("as_users_run")
+
+quiet = functools.partial(fit, progress_bar=False)
+
+METHODS = {
+    "vi": {"method": VI(optim=optax.adam(0.05)), "num_steps": 20},
+    "mcmc": {"method": MCMC(num_warmup=5, num_samples=10, num_chains=2)},
+    "ensemble": {"method": Ensemble(num_members=2), "num_steps": 9, "batch_size": 10},
+    "stein": {"method": Stein(num_particles=3), "num_steps": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A fit by each method, and its file."""
+    folder = tmp_path_factory.mktemp("kept")
+    found = {name: quiet(model, **given(), **how) for name, how in METHODS.items()}
+    for name, one in found.items():
+        one.save(folder / name)
+    return folder, found
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A fit that is quickly made, and its file."""
+    path = tmp_path_factory.mktemp("small") / "fit"
+    found = quiet(flat, **plain_rows(), num_steps=3)
+    found.save(path)
+    return path, found
+
+
+def plain_rows():
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    return {"x": x, "y": x @ [1.0, -1.0]}
+
+
+def test_another_process_gives_the_same_numbers(kept):
+    """To the last bit."""
+    folder, found = kept
+    paths = [str(folder / name) for name in found]
+    code = [sys.executable, "-m", "tests.infer.fitting.saved_models", *paths]
+    done = subprocess.run(
+        code, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name, one in found.items():
+        there, here = np.load(folder / f"{name}.npz"), numbers(one)
+        assert set(there) == set(here)
+        for key, value in here.items():
+            assert there[key].dtype == value.dtype
+            assert there[key].tobytes() == value.tobytes(), (name, key)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_fit_that_was_read_is_the_fit(kept, name):
+    folder, found = kept
+    one, again = found[name], load(folder / name, model)
+    assert again.levels == one.levels == {"town": ("bern", "oslo", "rome")}
+    assert type(again.method) is type(one.method)
+    assert again.params.keys() == one.params.keys()
+    twins = zip(jax.tree.leaves(again.params), jax.tree.leaves(one.params), strict=True)
+    assert all(a.tobytes() == b.tobytes() for a, b in twins)
+    with pytest.raises(ValueError, match="holds the level 'paris'"):
+        again.predict(**table(2) | {"town": ["oslo", "paris"]})
+    # Saved again it is the same file.
+    again.save(folder / f"{name} again")
+    files = [read_file(folder / f"{name}{end}", KIND) for end in ("", " again")]
+    assert files[0][0] == files[1][0]
+    assert files[0][1].keys() == files[1][1].keys()
+    assert all(files[0][1][n].tobytes() == x.tobytes() for n, x in files[1][1].items())
+
+
+def test_the_sampler_can_be_read(kept):
+    folder, found = kept
+    one, again = found["mcmc"], load(folder / "mcmc", model)
+    fields = [f.result.mcmc.get_extra_fields(group_by_chain=True) for f in (one, again)]
+    assert fields[0].keys() == fields[1].keys() >= {"diverging"}
+    for name in one.result.samples:
+        np.testing.assert_array_equal(again.result.samples[name], one.result.samples[name])
+    groups = again.to_arviz(), one.to_arviz()
+    assert set(groups[0]) == set(groups[1])
+    np.testing.assert_array_equal(*(g["sample_stats"]["diverging"] for g in groups))
+    with pytest.raises(RuntimeError, match=r"chains were read from a file.* cannot go on"):
+        again.result.mcmc.run(jax.random.key(0))
+
+
+def test_other_programs_can_read_the_arrays(small):
+    path, found = small
+    arrays = load_file(path)
+    for name, value in found.params.items():
+        np.testing.assert_array_equal(arrays[f"params['{name}']"], value)
+    np.testing.assert_array_equal(arrays["rows/x"], plain_rows()["x"].astype(np.float32))
+
+
+def test_reading_compiles_no_training(small, compiled):
+    """At most the single operations that make arrays of what was read."""
+    load(small[0], flat)
+    assert len(compiled) < 10
+    assert sum(compiled) < 2
+
+
+def test_options_that_are_no_data_are_named(tmp_path):
+    rows = plain_rows()
+    start = functools.partial(init_to_value, values={"scale": 0.5, "w": jnp.ones(2)})
+    guide = functools.partial(AutoNormal, init_loc_fn=start, init_scale=0.2)
+    method = VI(guide=guide, optim=optax.adam(0.1), loss=TraceMeanField_ELBO(3))
+    found = quiet(flat, **rows, method=method, num_steps=2)
+    found.save(tmp_path / "fit")
+    again = load(tmp_path / "fit", flat)
+    assert again.method.guide.func is AutoNormal
+    assert again.method.guide.keywords["init_scale"] == 0.2
+    assert again.method.guide.keywords["init_loc_fn"].func is init_to_value
+    assert type(again.method.loss) is TraceMeanField_ELBO
+    assert again.method.loss.num_particles == 3
+    assert repr(again.method.optim).startswith("<GradientTransformation")
+    with pytest.raises(ValueError, match=r"`method.optim` was not kept in the file"):
+        quiet(flat, **rows, method=again.method, num_steps=2)
+
+
+def own_guide(x, y=None):
+    loc = numpyro.param("loc", jnp.zeros(2))
+    numpyro.sample("w", dist.Normal(loc, 0.1).to_event(1))
+    numpyro.sample("scale", dist.LogNormal(numpyro.param("log_scale", 0.0), 0.1))
+
+
+def wider_guide(x, y=None):
+    loc = numpyro.param("loc", jnp.zeros((2, 1)))
+    numpyro.sample("w", dist.Normal(loc[:, 0], 0.1).to_event(1))
+    numpyro.sample("scale", dist.LogNormal(numpyro.param("log_scale", 0.0), 0.1))
+
+
+@pytest.mark.parametrize("guide", [own_guide, AutoNormal(flat)], ids=["function", "object"])
+@pytest.mark.parametrize("method", [VI, Stein])
+def test_a_guide_of_ones_own_is_given_again(tmp_path, guide, method):
+    found = quiet(flat, **plain_rows(), method=method(guide=guide), num_steps=2)
+    found.save(tmp_path / "fit")
+    kind = type(guide).__name__
+    with pytest.raises(ValueError, match=rf"`guide` must be given: .* of type {kind}"):
+        load(tmp_path / "fit", flat)
+    again = load(tmp_path / "fit", flat, guide=guide)
+    samples = [f.predict(x=np.ones((3, 2))).samples for f in (found, again)]
+    assert samples[0].tobytes() == samples[1].tobytes()
+
+
+@pytest.mark.parametrize("guide", [wider_guide, "full_rank"])
+def test_another_guide_is_refused(tmp_path, guide):
+    found = quiet(flat, **plain_rows(), method=VI(guide=own_guide), num_steps=2)
+    found.save(tmp_path / "fit")
+    with pytest.raises(ValueError, match="`params` must have the structure of"):
+        load(tmp_path / "fit", flat, guide=guide)
+
+
+def renamed(x, y=None):
+    scale = numpyro.sample("noise", dist.HalfNormal(1.0))
+    w = numpyro.sample("w", dist.Normal(0, 1).expand([2]).to_event(1))
+    with numpyro.plate("rows", len(x)):
+        numpyro.sample("obs", dist.Normal(x @ w, scale), obs=y)
+
+
+def wider(x, y=None):
+    scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+    w = numpyro.sample("w", dist.Normal(0, 1).expand([3]).to_event(1))
+    with numpyro.plate("rows", len(x)):
+        numpyro.sample("obs", dist.Normal(x @ w[:2], scale), obs=y)
+
+
+@pytest.mark.parametrize(
+    ("other", "how"),
+    [
+        (renamed, "at 'scale' .*had a latent of shape .*has none"),
+        (wider, r"at 'w' .*had a latent of shape \(2,\).*has a latent of shape \(3,\)"),
+    ],
+)
+def test_another_model_is_refused(small, other, how):
+    with pytest.raises(ValueError, match=f"`model` is not the one that was fitted: {how}"):
+        load(small[0], other)
+
+
+def bent(x, fn=None, shift=0.0, y=None):
+    w = numpyro.sample("w", dist.Normal(0, 1))
+    with numpyro.plate("rows", len(x)):
+        numpyro.sample("obs", dist.Normal(fn(x) * w + shift, 1.0), obs=y)
+
+
+def test_constants_that_are_no_data_are_given_again(tmp_path):
+    x, path = np.linspace(0, 1, 9), tmp_path / "fit"
+    found = quiet(bent, y=x, x=x, fn=jnp.sin, shift=np.float64(0.5), num_steps=2)
+    found.save(path)
+    with pytest.raises(ValueError, match=r"`constants` must have 'fn'.*constants=\{'fn'"):
+        load(path, bent)
+    with pytest.raises(ValueError, match="must not have 'shift': the file holds it"):
+        load(path, bent, constants={"fn": jnp.sin, "shift": 1.0})
+    again = load(path, bent, constants={"fn": jnp.sin})
+    samples = [f.predict(x=x).samples for f in (found, again)]
+    assert samples[0].tobytes() == samples[1].tobytes()
+
+
+def test_pickling_says_what_to_do(small):
+    with pytest.raises(TypeError, match=r"found.save\(path\).*infer.load\(path, model\)"):
+        pickle.dumps(small[1])
+
+
+def test_a_file_that_is_no_fit(tmp_path):
+    (tmp_path / "fit").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="was not saved by numpyro_bayeslayers"):
+        load(tmp_path / "fit", flat)
+    with pytest.raises(ValueError, match="`model` must take the observations as `y`"):
+        load(tmp_path / "fit", lambda x: None)
