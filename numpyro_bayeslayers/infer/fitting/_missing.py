@@ -22,7 +22,7 @@ from ..._typing import Message, Model
 from ...distributions._support import law_name
 from ...handlers._above import above
 from ...handlers._feasible import feasible
-from ..training._row_terms import CHEAP
+from ..training._effort import options
 
 Missing: TypeAlias = Literal["drop", "impute"]
 
@@ -137,7 +137,7 @@ def _counts(bound: Callable[..., Any], rows: dict[str, Any]) -> dict[str, int]:
             }
         return found
 
-    found = jax.device_get(jax.jit(run, compiler_options=CHEAP)(rows, whole))
+    found = jax.device_get(jax.jit(run, compiler_options=options(0))(rows, whole))
     counts: dict[str, int] = {}
     for name, nans in found.items():
         number = int(nans.pop("value", 0))

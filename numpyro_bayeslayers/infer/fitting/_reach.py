@@ -21,8 +21,8 @@ from numpyro.primitives import Messenger
 
 from ..._typing import Message
 from ...distributions import _support
+from ..training._effort import options
 from ..training._plates import on_all_rows
-from ..training._row_terms import CHEAP
 from ._method import Problem
 from ._programs import MOST, Kept, program_key
 
@@ -106,7 +106,7 @@ class _PriorDraws:
             keys = random.split(random.key(0), DRAWS)
             return jax.lax.map(lambda key: draw(key, data), keys)
 
-        self._run = jax.jit(run, compiler_options=CHEAP)
+        self._run = jax.jit(run, compiler_options=options(0))
 
     def __call__(self, rows: Any) -> dict[str, "_Site"]:
         return {

@@ -10,17 +10,13 @@ from numpyro.handlers import seed, trace
 
 from ..._typing import Message, Model
 from ._arguments import Arguments, put_together
+from ._effort import options
 from ._plates import OwnPlateError
 from ._spread import spread_sites
 from ._term import Rows, Runs, Seen, Term, asks_total, seen, term, total
 
 # So few rows tell; a prime number, so that no plate or layer is as large by chance.
 FEW = 7
-# The program runs once: that it compiles quickly matters, not that it runs quickly.
-CHEAP = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-}
 
 
 def row_terms(model: Model, parts: Arguments, size: int) -> dict[str, Term] | None:
@@ -106,7 +102,8 @@ def _compared(model: Model, parts: Arguments, rows: Rows) -> dict[str, Term]:
         return first, second, {n: [total(s[n]) for s in parts_of if n in s] for n in names}
 
     with jax.default_matmul_precision("highest"):
-        compiled = jax.jit(run, compiler_options=CHEAP)
+        # It runs once: that it compiles quickly matters, not that it runs quickly.
+        compiled = jax.jit(run, compiler_options=options(0))
         first, second, totals = jax.device_get(compiled(parts.rows, parts.shared))
     if is_random:
         runs = runs._replace(here=rest, there=rest)
