@@ -38,7 +38,6 @@ class Program:
         frame: What is no array among the arguments.
         names: The sites that a minibatch scales.
         size: The number of members.
-        shapes: The shapes of one member's parameters.
     """
 
     def __init__(

@@ -135,12 +135,13 @@ def test_a_million_rows_are_held_once():
     What it holds is the order of the rows, 4 MB, and the sort that makes it.
     """
     from numpyro_bayeslayers.infer.training._arguments import take_apart
+    from numpyro_bayeslayers.infer.training._state import plain
     from numpyro_bayeslayers.infer.training._training_loop import Shuffle
 
     rows = 1_000_000
     ensemble = EnsembleSVI(by_event_of_many, AutoDelta, optax.adam(0.1), num_members=16)
     small = jnp.ones((128, 16)), jnp.ones(128)
-    state = ensemble.init(KEY, *small)
+    state = plain(ensemble.init(KEY, *small))
     program = ensemble._programs.get(take_apart(small, {}), 128, num_rows=rows)
     shapes = [
         jax.ShapeDtypeStruct((rows, 16), "float32"),
