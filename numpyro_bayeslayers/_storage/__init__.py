@@ -3,7 +3,12 @@
 Nothing here knows what a file is of. A file is data: to read one runs no code of it.
 """
 
-from ._file import Kind as Kind, read_file as read_file, write_file as write_file
+from ._file import (
+    Kind as Kind,
+    read_file as read_file,
+    replace_whole as replace_whole,
+    write_file as write_file,
+)
 from ._origin import check_origin as check_origin, origin as origin
 from ._tree import (
     NotDataError as NotDataError,
@@ -21,6 +26,7 @@ __all__ = [
     "pack",
     "pack_leaves",
     "read_file",
+    "replace_whole",
     "unpack",
     "unpack_leaves",
     "write_file",

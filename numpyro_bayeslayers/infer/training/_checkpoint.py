@@ -3,8 +3,6 @@
 import hashlib
 import io
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +13,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ... import _checks
+from ..._storage import replace_whole
 from ..._typing import PRNGKey
 from ._description import TO_REPEAT, Description, differences, spelled
 
@@ -71,19 +70,9 @@ class Checkpoint(NamedTuple):
         body = io.BytesIO((json.dumps(head) + "\n").encode())
         body.seek(0, io.SEEK_END)
         eqx.tree_serialise_leaves(body, (_as_data(state), losses))
-        path = Path(self.path)
-        with tempfile.NamedTemporaryFile(
-            dir=path.absolute().parent, prefix=path.name, delete=False
-        ) as file:
-            try:
-                file.write(_hash(body.getbuffer()) + b"\n")
-                file.write(body.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        os.replace(file.name, path)
+        content = body.getbuffer()
+        lines = _hash(content) + b"\n", content
+        replace_whole(Path(self.path).absolute(), lambda file: file.writelines(lines))
 
     def load(
         self, like: PyTree, num_members: int, identity: dict[str, Any]
