@@ -11,14 +11,21 @@ from numpyro_bayeslayers.infer.fitting._pareto import (
 )
 
 
+def smoothed_weights():
+    """ArviZ's own, which version 1 keeps in a package of its own."""
+    arviz = pytest.importorskip("arviz")
+    if hasattr(arviz, "psislw"):
+        return arviz.psislw
+    return pytest.importorskip("arviz_stats.base").array_stats.psislw
+
+
 @pytest.mark.parametrize("count", [100, 1000, 4000])
 def test_shape_of_weights_is_that_of_arviz(count):
     """Weights of all kinds, light tails and heavy ones, from the same formula elsewhere."""
-    arviz = pytest.importorskip("arviz")
     rng = np.random.default_rng(0)
     logs = np.stack([scale * rng.normal(size=count) for scale in (0.01, 0.5, 1, 3, 10)])
     logs[-1] -= 900.0  # only differences matter
-    _, expected = arviz.psislw(logs)
+    _, expected = smoothed_weights()(logs)
     np.testing.assert_allclose(pareto_k(logs), expected, rtol=1e-6, atol=1e-8)
 
 
