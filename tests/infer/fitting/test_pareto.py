@@ -11,22 +11,24 @@ from numpyro_bayeslayers.infer.fitting._pareto import (
 )
 
 
-def smoothed_weights():
-    """ArviZ's own, which version 1 keeps in a package of its own."""
+def shape_by_arviz(logs):
+    """ArviZ 1 keeps it in a package of its own, which wants the negative of the logarithms."""
     arviz = pytest.importorskip("arviz")
     if hasattr(arviz, "psislw"):
-        return arviz.psislw
-    return pytest.importorskip("arviz_stats.base").array_stats.psislw
+        return arviz.psislw(logs)[1]
+    return pytest.importorskip("arviz_stats.base").array_stats.psislw(-logs)[1]
 
 
-@pytest.mark.parametrize("count", [100, 1000, 4000])
+@pytest.mark.parametrize("count", [100, 900, 3600])
 def test_shape_of_weights_is_that_of_arviz(count):
-    """Weights of all kinds, light tails and heavy ones, from the same formula elsewhere."""
+    """Weights of all kinds, light tails and heavy ones, from the same formula elsewhere.
+
+    Of numbers whose tail is no whole number of draws, ArviZ 1 has one draw less in it.
+    """
     rng = np.random.default_rng(0)
     logs = np.stack([scale * rng.normal(size=count) for scale in (0.01, 0.5, 1, 3, 10)])
     logs[-1] -= 900.0  # only differences matter
-    _, expected = smoothed_weights()(logs)
-    np.testing.assert_allclose(pareto_k(logs), expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(pareto_k(logs), shape_by_arviz(logs), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.2, 0.7, 1.2])
