@@ -148,7 +148,8 @@ def label(name: str, value: Any) -> str:
 def one_of(name: str, value: Any, options: Iterable[Any]) -> Any:
     """`value` is one of `options`; the closest one is suggested."""
     options, found = list(options), _plain(value)
-    if isinstance(found, (np.ndarray, jax.Array)):
+    # NumPy warns of a comparison of its times with numbers.
+    if isinstance(found, (np.ndarray, jax.Array, np.datetime64, np.timedelta64)):
         raise _options.refusal(name, value, options)
     return _options.one_of(name, found, options)
 
