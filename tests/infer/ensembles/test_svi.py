@@ -119,12 +119,13 @@ def test_the_plated_model_and_guide():
     )
     assert predict(KEY, X[:5])["y"].shape == (2, 3, 5)
     # The loss of the plated pair is the sum over members.
-    loss = TraceMeanField_ELBO(num_particles=200)
-    plated = loss.loss(KEY, result.params, ensemble.model, ensemble.guide, X, Y)
+    elbo = TraceMeanField_ELBO(num_particles=200)
+    loss = jax.jit(elbo.loss, static_argnums=(2, 3))
+    plated = loss(KEY, result.params, ensemble.model, ensemble.guide, X, Y)
     alone = AutoNormal(model)
-    jax.jit(SVI(model, alone, optax.adam(1.0), loss).init)(KEY, X, Y)
+    jax.jit(SVI(model, alone, optax.adam(1.0), elbo).init)(KEY, X, Y)
     members = [
-        loss.loss(KEY, {n: v[e] for n, v in result.params.items()}, model, alone, X, Y)
+        loss(KEY, {n: v[e] for n, v in result.params.items()}, model, alone, X, Y)
         for e in range(3)
     ]
     # Monte Carlo: the standard error of either side is about 1%.

@@ -193,14 +193,15 @@ def test_plates_and_ensembles():
             for name, site in trace(seed(many, 0)).get_trace(x, data).items()
             if site["type"] == "sample" and not site["is_observed"]
         }
-        total, _ = log_density(many, (x, data), {}, values)
+        density = jax.jit(lambda *args: log_density(*args)[0], static_argnums=0)
+        total = density(many, (x, data), {}, values)
         expected = sum(
-            log_density(
+            density(
                 model,
                 (x, data[i] if prefix == "groups" else data),
                 {},
                 {name: value[i] for name, value in values.items()},
-            )[0]
+            )
             for i in range(2)
         )
         np.testing.assert_allclose(total, expected, rtol=2e-4)

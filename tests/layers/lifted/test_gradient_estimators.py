@@ -128,9 +128,10 @@ def problem(module, x, in_ndim=None, **keywords):
 
 def train(estimator, model, *args):
     svi = SVI(estimator(model), AutoNormal(model), optax.adam(0.05), Trace_ELBO())
-    state, first = jax.jit(svi.update)(svi.init(KEY, *args), *args)
+    start, update = jax.jit(svi.init)(KEY, *args), jax.jit(svi.update)
+    state, first = update(start, *args)
     for _ in range(3):
-        state, last = jax.jit(svi.update)(state, *args)
+        state, last = update(state, *args)
     assert np.isfinite([first, last]).all()
 
 
