@@ -21,6 +21,7 @@ _ROOMS = (
     "infer",
     "layers",
     "metrics",
+    "plots",
     "preprocessing",
     "primitives",
     "registry",

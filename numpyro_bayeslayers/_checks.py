@@ -193,6 +193,23 @@ def each(check: Check) -> Check:
     return checked
 
 
+def random_key(name: str, seed: Any) -> Any:
+    """The random key that `seed`, an integer or a key already, stands for."""
+    if isinstance(seed, Integral) and not isinstance(seed, (bool, np.timedelta64)):
+        return jax.random.key(int(seed))
+    if isinstance(seed, (jax.Array, np.ndarray)):
+        if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) and seed.shape == ():
+            return seed
+        if seed.dtype == np.uint32 and seed.shape == (2,):
+            return seed
+        if jnp.issubdtype(seed.dtype, jnp.integer) and seed.shape == ():
+            return jax.random.key(seed)
+        given = f"an array of shape {seed.shape} and type {seed.dtype}"
+    else:
+        given = f"{seed!r} ({type(seed).__name__})"
+    raise TypeError(f"`{name}` must be an integer or one random key, got {given}.")
+
+
 def instance(name: str, value: Value, kind: type | tuple[type, ...], what: str) -> Value:
     """`value` is of the `kind` that `what` says in words."""
     if not isinstance(value, kind):

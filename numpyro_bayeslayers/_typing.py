@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from jaxtyping import Array, Key, PyTree, UInt32
+import numpy as np
+from jaxtyping import Array, Int, Key, PyTree, UInt32
 
 # A typed key, or the raw pair of words that `Predictive` still hands to models.
 PRNGKey: TypeAlias = Key[Array, ""] | UInt32[Array, "2"]
+
+# What stands for a key: an integer, or the key itself.
+Seed: TypeAlias = int | np.integer | Int[Array, ""] | PRNGKey
 
 # What travels down NumPyro's effect stack.
 Message: TypeAlias = dict[str, Any]

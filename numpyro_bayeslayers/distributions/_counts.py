@@ -11,6 +11,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import promote_shapes, validate_sample
 
 from ._arguments import as_float
+from ._incomplete_beta import incomplete_beta
 from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 
 # Above it, draws are a rounded normal that has the skewness too: the next term is below
@@ -133,4 +134,10 @@ class LogNegativeBinomial(dist.Distribution):
         return self.mean + self.mean**2 / self.concentration
 
     def cdf(self, value: ArrayLike) -> Array:
-        return dist.NegativeBinomial2(self.mean, self.concentration).cdf(value)
+        mean, size = self.mean, self.concentration
+        y = jnp.floor(jnp.asarray(value, jnp.result_type(mean, size)))
+        y, mean, size = jnp.broadcast_arrays(y, mean, size)
+        whole, b = size + mean, jnp.maximum(y, 0.0) + 1
+        excess = (mean - b) * (size / whole)
+        found = incomplete_beta(size, b, size / whole, mean / whole, excess)
+        return jnp.where(y < 0, 0.0, found)

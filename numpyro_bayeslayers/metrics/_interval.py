@@ -13,7 +13,8 @@ def interval_score(
     upper: Num[ArrayLike, "*rows"],
     *,
     alpha: float = 0.05,
-) -> Float[Array, ""]:
+    average: bool = True,
+) -> Float[Array, "..."]:
     r"""The mean width of intervals, with a penalty for each measurement outside.
 
     $$\frac{1}{N} \sum_i \Big[ u_i - l_i
@@ -27,11 +28,12 @@ def interval_score(
         lower: Lower bounds $l$.
         upper: Upper bounds $u$.
         alpha: One minus the probability of the interval, above 0 and below 1.
+        average: Whether to give the mean, not the score of each row.
 
     Raises:
         TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes differ, there is no entry or one is masked, or `alpha` is
-            out of range.
+        ValueError: If the shapes differ, there is no entry, one is masked or NaN, or `alpha`
+            is out of range.
 
     Example:
         >>> import jax.numpy as jnp
@@ -46,7 +48,8 @@ def interval_score(
     alpha = _checks.share("alpha", alpha)
     y, lower, upper = as_rows(y=y, lower=lower, upper=upper)
     missed = jnp.maximum(lower - y, 0.0) + jnp.maximum(y - upper, 0.0)
-    return jnp.mean(upper - lower + 2.0 / alpha * missed)
+    score = upper - lower + 2.0 / alpha * missed
+    return jnp.mean(score) if _checks.switch("average", average) else score
 
 
 def interval_coverage(
@@ -65,7 +68,7 @@ def interval_coverage(
 
     Raises:
         TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes differ, there is no entry, or one is masked.
+        ValueError: If the shapes differ, there is no entry, or one is masked or NaN.
 
     Example:
         >>> import jax.numpy as jnp

@@ -19,7 +19,7 @@ def root_mean_squared_error(
 
     Raises:
         TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes differ, there is no entry, or one is masked.
+        ValueError: If the shapes differ, there is no entry, or one is masked or NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -42,7 +42,7 @@ def mean_absolute_error(
 
     Raises:
         TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes differ, there is no entry, or one is masked.
+        ValueError: If the shapes differ, there is no entry, or one is masked or NaN.
 
     Example:
         >>> import jax.numpy as jnp

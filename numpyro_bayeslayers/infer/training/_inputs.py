@@ -1,35 +1,19 @@
 """Seeds, data and parameters as users hand them in."""
 
-from numbers import Integral
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
 
 from ... import _checks
-from ..._typing import Params, PRNGKey
+from ..._typing import Params, PRNGKey, Seed as Seed
 from ...preprocessing.schema import as_array
-
-Seed: TypeAlias = int | np.integer | Int[Array, ""] | PRNGKey
 
 
 def as_key(seed: Any) -> PRNGKey:
     """The random key that `seed`, an integer or a key already, stands for."""
-    if isinstance(seed, Integral) and not isinstance(seed, (bool, np.timedelta64)):
-        return jax.random.key(int(seed))
-    if isinstance(seed, (jax.Array, np.ndarray)):
-        if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) and seed.shape == ():
-            return seed
-        if seed.dtype == np.uint32 and seed.shape == (2,):
-            return seed
-        if jnp.issubdtype(seed.dtype, jnp.integer) and seed.shape == ():
-            return jax.random.key(seed)
-        given = f"an array of shape {seed.shape} and type {seed.dtype}"
-    else:
-        given = f"{seed!r} ({type(seed).__name__})"
-    raise TypeError(f"`seed` must be an integer or one random key, got {given}.")
+    return _checks.random_key("seed", seed)
 
 
 def init_and_shuffle_keys(key: PRNGKey) -> tuple[PRNGKey, PRNGKey]:
