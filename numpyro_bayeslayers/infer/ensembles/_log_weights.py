@@ -10,6 +10,7 @@ from numpyro.infer.elbo import ELBO
 
 from ..._typing import PRNGKey
 from ..training._arguments import Arguments, put_together
+from ..training._effort import effort, options
 from ..training._member import Drawn
 
 
@@ -35,19 +36,20 @@ def log_weights_of(
     """
     frame = parts.frame
     members = jax.tree.leaves(params)[0].shape[0]
-    cache_key = (id(drawn), frame, "log_weights")
+    level = effort(num_samples, parts.num_rows or 1, params)
+    cache_key = (id(drawn), frame, "log_weights", num_samples, level)
     if cache_key not in compiled:
         is_summed = isinstance(loss, TraceEnum_ELBO)
         single: Any = TraceEnum_ELBO() if is_summed else Trace_ELBO()
 
-        def weights(params: Any, keys: Any, rows: Any, shared: Any) -> Any:
+        def weights(params: Any, key: PRNGKey, rows: Any, shared: Any) -> Any:
             args, kwargs = put_together(rows, shared, frame)
 
             def bound(params: Any, key: PRNGKey) -> Array:
                 return -single.loss(key, params, drawn.model, drawn.guide, *args, **kwargs)
 
-            return jax.lax.map(lambda keys: jax.vmap(bound)(params, keys), keys)
+            keys = random.split(key, (num_samples, members))
+            return jax.lax.map(lambda keys: jax.vmap(bound)(params, keys), keys).T
 
-        compiled[cache_key] = jax.jit(weights)
-    keys = random.split(key, (num_samples, members))
-    return compiled[cache_key](params, keys, parts.rows, parts.shared).T
+        compiled[cache_key] = jax.jit(weights, compiler_options=options(level))
+    return compiled[cache_key](params, key, parts.rows, parts.shared)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Shaped
+from jaxtyping import Array
 from numpyro.handlers import seed, substitute, trace
 from numpyro.primitives import Messenger
 
@@ -57,19 +57,19 @@ class Predictor:
     ) -> dict[str, Array]:
         """Draws (draws, members, *site) of the sites asked for; see `EnsembleSVI.predict`."""
         self._looks.setdefault(id(drawn), Look(drawn.model)).at_layers(parts)
-        keys = random.split(key, num_samples)
         task = self._task(drawn, params, parts, sites, told)
         num_rows = parts.num_rows or 1
-        cut = self._cut(task, params, keys, block, is_reduced=statistic is not None)
+        how = key, num_samples
+        cut = self._cut(task, params, how, block, is_reduced=statistic is not None)
         if cut.rows < num_rows:
             task = task.in_blocks()
         level = effort(num_samples, num_rows, params)
-        draw, grows = self._program(task, cut.members, level), task.grows
+        draw, grows = self._program(task, num_samples, cut.members, level), task.grows
         out: dict[str, Any] = {}
         for start in range(0, num_rows, cut.rows):
             # The last block is moved back to be full; the rows that overlap are drawn again.
             at = min(start, num_rows - cut.rows)
-            found = draw(params, keys, *task.block(at, cut.rows))
+            found = draw(params, key, *task.block(at, cut.rows))
             if statistic is not None:
                 # Outside of the program: a function made anew for each call, as lambdas
                 # are, would compile and keep a program each time.
@@ -96,18 +96,17 @@ class Predictor:
     ) -> dict[str, Array]:
         """Draws of the latent sites from each member's guide, (draws, members, *event)."""
         level = effort(num_samples, 1, params)
-        cache_key = (id(drawn), parts.frame, "posterior", level)
+        cache_key = (id(drawn), parts.frame, "posterior", num_samples, level)
         if cache_key not in self._compiled:
 
-            def draw(params: Any, keys: Any, rows: Any, shared: Any) -> dict[str, Array]:
+            def draw(params: Any, key: Any, rows: Any, shared: Any) -> dict[str, Array]:
                 args, kwargs = put_together(rows, shared, parts.frame)
                 one = lambda params, key: latents(drawn, params, key, args, kwargs)
                 each = lambda key: jax.vmap(one)(params, random.split(key, _count(params)))
-                return jax.lax.map(each, keys)
+                return jax.lax.map(each, random.split(key, num_samples))
 
             self._compiled[cache_key] = jax.jit(draw, compiler_options=options(level))
-        keys = random.split(key, num_samples)
-        return self._compiled[cache_key](params, keys, parts.rows, parts.shared)
+        return self._compiled[cache_key](params, key, parts.rows, parts.shared)
 
     def _task(
         self,
@@ -145,25 +144,26 @@ class Predictor:
         at_fit = None if told.fitted is None else told.fitted.parts
         return task._replace(kind=found.kind, places=found.places, at_fit=at_fit)
 
-    def _program(self, task: "_Task", members: int, level: Effort) -> Any:
+    def _program(self, task: "_Task", num_samples: int, members: int, level: Effort) -> Any:
         # The names and axes follow from the arguments' kind and shapes, as the program does.
-        cache_key = (*task.key, members, level)
+        cache_key = (*task.key, num_samples, members, level)
         if cache_key not in self._compiled:
-            self._compiled[cache_key] = _compile(task, members, level)
+            self._compiled[cache_key] = _compile(task, num_samples, members, level)
         return self._compiled[cache_key]
 
     def _cut(
         self,
         task: "_Task",
         params: dict[str, Array],
-        keys: Shaped[Array, "s *key"],
+        how: tuple[PRNGKey, int],
         block: int | None,
         *,
         is_reduced: bool,
     ) -> Cut:
         """What is computed at a time: all, if neither the user nor memory asks for less."""
         parts, num_rows = task.parts, task.parts.num_rows or 1
-        numbers = len(keys), _count(params), block, is_reduced
+        key, num_samples = how
+        numbers = num_samples, _count(params), block, is_reduced
         kind = (*task.key, _kind(parts), *numbers)
         if kind in self._cuts:
             return self._cuts[kind]
@@ -171,10 +171,10 @@ class Predictor:
         if all_of_it.rows < num_rows:
             check_blocks(task.drawn.model, parts, all_of_it.rows, task.predicted)
             task = task.in_blocks()
-        level = effort(len(keys), num_rows, params)
-        draw = self._program(task, all_of_it.members, level)
+        level = effort(num_samples, num_rows, params)
+        draw = self._program(task, num_samples, all_of_it.members, level)
         # Traced, not compiled; the call traces no second time.
-        program = draw.trace(params, keys, *task.block(0, all_of_it.rows)).jaxpr
+        program = draw.trace(params, key, *task.block(0, all_of_it.rows)).jaxpr
         cut = cut_to_fit(program, all_of_it, is_reduced=is_reduced)
         if block is not None:
             cut = cut._replace(rows=all_of_it.rows)
@@ -313,7 +313,7 @@ class _one_for_all_rows(Messenger):  # noqa: N801
             msg["kwargs"]["rng_key"] = random.fold_in(self.key, own)
 
 
-def _compile(task: _Task, members: int, level: Effort = None) -> Any:
+def _compile(task: _Task, num_samples: int, members: int, level: Effort) -> Any:
     """A compiled function of one block of rows, for all draws, some members at a time."""
     drawn, sites, grows, local, kind = (
         task.drawn,
@@ -349,7 +349,7 @@ def _compile(task: _Task, members: int, level: Effort = None) -> Any:
 
     @functools.partial(jax.jit, compiler_options=options(level))
     def draw(
-        params: Any, keys: Any, start: Any, rows: Any, shared: Any, places: Any, fit: Any
+        params: Any, key: Any, start: Any, rows: Any, shared: Any, places: Any, fit: Any
     ) -> dict[str, Array]:
         count, given = _count(params), put_together(rows, shared, frame)
         at_fit = given if frame_of_fit is None else put_together(*fit, frame_of_fit)
@@ -361,6 +361,6 @@ def _compile(task: _Task, members: int, level: Effort = None) -> Any:
                 return jax.vmap(of_one)(*pairs)
             return jax.lax.map(lambda pair: of_one(*pair), pairs, batch_size=members)
 
-        return jax.lax.map(each, keys)
+        return jax.lax.map(each, random.split(key, num_samples))
 
     return draw

@@ -48,13 +48,12 @@ def run_on_rows(
     batch_size = part_size(batch_size, parts.num_rows)
     of = None if batch_size is None else parts.num_rows
     program = programs.get(parts, batch_size or parts.num_rows, num_rows=of)
-    first = [None if x is None else x[:batch_size] for x in parts.rows]
     if init_state is not None:
         check_state(program, init_state, parts, name="init_state")
     start: Any = init_state
     if start is None or not program.is_started:
         with saying("compiling the start", progress_bar):
-            start = programs.start(program, key, parts._replace(rows=first), stacklevel=5)
+            start = programs.start(program, key, parts, stacklevel=5)
     state: Any = plain(start)
     taken = 0
     if init_state is not None:

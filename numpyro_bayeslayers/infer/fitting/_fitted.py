@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ... import _checks
@@ -312,7 +313,8 @@ class Fit:
         told = Told(Fitted(take_apart((), data.rows)), is_new=False)
         how = count, data.num_rows, names, told
         found = self._posterior.draw(as_key(seed), rows, *how)
-        return {name: jnp.swapaxes(x, 0, 1) for name, x in found.items()}
+        # On the host, which compiles nothing.
+        return {n: jax.device_put(np.swapaxes(x, 0, 1)) for n, x in found.items()}
 
     def summary(
         self,

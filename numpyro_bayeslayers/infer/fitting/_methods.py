@@ -248,7 +248,7 @@ def _run_variational(
 
     finite, values = Finite.of(result.params, num_members), known_values(result)
     kept = finite.take(values)
-    if problem.found is None:
+    if problem.found is None and fit._programs.look.is_open:
         best = lowest(result.losses, finite)
         params = jax.tree.map(lambda x: x[best], values)
         look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)

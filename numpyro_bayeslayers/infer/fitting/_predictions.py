@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
+from ..training._effort import once
 
 
 class Predictions(NamedTuple):
@@ -32,9 +33,7 @@ class Predictions(NamedTuple):
     @classmethod
     def of(cls, draws: Num[Array, "draws members ..."]) -> "Predictions":
         """Draws and their summaries, all members' alike."""
-        samples = draws.reshape(-1, *draws.shape[2:])
-        values = samples.astype(float)
-        return cls(values.mean(0), values.std(0), samples)
+        return cls(*_summaries(draws))
 
     def quantiles(self, q: float | Sequence[float] | ArrayLike) -> Float[Array, "..."]:
         """The quantiles of each observation over draws.
@@ -54,3 +53,11 @@ class Predictions(NamedTuple):
         if not np.all((probabilities >= 0) & (probabilities <= 1)):
             raise ValueError(f"`q` must hold probabilities from 0 to 1, got {q}.")
         return jnp.quantile(self.samples.astype(float), jnp.asarray(probabilities), axis=0)
+
+
+@once
+def _summaries(draws: Array) -> tuple[Array, Array, Array]:
+    """The mean, the standard deviation and the draws of all members, in one small program."""
+    samples = draws.reshape(-1, *draws.shape[2:])
+    values = samples.astype(float)
+    return values.mean(0), values.std(0), samples

@@ -35,13 +35,14 @@ def warn_alike(params: PyTree, mend: str, *, stacklevel: int = 3) -> None:
     warnings.warn(_ALIKE.format(count=count, mend=mend), stacklevel=stacklevel)
 
 
-def is_random(member: Member, params: PyTree, parts: Arguments) -> bool:
+def is_random(member: Member, params: PyTree, parts: Arguments, rows: int) -> bool:
     """Whether a step draws: latent values that are no points, keys, or rows of a plate.
 
     Args:
         member: What one member does.
         params: The parameters of all members, as the optimizer sees them.
         parts: The arguments of model and guide.
+        rows: The rows of a step.
     """
     draws = _draws()
 
@@ -51,7 +52,7 @@ def is_random(member: Member, params: PyTree, parts: Arguments) -> bool:
             guided = trace(member.guide).get_trace(*args, **kwargs)
             feasible(replay(member.model, guided))(*args, **kwargs)
 
-    on_shapes(run, parts, parts.num_rows or 0)
+    on_shapes(run, parts, rows)
     return draws.found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 from numpyro.infer.svi import SVIState
@@ -38,18 +39,27 @@ class Program:
         frame: What is no array among the arguments.
         names: The sites that a minibatch scales.
         size: The number of members.
+        rows: The rows of a step; None for all that there are.
     """
 
     def __init__(
-        self, member: Member, shapes: Any, frame: Frame, names: frozenset[str], size: int
+        self,
+        member: Member,
+        shapes: Any,
+        frame: Frame,
+        names: frozenset[str],
+        size: int,
+        rows: int | None = None,
     ) -> None:
         self.member = member
         self.state_shapes, self.param_shapes = shapes
         self.description = member.description(self.param_shapes, size)
+        self.rows = rows
         self.is_started = False  # members have been started, and the guide can be used
 
-        def init(key: PRNGKey, rows: Any, shared: Any) -> tuple[EnsembleSVIState, Any]:
-            args, kwargs = put_together(rows, shared, frame)
+        def init(key: PRNGKey, data: Any, shared: Any) -> tuple[EnsembleSVIState, Any]:
+            first = [None if x is None else x[:rows] for x in data]
+            args, kwargs = put_together(first, shared, frame)
             keys = jax.random.split(key, size)
             state, found = jax.vmap(lambda k: member.init(k, args, kwargs))(keys)
             orders = jax.vmap(lambda _: key)(jnp.arange(size))
@@ -149,7 +159,8 @@ class Programs:
                 guide = member.fresh_guide()
                 names = scaled_sites(member.model, guide, parts, rows, num_rows)
             shapes = on_shapes(member.set_up, parts, rows or 0)
-            self._made[key] = Program(member, shapes, parts.frame, names, self.size)
+            made = Program(member, shapes, parts.frame, names, self.size, rows)
+            self._made[key] = made
         return self._made[key]
 
     def set_up(self, parts: Arguments, batch_size: int | None) -> PyTree:
@@ -173,13 +184,17 @@ class Programs:
     def start(
         self, program: Program, key: PRNGKey, parts: Arguments, *, stacklevel: int = 4
     ) -> EnsembleSVIState:
-        """The first state of all members, laid out over the devices."""
+        """The first state of all members, laid out over the devices.
+
+        Those of minibatches start by the first rows of the data.
+        """
         program.is_started = True
         state, found = program.init(key, parts.rows, parts.shared)
-        program.member.settle(jax.tree.map(lambda x: x[0], found))
+        program.member.settle(_of_first(found))
         self._latest = program
         params = program.member.unconstrained(plain(state))
-        if are_alike(params) and not is_random(program.member, params, parts):
+        rows = program.rows or 0
+        if are_alike(params) and not is_random(program.member, params, parts, rows):
             warn_alike(params, _MEND_ALIKE, stacklevel=stacklevel)
         state = self.lay_out(state, PartitionSpec("ensemble"))
         return state._replace(description=program.description)
@@ -190,6 +205,11 @@ class Programs:
             return tree
         sharding = NamedSharding(self._mesh, spec)
         return jax.tree.map(lambda x: jax.device_put(x, sharding), tree)
+
+
+def _of_first(found: PyTree) -> PyTree:
+    """What the first member found: on the host, where nothing is compiled for it."""
+    return jax.tree.map(lambda x: jax.device_put(np.asarray(x)[0]), found)
 
 
 def check_mesh(mesh: Mesh | None, num_members: int) -> None:

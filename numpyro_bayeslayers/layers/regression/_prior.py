@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
@@ -217,6 +216,6 @@ def _listed(names: Any) -> str:
 def _allows_negative(support: Any) -> bool:
     try:
         with jax.ensure_compile_time_eval():
-            return any(bool(jnp.all(support(jnp.asarray(v)))) for v in (-1.0, -1e-6))
-    except jax.errors.ConcretizationTypeError:
+            return any(np.all(support(np.float32(v))) for v in (-1.0, -1e-6))
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
         return False  # bounds that are drawn in the model are not known yet

@@ -112,9 +112,8 @@ def test_memory_is_bounded_by_a_block():
     drawn = ensemble._programs.latest.member.drawn
     parts = take_apart((jnp.ones((1000, 2)),), {})
     task = ensemble._predictor._task(drawn, result.params, parts, None, Told())
-    draw = _compile(task, 8)
-    keys = jax.random.split(KEY, 4)
-    args = (result.params, keys, *task.block(0, 1000))
+    draw = _compile(task, 4, 8, None)
+    args = (result.params, KEY, *task.block(0, 1000))
     temporary = draw.lower(*args).compile().memory_analysis().temp_size_in_bytes
     assert temporary < 40 * 1000 * 8 * 4  # some tens of numbers for each row and member
     out = ensemble.predict(

@@ -48,7 +48,7 @@ def test_other_devices_and_programs_inside_of_others_have_no_options(monkeypatch
 
 
 def test_options_that_are_not_known_are_left_out(monkeypatch):
-    monkeypatch.setattr(_effort, "_FUSION", "xla_no_such_option")
+    monkeypatch.setitem(_effort._SPARING, "xla_no_such_option", False)
     assert "xla_no_such_option" not in options(0)
     jax.jit(lambda x: x + 1, compiler_options=options(0))(SMALL)
 
