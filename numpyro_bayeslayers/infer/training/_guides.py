@@ -27,6 +27,7 @@ from numpyro.infer.autoguide import (
 )
 
 from ..._typing import Model
+from ._first_values import first_values
 
 _DAIS = (
     "`guide` must draw from its parameters alone, got {name}: each of its draws moves along the "
@@ -59,7 +60,12 @@ class _InModelOrder(AutoGuide):
     """Stands between an autoguide and its base, which finds out what the model's sites are."""
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
-        super()._setup_prototype(*args, **kwargs)
+        start = self.init_loc_fn
+        self.init_loc_fn = first_values(start)
+        try:
+            super()._setup_prototype(*args, **kwargs)
+        finally:
+            self.init_loc_fn = start
         found, trace = self._init_locs, self.prototype_trace or {}
         first = [name for name in trace if name in found]
         self._init_locs = {name: found[name] for name in [*first, *found]}
