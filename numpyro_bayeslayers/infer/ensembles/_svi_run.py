@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from ..._typing import PRNGKey
 from ..training._arguments import Arguments, merged, part_scale, part_size
 from ..training._checkpoint import Checkpoint, run_identity
+from ..training._cosine import over_steps
 from ..training._early_stopping import EarlyStopping, start_stopping
 from ..training._guides import needs_hessian
 from ..training._identity import check_state, description_of
@@ -54,6 +55,7 @@ def run_on_rows(
     if start is None or not program.is_started:
         with saying("compiling the start", progress_bar):
             start = programs.start(program, key, parts, stacklevel=5)
+            start = over_steps(start, num_steps)
     state: Any = plain(start)
     taken = 0
     if init_state is not None:

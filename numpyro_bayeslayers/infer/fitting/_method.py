@@ -7,7 +7,6 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, NamedTuple
 
-import optax
 from jaxtyping import Array
 from numpyro.infer import init_to_median
 from numpyro.infer.autoguide import (
@@ -20,6 +19,7 @@ from numpyro.infer.autoguide import (
 
 from ... import _checks
 from ..._typing import Model, PRNGKey
+from ..training._cosine import adam_to_zero
 from ..training._finite import Finite
 from ._data import Data, Sites, bind
 from ._missing import Missing
@@ -125,8 +125,6 @@ def checked_optim(name: str, optim: Any) -> Any:
     return _checks.positive(name, optim)
 
 
-def optimizer(optim: Any, num_steps: int | None) -> Any:
+def optimizer(optim: Any) -> Any:
     """An optimizer as it is; a number is the first step size of Adam."""
-    if not isinstance(optim, Real):
-        return optim
-    return optax.adam(optax.cosine_decay_schedule(float(optim), num_steps or 1))
+    return adam_to_zero(float(optim)) if isinstance(optim, Real) else optim

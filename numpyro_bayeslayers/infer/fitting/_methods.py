@@ -224,7 +224,7 @@ def _run_variational(
 ) -> Posterior:
     model = problem.bound(problem.model)
     guide = guide_of(method.guide, model, problem, start)
-    optim = optimizer(method.optim, problem.num_steps)
+    optim = optimizer(method.optim)
 
     def make() -> EnsembleSVI:
         made = EnsembleSVI(model, guide, optim, method.loss, num_members)

@@ -19,6 +19,7 @@ from ...handlers._feasible import feasible
 from ..ensembles._predictive import Predictor
 from ..ensembles._rows_of_fit import Told
 from ..training._arguments import take_apart
+from ..training._cosine import over_steps
 from ..training._finite import Finite
 from ..training._guides import check_guide, needs_hessian
 from ..training._look import Look
@@ -104,7 +105,7 @@ class Stein:
         stein: Any = SteinVI(
             scaled,
             guide,
-            _numpyro_optim(optimizer(self.optim, problem.num_steps)),
+            _numpyro_optim(optimizer(self.optim)),
             RBFKernel() if self.kernel is None else copy.deepcopy(self.kernel),
             num_stein_particles=self.num_particles,
             num_elbo_particles=1 if is_point else self.num_elbo_particles,
@@ -131,7 +132,7 @@ class Stein:
 
         if problem.found is None:
             state, forces = TrainingLoop(step).run(
-                start(),
+                over_steps(start(), problem.num_steps or 1),
                 data.rows,
                 problem.num_steps or 1,
                 key=key_rows,

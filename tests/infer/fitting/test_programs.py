@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import optax
 import pytest
 from numpyro.handlers import condition, mask
 
@@ -77,6 +78,17 @@ def test_a_kind_seen_before_compiles_nothing_and_each_fit_keeps_its_answer(way, 
     assert len(PROGRAMS) == 1
     PROGRAMS.clear()  # what is kept changes no number
     equal(answers(quiet(made(), y=1 - X, x=X + 1, seed=3, **way)), second)
+
+
+def test_another_number_of_steps_compiles_nothing_and_is_that_of_the_optimizer(compiled):
+    """The step size still falls to zero over the steps of each fit."""
+    quiet(made(), y=2 * X, x=X, num_steps=5)
+    before = len(compiled)
+    found = quiet(made(), y=2 * X, x=X, num_steps=20)
+    assert len(compiled) == before
+    optim = optax.adam(optax.cosine_decay_schedule(VI().optim, 20))
+    other = quiet(made(), y=2 * X, x=X, num_steps=20, method=VI(optim=optim))
+    np.testing.assert_allclose(found.losses, other.losses, rtol=1e-4)
 
 
 def test_a_fit_that_was_not_asked_before_another_one():
