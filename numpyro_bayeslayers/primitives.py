@@ -279,11 +279,19 @@ def step() -> Array:
     return apply_stack(_Nameless(msg))["value"]
 
 
+_COUNTS = {role: f"bayeslayers${role}_step" for role in ("model", "guide")}
+
+
+def counts_steps(name: str) -> bool:
+    """Whether a mutable site is where `step` keeps its count."""
+    return name.endswith(tuple(_COUNTS.values()))
+
+
 def _counted_step() -> Array:
     role = "model" if is_replayed() else "guide"
     # `SVI.init` runs model and guide once before the first update: that is step -1.
     before: Any = {"count": -jnp.ones((), jnp.int32)}
-    state: Any = mutable(f"bayeslayers${role}_step", before)
+    state: Any = mutable(_COUNTS[role], before)
     now = state["count"]
     state["count"] = now + 1
     return jnp.maximum(now, 0)

@@ -20,8 +20,10 @@ from .._typing import Model
 from ..infer import Checkpoint, EarlyStopping, EnsembleVI
 from ..infer.training._finite import Finite
 from ..infer.training._inputs import Seed, as_key
+from ..infer.training._training_loop import warn_non_finite
 from ..layers import BayesianNeuralField
 from ..preprocessing import SpatiotemporalFit, fit_spatiotemporal
+from ..preprocessing._columns import as_table
 from ._guide import mean_field
 from ._observation import OBSERVATION_MODELS, ObservationModel, Units
 from ._posterior import Posterior, components, summaries
@@ -119,6 +121,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         settings = self.get_params()
         width, depth = settings.pop("width"), settings.pop("depth")
         del settings["observation_model"]
+        df = as_table("df", df)
         table = fit_spatiotemporal(df, **settings)
         x, y = _known_rows(table, df)
         observation.check(table.target_col, y)
@@ -141,6 +144,8 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
             kl_weight,
             num_particles,
         )
+        if num_splits > 1:
+            ensemble.svi._is_quiet = True  # members are numbered over all splits
         splits = [jax.random.fold_in(key, i) for i in range(num_splits)]
         groups = [
             ensemble.run(
@@ -154,14 +159,18 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
             )
             for split in splits
         ]
+        params = jax.tree.map(
+            lambda *parts: jnp.concatenate(parts), *(group.params for group in groups)
+        )
+        losses = jnp.concatenate([group.losses for group in groups])
+        if num_splits > 1:
+            warn_non_finite(params, losses, stacklevel=4)
         rescaled = 0.0 if observation.is_count else len(y) * np.log(units.scale)
         self.table_ = table
         self.units_ = units
         self.field_ = field
-        self.params_ = jax.tree.map(
-            lambda *parts: jnp.concatenate(parts), *(group.params for group in groups)
-        )
-        self.losses_ = np.concatenate([group.losses for group in groups]) + rescaled
+        self.params_ = params
+        self.losses_ = np.asarray(losses) + rescaled
         self.prediction_key_ = jax.random.fold_in(key, _PREDICTION)
         self.sample_size_posterior_ = sample_size_posterior
         self.n_features_in_ = len(table.feature_cols)
@@ -181,7 +190,8 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         not finite are left out, with a warning that names them.
 
         Args:
-            df: A table with the feature columns; a target column is not looked at.
+            df: A table, as in `fit`, with the feature columns; a target column is not looked
+                at.
             quantiles: Probabilities from 0 to 1.
             approximate_quantiles: Take those of one normal with the mixture's mean and
                 variance in place of the exact ones, as bayesnf can; for ``"NORMAL"`` only.

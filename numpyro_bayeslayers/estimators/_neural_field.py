@@ -29,8 +29,8 @@ class AbstractModeEstimator(AbstractFieldEstimator):
         """Fit all members at once, as one compiled program.
 
         Args:
-            df: The training table. Rows without a target are left out, with a warning that
-                counts them.
+            df: The training table: of pandas, or (through narwhals) of another library. Rows
+                without a target are left out, with a warning that counts them.
             seed: An integer or a key.
             ensemble_size: The number of members, at least 1.
             num_epochs: Passes over the data, at least 1. Each pass takes one step of the
@@ -228,8 +228,8 @@ class BayesianNeuralFieldVI(AbstractFieldEstimator):
         """Fit all members at once, as one compiled program.
 
         Args:
-            df: The training table. Rows without a target are left out, with a warning that
-                counts them.
+            df: The training table: of pandas, or (through narwhals) of another library. Rows
+                without a target are left out, with a warning that counts them.
             seed: An integer or a key.
             ensemble_size: The number of members, at least 1.
             num_epochs: Passes over the data, at least 1. Each pass takes one step of the

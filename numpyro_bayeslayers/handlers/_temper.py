@@ -19,7 +19,9 @@ class temper(Messenger):  # noqa: N801
 
     whose optimum over all $q$ is proportional to $p(\theta)\, p(y \mid \theta)^{1/\beta}$.
     Latent sample sites and the closed-form divergences of layers are weighed, data are not.
-    Under MCMC the model's prior is weighed: $p(\theta)^\beta p(y \mid \theta)$.
+    Under MCMC the model's prior is weighed: $p(\theta)^\beta p(y \mid \theta)$. It counts no
+    steps: `infer.fit` and `infer.EnsembleMCMC` refuse a schedule there, as `log_joint_of` does,
+    and under a stock `MCMC` it stays at its first value.
 
     Args:
         fn: The model or the guide. Temper both of them with the same `beta`.

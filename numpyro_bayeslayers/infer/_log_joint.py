@@ -18,6 +18,7 @@ from ..handlers._feasible import feasible
 from ..primitives import DIVERGENCE
 from .ensembles._functions import InitFn, LogJoint
 from .training._arguments import take_apart
+from .training._kept import refuse_kept
 from .training._look import Look
 
 Params = dict[str, Any]
@@ -57,8 +58,9 @@ def log_joint_of(
         TypeError: If `model` cannot be called.
         ValueError: If there is no example, or an observation of it is none that its
             likelihood has (`EnsembleMAP.run` looks at all its rows); from the functions, if
-            a latent site is discrete, no site is observed, `params` are not those of the
-            model in name and shape, or a plate chooses rows.
+            a latent site is discrete, the model keeps something from step to step
+            (`numpyro.mutable`, a schedule of `temper`), no site is observed, `params` are
+            not those of the model in name and shape, or a plate chooses rows.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
@@ -102,7 +104,9 @@ def log_joint_of(
             _check_unused(lambda indices: _terms(*args, indices)[0], subsamples)
         return terms
 
-    Look(model).at_observations(take_apart(example, example_kwargs))
+    look, parts = Look(model), take_apart(example, example_kwargs)
+    refuse_kept(look.kept(parts), "`log_joint_of`", "`EnsembleSVI`")
+    look.at_observations(parts)
     return init_fn, log_joint
 
 

@@ -7,16 +7,18 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import _checks
+from .schema._source import is_none_of_a_library, under_narwhals
 
 Rows = Float[np.ndarray, " n"]
 
 
-def check_table(name: str, df: Any) -> None:
-    """`df` is a pandas table.
+def as_table(name: str, df: Any) -> Any:
+    """`df` as a table of pandas; one of another library is read through narwhals.
 
     Raises:
-        ImportError: If pandas is not installed.
-        TypeError: If it is of another kind.
+        ImportError: If pandas is not installed, or narwhals is not and is needed.
+        TypeError: If it is no table.
+        ValueError: If it has a column twice.
     """
     try:
         import pandas
@@ -24,7 +26,30 @@ def check_table(name: str, df: Any) -> None:
         raise ImportError(
             "Tables need pandas: pip install 'numpyro-bayeslayers[estimators]'."
         ) from error
-    _checks.instance(name, df, pandas.DataFrame, "a pandas.DataFrame")
+    if isinstance(df, pandas.DataFrame):
+        return df
+    known: Any = None
+    if not is_none_of_a_library(df):
+        known = under_narwhals(name, df, is_needed=True)
+    if not hasattr(known, "columns"):
+        what = "a pandas.DataFrame, or another table that narwhals reads"
+        _checks.instance(name, df, pandas.DataFrame, what)
+    return pandas.DataFrame({column: _as_pandas(known[column]) for column in known.columns})
+
+
+def _as_pandas(series: Any) -> Any:
+    """A column under narwhals' interface, as one of pandas."""
+    import narwhals
+    import pandas
+
+    kind = series.dtype
+    if isinstance(kind, narwhals.Datetime) and kind.time_zone is not None:
+        utc = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy()
+        column = pandas.Series(utc).dt.tz_localize("UTC")
+        return column.dt.tz_convert(kind.time_zone)
+    if isinstance(kind, narwhals.Decimal):
+        series = series.cast(narwhals.Float64)
+    return pandas.Series(series.to_numpy())
 
 
 def check_names(name: str, columns: Any) -> tuple[str, ...]:
@@ -64,7 +89,10 @@ def numbers(df: Any, name: str) -> Rows:
         TypeError: If it holds no numbers.
         ValueError: If there is no such column, or an entry is missing or infinite.
     """
-    values = as_floats(column(df, name), name)
+    series = column(df, name)
+    if series.dtype == bool or str(series.dtype) == "boolean":
+        series = series.astype("Int8")  # a switch is a number among features
+    values = as_floats(series, name)
     check_present(name, ~np.isfinite(values), df.index)
     return values
 
@@ -73,7 +101,18 @@ def as_floats(series: Any, name: str) -> Rows:
     """The entries of `series` as floating-point numbers; missing ones are NaN."""
     import pandas as pd
 
-    if not pd.api.types.is_numeric_dtype(series.dtype):
+    kinds = pd.api.types
+    if kinds.is_complex_dtype(series.dtype):
+        raise TypeError(
+            f"The column {name!r} must hold real numbers, got {series.dtype}. Take the real "
+            "and the imaginary part as columns of their own."
+        )
+    if kinds.is_bool_dtype(series.dtype):
+        raise TypeError(
+            f"The column {name!r} must hold numbers, got {series.dtype}. Convert it with "
+            ".astype(float), if no and yes are 0 and 1."
+        )
+    if not kinds.is_numeric_dtype(series.dtype):
         raise TypeError(
             f"The column {name!r} must hold numbers, got {series.dtype}. Convert it with "
             "pandas.to_numeric, or leave it out."

@@ -12,15 +12,16 @@ from ._calendar import check_dates, on_clock, ordinals, zone_of
 from ._columns import (
     Rows,
     as_floats,
+    as_table,
     check_names,
     check_present,
-    check_table,
     column,
     numbers,
 )
 from ._frequency import PER_DAY, unit_of
 from ._standardization import fit_standardization
 from ._time import IS_DATE, check_time, encode_time_column, periods_in
+from .schema._numbers import check_floats
 
 # What the package bayesnf takes where none are given.
 _DEGREE = 5
@@ -87,7 +88,8 @@ class SpatiotemporalFit(NamedTuple):
         last.
 
         Args:
-            df: A pandas table with the columns `feature_cols`; others are not looked at.
+            df: A table, as in `fit_spatiotemporal`, with the columns `feature_cols`; others
+                are not looked at.
                 Dates in another zone than that of the training dates are converted to it.
 
         Raises:
@@ -95,13 +97,15 @@ class SpatiotemporalFit(NamedTuple):
             ValueError: If a column does not exist, an entry is missing or infinite, or dates
                 have a time zone and the training dates had none, or the reverse.
         """
-        check_table("df", df)
+        df = as_table("df", df)
         t, clock = self._times(df)
         columns = [
             t if i == self.time_col else numbers(df, name)
             for i, name in enumerate(self.feature_cols)
         ]
         x = (np.stack(columns, axis=1) - np.asarray(self.mu)) / np.asarray(self.std)
+        for name, values in zip(self.feature_cols, x.T, strict=True):
+            check_floats(name, values, is_first=False)
         return np.column_stack([x, clock]) if self.use_clock else x
 
     def _times(self, df: Any) -> tuple[Rows, Rows]:
@@ -126,7 +130,7 @@ class SpatiotemporalFit(NamedTuple):
             TypeError: If the column holds no numbers.
             ValueError: If there is no such column, or an entry is infinite.
         """
-        check_table("df", df)
+        df = as_table("df", df)
         values = as_floats(column(df, self.target_col), self.target_col)
         check_present(self.target_col, np.isinf(values), df.index)
         return values
@@ -167,7 +171,8 @@ def fit_spatiotemporal(
     time) are kept, each as a measurement of its own, with a warning that counts them.
 
     Args:
-        df: The training table, one row for each measurement.
+        df: The training table, one row for each measurement: of pandas, or (through
+            narwhals) of another library.
         feature_cols: Names of the columns of inputs: the time, places, and whatever else.
         target_col: Name of the column of outputs.
         timetype: ``"datetime"`` (or ``"index"``) for dates, ``"int"`` (or ``"float"``) for
@@ -203,7 +208,7 @@ def fit_spatiotemporal(
         Saad, Burnim, Carroll, Patton, Köster, Saurous and Hoffman (2024), Scalable
         spatiotemporal prediction with Bayesian neural fields, Nature Communications 15.
     """
-    check_table("df", df)
+    df = as_table("df", df)
     features = check_names("feature_cols", feature_cols)
     time_col = _checks.integer("time_col", time_col)
     if not 0 <= time_col < len(features):
@@ -233,7 +238,9 @@ def fit_spatiotemporal(
             f"{len(periods)} `seasonality_periods`, got {len(harmonics)}."
         )
 
-    is_known = ~np.isnan(as_floats(df[target_col], target_col))
+    y = as_floats(df[target_col], target_col)
+    check_present(target_col, np.isinf(y), df.index)
+    is_known = ~np.isnan(y)
     if not is_known.any():
         raise ValueError(f"The column {target_col!r} must have at least one entry.")
     known = df[is_known]
@@ -259,7 +266,10 @@ def fit_spatiotemporal(
         num_seasonal_harmonics=harmonics,
         time_zone=zone_of(features[time_col], times) if IS_DATE[timetype] else None,
     )
-    _warn_of_repeated(fit.features(known))
+    found = fit.features(known)
+    for name, values in zip(features, found.T[: len(features)], strict=True):
+        check_floats(name, values, is_first=True)
+    _warn_of_repeated(found)
     return fit
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import _checks
-from ._columns import check_names, check_table, numbers
+from ._columns import as_table, check_names, numbers
 
 
 def fit_standardization(
@@ -21,7 +21,7 @@ def fit_standardization(
     They are what `basis.standardize` and the layer `Standardization` take.
 
     Args:
-        df: A pandas table.
+        df: A table of pandas, or (through narwhals) of another library.
         columns: Names of columns of numbers.
         eps: A column whose deviation is at most so many times the larger of one and its
             mean's size counts as constant: its deviation is given as 1, so that it is only
@@ -44,7 +44,7 @@ def fit_standardization(
         >>> mu.tolist(), std.tolist()
         ([47.0, 100.0], [1.0, 1.0])
     """
-    check_table("df", df)
+    df = as_table("df", df)
     _checks.non_negative("eps", eps)
     columns = check_names("columns", columns)
     if not len(df):

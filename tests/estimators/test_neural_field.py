@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.optimize
 import scipy.stats
@@ -85,6 +86,13 @@ class TestPredictions:
         np.testing.assert_allclose(normal.predict(df[::-1])[0], mean[::-1], rtol=1e-5)
         with_gaps, _ = normal.predict(table().assign(y=np.nan))
         np.testing.assert_array_equal(with_gaps, mean)
+
+    def test_a_table_of_another_library(self, normal):
+        df = table()[:4].drop(columns="day")
+        days = pl.Series("day", table()["day"][:4].tolist())
+        mean, _ = normal.predict(table()[:4])
+        found, _ = normal.predict(pl.DataFrame(df.to_dict("list")).with_columns(days))
+        np.testing.assert_array_equal(found, mean)
 
     def test_no_rows(self, normal):
         mean, (median,) = normal.predict(table()[:0])

@@ -19,6 +19,7 @@ from ...handlers._feasible import feasible
 from ..training._arguments import as_arguments, take_apart
 from ..training._inputs import Seed, as_key
 from ..training._jit import Frame
+from ..training._kept import refuse_kept
 from ..training._look import Look
 from ._chains import ChainPrograms, Fields, Length, as_mcmc
 from ._functions import EnsembleResult
@@ -121,13 +122,15 @@ class EnsembleMCMC:
             TypeError: If `init` holds no dictionary of values by site name.
             ValueError: If the arrays of `init` do not lead with the members, are not those
                 of the model's latent sites, or are outside a site's support; if an
-                observation is none that its likelihood has.
+                observation is none that its likelihood has, or the model keeps something
+                from step to step (`numpyro.mutable`, a schedule of `temper`).
         """
         progress_bar = _checks.switch("progress_bar", progress_bar)
         args, kwargs = as_arguments(args, kwargs)
         start = init.params if isinstance(init, EnsembleResult) else init
         model = getattr(self.kernel, "model", None)
         parts = take_apart(args, kwargs)
+        refuse_kept(self.look.kept(parts), "`EnsembleMCMC`", "`EnsembleSVI`")
         self.look.at_observations(parts)
         self.look.at_layers(parts)
         if start is not None and model is not None:

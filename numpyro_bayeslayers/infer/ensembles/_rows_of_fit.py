@@ -19,6 +19,7 @@ from numpyro.primitives import Messenger
 from ..._typing import Message, Model
 from ..training._arguments import Arguments
 from ..training._row_terms import row_terms
+from ._left_out import refuse_left_out
 
 Places = Int[np.ndarray, " n"]
 
@@ -82,6 +83,8 @@ class FittedRows:
     """
 
     def __init__(self, model: Model) -> None:
+        self._model = model
+        self._complete: set[Any] = set()
         try:
             self._parameters = tuple(inspect.signature(model).parameters)
         except (TypeError, ValueError):
@@ -100,6 +103,16 @@ class FittedRows:
             if id(leaf) in self._known:
                 return Fitted(self._known[id(leaf)][1], self._parameters)
         return None
+
+    def check_complete(self, params: Mapping[str, Any], given: Arguments) -> None:
+        """Raise if a prediction from `params` leaves out what their fit had, and it matters."""
+        fitted = self.of(params)
+        if fitted is None:
+            return
+        kind = fitted.parts.frame, given.frame
+        if kind not in self._complete:
+            refuse_left_out(self._model, self._parameters, fitted.parts, given)
+            self._complete.add(kind)
 
 
 class Told(NamedTuple):

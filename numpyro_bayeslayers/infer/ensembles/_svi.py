@@ -341,7 +341,8 @@ class EnsembleSVI:
         Raises:
             ValueError: If a number is below 1, there is no such site, rows cannot be cut, or
                 latent values of rows cannot be told apart or taken without those of others,
-                or the result is of another model or guide.
+                the result is of another model or guide, or an argument is left out that the
+                fit had, an offset say, and on which predictions depend.
         """
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
@@ -351,6 +352,7 @@ class EnsembleSVI:
             take_apart(args, kwargs),
         )
         is_new = _checks.optional(_checks.switch)("new_rows", new_rows)
+        self._fitted.check_complete(result.params, parts)
         told = Told(self._fitted.of(result.params), is_new)
         how = num_samples, batch_size, sites, statistic, told
         return self._predictor(drawn, known_values(result), as_key(rng_key), parts, *how)

@@ -10,10 +10,7 @@ another one. What cannot be told apart for certain gets no key, and is compiled 
 import enum
 import functools
 import hashlib
-import os
-import site
 import sys
-import sysconfig
 import types
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
@@ -22,24 +19,13 @@ import jax
 import numpy as np
 
 from ..training._jit import is_dynamic
+from ..training._library import is_library, is_library_code, slots_of
 
 #: The most bytes of arrays that one key may read.
 MOST_BYTES = 2**26
 
 _CHECKED = "jaxtyping._decorator"
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.dtype, enum.Enum)
-_HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_LIBRARIES = tuple(
-    os.path.join(path, "")
-    for path in {
-        _HERE,
-        sysconfig.get_path("stdlib"),
-        sysconfig.get_path("purelib"),
-        sysconfig.get_path("platlib"),
-        *site.getsitepackages(),
-        site.getusersitepackages(),
-    }
-)
 
 
 class UnknownError(Exception):
@@ -139,7 +125,7 @@ class _Reader:
         defaults = self.read(fn.__defaults__), self.read(fn.__kwdefaults__)
         wrapped = self.read(vars(fn).get("__wrapped__"))
         # What a library reads of its own modules stays as it is.
-        is_library = code.co_filename.startswith(_LIBRARIES)
+        is_library = is_library_code(code)
         names = () if is_library else self._globals(fn)
         return "function", code, fn.__module__, cells, defaults, wrapped, names
 
@@ -157,7 +143,7 @@ class _Reader:
             if name in fn.__globals__:
                 value = fn.__globals__[name]
                 found.append((name, self.read(value)))
-                if isinstance(value, types.ModuleType) and not _is_library(value):
+                if isinstance(value, types.ModuleType) and not is_library(value):
                     # `settings.scale`, with a module `settings` of the user's.
                     of_module = [n for n in names if n in vars(value)]
                     found += [(name, n, self.read(vars(value)[n])) for n in of_module]
@@ -169,7 +155,7 @@ class _Reader:
             return "compiled", self.read(value.__wrapped__)
         if kind is object:  # a mark, which is only compared
             return _Same(value)
-        slots = [s for base in kind.__mro__ for s in _slots(base) if hasattr(value, s)]
+        slots = [s for base in kind.__mro__ for s in slots_of(base) if hasattr(value, s)]
         if not slots and not hasattr(value, "__dict__"):
             raise UnknownError
         inside = {s: getattr(value, s) for s in slots} | getattr(value, "__dict__", {})
@@ -177,7 +163,7 @@ class _Reader:
 
     def _class(self, kind: type) -> Hashable:
         """A class, with what the methods read if it is the user's."""
-        if _is_library(sys.modules.get(kind.__module__)):
+        if is_library(sys.modules.get(kind.__module__)):
             return kind
         bases = tuple(map(self.read, kind.__bases__))
         own = {n: v for n, v in vars(kind).items() if callable(v) or not n.startswith("_")}
@@ -204,21 +190,6 @@ class _Same:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and other.value is self.value
-
-
-def _slots(kind: type) -> list[str]:
-    slots = vars(kind).get("__slots__", ())
-    names = (slots,) if isinstance(slots, str) else tuple(slots)
-    return [name for name in names if name not in ("__dict__", "__weakref__")]
-
-
-def _is_library(module: types.ModuleType | None) -> bool:
-    """Whether a module comes with Python or an installed package."""
-    if module is None or module.__name__ == "__main__":
-        return False
-    if module.__name__ in sys.builtin_module_names:
-        return True
-    return (getattr(module, "__file__", None) or "").startswith(_LIBRARIES)
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What the end of Markov chains says of them."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Array
@@ -19,6 +19,10 @@ FALSE_ALARMS, WORTH = 0.01, 0.25
 DEPTH_SHARE = 0.05
 
 
+#: A site, and the indices of one of its entries.
+Entry: TypeAlias = tuple[str, tuple[int, ...]]
+
+
 class ChainFigures(NamedTuple):
     """Figures of chains; NaN or None where there are none.
 
@@ -26,31 +30,35 @@ class ChainFigures(NamedTuple):
         num_draws: Draws of all chains.
         divergences: Divergent ones of them; None for samplers that tell of none.
         r_hat: The worst split R-hat of all numbers that were drawn.
-        r_hat_site: Where it is.
+        r_hat_at: The site and the entry where it is; None if there is no figure.
         n_eff: The effective sample size there.
         limit: The R-hat that healthy chains of this length exceed once in a hundred fits.
         depth_share: The share of draws whose trajectory reached the maximal depth.
         max_depth: That depth.
+        num_chains: The number of chains.
+        stuck: The chains of which no continuous number ever changes.
     """
 
     num_draws: int
     divergences: int | None
     r_hat: float
-    r_hat_site: str
+    r_hat_at: Entry | None
     n_eff: float
     limit: float
     depth_share: float | None
     max_depth: int | None
+    num_chains: int
+    stuck: tuple[int, ...]
 
     @classmethod
     def of(cls, samples: Mapping[str, Array], mcmc: MCMC) -> "ChainFigures":
         """The figures of `samples`, (chains, draws, *site), as `mcmc` drew them."""
         values = {name: np.asarray(x) for name, x in samples.items()}
         r_hats = worst_of(split_r_hats(values), np.nanargmax)
-        site, at, r_hat = r_hats or ("", (), float("nan"))
         n_eff = float("nan")
         if r_hats:
-            n_eff = float(effective_sample_size(values[site][(..., *at)].astype(float)))
+            site, at, _ = r_hats
+            n_eff = float(effective_sizes({site: values[site][(..., *at)]})[site])
         numbers = sum(x[0, 0].size for x in values.values())
         chains, draws = mcmc.num_chains, mcmc.num_samples
         noted = noted_by(mcmc)
@@ -61,16 +69,24 @@ class ChainFigures(NamedTuple):
         return cls(
             chains * draws,
             int(noted["diverging"].sum()) if "diverging" in noted else None,
-            r_hat,
-            label(site, at),
+            r_hats[2] if r_hats else float("nan"),
+            r_hats[:2] if r_hats else None,
             n_eff,
             r_hat_limit(chains, draws, numbers),
             reached,
             depth,
+            chains,
+            stuck_chains(values),
         )
 
-    def advice(self) -> Iterator[str]:
-        """What to do, with the figures that ask for it."""
+    def advice(self, label: Callable[[Entry], str]) -> Iterator[str]:
+        """What to do, with the figures that ask for it; `label` says what an entry is called."""
+        if self.stuck:
+            yield (
+                f"Of {self.num_chains} chains {', '.join(map(str, self.stuck))} never moved: "
+                "each of their draws is the first. Take more warm-up, inputs and outcomes of "
+                "order one, and look whether the model's density is finite where they start."
+            )
         if self.divergences:
             yield (
                 f"{self.divergences} of {self.num_draws} draws are divergent: the chains miss "
@@ -78,12 +94,13 @@ class ChainFigures(NamedTuple):
                 '{"target_accept_prob": 0.95}), or other coordinates, `autoreparam` or a '
                 "layer's `centered=False`."
             )
-        if self.r_hat > self.limit:
+        if self.r_hat_at and self.r_hat > self.limit:
+            worth = f"; the draws are worth {self.n_eff:.0f} independent ones there"
             yield (
-                f"R-hat is {self.r_hat:.2f} at {self.r_hat_site}, where chains that agree have "
-                f"at most {self.limit:.2f}; the draws are worth {self.n_eff:.0f} independent "
-                "ones there. Take more warm-up and draws; if it stays, the posterior has "
-                "several modes or two sites do the same."
+                f"R-hat is {self.r_hat:.2f} at {label(self.r_hat_at)}, where chains that agree "
+                f"have at most {self.limit:.2f}{'' if np.isnan(self.n_eff) else worth}. Take "
+                "more warm-up and draws; if it stays, the posterior has several modes or two "
+                "sites do the same."
             )
         if self.max_depth and (self.depth_share or 0.0) > DEPTH_SHARE:
             yield (
@@ -100,21 +117,50 @@ def are_long(mcmc: MCMC) -> bool:
 
 
 def split_r_hats(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Split R-hat of each entry of each site; of four draws and more."""
-    enough = {name: x for name, x in samples.items() if x.shape[1] >= 4}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {n: np.asarray(split_gelman_rubin(_real(x))) for n, x in enough.items()}
+    """Split R-hat of each entry of each site; of four draws and more.
+
+    Where no half of a chain ever changes, it is infinite if they differ, and NaN if not.
+    """
+    return _each(samples, split_gelman_rubin, still=np.inf)
 
 
 def effective_sizes(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The effective sample size of each entry of each site; of four draws and more."""
-    enough = {name: x for name, x in samples.items() if x.shape[1] >= 4}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {n: np.asarray(effective_sample_size(_real(x))) for n, x in enough.items()}
+    """The effective sample size of each entry of each site; of four draws and more.
+
+    Where no half of a chain ever changes, it is NaN.
+    """
+    return _each(samples, effective_sample_size, still=np.nan)
 
 
-def _real(x: np.ndarray) -> np.ndarray:
-    return x.astype(float)
+def _each(
+    samples: Mapping[str, np.ndarray], figure: Callable[[Any], Any], *, still: float
+) -> dict[str, np.ndarray]:
+    """A figure of each entry; where it would divide rounding errors, what it is there."""
+    found = {}
+    for name, x in samples.items():
+        if x.shape[1] < 4:
+            continue
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = np.asarray(figure(x.astype(float)))
+        half = x.shape[1] // 2
+        is_still = _never_changes(x[:, :half]) & _never_changes(x[:, -half:])
+        is_one = (x == x[:1, :1]).all((0, 1))
+        found[name] = np.where(is_still.all(0), np.where(is_one, np.nan, still), value)
+    return found
+
+
+def _never_changes(x: np.ndarray) -> np.ndarray:
+    """Whether all draws of a chain are alike, (chains, *site), of draws (chains, draws, ...)."""
+    return (x == x[:, :1]).all(1)
+
+
+def stuck_chains(samples: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    """The chains of which no continuous number ever changes; of four draws and more."""
+    real = [x for x in samples.values() if np.issubdtype(x.dtype, np.floating) and x.size]
+    if not real or real[0].shape[1] < 4:
+        return ()
+    still = [_never_changes(x).reshape(len(x), -1).all(1) for x in real]
+    return tuple(int(e) for e in np.flatnonzero(np.logical_and.reduce(still)))
 
 
 def worst_of(figures: Mapping[str, np.ndarray], arg: Any) -> tuple[str, Any, float] | None:
@@ -131,11 +177,6 @@ def worst_of(figures: Mapping[str, np.ndarray], arg: Any) -> tuple[str, Any, flo
         return None
     names = list(found)
     return found[names[int(arg([found[name][2] for name in names]))]]
-
-
-def label(site: str, at: tuple[int, ...]) -> str:
-    """An entry of a site: ``weight[0,2]``."""
-    return site + (f"[{','.join(map(str, at))}]" if at else "")
 
 
 def r_hat_limit(num_chains: int, num_draws: int, num_numbers: int) -> float:

@@ -226,25 +226,6 @@ def _kinds(model: Model, rows: dict[str, Any]) -> dict[str, str]:
     return kinds
 
 
-def described_sites(model: Model, data: Data) -> dict[str, dict[str, Any]]:
-    """What tells the bound `model` from others: its sites, as JSON can hold them."""
-    found: dict[str, dict[str, Any]] = {}
-
-    def run(rows: dict[str, Any]) -> None:
-        sites = trace(seed(feasible(model), random.key(0))).get_trace(**rows)
-        for name, site in sites.items():
-            if site["type"] in ("sample", "deterministic", "param"):
-                kind = "observations" if site.get("is_observed") else f"a {site['type']}"
-                kind = {"a sample": "a latent"}.get(kind, kind)
-                for path, leaf in jax.tree_util.tree_leaves_with_path(site["value"]):
-                    where = name + jax.tree_util.keystr(path)
-                    shape, dtype = list(jnp.shape(leaf)), str(jnp.result_type(leaf))
-                    found[where] = {"kind": kind, "shape": shape, "type": dtype}
-
-    jax.eval_shape(run, data.rows)
-    return found
-
-
 def check_takes_y(model: Model) -> None:
     """The model is a function with an argument `y`."""
     _checks.function("model", model)

@@ -10,14 +10,15 @@ from jaxtyping import Float
 
 from ._chain_figures import (
     ChainFigures,
+    Entry,
     are_long,
     effective_sizes,
     energy_share,
-    label,
     noted_by,
     worst_of,
 )
-from ._method import Posterior
+from ._labels import Labels, labels_of, line
+from ._method import Posterior, Problem
 from ._pareto import k_limit, pareto_k
 from ._training_figures import TrainingFigures
 
@@ -29,8 +30,9 @@ class Diagnostics(NamedTuple):
 
     Args:
         divergences: Draws of all chains that are divergent.
-        r_hat: The worst split R-hat of all latent numbers.
-        r_hat_site: Where it is, ``weight[0,2]``.
+        r_hat: The worst split R-hat of all latent numbers; infinite where chains differ and
+            never move, NaN if nothing moves.
+        r_hat_site: Where it is, as `Fit.summary` calls it: ``weight[0,2]``, ``beta[age]``.
         n_eff: The lowest effective sample size.
         n_eff_site: Where it is.
         depth_share: The share of draws at the maximal tree depth of `NUTS`.
@@ -77,14 +79,25 @@ class Ending:
     Args:
         method: How it was fitted.
         posterior: What was found.
-        latent: The names of the latent sites.
+        problem: What was fitted.
     """
 
-    def __init__(self, method: Any, posterior: Posterior, latent: tuple[str, ...]) -> None:
+    def __init__(self, method: Any, posterior: Posterior, problem: Problem) -> None:
         self._method = method
         self._posterior = posterior
-        self._latent = latent
+        self._problem = problem
+        self._latent = problem.sites.latent
         self._shapes: np.ndarray | None = None
+
+    @functools.cached_property
+    def labels(self) -> Labels:
+        """What the entries of sites are called."""
+        return labels_of(self._problem)
+
+    def _label(self, entry: Entry) -> str:
+        site, at = entry
+        shape = (self._posterior.samples or {})[site].shape[2:]
+        return line(site, shape, at, self.labels)
 
     @functools.cached_property
     def _chains(self) -> ChainFigures:
@@ -114,7 +127,7 @@ class Ending:
         if not finite.are_all:
             said.append(f"Not finite: {finite.named()}; predictions leave them out.")
         if finite.count and not are_short:
-            said += self._chains.advice()
+            said += self._chains.advice(self._label)
         return said
 
     def diagnostics(self) -> Diagnostics:
@@ -147,9 +160,9 @@ class Ending:
         return Diagnostics(
             divergences=figures.divergences,
             r_hat=figures.r_hat,
-            r_hat_site=figures.r_hat_site,
+            r_hat_site=self._label(figures.r_hat_at) if figures.r_hat_at else "",
             n_eff=least[2] if least else float("nan"),
-            n_eff_site=label(*least[:2]) if least else "",
+            n_eff_site=self._label(least[:2]) if least else "",
             depth_share=figures.depth_share,
             energy=None if energy is None else energy_share(energy),
             not_finite=bad,

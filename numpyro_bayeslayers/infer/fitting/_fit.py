@@ -7,6 +7,7 @@ from ... import _checks
 from ..._typing import Model
 from ..training._arguments import part_size
 from ..training._inputs import Seed, as_key
+from ..training._kept import refuse_kept
 from ..training._plates import on_all_rows
 from ._categories import categories_of, computed_categories
 from ._data import bind, check_takes_y, data_of_fit, sites_of, without_gaps
@@ -16,11 +17,6 @@ from ._method import Problem
 from ._methods import MCMC, VI, Method, method_of
 from ._missing import Missing
 from ._reach import warn_unreached
-
-_NOT_KEPT = (
-    "`method` must keep what the model changes as it runs (`numpyro.mutable`: {names}), which "
-    "{kind} does not: each step would start from the first value. Take VI() or Ensemble()."
-)
 
 
 def fit(
@@ -91,9 +87,10 @@ def fit(
         TypeError: If an argument is of a wrong kind, or a column holds dates or objects.
         ValueError: If `y` is missing, rows differ in number or in their index, an entry is
             missing, NaN or infinite, the method is unknown or does not keep what the model
-            keeps by `numpyro.mutable`, steps are given twice, not at all, or to `MCMC`; if `y`
-            is missing in part, and it reaches more than observed sites, or is to be imputed
-            under a likelihood of counts or in minibatches.
+            keeps by `numpyro.mutable`, or count steps for a schedule of `temper`, steps are
+            given twice, not at all, or to `MCMC`; if `y` is missing in part, and it reaches
+            more than observed sites, or is to be imputed under a likelihood of counts or in
+            minibatches.
 
     Example:
         >>> import jax.numpy as jnp
@@ -122,9 +119,9 @@ def fit(
     else:
         steps = _steps(num_steps, num_epochs, known.num_rows, size)
     sites = sites_of(bind(model, known), known)
-    if sites.kept and not isinstance(way, VI):
-        names, kind = ", ".join(map(repr, sites.kept)), type(way).__name__
-        raise ValueError(_NOT_KEPT.format(names=names, kind=kind))
+    if not isinstance(way, VI):
+        kind = f"`method`={type(way).__name__}()"
+        refuse_kept(sites.kept, kind, "VI() or Ensemble()")
     model, sites = without_gaps(missing, model, known, sites, in_parts=size is not None)
     whole = on_all_rows(bind(model, known), known.num_rows)
     known = known.with_codes(categories_of(whole, known.rows))

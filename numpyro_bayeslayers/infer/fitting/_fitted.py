@@ -20,7 +20,7 @@ from ..training._rows import row_axes
 from ._categories import computed_categories
 from ._data import data_to_predict
 from ._diagnostics import Diagnostics, Ending
-from ._labels import is_base, labels_of
+from ._labels import is_base
 from ._laws import ask, log_mean, name_of
 from ._method import Posterior, Problem
 from ._methods import Method
@@ -44,7 +44,7 @@ class Fit:
         self._problem = problem
         self._posterior = posterior
         self.method = method
-        self._ending = Ending(method, posterior, problem.sites.latent)
+        self._ending = Ending(method, posterior, problem)
 
     @property
     def params(self) -> dict[str, Array]:
@@ -348,7 +348,7 @@ class Fit:
         prob = _checks.share("prob", prob)
         draws = self._draws(num_samples, seed, all)
         are_chains = self._posterior.samples is not None
-        labels, header = labels_of(self._problem), self._ending.header()
+        labels, header = self._ending.labels, self._ending.header()
         return summary_of(draws, prob, labels, are_chains=are_chains, header=header)
 
     def diagnostics(self) -> Diagnostics:

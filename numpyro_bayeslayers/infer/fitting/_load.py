@@ -11,8 +11,9 @@ from ..._storage import check_origin, read_file, unpack
 from ..._storage._file import Arrays
 from ..._typing import Model
 from ...preprocessing import Schema
-from ._data import Data, bind, check_takes_y, described_sites, sites_of, without_gaps
+from ._data import Data, bind, check_takes_y, sites_of, without_gaps
 from ._described import NotKept, restored_method
+from ._described_sites import described_sites, how_they_differ
 from ._fitted import Fit
 from ._method import Problem, checked_guide
 from ._methods import MCMC, METHODS, Ensemble
@@ -35,8 +36,9 @@ def load(
     """Read a fit that `Fit.save` wrote; it predicts as it did, to the last bit.
 
     A file holds no code: the model is handed over again, as it was. Its sites are compared
-    with those that were fitted. What was learned from the data (columns, levels, codes) is
-    that of the fit.
+    with those that were fitted, their shapes, the families of their distributions, and those
+    parameters of these that no draw decides: the numbers of priors, say. What was learned
+    from the data (columns, levels, codes) is that of the fit.
 
     The result is whole but for two things. The state in which the optimizer or the sampler
     ended is not in the file (``found.result.state`` is None, ``found.result.mcmc`` can be
@@ -84,7 +86,9 @@ def load(
     run, in_parts = header["run"], header["run"]["batch_size"] is not None
     sites = sites_of(bind(model, data), data)
     model, sites = without_gaps(run["missing"], model, data, sites, in_parts=in_parts)
-    _check_sites(str(path), header["sites"], described_sites(bind(model, data), data))
+    here = described_sites(bind(model, data), data)
+    if how := how_they_differ(header["sites"], here):
+        raise ValueError(_OTHER_MODEL.format(how=how, path=str(path)))
     kind = METHODS[header["method"]["name"]]
     method = restored_method(kind, header["method"]["options"], arrays)
     if guide is not None:
@@ -114,22 +118,6 @@ def _constants(
             f"not hold it. Call `load(path, model, constants={{{name!r}: ...}})`."
         )
     return {n: given[n] if n in given else unpack(v, arrays) for n, v in packed.items()}
-
-
-def _check_sites(path: str, there: dict[str, Any], here: dict[str, Any]) -> None:
-    """The model has the sites that were fitted."""
-    for name in {**there, **here}:
-        if there.get(name) != here.get(name):
-            how = [
-                f"{verb} {_told(sites[name])}" if name in sites else f"{verb} none"
-                for verb, sites in (("had", there), ("has", here))
-            ]
-            how = f"at {name!r} it {how[0]}, and {how[1]}"
-            raise ValueError(_OTHER_MODEL.format(how=how, path=path))
-
-
-def _told(site: dict[str, Any]) -> str:
-    return f"{site['kind']} of shape {tuple(site['shape'])} and type {site['type']}"
 
 
 def _engine(path: str, kind: type, method: Any) -> Any:

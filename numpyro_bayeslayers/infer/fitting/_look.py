@@ -47,7 +47,7 @@ def look_at_fit(
             found = values(args, kwargs)
         substitute(drawn.model, data={**params, **found})(*args, **kwargs)
 
-    Look(fitted, is_fitted=True).at_layers(parts)
+    Look(fitted, before=look).at_layers(parts)
 
 
 def medians(samples: dict[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from ..ensembles._chains import Length, mcmc_of
 from ..ensembles._functions import EnsembleResult
 from ..ensembles._mcmc import EnsembleMCMCResult
 from ..training._state import EnsembleSVIState
-from ._data import bind, described_sites
+from ._data import bind
 from ._described import described_method
+from ._described_sites import described_sites
 from ._method import Posterior, Problem
 from ._methods import METHODS, Method
 from ._stein import Stein, StepResult

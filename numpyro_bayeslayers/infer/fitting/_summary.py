@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Array
-from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 from ... import _checks
+from ._chain_figures import effective_sizes, split_r_hats
 from ._labels import line
 
 
@@ -57,11 +57,10 @@ def summary_of(
             f"{100 * low:g}%": np.quantile(flat, low, 0),
             f"{100 * high:g}%": np.quantile(flat, high, 0),
         }
-        if are_chains and x.shape[1] >= 4:
-            columns |= {
-                "n_eff": effective_sample_size(x),
-                "r_hat": split_gelman_rubin(x),
-            }
+        if are_chains:
+            figures = {"n_eff": effective_sizes, "r_hat": split_r_hats}
+            found = {key: figure({name: x}) for key, figure in figures.items()}
+            columns |= {key: value[name] for key, value in found.items() if value}
         for at in np.ndindex(x.shape[2:]):
             lines.append(line(name, x.shape[2:], at, labels))
             table.append({key: float(np.asarray(v)[at]) for key, v in columns.items()})

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Var, jaxpr_as_fun
 
 
@@ -38,3 +40,14 @@ def part_of(
             needed.update(v for v in equation.invars if isinstance(v, Var))
     part = jaxpr.replace(invars=jaxpr.invars[first:], outvars=outputs, eqns=equations[::-1])
     return jaxpr_as_fun(ClosedJaxpr(part, program.consts))
+
+
+def as_unknown(tree: Any, key: Any) -> Any:
+    """The same numbers, which depend on `key` to all appearance, a random key."""
+    zero = 0 * jnp.sum(jax.random.key_data(key))
+
+    def one(value: Any) -> Any:
+        kind = jnp.result_type(value)
+        return value + zero.astype(kind) if jnp.issubdtype(kind, jnp.number) else value
+
+    return jax.tree.map(one, tree)

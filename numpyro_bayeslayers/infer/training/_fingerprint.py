@@ -5,21 +5,26 @@ objects are walked down to their numbers, each under the path that leads to it, 
 them can be compared line by line.
 """
 
+import copyreg
 import functools
 import hashlib
 import inspect
 import itertools
+import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpyro.primitives import Messenger
 
 from ._jit import is_dynamic
+from ._library import is_library, is_library_code, slots_of
 
-_DEEPEST, _MOST = 16, 4000
+# The depth of a walk, the texts that it gives, and those of which it gives a hash.
+_DEEPEST, _MOST, _HASHED = 16, 4000, 100_000
 
 
 def settings_of(value: Any) -> dict[str, str]:
@@ -31,17 +36,26 @@ def settings_of(value: Any) -> dict[str, str]:
         >>> settings_of(scaled_by(2.0))["factor"]
         '2.0'
     """
-    return dict(itertools.islice(_walk("", value, frozenset(), 0), _MOST))
+    walk = _walk("", value, frozenset(), 0)
+    found: dict[str, str] = {}
+    for path, text in itertools.islice(walk, _MOST):
+        while path in found:  # the keys 1 and "1" of a dictionary
+            path += "'"
+        found[path] = text
+    if rest := list(itertools.islice(walk, _HASHED)):
+        found["rest"] = _hash(repr(rest).encode())
+    return found
 
 
 def digest(array: Any) -> str:
     """A hash of the bytes of an array."""
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
-    values = np.ascontiguousarray(array)
-    return hashlib.blake2b(
-        values.data.cast("B") if values.size else b"", digest_size=6
-    ).hexdigest()
+    return _hash(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def _hash(content: Any) -> str:
+    return hashlib.blake2b(content, digest_size=6).hexdigest()
 
 
 def kind_of(array: Any) -> str:
@@ -50,8 +64,11 @@ def kind_of(array: Any) -> str:
 
 
 def name_of(value: Any) -> str:
-    """The name of a class or a function."""
-    return getattr(value, "__qualname__", type(value).__qualname__).replace("<locals>.", "")
+    """The name of a class, a function, or a function under a handler: ``flipout(model)``."""
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    if isinstance(value, Messenger) and value.fn is not None:
+        name = f"{type(value).__qualname__}({name})"
+    return name.replace("<locals>.", "")
 
 
 def _walk(
@@ -63,55 +80,133 @@ def _walk(
         return
     if id(value) in above or depth > _DEEPEST:
         return
+    if isinstance(value, Set):
+        yield path or "value", _unordered(value, above | {id(value)}, depth)
+        return
     yield path or "kind", name_of(value)
-    if (
-        isinstance(value, types.FunctionType)
-        and "site-packages" not in value.__code__.co_filename
-    ):
-        yield f"{path}.code".lstrip("."), _code(value.__code__)
+    for code in _codes(value):
+        yield f"{path}.code".lstrip("."), code
     for name, part in _parts(value):
         inner = f"{path}.{name}" if path else name
         yield from _walk(inner, part, above | {id(value)}, depth + 1)
+
+
+def _unordered(value: Iterable[Any], above: frozenset[int], depth: int) -> str:
+    """What is in a set, whose order is another one in each process."""
+    words = []
+    for member in value:
+        texts = dict(itertools.islice(_walk("", member, above, depth + 1), _MOST))
+        plain = texts.pop("value", "")
+        words.append(plain + (_hash(repr(sorted(texts.items())).encode()) if texts else ""))
+    return f"{{{', '.join(sorted(words))}}}"
 
 
 def _plain(value: Any) -> str | None:
     """A value that has no parts, in words; None for others."""
     if isinstance(value, jax.core.Tracer):
         return kind_of(value)
-    if is_dynamic(value):
-        is_number = value.ndim == 0 and not jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    if is_dynamic(value) and not _has_parts(value):
+        is_number = value.ndim == 0 and jnp.issubdtype(value.dtype, np.number)
+        is_number = is_number or (value.ndim == 0 and value.dtype == bool)
         return repr(value.item()) if is_number else f"{kind_of(value)} {digest(value)}"
     if value is None or isinstance(
-        value, (bool, int, float, complex, str, bytes, np.dtype)
+        value, (bool, int, float, complex, str, bytes, bytearray, range, slice, np.dtype)
     ):
         return repr(value)
-    if isinstance(value, (type, types.ModuleType, types.BuiltinFunctionType)):
-        return getattr(value, "__qualname__", getattr(value, "__name__", ""))
+    if isinstance(value, types.BuiltinFunctionType):
+        own = value.__self__
+        is_bound = own is not None and not isinstance(own, types.ModuleType)
+        return None if is_bound else value.__qualname__
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    if isinstance(value, type) and not _is_own(value):
+        return value.__qualname__
     return None
+
+
+def _has_parts(array: Any) -> bool:
+    """Whether an array is more than its bytes."""
+    return array.dtype == object or isinstance(array, np.ma.MaskedArray)
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
     """What is inside a value, by name."""
+    if isinstance(value, np.ma.MaskedArray):
+        return [("data", value.filled()), ("mask", np.ma.getmaskarray(value))]
+    if isinstance(value, np.ndarray):
+        return [(str(i), part) for i, part in enumerate([value.shape, *value.ravel()])]
     if isinstance(value, Mapping):
-        return [(str(key), part) for key, part in value.items()]
+        return [(k if isinstance(k, str) else repr(k), v) for k, v in value.items()]
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return list(zip(value._fields, value, strict=True))
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, (Sequence, ValuesView)):
         return [(str(i), part) for i, part in enumerate(value)]
     if isinstance(value, functools.partial):
         return [("fn", value.func), *_parts(value.args), *_parts(value.keywords)]
-    if isinstance(value, types.MethodType):
-        return [("self", value.__self__), ("fn", value.__func__)]
-    inner = inspect.unwrap(value) if callable(value) else value
-    if isinstance(inner, types.FunctionType):
-        return _inside_function(inner)
-    return [
-        (n, v) for n, v in getattr(value, "__dict__", {}).items() if not n.startswith("__")
-    ]
+    if isinstance(value, (types.MethodType, types.BuiltinFunctionType)):
+        return [
+            ("self", value.__self__),
+            ("fn", getattr(value, "__func__", value.__name__)),
+        ]
+    if isinstance(value, type):
+        return []
+    wrapped = getattr(value, "__wrapped__", None) if callable(value) else None
+    if not isinstance(value, types.FunctionType):
+        own = _inside_object(value)
+    elif wrapped is not None and is_library_code(value.__code__):
+        own = []  # checks of shapes, say
+    else:
+        own = _inside_function(value)
+    if wrapped is None or any(part is wrapped for _, part in own):
+        return own
+    return [*own, ("wrapped", wrapped)]
+
+
+def _inside_object(value: Any) -> list[tuple[str, Any]]:
+    """The attributes of an object; of one that has none, what it would be made of again."""
+    kind = type(value)
+    if isinstance(value, Messenger):  # the others are of the run that it is in
+        return [(n, part) for n, part in vars(value).items() if not n.startswith("_")]
+    slots = [s for base in kind.__mro__ for s in slots_of(base)]
+    found = {s: getattr(value, s) for s in slots if hasattr(value, s)}
+    found |= getattr(value, "__dict__", {})
+    ways = ("__reduce__", "__reduce_ex__", "__getstate__")
+    says = any(getattr(kind, n, None) is not getattr(object, n, None) for n in ways)
+    again = _made_of(value) if says or not found else []
+    return again or [(n, part) for n, part in found.items() if not n.startswith("__")]
+
+
+def _made_of(value: Any) -> list[tuple[str, Any]]:
+    """What a copy of an object would be made of, without what it remembers of its uses."""
+    reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        made = value.__reduce_ex__(2) if reduce is None else reduce(value)
+    except Exception:  # a lock, a file: there is nothing to compare
+        return []
+    if isinstance(made, str):
+        return [("name", made)]
+    parts = [tuple(p) if isinstance(p, Iterator) else p for p in made[1:] if p is not None]
+    return [(str(i), part) for i, part in enumerate(parts)]
+
+
+def _is_own(kind: type) -> bool:
+    """Whether a class is one of the user's, whose name does not say what it does."""
+    return not is_library(sys.modules.get(kind.__module__))
+
+
+def _codes(value: Any) -> list[str]:
+    """A hash of what functions of the user's do, which have no other name."""
+    if isinstance(value, types.FunctionType):
+        return [] if is_library_code(value.__code__) else [_code(value.__code__)]
+    kinds = (value if isinstance(value, type) else type(value)).__mro__
+    members = [member for k in kinds if _is_own(k) for member in vars(k).values()]
+    members = [getattr(m, "__func__", getattr(m, "fget", m)) for m in members]
+    found = [_code(fn.__code__) for fn in members if isinstance(fn, types.FunctionType)]
+    return [_hash(repr(found).encode())] if found else []
 
 
 def _code(code: types.CodeType) -> str:
-    """A hash of what a function of the user's does, which has no other name."""
+    """A hash of what a function does."""
     found = hashlib.blake2b(code.co_code, digest_size=6)
     for constant in code.co_consts:
         found.update(_constant(constant).encode())

@@ -8,7 +8,7 @@ depends on a draw or on a parameter is not known before the model runs, and pass
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -25,7 +25,7 @@ from ..._typing import Message, Model
 from ...distributions import _support
 from ...handlers._feasible import feasible
 from ._arguments import Arguments, put_together
-from ._determined import inputs_of, part_of
+from ._determined import as_unknown, inputs_of, part_of
 from ._plates import on_all_rows
 
 
@@ -36,7 +36,8 @@ class Look:
         model: Any function of its data in which layers may be called; None for a potential,
             of which nothing is known.
         leading: Gives what the model takes before its data, a tuple with arrays as shapes.
-        is_fitted: Whether the model holds what a fit has found.
+        before: What looked at the same data before the fit, whose answers are not given
+            again, if the model holds what a fit has found.
     """
 
     def __init__(
@@ -44,17 +45,22 @@ class Look:
         model: Model | None,
         leading: Callable[[], Any] = lambda: (),
         *,
-        is_fitted: bool = False,
+        before: "Look | None" = None,
     ) -> None:
         self._model = model
         self._leading = leading
-        self._is_fitted = is_fitted
+        self._before = before
         self._seen: dict[Any, _Seen] = {}
 
     @property
     def is_open(self) -> bool:
         """Whether a layer has asked what only a fit can answer."""
         return any(seen.is_open for seen in self._seen.values())
+
+    def kept(self, parts: Arguments) -> tuple[str, ...]:
+        """What the model keeps from step to step (`numpyro.mutable`), by site name."""
+        seen = self._see(parts, _arrays_of(parts))
+        return () if seen is None else seen.kept
 
     def at_layers(self, parts: Arguments) -> None:
         """Let the layers look at these arguments.
@@ -64,7 +70,8 @@ class Look:
         """
         arrays = _arrays_of(parts)
         if (seen := self._see(parts, arrays)) is not None:
-            seen.layers.look(arrays)
+            before = None if self._before is None else self._before._see(parts, arrays)
+            seen.layers.look(arrays, () if before is None else before.layers.numbers)
 
     def at_observations(self, parts: Arguments) -> None:
         """Look at what is observed.
@@ -83,7 +90,8 @@ class Look:
         kind = (parts.frame, tuple((x.shape, x.dtype) for x in arrays))
         if kind not in self._seen:
             model = on_all_rows(self._model, parts.num_rows)
-            self._seen[kind] = _traced(model, self._leading(), parts, self._is_fitted)
+            is_fitted = self._before is not None
+            self._seen[kind] = _traced(model, self._leading(), parts, is_fitted)
         return self._seen[kind]
 
 
@@ -92,27 +100,41 @@ def _arrays_of(parts: Arguments) -> list[Any]:
 
 
 class _Questions(NamedTuple):
-    """Functions of values, and how the values come from the data."""
+    """Functions of values, and how the values come from the data.
+
+    Args:
+        checks: The functions.
+        counts: How many values each of them takes.
+        values: Those of all checks, one after another.
+        numbers: Which of all questions that the model asks these are, in its order.
+    """
 
     checks: list[Callable[..., None]]
     counts: list[int]
     values: Callable[..., list[Any]]
+    numbers: list[int]
 
-    def look(self, arrays: list[Any]) -> None:
-        if not self.checks:
+    def look(self, arrays: list[Any], answered: Collection[int] = ()) -> None:
+        """Ask all questions but those that are `answered`."""
+        if not set(self.numbers) - set(answered):
             return
         values = iter(self.values(*arrays))
-        for check, count in zip(self.checks, self.counts, strict=True):
-            check(*(np.asarray(next(values)) for _ in range(count)))
+        for check, count, number in zip(
+            self.checks, self.counts, self.numbers, strict=True
+        ):
+            own = [np.asarray(next(values)) for _ in range(count)]
+            if number not in answered:
+                check(*own)
 
 
 class _Seen(NamedTuple):
     layers: _Questions
     observations: _Questions
     is_open: bool
+    kept: tuple[str, ...] = ()
 
 
-_NOTHING = _Seen(_Questions([], [], list), _Questions([], [], list), False)
+_NOTHING = _Seen(_Questions([], [], list, []), _Questions([], [], list, []), False)
 
 
 class _noting(Messenger):  # noqa: N801
@@ -121,9 +143,11 @@ class _noting(Messenger):  # noqa: N801
     def __init__(self, is_fitted: bool, key: Any) -> None:
         self.is_fitted = is_fitted
         self.is_open = False
-        self.asked: list[tuple[Any, Callable[[np.ndarray], None]]] = []
+        self.count = 0
+        self.asked: list[tuple[Any, Callable[[np.ndarray], None], int]] = []
         self.observed: dict[str, Message] = {}
-        self._zero = 0 * jnp.sum(random.key_data(key))
+        self.kept: list[str] = []
+        self._key = key
         super().__init__()
 
     def __enter__(self) -> Any:
@@ -132,26 +156,24 @@ class _noting(Messenger):  # noqa: N801
 
     def process_message(self, msg: Message) -> None:
         if msg["type"] == "when_known":
+            self.count += 1
             if msg["is_fitted"] and not self.is_fitted:
                 self.is_open = True
             elif self._is_here():
-                self.asked.append((msg["args"][0], msg["check"]))
+                self.asked.append((msg["args"][0], msg["check"], self.count))
 
     def postprocess_message(self, msg: Message) -> None:
         if msg["type"] == "param" and not self.is_fitted:
             # What is optimized is as unknown as the key: its first value does not count.
-            msg["value"] = jax.tree.map(self._unknown, msg["value"])
+            msg["value"] = as_unknown(msg["value"], self._key)
+        elif msg["type"] == "mutable":
+            self.kept.append(msg["name"])
         elif _is_data(msg) and self._is_here():
             self.observed[msg["name"]] = msg
 
     def _is_here(self) -> bool:
         # What the model itself maps or scans has no values of its own here.
         return get_opaque_trace_state() == self._trace
-
-    def _unknown(self, value: Any) -> Any:
-        kind = jnp.result_type(value)
-        is_number = jnp.issubdtype(kind, jnp.number)
-        return value + self._zero.astype(kind) if is_number else value
 
 
 def _traced(model: Model, leading: Any, parts: Arguments, is_fitted: bool) -> _Seen:
@@ -167,7 +189,7 @@ def _traced(model: Model, leading: Any, parts: Arguments, is_fitted: bool) -> _S
             seed(feasible(model), key)(*eqx.combine(first, others), *args, **kwargs)
         sites = [_values_of(site) for site in noted[0].observed.values()]
         lengths.extend(map(len, sites))
-        asked = [value for value, _ in noted[0].asked]
+        asked = [value for value, _, _ in noted[0].asked]
         return [jnp.asarray(value) for value in itertools.chain(asked, *sites)]
 
     unknown = (random.key(0), shapes)
@@ -179,9 +201,11 @@ def _traced(model: Model, leading: Any, parts: Arguments, is_fitted: bool) -> _S
     inputs, titles = inputs_of(program), _titles(parts)
     is_known = [min(found, default=first) >= first for found in inputs]
 
-    layers = [(i, check) for i, (_, check) in enumerate(noting.asked) if is_known[i]]
-    places, checks = [i for i, _ in layers], [check for _, check in layers]
-    asked = _Questions(checks, [1] * len(places), part_of(program, first, places))
+    places = [i for i in range(len(noting.asked)) if is_known[i]]
+    here = [noting.asked[i] for i in places]
+    checks, numbers = [check for _, check, _ in here], [number for _, _, number in here]
+    values = part_of(program, first, places)
+    asked = _Questions(checks, [1] * len(places), values, numbers)
 
     places, checks, counts, start = [], [], [], len(noting.asked)
     for (name, site), length in zip(noting.observed.items(), lengths, strict=True):
@@ -192,9 +216,10 @@ def _traced(model: Model, leading: Any, parts: Arguments, is_fitted: bool) -> _S
             places += here
             checks.append(_Observed(name, argument or name, site["fn"]).check)
             counts.append(length)
-    observed = _Questions(checks, counts, part_of(program, first, places))
+    values, numbers = part_of(program, first, places), list(range(len(checks)))
+    observed = _Questions(checks, counts, values, numbers)
     is_open = noting.is_open or not all(is_known[: len(noting.asked)])
-    return _Seen(asked, observed, is_open)
+    return _Seen(asked, observed, is_open, tuple(noting.kept))
 
 
 class _Observed:

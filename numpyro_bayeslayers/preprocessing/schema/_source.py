@@ -138,8 +138,8 @@ def _of_pandas(label: str, leaf: Any) -> Source | None:
 
 def _of_other(label: str, leaf: Any) -> Source | None:
     is_foreign = any(hasattr(leaf, name) for name in _FOREIGN)
-    if is_foreign or hasattr(leaf, "to_numpy"):
-        known = _narwhals(label, leaf, is_needed=is_foreign)
+    if not is_none_of_a_library(leaf):
+        known = under_narwhals(label, leaf, is_needed=is_foreign)
         if known is not None:
             import narwhals
 
@@ -163,7 +163,12 @@ def _of_other(label: str, leaf: Any) -> Source | None:
     return None
 
 
-def _narwhals(label: str, leaf: Any, *, is_needed: bool) -> Any:
+def is_none_of_a_library(leaf: Any) -> bool:
+    """Whether it has nothing that tables and columns of some library have."""
+    return not any(hasattr(leaf, name) for name in (*_FOREIGN, "to_numpy"))
+
+
+def under_narwhals(label: str, leaf: Any, *, is_needed: bool) -> Any:
     """The leaf under narwhals' interface; None if narwhals does not know it."""
     try:
         import narwhals

@@ -15,6 +15,8 @@ from numpyro_bayeslayers.infer.fitting._chain_figures import (
     worst_of,
 )
 
+LABEL = "{0[0]}{0[1]}".format
+
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
 
@@ -56,14 +58,14 @@ def test_chains_that_differ_are_named_with_their_site():
     """One chain of four sits a deviation and a half away, at one entry of one site."""
     x = chains(4, 500, 6).reshape(4, 500, 2, 3)
     fine = ChainFigures.of({"a": x}, sampler(4, 500))
-    assert not list(fine.advice()) and fine.divergences is None
+    assert not list(fine.advice(LABEL)) and fine.divergences is None
     apart = x.copy()
     apart[2, :, 1, 0] += 1.5
     figures = ChainFigures.of({"b": x[..., 0, 0], "a": apart}, sampler(4, 500))
     # The variance between means is 1.5² / 4 · 4 / 3 · (4 / 7 of split chains' freedom).
-    assert figures.r_hat_site == "a[1,0]" and 1.15 < figures.r_hat < 1.5
-    (said,) = figures.advice()
-    assert f"R-hat is {figures.r_hat:.2f} at a[1,0]" in said and "more warm-up" in said
+    assert figures.r_hat_at == ("a", (1, 0)) and 1.15 < figures.r_hat < 1.5
+    (said,) = figures.advice(LABEL)
+    assert f"R-hat is {figures.r_hat:.2f} at a(1, 0)," in said and "more warm-up" in said
     assert figures.n_eff == pytest.approx(effective_sizes({"a": apart})["a"][1, 0])
 
 
@@ -71,14 +73,14 @@ def test_divergences_are_counted():
     diverging = np.zeros((2, 200), bool)
     diverging[1, :3] = True
     figures = ChainFigures.of({"a": chains(2, 200)}, sampler(2, 200, diverging=diverging))
-    (said,) = figures.advice()
+    (said,) = figures.advice(LABEL)
     assert said.startswith("3 of 400 draws are divergent") and "target_accept_prob" in said
 
 
 def test_depth_that_is_reached():
     figures = ChainFigures.of({"a": chains(2, 200)}, sampler(2, 200))
-    assert not list(figures._replace(max_depth=10, depth_share=0.01).advice())
-    (said,) = figures._replace(max_depth=10, depth_share=0.4).advice()
+    assert not list(figures._replace(max_depth=10, depth_share=0.01).advice(LABEL))
+    (said,) = figures._replace(max_depth=10, depth_share=0.4).advice(LABEL)
     assert "40% of the draws reached the maximal tree depth 10" in said and "12" in said
 
 
@@ -91,7 +93,26 @@ def test_energy_is_that_of_arviz():
 
 
 def test_entries_that_never_change_have_no_figure():
-    still = np.ones((2, 50, 3))
+    """A tenth has no exact mean: without a look at the draws its R-hat would be 0.99."""
+    still = np.full((2, 350, 3), 0.1)
     assert worst_of(split_r_hats({"a": still}), np.nanargmax) is None
-    assert not list(ChainFigures.of({"a": still}, sampler(2, 50)).advice())
+    assert np.isnan(effective_sizes({"a": still})["a"]).all()
+    moving = {"a": still, "b": chains(2, 350, 1)}
+    assert not list(ChainFigures.of(moving, sampler(2, 350)).advice(LABEL))
     assert split_r_hats({"a": still[:, :3]}) == {}
+
+
+def test_chains_that_never_move_are_named():
+    """Where they stand apart, R-hat is infinite; one number that moves is enough to move."""
+    still = np.full((3, 350, 3), 0.1) + np.arange(3)[:, None, None]
+    assert (split_r_hats({"a": still})["a"] == np.inf).all()
+    stuck, apart = ChainFigures.of({"a": still}, sampler(3, 350)).advice(LABEL)
+    assert stuck.startswith("Of 3 chains 0, 1, 2 never moved")
+    assert "R-hat is inf at a(0,), where" in apart and "independent" not in apart
+    (alike,) = ChainFigures.of({"a": 0 * still + 0.1}, sampler(3, 350)).advice(LABEL)
+    assert alike == stuck
+    one = np.where(np.arange(3)[:, None, None] == 1, chains(3, 350, 3), still)
+    assert ChainFigures.of({"a": one}, sampler(3, 350)).stuck == (0, 2)
+    steps = {"a": still, "z": np.ones((3, 350), int)}
+    assert ChainFigures.of({"z": steps["z"]}, sampler(3, 350)).stuck == ()
+    assert ChainFigures.of(steps, sampler(3, 350)).stuck == (0, 1, 2)

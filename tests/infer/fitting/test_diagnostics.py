@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
 import scipy.special
 import scipy.stats
 
 from numpyro_bayeslayers.infer import MCMC, VI, Ensemble, Stein, fit
-from numpyro_bayeslayers.layers import RandomEffectsLayer, gaussian_link
+from numpyro_bayeslayers.infer.fitting._chain_figures import ChainFigures
+from numpyro_bayeslayers.layers import AdaptiveLayer, RandomEffectsLayer, gaussian_link
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -65,6 +67,31 @@ def test_chains_do_not_end_silently():
     assert 0 <= ended.depth_share < 1 and 0 < ended.energy < 1
     stats = found.to_arviz().sample_stats
     assert {"diverging", "energy"} <= set(stats)
+
+
+def test_sites_are_called_as_in_the_summary_and_stuck_chains_are_told():
+    """Steps of a million are never taken: one warning, no arithmetic of NumPy's."""
+    table = pd.DataFrame(X, columns=["one", "age"])
+    slopes = lambda x, y=None: gaussian_link(AdaptiveLayer()("s", x), y, scale=NOISE)
+    way = MCMC(
+        num_warmup=150,
+        num_samples=150,
+        num_chains=2,
+        kernel_options={"step_size": 1e6, "adapt_step_size": False},
+    )
+    found, said = said_by(lambda: quiet(slopes, y=Y, x=table, method=way))
+    assert len(said) == 1 and "Of 2 chains 0, 1 never moved" in said[0]
+    assert "R-hat is inf at s." in said[0]
+    lines, told = said_by(found.summary)
+    ended = found.diagnostics()
+    assert not told and ended.r_hat == np.inf and np.isnan(ended.n_eff)
+    assert ended.r_hat_site in found.summary(all=True).index
+    apart = {"s.beta": np.zeros((2, 150, 2, 1)) + np.arange(2)[:, None, None, None]}
+    figures = ChainFigures.of(apart, found.result.mcmc)._replace(
+        r_hat_at=("s.beta", (1, 0))
+    )
+    assert "at s.beta[age]," in " ".join(figures.advice(found._ending._label))
+    assert "s.beta[age]" in lines.index and np.isinf(lines["r_hat"]).all()
 
 
 def test_a_loss_that_falls_is_told():

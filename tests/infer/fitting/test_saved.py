@@ -201,6 +201,71 @@ def test_another_model_is_refused(small, other, how):
         load(small[0], other)
 
 
+def with_laws(w, scale=lambda: dist.HalfNormal(1.0), noise=dist.Normal):
+    """The model `flat`, with other laws."""
+
+    def model(x, y=None):
+        sd = numpyro.sample("scale", scale())
+        value = numpyro.sample("w", w(x))
+        with numpyro.plate("rows", len(x)):
+            numpyro.sample("obs", noise(x @ value, sd), obs=y)
+
+    return model
+
+
+NORMAL = lambda *numbers: lambda x: dist.Normal(*numbers).expand([2]).to_event(1)
+
+
+@pytest.mark.parametrize(
+    ("other", "how"),
+    [
+        (
+            with_laws(NORMAL(0, 10)),
+            r"at 'w' it had the law Normal with `scale` 1, and has 10\.",
+        ),
+        (
+            with_laws(lambda x: dist.Normal(jnp.array([0.0, 0.5]), 1).to_event(1)),
+            r"at 'w' it had the law Normal with `loc` 0, and has \(0, 0\.5\)\.",
+        ),
+        (
+            with_laws(lambda x: dist.Normal(x[0], 1).to_event(1)),
+            r"at 'w' it had the law Normal with `loc` 0, and has \(.*, .*\)\.",
+        ),
+        (
+            with_laws(lambda x: dist.Laplace(0, 1).expand([2]).to_event(1)),
+            "at 'w' it had the law Normal, and has Laplace",
+        ),
+        (
+            with_laws(NORMAL(0, 1), noise=lambda f, sd: dist.StudentT(4.0, f, sd)),
+            "at 'obs' it had the law Normal, and has StudentT",
+        ),
+        (
+            with_laws(NORMAL(0, 1), noise=lambda f, sd: dist.Normal(f, 0.3)),
+            "at 'obs' it had the law Normal with `scale` that other sites determine, and has 0.3",
+        ),
+        (
+            with_laws(NORMAL(0, 1), scale=lambda: dist.LogNormal(0.0, 1.0)),
+            "at 'scale' it had the law HalfNormal, and has LogNormal",
+        ),
+    ],
+)
+def test_another_law_is_refused(small, other, how):
+    with pytest.raises(ValueError, match=f"`model` is not the one that was fitted: {how}"):
+        load(small[0], other)
+
+
+def test_the_same_law_in_other_words_is_read(small):
+    """Broadcast, as an array, and in the digits that another machine may have."""
+    same = dist.Normal(np.zeros(2), 1 + 1e-6).to_event(1)
+    load(small[0], with_laws(lambda x: same, scale=lambda: dist.HalfNormal(jnp.ones(()))))
+
+
+def test_the_start_of_a_parameter_is_no_part_of_a_law(tmp_path):
+    start = lambda value: with_laws(lambda x: NORMAL(numpyro.param("m", value), 1)(x))
+    quiet(start(0.0), **plain_rows(), num_steps=2).save(tmp_path / "fit")
+    load(tmp_path / "fit", start(3.0))
+
+
 def bent(x, fn=None, shift=0.0, y=None):
     w = numpyro.sample("w", dist.Normal(0, 1))
     with numpyro.plate("rows", len(x)):

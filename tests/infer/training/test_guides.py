@@ -7,10 +7,18 @@ import numpyro
 import numpyro.distributions as dist
 import optax
 import pytest
-from numpyro.infer import SVI, Trace_ELBO, autoguide as guides, init_to_value
+from numpyro.infer import NUTS, SVI, Trace_ELBO, autoguide as guides, init_to_value
 from numpyro.primitives import mutable
 
-from numpyro_bayeslayers.infer import VI, EnsembleSVI, Stein, fit
+from numpyro_bayeslayers.handlers import temper
+from numpyro_bayeslayers.infer import (
+    VI,
+    EnsembleMCMC,
+    EnsembleSVI,
+    Stein,
+    fit,
+    log_joint_of,
+)
 from tests.infer.svi_problems import X, Y, model as regression
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -171,5 +179,34 @@ def test_what_a_model_keeps_is_used_to_predict():
 @pytest.mark.parametrize("method", ["mcmc", "stein"])
 def test_methods_that_keep_nothing_say_so(method):
     x, steps = jnp.linspace(99.0, 101.0, 5), {} if method == "mcmc" else {"num_steps": 2}
-    with pytest.raises(ValueError, match=r"must keep what the model changes.*'kept'"):
+    with pytest.raises(ValueError, match=r"does not keep what the model changes.*'kept'"):
         fit(centered, y=x, x=x, method=method, progress_bar=False, **steps)
+
+
+def test_other_doors_that_keep_nothing_say_so():
+    x = jnp.linspace(99.0, 101.0, 5)
+    with pytest.raises(ValueError, match=r"`EnsembleMCMC` does not keep what .*'kept'"):
+        EnsembleMCMC(NUTS(centered), 1, 1, 2).run(0, x, x)
+    with pytest.raises(ValueError, match=r"`log_joint_of` does not keep what .*'kept'"):
+        log_joint_of(centered, x, x)
+
+
+DOORS = {
+    "MCMC": lambda model: fit(model, y=Y, x=X, method="mcmc"),
+    "Stein": lambda model: fit(model, y=Y, x=X, method="stein", num_steps=2),
+    "EnsembleMCMC": lambda model: EnsembleMCMC(NUTS(model), 1, 1, 2).run(0, X, Y),
+    "log_joint_of": lambda model: log_joint_of(model, X, Y),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_schedule_is_refused_where_no_steps_are_counted(door):
+    """It would stay at its first value, a weight of zero here: no prior at all."""
+    tempered = temper(regression, optax.linear_schedule(0.0, 1.0, 100))
+    with pytest.raises(ValueError, match=r"counts no steps.*first value.*beta=0\.5"):
+        DOORS[door](tempered)
+
+
+def test_a_schedule_goes_on_where_steps_are_counted():
+    tempered = temper(regression, optax.linear_schedule(0.0, 1.0, 100))
+    fit(tempered, y=Y, x=X, num_steps=2, progress_bar=False)

@@ -1,5 +1,7 @@
 """What layers ask of the data is answered before anything is compiled."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -181,7 +183,25 @@ def test_what_is_optimized_is_looked_at_when_it_is_found():
     assert look.is_open
     fitted = numpyro.handlers.substitute(model, data={"center": jnp.float32(9.0)})
     with pytest.warns(UserWarning, match="6 of 6 rows"):
-        Look(fitted, is_fitted=True).at_layers(parts)
+        Look(fitted, before=look).at_layers(parts)
+
+
+def test_what_the_data_answered_is_not_said_again_at_the_end():
+    """A learned lengthscale asks for a second look; the box was looked at in the first."""
+    learned, moved = (
+        HSGPFeatures.init(1, 12, 2.0, kernel=kernel, name=name)
+        for name, kernel in (("g", RBFKernel()), ("h", RBFKernel(1.0, 1.0)))
+    )
+
+    def model(x, y=None):
+        shift = numpyro.param("shift", 0.0)
+        f = BOX(x[:, None]) + learned(x[:, None]) + moved((x - shift)[:, None])
+        gaussian_link(f, y)
+
+    with pytest.warns(UserWarning, match="box") as said:
+        fit(model, y=Y, x=YEARS, num_steps=3, progress_bar=False)
+    named = sorted(re.search(r"layer '(\w)'", str(w.message))[1] for w in said)
+    assert named == ["f", "g", "h"]
 
 
 def test_nothing_is_added_to_a_program():
