@@ -5,10 +5,14 @@ and cross-validation take them; importing this room imports scikit-learn. They p
 the rooms below offer: tables are encoded by `preprocessing`, the model is a layer, members are
 trained by `infer`, and predictions are mixtures of `distributions`.
 
+The conformal ones go around any other estimator, and need nothing of the rest.
+
 To add an estimator of fields: a subclass of `AbstractFieldEstimator` with its guide. To add
 an observation model: one entry in `_observation.py`.
 """
 
+from ._conformal_interval import ConformalRegressor as ConformalRegressor
+from ._conformal_set import ConformalClassifier as ConformalClassifier
 from ._neural_field import (
     BayesianNeuralFieldMAP as BayesianNeuralFieldMAP,
     BayesianNeuralFieldMLE as BayesianNeuralFieldMLE,
@@ -19,4 +23,6 @@ __all__ = [
     "BayesianNeuralFieldMAP",
     "BayesianNeuralFieldMLE",
     "BayesianNeuralFieldVI",
+    "ConformalClassifier",
+    "ConformalRegressor",
 ]

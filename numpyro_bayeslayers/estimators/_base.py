@@ -28,15 +28,7 @@ from ._guide import mean_field
 from ._observation import OBSERVATION_MODELS, ObservationModel, Units
 from ._posterior import Posterior, components, summaries
 from ._saved import field_of, read_estimator, write_estimator
-
-try:
-    from sklearn.base import BaseEstimator
-    from sklearn.utils.validation import check_is_fitted
-except ImportError as error:
-    raise ImportError(
-        "`numpyro_bayeslayers.estimators` needs scikit-learn and pandas: pip install "
-        "'numpyro-bayeslayers[estimators]'."
-    ) from error
+from ._scikit_learn import BaseEstimator, check_is_fitted
 
 # About how many numbers one block of rows has over all members and draws.
 _BLOCK = 2**20

@@ -1,0 +1,167 @@
+"""Sets of classes that hold what they promise, around any classifier."""
+
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from ._conformal import AbstractConformal, coverage_of, parted, rank, warn_of_few
+from ._scikit_learn import (
+    ClassifierMixin,
+    check_classes,
+    check_is_fitted,
+    check_random_state,
+    clone,
+    column_or_1d,
+    num_rows,
+    safe_indexing,
+)
+
+
+class ConformalClassifier(ClassifierMixin, AbstractConformal):
+    r"""Sets of classes of guaranteed coverage on top of any classifier: adaptive ones.
+
+    A new row whose class comes from the same law as those of the fit has it in its set with
+    at least the probability asked for, whatever the law and the classifier, on average over
+    rows and fits. Sets are large where the classifier is in doubt: classes enter by their
+    probability, until the sum of the probabilities of those before reaches a threshold,
+    the $\lceil (n + 1) p \rceil$-th smallest of the scores of rows kept for calibration,
+
+    $$s_i = \sum_{k:\, \hat p_{ik} \ge \hat p_{i y_i}} \hat p_{ik} - u_i\, \hat p_{i y_i},
+    \qquad u_i \sim U(0, 1)$$
+
+    Args:
+        estimator: A classifier with `fit` and `predict_proba`.
+        coverage: The probability of the set, above 0 and below 1; `predict_set` takes others.
+        calibration_size: The share of rows kept for calibration, above 0 and below 1.
+        randomize: Whether the last class of a set enters by chance, so that sets have the
+            coverage to the point and may be empty. If not, it always enters: sets are a
+            little too large, never empty, and the same in each call.
+        random_state: An integer, a generator of NumPy or None, for the parts of the rows and
+            for $u$.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> inner = LogisticRegression(max_iter=500)
+        >>> conformal = ConformalClassifier(inner, random_state=0).fit(X, y)
+        >>> conformal.predict_set(X[:2]).shape
+        (2, 3)
+
+    References:
+        Romano, Sesia and Candès (2020), Classification with valid and adaptive coverage,
+        NeurIPS, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        coverage: float = 0.9,
+        calibration_size: float = 0.25,
+        randomize: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        # As scikit-learn has it: settings are kept as they are given, and looked at by `fit`.
+        self.estimator = estimator
+        self.coverage = coverage
+        self.calibration_size = calibration_size
+        self.randomize = randomize
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> "ConformalClassifier":
+        """Fit the classifier, and calibrate its sets on rows that it has not seen.
+
+        Args:
+            X: Rows, as the classifier takes them.
+            y: The class of each row: words or numbers.
+
+        Returns:
+            This estimator. It has got ``estimator_``, what predicts; ``classes_``, in the order
+            of columns; and ``scores_``, sorted.
+
+        Raises:
+            TypeError: If a setting is of another kind.
+            ValueError: If a setting is out of range, rows are too few, or `y` holds no classes.
+        """
+        coverage = _checks.share("coverage", self.coverage)
+        _checks.switch("randomize", self.randomize)
+        X = self._look(X, y)
+        rows = num_rows(X)
+        y = column_or_1d(y, warn=True)
+        check_classes(y)
+        self.classes_, index = np.unique(y, return_inverse=True)
+        random = check_random_state(self.random_state)
+        train, kept = parted(rows, self.calibration_size, random)
+        warn_of_few(len(kept), coverage)
+        self.estimator_ = clone(self.estimator).fit(safe_indexing(X, train), y[train])
+        probs = self._probs(safe_indexing(X, kept))
+        before, own = (x[np.arange(len(kept)), index[kept]] for x in _sums_before(probs))
+        self.scores_ = np.sort(before + (1 - random.uniform(size=len(kept))) * own)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row.
+
+        Args:
+            X: Rows, as the classifier takes them.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            ValueError: If the columns are not those of `fit`.
+        """
+        check_is_fitted(self, "estimator_")
+        return self.estimator_.predict(self._at(X))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The classifier's probabilities, a column for each of ``classes_``.
+
+        Args:
+            X: Rows, as the classifier takes them.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            ValueError: If the columns are not those of `fit`.
+        """
+        check_is_fitted(self, "estimator_")
+        return self._probs(self._at(X))
+
+    def predict_set(self, X: Any, coverage: float | None = None) -> np.ndarray:
+        """Which classes are in the set of each row, (n, classes) truth values.
+
+        Args:
+            X: Rows, as the classifier takes them.
+            coverage: The probability of the set; that of the constructor if None.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            TypeError: If `coverage` is no number.
+            ValueError: If the columns are not those of `fit`, or `coverage` is out of range or
+                needs more rows for calibration than there were.
+        """
+        probs = self.predict_proba(X)
+        threshold = self.scores_[
+            rank(len(self.scores_), coverage_of(coverage, self.coverage)) - 1
+        ]
+        before, own = _sums_before(probs)
+        if self.randomize:
+            u = check_random_state(self.random_state).uniform(size=(len(probs), 1))
+            return before + (1 - u) * own <= threshold
+        return before <= threshold
+
+    def _probs(self, X: Any) -> np.ndarray:
+        """Probabilities, with zeros for classes that the training rows did not have."""
+        given = np.asarray(self.estimator_.predict_proba(X), float)
+        found = np.zeros((len(given), len(self.classes_)))
+        found[:, np.searchsorted(self.classes_, self.estimator_.classes_)] = given
+        return found
+
+
+def _sums_before(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of the probabilities of the classes before each one, and its own."""
+    order = np.argsort(-probs, axis=1, kind="stable")
+    ordered = np.take_along_axis(probs, order, axis=1)
+    before = np.empty_like(probs)
+    np.put_along_axis(before, order, np.cumsum(ordered, axis=1) - ordered, axis=1)
+    return before, probs
