@@ -27,7 +27,8 @@ from .fitting._fit import fit
 from .fitting._fitted import Fit
 from .fitting._load import load
 from .fitting._methods import MCMC, VI, Ensemble
-from .fitting._predictions import Predictions
+from .fitting._predictions import Predictions, Reach
+from .fitting._prior import prior
 from .fitting._stein import Stein
 from .training._checkpoint import Checkpoint
 from .training._early_stopping import EarlyStopping
@@ -48,6 +49,7 @@ __all__ = [
     "EnsembleVI",
     "Fit",
     "Predictions",
+    "Reach",
     "Stein",
     "autoreparam",
     "autoreshape",
@@ -60,4 +62,5 @@ __all__ = [
     "fit",
     "load",
     "log_joint_of",
+    "prior",
 ]

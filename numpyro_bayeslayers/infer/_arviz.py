@@ -1,23 +1,38 @@
 """Fitted models as ArviZ's data, for ArviZ below 1 and from 1 on.
 
 Below 1 it is an `InferenceData`, from 1 on a tree of xarray: both are mappings from groups
-(``posterior``, ``sample_stats``) to what holds the draws, under the same names.
+(``posterior``, ``sample_stats``) to what holds the draws, under the same names. The groups are
+made here, as tables of xarray, since the two have different ways to make them.
 """
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array
+import numpyro
+
+#: What ArviZ calls the axes of draws.
+SAMPLE_DIMS = ("chain", "draw")
 
 
-def inference_data(draws: dict[str, Array], mcmc: Any = None, chains: Any = None) -> Any:
-    """ArviZ's data of posterior draws (draws, members, ...), each member a chain.
+class Group(NamedTuple):
+    """Arrays of one kind, and what their axes are called.
 
     Args:
-        draws: By site.
-        mcmc: NumPyro's, whose other groups (what the sampler noted, the observations) are
-            taken over.
-        chains: Which of its chains `draws` has; all if None.
+        values: The arrays by name.
+        dims: The names of the axes of some, None for one without a name.
+        coords: The names of the entries along some axes.
+        is_drawn: Whether the first axes are those of draws, chains and draws of each.
+    """
+
+    values: Mapping[str, Any]
+    dims: Mapping[str, Sequence[str | None]] = {}
+    coords: Mapping[str, Sequence[Any]] = {}
+    is_drawn: bool = True
+
+
+def inference_data(groups: Mapping[str, Group]) -> Any:
+    """ArviZ's data of these groups, but for those without arrays.
 
     Raises:
         ImportError: If ArviZ is not installed.
@@ -28,23 +43,37 @@ def inference_data(draws: dict[str, Array], mcmc: Any = None, chains: Any = None
         raise ImportError(
             "`to_arviz` needs ArviZ: pip install 'numpyro-bayeslayers[arviz]'."
         ) from error
-    groups: dict[str, Any] = {
-        "posterior": {name: np.moveaxis(np.asarray(x), 0, 1) for name, x in draws.items()}
+    import xarray
+
+    found = {name: _dataset(group) for name, group in groups.items() if group.values}
+    if arviz.__version__.startswith("0."):
+        return arviz.InferenceData(**found)
+    return xarray.DataTree.from_dict(found)
+
+
+def of_members(draws: Mapping[str, Any]) -> Group:
+    """Draws (draws, members, ...), each member a chain."""
+    return Group({name: np.moveaxis(np.asarray(x), 0, 1) for name, x in draws.items()})
+
+
+def _dataset(group: Group) -> Any:
+    import xarray
+
+    before = SAMPLE_DIMS if group.is_drawn else ()
+    variables, sizes = {}, {}
+    for name, value in group.values.items():
+        array = np.asarray(value)
+        given = [*before, *group.dims.get(name, ())]
+        axes = given + [None] * (array.ndim - len(given))
+        dims = [
+            f"{name}_dim_{i - len(before)}" if dim is None else dim
+            for i, dim in enumerate(axes)
+        ]
+        variables[name] = (dims, array)
+        sizes |= dict(zip(dims, array.shape, strict=True))
+    coords = {dim: group.coords.get(dim, np.arange(size)) for dim, size in sizes.items()}
+    attrs = {
+        "inference_library": "numpyro",
+        "inference_library_version": numpyro.__version__,
     }
-    # Below 1 the groups are the arguments of `from_dict`, from 1 on they are its first one.
-    is_old = arviz.__version__.startswith("0.")
-    found = arviz.from_dict(**groups) if is_old else arviz.from_dict(groups)
-    if mcmc is not None:
-        drawn = arviz.from_numpyro(mcmc, log_likelihood=False)
-        for name in drawn:
-            if name not in found:
-                found[name] = _of_chains(drawn[name], chains)
-    return found
-
-
-def _of_chains(group: Any, chains: Any) -> Any:
-    """A group without the chains that are left out, the others numbered anew."""
-    if chains is None or np.all(chains) or "chain" not in group.dims:
-        return group
-    kept = group.isel(chain=np.flatnonzero(chains))
-    return kept.assign_coords(chain=np.arange(np.sum(chains)))
+    return xarray.Dataset(variables, coords, attrs)

@@ -2,7 +2,7 @@
 
 import functools
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -52,15 +52,19 @@ class Predictor:
         num_samples: int,
         block: int | None,
         sites: tuple[str, ...] | None,
-        statistic: Statistic | None,
+        statistic: Statistic | Mapping[str, Statistic] | None,
         told: Told = Told(),
     ) -> dict[str, Array]:
-        """Draws (draws, members, *site) of the sites asked for; see `EnsembleSVI.predict`."""
+        """Draws (draws, members, *site) of the sites asked for; see `EnsembleSVI.predict`.
+
+        A statistic may be one for all sites, or one for each of some that keeps the axes of
+        the site.
+        """
         self._looks.setdefault(id(drawn), Look(drawn.model)).at_layers(parts)
         task = self._task(drawn, params, parts, sites, told)
         num_rows = parts.num_rows or 1
         how = key, num_samples
-        cut = self._cut(task, params, how, block, is_reduced=statistic is not None)
+        cut = self._cut(task, params, how, block, is_reduced=bool(statistic))
         if cut.rows < num_rows:
             task = task.in_blocks()
         level = effort(num_samples, num_rows, params)
@@ -70,12 +74,13 @@ class Predictor:
             # The last block is moved back to be full; the rows that overlap are drawn again.
             at = min(start, num_rows - cut.rows)
             found = draw(params, key, *task.block(at, cut.rows))
-            if statistic is not None:
+            for name, value in found.items():
+                reduce = _of_site(statistic, name)
                 # Outside of the program: a function made anew for each call, as lambdas
                 # are, would compile and keep a program each time.
-                found = {name: statistic(value) for name, value in found.items()}
-            for name, value in found.items():
-                axis = 0 if statistic is not None else grows.get(name, -3) + 2
+                value = value if reduce is None else reduce(value)
+                axis = grows.get(name, -3) + (2 if reduce is None else 0)
+                axis = 0 if callable(statistic) else axis
                 if axis < 0 or num_rows == cut.rows:
                     out.setdefault(name, value)
                     continue
@@ -185,6 +190,12 @@ class Predictor:
                 cut = cut._replace(rows=num_rows)
         self._cuts[kind] = cut
         return cut
+
+
+def _of_site(
+    statistic: Statistic | Mapping[str, Statistic] | None, name: str
+) -> Statistic | None:
+    return statistic.get(name) if isinstance(statistic, Mapping) else statistic
 
 
 def _count(params: dict[str, Array]) -> int:

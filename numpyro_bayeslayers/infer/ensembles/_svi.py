@@ -13,7 +13,7 @@ from numpyro.infer.elbo import ELBO
 from ... import _checks
 from ..._typing import Model
 from ...handlers import ensemble
-from .._arviz import inference_data
+from .._arviz import inference_data, of_members
 from ..training._arguments import Arguments, check_finite, part_scale, take_apart
 from ..training._checkpoint import Checkpoint
 from ..training._early_stopping import EarlyStopping, select
@@ -384,6 +384,6 @@ class EnsembleSVI:
             take_apart(args, kwargs),
         )
         key = as_key(seed)
-        return inference_data(
-            self._predictor.posterior(drawn, known_values(result), key, parts, num_samples)
-        )
+        values = known_values(result)
+        draws = self._predictor.posterior(drawn, values, key, parts, num_samples)
+        return inference_data({"posterior": of_members(draws)})

@@ -12,6 +12,7 @@ from numpyro.handlers import seed
 from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
+from ...handlers._feasible import feasible
 from ..training._inputs import named_leaves
 
 _FAILED = (
@@ -32,7 +33,7 @@ def categories_of(model: Model, rows: dict[str, Any]) -> dict[str, int]:
     def run(rows: dict[str, Any]) -> None:
         leaves = {name: x for name, x in named_leaves(**rows).items() if _is_codes(x)}
         with _looking_up(leaves, counts):
-            seed(model, random.key(0))(**rows)
+            seed(feasible(model), random.key(0))(**rows)
 
     jax.eval_shape(run, rows)
     return counts

@@ -14,11 +14,11 @@ from ... import _checks
 from ..._typing import Model
 from ...handlers._feasible import feasible
 from ...preprocessing import Schema, fit_schema
-from ...preprocessing.schema import find_gaps, read_constant
+from ...preprocessing.schema import Level, find_gaps, read_constant, row_counts
 from ..training._arguments import take_apart
 from ..training._look import Look
 from ..training._plates import on_all_rows
-from ._laws import asked
+from ._laws import are_labels, asked
 from ._missing import GAPS, Missing, completed, opened
 from ._new_levels import NewLevels, apart, with_new
 
@@ -60,12 +60,6 @@ def data_of_fit(
             "`y` must be given: the observations that the model is fitted to. Call "
             "`fit(model, y=y, x=x)`."
         )
-    if constants is not None and not isinstance(constants, Mapping):
-        kind = type(constants).__name__
-        raise TypeError(
-            f"`constants` must be a dictionary of arguments by name, got {constants!r} "
-            f"({kind})."
-        )
     y = np.asarray(y) if isinstance(y, tuple) else y
     if missing is not None:
         _checks.one_of("missing", missing, ("drop", "impute"))
@@ -73,9 +67,43 @@ def data_of_fit(
     if gaps.count and missing is None:
         raise ValueError(_GAPS.format(count=gaps.count, row=gaps.row))
     y = gaps.filled if gaps.count else y
-    schema, rows, others = fit_schema({"y": y, **data}, constants=constants)
+    schema, rows, others = fit_schema({"y": y, **data}, constants=_checked(constants))
     rows |= {GAPS: gaps.is_missing} if gaps.count else {}
     return Data(jax.tree.map(jnp.asarray, rows), others, schema.num_rows, schema)
+
+
+def data_of_prior(
+    y: Any, data: dict[str, Any], constants: Mapping[str, Any] | None = None
+) -> Data:
+    """As `data_of_fit`, of data that may be without `y`: then all arrays in it are rows."""
+    if y is not None:
+        return data_of_fit(y, data, constants, "drop")
+    counts = {name: count for name, count in row_counts(data).items() if count is not None}
+    if not counts:
+        raise ValueError(
+            "`y`, or an argument of the model that has rows, must be given: nothing else "
+            "says how many there are."
+        )
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
+        raise ValueError(
+            f"Without `y` all arrays are rows, and must be as many, but {found}. What is not "
+            "rows goes into `constants`."
+        )
+    first = {name: data[name] for name in counts}
+    schema, rows, others = fit_schema(first | data, constants=_checked(constants))
+    rows = {"y": None} | jax.tree.map(jnp.asarray, rows)
+    return Data(rows, others, schema.num_rows, schema)
+
+
+def _checked(constants: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if constants is not None and not isinstance(constants, Mapping):
+        kind = type(constants).__name__
+        raise TypeError(
+            f"`constants` must be a dictionary of arguments by name, got {constants!r} "
+            f"({kind})."
+        )
+    return constants
 
 
 def data_to_predict(
@@ -117,6 +145,22 @@ def data_to_predict(
         return rows
     some = jnp.arange(len(jax.tree.leaves(rows)[0])) % fitted.num_rows
     return rows | jax.tree.map(lambda x: x[some], others)
+
+
+def label_names(schema: Schema, count: int) -> tuple[Level, ...]:
+    """The labels that `y` was given as: words, booleans, or numbers from 0.
+
+    Args:
+        schema: What is known of the data.
+        count: How many labels the likelihood has; those that no row had are numbers.
+    """
+    leaves = [leaf for a in schema.arguments if a.name == "y" for leaf in a.leaves]
+    columns = [column for leaf in leaves for column in leaf.columns]
+    names: tuple[Level, ...] = ()
+    if len(columns) == 1:
+        is_switch = columns[0].kind == "bool" and count == 2
+        names = (False, True) if is_switch else columns[0].levels or ()
+    return (*names[:count], *range(len(names), count))
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -181,12 +225,16 @@ class Sites(NamedTuple):
         observed: Those observed by `y`.
         computed: Deterministic ones.
         kept: What the model keeps from step to step, by `numpyro.mutable`.
+        labels: Those observed ones whose observations are labels.
+        params: Parameters that are optimized.
     """
 
     latent: tuple[str, ...]
     observed: tuple[str, ...]
     computed: tuple[str, ...]
     kept: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
 
 
 def sites_of(model: Model, data: Data) -> Sites:
@@ -196,8 +244,8 @@ def sites_of(model: Model, data: Data) -> Sites:
         ValueError: If it does not run, and arrays of other lengths may be the cause.
     """
     try:
-        with_y = _kinds(model, data.rows)
-        without = _kinds(model, data.rows | {"y": None})
+        with_y, labels = kinds_of(model, data.rows)
+        without, _ = kinds_of(model, data.rows | {"y": None})
     except Exception as error:
         lengths = {n: _length(v) for n, v in data.constants.items() if _length(v)}
         if not lengths:
@@ -210,20 +258,25 @@ def sites_of(model: Model, data: Data) -> Sites:
         ) from error
     named = lambda kind: tuple(name for name, k in with_y.items() if k == kind)
     observed = [n for n in named("observed") if without.get(n) not in ("observed", None)]
-    latent, computed, kept = map(named, ("sample", "deterministic", "mutable"))
-    return Sites(latent, tuple(observed), computed, kept)
+    kinds = "sample", "deterministic", "mutable", "param"
+    latent, computed, kept, params = map(named, kinds)
+    return Sites(latent, tuple(observed), computed, kept, labels, params)
 
 
-def _kinds(model: Model, rows: dict[str, Any]) -> dict[str, str]:
+def kinds_of(model: Model, rows: dict[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The kinds of sites, and the names of those observed ones that are labels."""
     kinds: dict[str, str] = {}
+    labels: list[str] = []
 
     def run(rows: dict[str, Any]) -> None:
         sites = trace(seed(feasible(model), random.key(0))).get_trace(**rows)
         for name, site in sites.items():
             kinds[name] = "observed" if site.get("is_observed") else site["type"]
+            if kinds[name] == "observed" and are_labels(site["fn"]):
+                labels.append(name)
 
     jax.eval_shape(run, rows)
-    return kinds
+    return kinds, tuple(labels)
 
 
 def check_takes_y(model: Model) -> None:

@@ -15,20 +15,25 @@ from .._reparam import DECENTERED
 from ..ensembles._rows_of_fit import Fitted, Told
 from ..training._arguments import take_apart
 from ..training._inputs import Seed, as_key
-from ..training._plates import on_all_rows
-from ..training._rows import row_axes
-from ._categories import computed_categories
-from ._data import data_to_predict
 from ._diagnostics import Diagnostics, Ending
+from ._groups import groups_of
 from ._labels import is_base
-from ._laws import ask, log_mean, name_of
+from ._laws import log_mean
 from ._method import Posterior, Problem
 from ._methods import Method
-from ._new_levels import NewLevels, check_reach
+from ._new_levels import NewLevels
+from ._predicting import (
+    Asked,
+    How,
+    observed_site,
+    predicted,
+    predictions_of,
+    rows_of_sites,
+    site_of_rows,
+)
 from ._predictions import Predictions
 from ._saved import write_fit
 from ._summary import check_pandas, summary_of
-from ._unread import unread
 
 
 class Fit:
@@ -44,6 +49,7 @@ class Fit:
         self._problem = problem
         self._posterior = posterior
         self.method = method
+        self._found = problem, method, posterior
         self._ending = Ending(method, posterior, problem)
 
     @property
@@ -111,6 +117,9 @@ class Fit:
     ) -> Predictions:
         """Draw from the posterior predictive: what would be observed in new rows.
 
+        Predictions of labels have the probability of each, and the most probable one, beside
+        the draws: `Predictions.probabilities`, `Predictions.mode`.
+
         If a latent site has a value for each row, rows that were fitted have their own values,
         and new ones draws from the prior. A row was fitted if all its arguments are those of a
         row of the fit; one that equals several of them is an error, unless all rows of the fit
@@ -123,7 +132,9 @@ class Fit:
             num_samples: The number of draws, at least 1. Members share them, rounded up;
                 after `MCMC` there are at most as many as the chains have, evenly chosen.
             seed: A key or an integer.
-            site: The observed site; needed if `y` was observed at several.
+            site: A site that grows with the rows, also a deterministic one, or a latent one
+                that has a value for each row; the observed one if None, which must be named if
+                `y` was observed at several.
             batch_size: Rows at a time, which bounds the memory beside the draws; a few rows
                 are compared first. If None all rows are predicted at once, unless that would
                 take over 2 GiB, see `EnsembleSVI.predict`.
@@ -148,9 +159,10 @@ class Fit:
                 across rows, if latent values of rows cannot be told apart, or not be taken
                 without those of others, or if no member is finite.
         """
-        how = num_samples, seed, batch_size, new_rows, new_levels
-        draws = self._predicted(self._observed(site), None, None, how, data)
-        return Predictions.of(draws)
+        self._posterior.finite.warn_left_out(stacklevel=2)
+        name = site_of_rows(self._problem, site)
+        how = How(num_samples, seed, batch_size, new_rows, new_levels)
+        return predictions_of(*self._found, name, how, data)
 
     def expected(
         self,
@@ -168,7 +180,7 @@ class Fit:
         Args:
             num_samples: As in `predict`.
             seed: As in `predict`: the draws are of the same posterior values.
-            site: As in `predict`.
+            site: The observed site; needed if `y` was observed at several.
             batch_size: As in `predict`.
             new_rows: As in `predict`.
             new_levels: As in `predict`.
@@ -179,8 +191,11 @@ class Fit:
             ValueError: As `predict`, and if the likelihood has no mean: a class is no number,
                 and Cauchy's law has tails too long.
         """
-        how = num_samples, seed, batch_size, new_rows, new_levels
-        draws = self._predicted(self._observed(site), "mean", None, how, data)
+        self._posterior.finite.warn_left_out(stacklevel=2)
+        name = observed_site(self._problem.sites, site)
+        how = How(num_samples, seed, batch_size, new_rows, new_levels)
+        asked = Asked.instead(name, "mean")
+        (draws,) = predicted(*self._found, asked, how, data).values()
         return Predictions.of(draws)
 
     def log_density(
@@ -206,7 +221,7 @@ class Fit:
             y: The observations, one for each row, in the form of those of the fit.
             num_samples: As in `predict`.
             seed: As in `predict`.
-            site: As in `predict`.
+            site: The observed site; needed if `y` was observed at several.
             batch_size: As in `predict`.
             new_rows: As in `predict`.
             new_levels: As in `predict`.
@@ -216,58 +231,12 @@ class Fit:
             TypeError: As `predict`.
             ValueError: As `predict`.
         """
-        how = num_samples, seed, batch_size, new_rows, new_levels
-        return log_mean(self._predicted(self._observed(site), "density", y, how, data))
-
-    def _predicted(
-        self,
-        name: str,
-        what: str | None,
-        y: Any,
-        how: tuple[Any, ...],
-        data: dict[str, Any],
-    ) -> Array:
-        """Draws (draws, members, *site) of an observed site, or of `what` of its law.
-
-        Methods alone call it, whose caller a warning points to.
-        """
-        num_samples, seed, batch_size, new_rows, new_levels = how
-        num_samples = _checks.size("num_samples", num_samples)
-        batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
-        self._posterior.finite.warn_left_out(stacklevel=3)
-        known = self._problem.data
-        missing = {n for n in known.schema.rows if n not in data and n != "y"}
-        # Some rows must say how many there are.
-        missing = missing if data.keys() & known.rows.keys() and y is None else set()
-        free = unread(self._problem, getattr(self.method, "guide", None), missing)
-        rows = {"y": None} | data_to_predict(known, data, free, new_levels, y)
-        if what is not None:
-            rows |= ask(name, what)
-            name = name_of(name, what)
-        model = on_all_rows(self._problem.bound(self._problem.model), known.num_rows)
-        check_reach(model, rows)
-        is_new = _checks.optional(_checks.switch)("new_rows", new_rows)
-        fitted = Fitted(take_apart((), known.rows))
-        told = Told(fitted, is_new, frozenset(data))
-        with computed_categories(rows):
-            draws = self._posterior.draw(
-                as_key(seed), rows, num_samples, batch_size, (name,), told
-            )
-            return jax.block_until_ready(draws)[name]
-
-    def _observed(self, site: str | None) -> str:
-        names = self._problem.sites.observed
-        if site is not None:
-            _checks.one_of("site", site, names)
-            return site
-        if len(names) != 1:
-            raise ValueError(
-                f"`site` must be given: `y` is observed at {list(names)}, not at one site."
-                if names
-                else "No site of the model is observed with `y` and drawn without: nothing "
-                "can be predicted. Hand `y` to a site as `obs=y`."
-            )
-        return names[0]
+        self._posterior.finite.warn_left_out(stacklevel=2)
+        name = observed_site(self._problem.sites, site)
+        how = How(num_samples, seed, batch_size, new_rows, new_levels)
+        asked = Asked.instead(name, "density")
+        (densities,) = predicted(*self._found, asked, how, data, y).values()
+        return log_mean(densities)
 
     def draws(
         self, *, num_samples: int = 1000, seed: Seed = 2, all: bool = False
@@ -295,10 +264,7 @@ class Fit:
         finite = self._posterior.finite
         finite.warn_left_out(stacklevel=3)
         sites, data = self._problem.sites, self._problem.data
-        rows = data.rows | {"y": None}
-        model = on_all_rows(self._problem.bound(self._problem.model), data.num_rows)
-        parts = take_apart((), rows)
-        of_rows = row_axes(model, parts, data.num_rows, data.num_rows + 1)
+        rows, of_rows = data.rows | {"y": None}, rows_of_sites(self._problem)
         # Of the values of rows, those are posterior draws that `autoreparam` computes.
         kept = [
             n for n in sites.computed if n not in of_rows or n + DECENTERED in sites.latent
@@ -360,23 +326,45 @@ class Fit:
         """
         return self._ending.diagnostics()
 
-    def to_arviz(self, *, num_samples: int = 1000, seed: Seed = 2) -> Any:
+    def to_arviz(
+        self,
+        *,
+        num_samples: int = 1000,
+        seed: Seed = 2,
+        log_likelihood: bool = True,
+        posterior_predictive: bool = True,
+    ) -> Any:
         """The posterior as ArviZ's data; members and particles are chains.
 
-        It is an `InferenceData` of ArviZ below 1, and a tree of xarray from 1 on. After `MCMC`
-        the statistics of the sampler are part of it, and the observations.
+        It is an `InferenceData` of ArviZ below 1, and a tree of xarray from 1 on, with the
+        groups ``posterior``, ``log_likelihood``, ``posterior_predictive``, ``observed_data``
+        and ``constant_data``, and after `MCMC` ``sample_stats``: what ``arviz.loo``,
+        ``compare``, ``plot_ppc`` and ``summary`` ask for. All groups are of the same draws.
+        Axes are called ``chain``, ``draw``, ``row``, and by the columns and categories that
+        coefficients belong to, ``x_column`` and ``town_level``. Chains keep their numbers if
+        some are left out. Rows that are missing or masked are in no group of observations.
+
+        The draws of a guide that is a point (``"delta"``, `Stein`) are all alike. There the
+        members or particles are the draws of one chain.
 
         Args:
             num_samples: As in `draws`.
             seed: A key or an integer.
+            log_likelihood: Whether to compute the log likelihood of each row at each draw,
+                which takes a number for each of them.
+            posterior_predictive: Whether to draw new observations of each row at each draw.
 
         Raises:
             ImportError: If ArviZ is not installed.
+            ValueError: If no member is finite.
         """
         draws = self._draws(num_samples, seed)
-        was_sampled = self._posterior.samples is not None
-        return inference_data(
-            {name: jnp.swapaxes(x, 0, 1) for name, x in draws.items()},
-            self._posterior.result.mcmc if was_sampled else None,
-            self._posterior.finite.which,
-        )
+        wanted = {
+            "log_likelihood": _checks.switch("log_likelihood", log_likelihood),
+            "posterior_predictive": _checks.switch(
+                "posterior_predictive", posterior_predictive
+            ),
+        }
+        key = jax.random.fold_in(as_key(seed), 1)  # not that of the draws
+        of = self._problem, self._posterior, draws, self._ending.labels, key
+        return inference_data(groups_of(*of, **wanted))

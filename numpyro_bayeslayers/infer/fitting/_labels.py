@@ -5,6 +5,7 @@ are the columns of a table, untouched but for their size, or the codes of catego
 axis of the coefficient has the names of these.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,8 +28,24 @@ from ..training._plates import on_all_rows
 from ._method import Problem
 
 _Names: TypeAlias = tuple[str, tuple[str, ...]]
-#: By site, the names along the axis that is so many from the last; none for other axes.
-Labels: TypeAlias = Mapping[str, tuple[int, tuple[str, ...]]]
+
+
+class Axis(NamedTuple):
+    """An axis of a site whose entries have names.
+
+    Args:
+        place: Which it is, counted from the last, which is 1.
+        names: Of its entries.
+        title: What it is called: ``x_column``, ``town_level``.
+    """
+
+    place: int
+    names: tuple[str, ...]
+    title: str
+
+
+#: By site, the axis whose entries have names.
+Labels: TypeAlias = Mapping[str, Axis]
 
 # What keeps columns in their places.
 _LAYOUT = {
@@ -53,7 +70,7 @@ def line(name: str, shape: tuple[int, ...], at: tuple[int, ...], labels: Labels)
     """What an entry of a site is called: ``price.beta[age]`` or, without names, ``a[0,1]``."""
     if not at:
         return name
-    axis, names = labels.get(name, (0, ()))
+    axis, names, _ = labels.get(name, (0, (), ""))
     words = [str(i) for i in at]
     if names and len(at) >= axis and shape[-axis] == len(names):
         words[-axis] = names[at[-axis]]
@@ -61,6 +78,17 @@ def line(name: str, shape: tuple[int, ...], at: tuple[int, ...], labels: Labels)
         kept = [i for i, size in enumerate(shape) if size > 1 or i == len(shape) - axis]
         words = [words[i] for i in kept]
     return f"{name}[{','.join(words)}]"
+
+
+def title(source: str, kind: str) -> str:
+    """What the axis of the columns or the categories of an array is called.
+
+    Args:
+        source: What errors call the array, ``x`` or ``x['store']``.
+        kind: ``"columns"`` or ``"categories"``.
+    """
+    word = re.sub(r"\W+", "_", source).strip("_")
+    return f"{word}_{'column' if kind == 'columns' else 'level'}"
 
 
 def labels_of(problem: Problem) -> Labels:
@@ -146,7 +174,7 @@ def _traced(problem: Problem, names: dict[str, _Names]) -> Labels:
     program = jax.make_jaxpr(run)(rows)
     arrays = list(named_leaves(**dict(sorted(rows.items()))))
     origin = _Origin(program, problem.data.num_rows)
-    found: dict[str, set[tuple[int, tuple[str, ...]]]] = {}
+    found: dict[str, set[Axis]] = {}
     for product, out in zip(products, program.jaxpr.outvars, strict=True):
         source = product.index
         if source is None:
@@ -158,7 +186,7 @@ def _traced(problem: Problem, names: dict[str, _Names]) -> Labels:
         fits = 0 < axis <= len(shape) and shape[-axis] == len(words)
         if fits and is_lookup == (kind == "categories"):
             for name in _alike(product.site, shapes):
-                found.setdefault(name, set()).add((axis, words))
+                found.setdefault(name, set()).add(Axis(axis, words, title(source, kind)))
     return {name: known.pop() for name, known in found.items() if len(known) == 1}
 
 

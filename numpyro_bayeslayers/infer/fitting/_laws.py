@@ -15,16 +15,19 @@ from jaxtyping import Array, Float
 from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
-from ...distributions._support import law_name
+from ...distributions._support import law_name, law_of, mask_of
 from ...handlers._above import above
 
 #: The name under which rows say what is asked of which site.
 ASKED = "law$asked"
 
 _NO_MEAN = (
-    "The likelihood at {name!r}, {law}, has no mean. `predict` has draws, and their quantiles "
-    "and frequencies."
+    "The likelihood at {name!r}, {law}, has no mean. `predict` has draws and their quantiles, "
+    "and of labels the probability of each."
 )
+
+_SWITCHES = dist.BernoulliProbs, dist.BernoulliLogits
+_CLASSES = dist.CategoricalProbs, dist.CategoricalLogits
 
 
 def mean_of(msg: Message) -> Array:
@@ -35,10 +38,7 @@ def mean_of(msg: Message) -> Array:
     """
     fn: dist.Distribution = msg["fn"]
     error = ValueError(_NO_MEAN.format(name=msg["name"], law=law_name(fn)))
-    is_class = isinstance(
-        law := _innermost(fn), dist.CategoricalProbs | dist.CategoricalLogits
-    )
-    if is_class or isinstance(law, dist.Cauchy | dist.HalfCauchy):
+    if isinstance(_one_of(fn), (*_CLASSES, dist.Cauchy, dist.HalfCauchy)):
         raise error
     try:
         mean = fn.mean
@@ -52,8 +52,55 @@ def density_of(msg: Message) -> Array:
     return msg["fn"].log_prob(msg["value"])
 
 
+def counts_of(msg: Message) -> Array:
+    """Whether each observation counts, or a mask leaves it out."""
+    return jnp.broadcast_to(mask_of(msg["fn"]), msg["fn"].batch_shape)
+
+
+def probabilities_of(msg: Message) -> Array:
+    """The probability of each label, which are the last axis."""
+    fn, law = msg["fn"], law_of(msg["fn"])
+    found = _each_label(_one_of(fn))
+    if isinstance(law, dist.MixtureSameFamily):
+        components: Any = law.component_distribution
+        found = jnp.broadcast_to(found, (*components.batch_shape, found.shape[-1]))
+        weights: Any = law.mixing_distribution
+        found = jnp.sum(weights.probs[..., None] * found, -2)
+    return jnp.broadcast_to(found, (*fn.shape(), found.shape[-1]))
+
+
+def are_labels(fn: dist.Distribution) -> bool:
+    """Whether observations are labels: of two, or of several classes.
+
+    Counts are none, though it be of one trial: how many trials there are is data.
+    """
+    return isinstance(_one_of(fn), (*_SWITCHES, *_CLASSES))
+
+
+def _each_label(law: Any) -> Array:
+    if isinstance(law, dist.BernoulliLogits):
+        return jax.nn.sigmoid(jnp.stack([-law.logits, law.logits], -1))
+    if isinstance(law, dist.BernoulliProbs):
+        return jnp.stack([1 - law.probs, law.probs], -1)
+    return law.probs
+
+
+def _one_of(fn: dist.Distribution) -> dist.Distribution:
+    """The law itself; of a mixture that of its components."""
+    law = law_of(fn)
+    if isinstance(law, dist.MixtureSameFamily):
+        return law_of(law.component_distribution)
+    return law
+
+
 #: What can be asked: the function of the site's message.
-LAWS: dict[str, Callable[[Message], Array]] = {"mean": mean_of, "density": density_of}
+LAWS: dict[str, Callable[[Message], Array]] = {
+    "mean": mean_of,
+    "density": density_of,
+    "value": lambda msg: msg["value"],
+    "counts": counts_of,
+    "probabilities": probabilities_of,
+}
 
 
 def ask(site: str, what: str) -> dict[str, Any]:
@@ -87,12 +134,6 @@ class _answering(Messenger):  # noqa: N801
         if msg["type"] == "sample" and msg["name"] == self.site:
             with above(self):
                 numpyro.deterministic(name_of(self.site, self.what), LAWS[self.what](msg))
-
-
-def _innermost(fn: Any) -> Any:
-    while hasattr(fn, "base_dist") and not isinstance(fn, dist.TransformedDistribution):
-        fn = fn.base_dist
-    return fn
 
 
 def log_mean(

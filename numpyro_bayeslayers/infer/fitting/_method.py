@@ -67,9 +67,10 @@ class Posterior(NamedTuple):
     """What a method found.
 
     Args:
-        draw: ``draw(key, rows, num_samples, block, sites, told)`` gives about so many draws
-            of sites by name, (draws, members, *site), of finite members, in blocks of rows;
-            `told` is what is known of the rows.
+        draw: ``draw(key, rows, num_samples, block, sites, told, statistics)`` gives about so
+            many draws of sites by name, (draws, members, *site), of finite members, in blocks
+            of rows; `told` is what is known of the rows, and `statistics`, functions by site,
+            reduce the draws of some.
         params: Parameters by site name that lead with the members; none for a sampler.
         samples: Draws by site name, (chains, draws, *site), of a sampler; else None.
         result: What the fit below it gave.
@@ -103,6 +104,10 @@ def guide_of(
         guide.model = model
         return guide
     return problem.bound(guide)
+
+
+def no_guide(**rows: Any) -> None:
+    """A guide that draws nothing: the values are given."""
 
 
 def settle(method: Any, **checks: _checks.Check) -> None:

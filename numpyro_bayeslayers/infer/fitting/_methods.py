@@ -31,6 +31,7 @@ from ._method import (
     checked_guide,
     checked_optim,
     guide_of,
+    no_guide,
     optimizer,
     settle,
 )
@@ -158,19 +159,25 @@ class MCMC:
         if problem.found is None:
             result, drawn, predictor = self._run_chains(problem, model)
         else:
-            drawn, predictor = Drawn(model, _no_guide), Predictor()
+            drawn, predictor = Drawn(model, no_guide), Predictor()
             result = problem.found(problem, model)
         finite, flat = _latents(problem, result, self.num_chains)
         count = finite.count * self.num_samples
 
         def draw(
-            key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any, told: Told
+            key: PRNGKey,
+            rows: Any,
+            num_samples: int,
+            block: Any,
+            sites: Any,
+            told: Told,
+            statistics: Any = None,
         ) -> Any:
             # Each draw of the chains is a member, of which one prediction is drawn.
             some = np.linspace(0, count - 1, min(num_samples, count)).round().astype(int)
             chosen = {name: x[some] for name, x in flat.items()}
             parts = take_apart((), rows)
-            return predictor(drawn, chosen, key, parts, 1, block, sites, None, told)
+            return predictor(drawn, chosen, key, parts, 1, block, sites, statistics, told)
 
         return Posterior(draw, {}, result.samples, result, finite)
 
@@ -181,7 +188,7 @@ class MCMC:
 
         def make() -> tuple[EnsembleMCMC, Drawn, Predictor]:
             kernel = self.kernel(model, **self.kernel_options)
-            return EnsembleMCMC(kernel, *numbers), Drawn(model, _no_guide), Predictor()
+            return EnsembleMCMC(kernel, *numbers), Drawn(model, no_guide), Predictor()
 
         rows = problem.data.rows
         key = program_key(problem.data, model, self.kernel, self.kernel_options, numbers)
@@ -254,10 +261,16 @@ def _run_variational(
         look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
     def draw(
-        key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any, told: Told
+        key: PRNGKey,
+        rows: Any,
+        num_samples: int,
+        block: Any,
+        sites: Any,
+        told: Told,
+        statistics: Any = None,
     ) -> Any:
         each = math.ceil(num_samples / finite.count)
-        parts, how = take_apart((), rows), (each, block, sites, None, told)
+        parts, how = take_apart((), rows), (each, block, sites, statistics, told)
         return fit._predictor(member.drawn, kept, key, parts, *how)
 
     def log_weights(key: PRNGKey, num_samples: int) -> Any:
@@ -277,7 +290,3 @@ def _latents(
     finite = Finite.of(latents, num_chains, "chain")
     kept = finite.take(latents)
     return finite, {n: x.reshape(-1, *x.shape[2:]) for n, x in kept.items()}
-
-
-def _no_guide(**rows: Any) -> None:
-    """A guide that draws nothing: the values are given."""

@@ -24,6 +24,7 @@ from ...distributions import _support
 from ..training._effort import options
 from ..training._plates import on_all_rows
 from ._method import Problem
+from ._predictions import Reach
 from ._programs import MOST, Kept, program_key
 
 # Draws of the prior, and rows that the model is run on.
@@ -57,19 +58,32 @@ def warn_unreached(problem: Problem, *, stacklevel: int) -> None:
     """
     if _is_ordinary(np.asarray(problem.data.rows["y"], float)):
         return
-    model = problem.bound(problem.model)
-    key = program_key(problem.data, "reach", model)
-    make = lambda: _PriorDraws(model, problem.data.num_rows)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with _KEPT.take(key, make) as prior:
-                sites = prior(problem.data.rows)
+            found = reach_of(problem)
     except Exception:
         return  # what is wrong with the model is said where it runs
-    for name, site in sites.items():
-        if (share := site.share_beyond()) >= SHARE:
-            warnings.warn(site.said(name, share), UserWarning, stacklevel=stacklevel + 1)
+    for reach in found.values():
+        if reach.advice:
+            warnings.warn(reach.advice, UserWarning, stacklevel=stacklevel + 1)
+
+
+def reach_of(problem: Problem) -> dict[str, Reach]:
+    """By observed site, whether the prior reaches the observations.
+
+    There is no entry for labels and shares, and none at all if the model has parameters that
+    are optimized.
+
+    Args:
+        problem: The model and its data.
+    """
+    model = problem.bound(problem.model)
+    key = program_key(problem.data, "reach", model)
+    make = lambda: _PriorDraws(model, problem.data.num_rows)
+    with _KEPT.take(key, make) as prior:
+        sites = prior(problem.data.rows)
+    return {name: site.reach(name) for name, site in sites.items()}
 
 
 def _is_ordinary(y: np.ndarray) -> bool:
@@ -183,6 +197,11 @@ class _Site(NamedTuple):
         place = np.arcsinh((y - middle) / unit)
         is_beyond = (place > BEYOND * far.max(0)) | (place < BEYOND * far.min(0))
         return float(is_beyond[self.counts].mean()) if self.counts.any() else 0.0
+
+    def reach(self, name: str) -> Reach:
+        """The share beyond, and what to do if it is large."""
+        share = self.share_beyond()
+        return Reach(share, self.said(name, share) if share >= SHARE else "")
 
     def said(self, name: str, share: float) -> str:
         """What is wrong, in figures, and what to do."""

@@ -158,11 +158,17 @@ class Stein:
         predictor = Predictor()
 
         def draw(
-            key: PRNGKey, rows: Any, num_samples: int, block: Any, sites: Any, told: Told
+            key: PRNGKey,
+            rows: Any,
+            num_samples: int,
+            block: Any,
+            sites: Any,
+            told: Told,
+            statistics: Any = None,
         ) -> Any:
             each = math.ceil(num_samples / finite.count)
             parts = take_apart((), rows)
-            return predictor(drawn, kept, key, parts, each, block, sites, None, told)
+            return predictor(drawn, kept, key, parts, each, block, sites, statistics, told)
 
         return Posterior(draw, params, None, result, finite)
 

@@ -2,7 +2,7 @@
 
 import datetime
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from numbers import Number
 from typing import Any, NamedTuple
@@ -83,6 +83,11 @@ class Argument(NamedTuple):
     def filled(self, leaves: Sequence[Any]) -> Any:
         """The argument with other leaves."""
         return jax.tree_util.tree_unflatten(self.structure, leaves)
+
+
+def row_counts(data: Mapping[str, Any]) -> dict[str, int | None]:
+    """The rows of each argument; None for what has none, or several."""
+    return {name: Argument.of(name, value).num_rows for name, value in data.items()}
 
 
 def is_list(value: Any) -> bool:
