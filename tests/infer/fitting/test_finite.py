@@ -72,7 +72,9 @@ def test_members_that_are_not_finite_are_left_out():
     with pytest.warns(UserWarning, match=said) as told:
         points = broken.to_arviz(num_samples=7).posterior["slope"]
     assert len(told) == 1
-    np.testing.assert_allclose(points, good[None], rtol=1e-5)  # points are draws of one chain
+    np.testing.assert_allclose(
+        points, good[None], rtol=1e-5
+    )  # points are draws of one chain
 
 
 @NAMES
