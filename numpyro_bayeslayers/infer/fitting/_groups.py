@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from numpyro.infer import MCMC
@@ -56,17 +55,17 @@ def groups_of(
     """
     was_sampled = posterior.samples is not None
     which = np.flatnonzero(posterior.finite.which)
-    draws = {name: np.asarray(x) for name, x in draws.items()}  # on the host: no programs
-    if not was_sampled and _are_points(draws):
+    found = {name: np.asarray(x) for name, x in draws.items()}  # on the host: no programs
+    if not was_sampled and _are_points(found):
         # The draws of one chain: those of a member are one draw, many times.
-        draws = {name: np.swapaxes(x[:, :1], 0, 1) for name, x in draws.items()}
+        found = {name: np.swapaxes(x[:, :1], 0, 1) for name, x in found.items()}
         which = np.arange(1)
     axes = _Axes.of(problem, labels, which)
-    groups = {"posterior": axes.group(draws)}
+    groups = {"posterior": axes.group(found)}
     if was_sampled:
         noted = statistics_of(posterior.result.mcmc)
         groups["sample_stats"] = axes.group({n: x[which] for n, x in noted.items()})
-    given = _Given(problem, posterior, draws, key)
+    given = _Given(problem, posterior, found, key)
     seen = _observed(given)
     kept = _rows_that_count(problem, axes, seen)
     if log_likelihood:
@@ -191,7 +190,11 @@ class _Given:
     """
 
     def __init__(
-        self, problem: Problem, posterior: Posterior, draws: Mapping[str, np.ndarray], key: Any
+        self,
+        problem: Problem,
+        posterior: Posterior,
+        draws: Mapping[str, np.ndarray],
+        key: Any,
     ) -> None:
         self.problem = problem
         self._key = key

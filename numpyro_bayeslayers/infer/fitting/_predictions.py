@@ -171,6 +171,8 @@ def _summaries(draws: Array) -> tuple[Array, Array, Array]:
     samples = draws.reshape(-1, *draws.shape[2:])
     values = samples.astype(float)
     return values.mean(0), values.std(0), samples
+
+
 def _taken_apart(found: Predictions) -> tuple[Any, Any]:
     labels = found._labels
     beside = None if labels is None else labels.probabilities
