@@ -25,7 +25,11 @@ from collections.abc import Callable, Iterator
 from textwrap import dedent
 
 import jax
+import numpyro
 import pytest
+
+# Older versions of NumPyro look at the arguments of distributions only if they are told to.
+numpyro.enable_validation()
 
 LAYER = """
     class {name}(equinox.Module):

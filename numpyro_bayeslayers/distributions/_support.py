@@ -62,6 +62,11 @@ def support_of(fn: dist.Distribution) -> Any:
         return constraints.open_interval(0.0, 1.0)
     if isinstance(fn, _FROM_ZERO):
         return constraints.nonnegative
+    # Older versions of NumPyro leave the bound out, where the density is finite.
+    if isinstance(fn, dist.LeftTruncatedDistribution):
+        return constraints.greater_than_eq(fn.low)
+    if isinstance(fn, dist.RightTruncatedDistribution):
+        return constraints.less_than_eq(fn.high)
     try:
         support = fn.support
     except NotImplementedError:

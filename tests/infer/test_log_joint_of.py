@@ -97,7 +97,7 @@ def test_mode_is_that_of_auto_delta():
     svi = SVI(positive, guide, optax.adam(0.02), Trace_ELBO())
     found = svi.run(jax.random.key(0), 1500, X, Y, progress_bar=False)
     modes = mode_of(positive)
-    constrained = constrain_fn(positive, (X, Y), {}, modes, batch_ndims=1)
+    constrained = jax.vmap(lambda mode: constrain_fn(positive, (X, Y), {}, mode))(modes)
     for name, value in guide.median(found.params).items():
         assert modes[name].shape == constrained[name].shape == (2, *value.shape)
         np.testing.assert_allclose(constrained[name], [value] * 2, rtol=2e-3)

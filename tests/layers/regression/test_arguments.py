@@ -151,7 +151,6 @@ def test_categories_out_of_range_raise_in_the_running_program():
         return seed(layers.EmbeddingLayer(), 0)("a", x, 3, 2)
 
     assert jnp.isfinite(run(jnp.array([0, 2]))).all()
-    with pytest.raises(
-        eqx.EquinoxRuntimeError, match="`x` must hold categories from 0 to 2"
-    ):
+    # Older versions of JAX have an error of their own that quotes Equinox's.
+    with pytest.raises(Exception, match="`x` must hold categories from 0 to 2"):
         jax.block_until_ready(run(jnp.array([0, 3])))
