@@ -32,9 +32,10 @@ def law_arguments_in_jit(trial: DistributionTrial) -> None:
     def build(make: Callable[[], dist.Distribution]) -> None:
         jax.eval_shape(lambda: jnp.zeros(make().batch_shape))
 
+    negative = jnp.array(-1.0)
     try:
         with validation_enabled():
-            build(lambda: dist.Normal(0.0, np.array(-1.0)))
+            build(lambda: dist.Normal(0.0, negative))
     except ValueError:
         _check_arguments(trial, build)
 
