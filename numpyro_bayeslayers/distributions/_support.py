@@ -35,6 +35,32 @@ _WRAPPERS = (
 _SHOWN = 5
 
 
+class Within:
+    """The observations of a likelihood that lie within bounds.
+
+    Args:
+        base: The support of the likelihood, None where all values pass.
+        low: The lower bounds, known; None where there are none.
+        high: The upper bounds.
+        mend: What to do about others.
+    """
+
+    def __init__(self, base: Any, low: Any, high: Any, mend: str) -> None:
+        self.base, self.low, self.high, self.mend = base, low, high, mend
+        self.is_discrete = bool(getattr(base, "is_discrete", False))
+        least, most = (getattr(base, f"{end}_bound", None) for end in ("lower", "upper"))
+        self.lower_bound = least if low is None or np.isneginf(low).any() else low
+        self.upper_bound = most if high is None or np.isposinf(high).any() else high
+
+    def __call__(self, y: Any) -> Any:
+        inside = np.ones(np.shape(y), bool) if self.base is None else self.base(y)
+        inside = inside if self.low is None else inside & (y >= self.low)
+        return inside if self.high is None else inside & (y <= self.high)
+
+    def __repr__(self) -> str:
+        return "numbers within the bounds of each row"
+
+
 def nested(fn: dist.Distribution) -> Iterator[dist.Distribution]:
     """`fn`, and what it masks, expands and makes events of, down to the law itself."""
     yield fn
@@ -50,8 +76,8 @@ def law_of(fn: dist.Distribution) -> dist.Distribution:
 
 def law_name(fn: dist.Distribution) -> str:
     """The usual name: Bernoulli, not BernoulliLogits."""
-    law = type(law_of(fn))
-    name = getattr(law, "usual_name", law.__name__)
+    law = law_of(fn)
+    name = getattr(law, "usual_name", type(law).__name__)
     return name.removesuffix("Logits").removesuffix("Probs")
 
 
@@ -171,6 +197,8 @@ def _in_words(support: Any) -> str:
 
 def _mend(support: Any, y: np.ndarray) -> str:
     """What to do, by what was given."""
+    if mend := getattr(support, "mend", None):
+        return mend
     low, high = _ends(support)
     is_boolean = type(support) is type(constraints.boolean)
     low, high = (0, 1) if is_boolean else (low, high)

@@ -1,7 +1,9 @@
 """What all likelihoods share: rows line up, or it is an error; each is weighed and masked alone."""
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+import contextlib
+import contextvars
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from numpyro.handlers import scale as weighed
 from ... import _checks, primitives
 from ..._base import split_plates
 from ...distributions._support import (
+    Within,
     as_held,
     check_support,
     is_known,
@@ -26,7 +29,45 @@ Plate: TypeAlias = numpyro.plate | None
 # One value for each row, (n,) or (n, 1), or for each observation; None for all alike.
 PerRow: TypeAlias = ArrayLike | None
 
-_OF_ROWS = ("offset", "weights", "mask")
+_BOUNDS = ("lower", "upper", "low", "high")
+_OF_ROWS = ("offset", "weights", "mask", *_BOUNDS)
+
+
+class _Alteration(NamedTuple):
+    """What becomes of a link's law, by arrays of its rows."""
+
+    change: Callable[..., dist.Distribution]
+    bounds: dict[str, ArrayLike]
+    of_data: bool
+    mend: str
+
+
+_ALTERATION: contextvars.ContextVar[_Alteration | None] = contextvars.ContextVar(
+    "alteration", default=None
+)
+
+
+@contextlib.contextmanager
+def altered(
+    change: Callable[..., dist.Distribution],
+    bounds: dict[str, ArrayLike],
+    *,
+    of_data: bool,
+    mend: str,
+) -> Generator[None]:
+    """Links called here observe ``change(law, **bounds)``, lined up with the rows.
+
+    Args:
+        change: Gives the law that is observed.
+        bounds: Each one number, or one for each row or observation.
+        of_data: Whether they belong to the observations, and draws do without.
+        mend: What to do about observations that are out of bounds.
+    """
+    token = _ALTERATION.set(_Alteration(change, bounds, of_data, mend))
+    try:
+        yield
+    finally:
+        _ALTERATION.reset(token)
 
 
 def observe(
@@ -56,9 +97,15 @@ def observe(
     arrays = {key: jnp.asarray(x) for key, x in predictors.items()}
     if offset is not None:
         arrays["offset"] = jnp.asarray(offset)
+    alteration = _ALTERATION.get()
+    if alteration is not None and not (alteration.of_data and y is None):
+        arrays |= {key: jnp.asarray(x, float) for key, x in alteration.bounds.items()}
+        law = _changed(law, alteration)
     known: dict[str, Any] = {}
     if y is not None:
+        bounds = {} if alteration is None else alteration.bounds
         known = {"y": y, "weights": check_weights(weights), "mask": check_mask(mask)}
+        known = bounds | known
         known = {key: x for key, x in known.items() if x is not None}
         arrays |= {key: jnp.asarray(x) for key, x in known.items()}
     plates = primitives.plate_shape()
@@ -95,11 +142,14 @@ def _sample(
     if offset is not None:
         first = next(iter(arrays))
         arrays[first] = arrays[first] + offset
+    of_data = {"y": y, "weights": weights, "mask": mask}
+    of_data |= {key: x for key, x in arrays.items() if key in _BOUNDS}
     fn = law(**arrays)
-    if len(known) == sum(x is not None for x in (y, weights, mask)) > 0:
+    if y is not None and all(key in known for key, x in of_data.items() if x is not None):
         counts = known.get("mask", True) & (known.get("weights", 1) != 0)
         counts = counts & ~np.asarray(primitives.missing_of(known["y"]))
-        check_support("y", known["y"], support_of(fn), law_name(fn), name, counts)
+        support = _within(support_of(fn), known)
+        check_support("y", known["y"], support, law_name(fn), name, counts)
     if weights is not None:
         # A row without weight counts nothing, also where its density is infinite.
         has_weight = weights != 0
@@ -115,6 +165,30 @@ def _sample(
         return primitives.observe(name, fn, y)
     with weighed(scale=weights):
         return primitives.observe(name, fn, y)
+
+
+def _changed(
+    law: Callable[..., dist.Distribution], alteration: _Alteration
+) -> Callable[..., dist.Distribution]:
+    """The law of predictors and bounds."""
+
+    def of_both(**arrays: Array) -> dist.Distribution:
+        bounds = {name: arrays.pop(name) for name in alteration.bounds}
+        return alteration.change(law(**arrays), **bounds)
+
+    return of_both
+
+
+def _within(support: Any, known: dict[str, Any]) -> Any:
+    """The support within bounds, if there are any."""
+    alteration = _ALTERATION.get()
+    if alteration is None:
+        return support
+    low, high = (
+        next((known[name] for name in names if name in known), None)
+        for names in (("lower", "low"), ("upper", "high"))
+    )
+    return Within(support, low, high, alteration.mend)
 
 
 def check_name(name: str) -> None:

@@ -1,5 +1,7 @@
 """A likelihood's own parameters: given or drawn, one for each output, and no rows."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -26,6 +28,30 @@ PARAMETERS = {
         3.0,
     ),
     "gate": (layers.zip_link, "gate", "gate", dist.Beta(2.0, 2.0), 0.3),
+    "gamma": (
+        layers.gamma_link,
+        "concentration",
+        "concentration",
+        dist.Gamma(2.0, 0.1),
+        3.0,
+    ),
+    "shape": (layers.inverse_gaussian_link, "shape", "shape", dist.Gamma(2.0, 0.1), 3.0),
+    "weibull": (
+        layers.weibull_link,
+        "concentration",
+        "concentration",
+        dist.Gamma(2.0, 0.1),
+        3.0,
+    ),
+    "hurdle": (layers.hurdle_poisson_link, "gate", "gate", dist.Beta(2.0, 2.0), 0.3),
+    "zinb": (layers.zinb_link, "gate", "gate", dist.Beta(2.0, 2.0), 0.3),
+    "ends": (
+        functools.partial(layers.zero_one_beta_link, ones=0.5, precision=5.0),
+        "ends",
+        "ends",
+        dist.Beta(2.0, 2.0),
+        0.3,
+    ),
     "precision": (layers.beta_link, "precision", "precision", dist.Gamma(2.0, 0.1), 30.0),
 }
 

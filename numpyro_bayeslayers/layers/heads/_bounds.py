@@ -1,0 +1,163 @@
+"""Links of which a part is seen: censored and truncated observations."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike
+
+from ...distributions._bounded import Censored, Truncated
+from ...distributions._support import law_name
+from ...distributions._tails import has_tails
+from ._observation import altered
+
+_CLIP = "What is beyond a bound is recorded at the bound: clip it."
+_DROP = "Rows out of bounds cannot have been seen: drop them, or give other bounds."
+Link: TypeAlias = Callable[..., Array]
+
+
+def censored(
+    link: Link, lower: ArrayLike | None = None, upper: ArrayLike | None = None
+) -> Link:
+    r"""The link of observations that are recorded at a bound where they lie beyond it.
+
+    $$p(y_i) = \begin{cases} P(Y_i \le l_i) & y_i = l_i \\ P(Y_i \ge u_i) & y_i = u_i \\
+    p_{\text{link}}(y_i) & \text{otherwise} \end{cases}$$
+
+    For survival times, `upper` is the time under observation of those who left alive, and
+    infinite for those whose end was seen. For a tobit regression the bounds are the same for
+    all rows. Draws, and so predictions, are of what there would be without bounds.
+
+    Args:
+        link: `gaussian_link`, `heteroscedastic_link`, `student_t_link` (with `df` a number),
+            `lognormal_link`, `gamma_link`, `exponential_link`, `weibull_link` or
+            `poisson_link`.
+        lower: The lower bound: one, or one for each row, (n,) or (n, 1), or observation; minus
+            infinity where there is none. Not read for draws.
+        upper: The upper bound, likewise.
+
+    Returns:
+        A link with the arguments and sites of `link`.
+
+    Raises:
+        TypeError: If `link` cannot be called.
+        ValueError: If a lower bound is not below its upper one, or NaN; where the link is
+            called, if an observation is beyond a bound, or the likelihood is none of those
+            above.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed, trace
+        >>> from numpyro_bayeslayers.layers import censored, exponential_link
+        >>> end = jnp.array([jnp.inf, 2.0])  # the second was alive after 2 years
+        >>> link = censored(exponential_link, upper=end)
+        >>> site = trace(link).get_trace(jnp.zeros(2), jnp.array([1.0, 2.0]))["obs"]
+        >>> site["fn"].log_prob(site["value"])  # the density at 1, the survival beyond 2
+        Array([-1., -2.], dtype=float32)
+
+    References:
+        Tobin (1958), "Estimation of relationships for limited dependent variables",
+        Econometrica 26; Kalbfleisch and Prentice (2002), "The statistical analysis of failure
+        time data", section 3.2.
+    """
+    bounds = _checked(link, {"lower": lower, "upper": upper})
+
+    def seen(fn: dist.Distribution, **given: Array) -> dist.Distribution:
+        return Censored(_with_tails(fn, "censored"), given.get("lower"), given.get("upper"))
+
+    @functools.wraps(link)
+    def bounded(y_hat: ArrayLike, *args: Any, **kwargs: Any) -> Array:
+        with altered(seen, bounds, of_data=True, mend=_CLIP):
+            return link(y_hat, *args, **kwargs)
+
+    return bounded
+
+
+def truncated(
+    link: Link, low: ArrayLike | None = None, high: ArrayLike | None = None
+) -> Link:
+    r"""The link of observations that are there only if they lie within bounds.
+
+    $$p(y_i) = \frac{p_{\text{link}}(y_i)}{P(l_i \le Y_i \le h_i)}, \qquad l_i \le y_i \le h_i$$
+
+    ``truncated(poisson_link, low=1)`` is the zero-truncated Poisson distribution.
+
+    Args:
+        link: One of those that `censored` takes.
+        low: The lower bound, included: one, or one for each row, (n,) or (n, 1), or
+            observation; minus infinity where there is none. Draws keep to it.
+        high: The upper bound, likewise.
+
+    Returns:
+        A link with the arguments and sites of `link`.
+
+    Raises:
+        TypeError: If `link` cannot be called.
+        ValueError: If a lower bound is not below its upper one, or NaN; where the link is
+            called, if an observation is out of bounds, or the likelihood is none of those of
+            `censored`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> from numpyro_bayeslayers.layers import poisson_link, truncated
+        >>> draws = seed(truncated(poisson_link, low=1), 0)(jnp.full(1000, -3.0))
+        >>> int(draws.min()), bool(draws.mean() < 1.1)
+        (1, True)
+
+    References:
+        Greene (2012), "Econometric analysis", section 19.2.
+    """
+    bounds = _checked(link, {"low": low, "high": high})
+
+    def seen(fn: dist.Distribution, **given: Array) -> dist.Distribution:
+        return Truncated(_with_tails(fn, "truncated"), given.get("low"), given.get("high"))
+
+    @functools.wraps(link)
+    def bounded(y_hat: ArrayLike, *args: Any, **kwargs: Any) -> Array:
+        with altered(seen, bounds, of_data=False, mend=_DROP):
+            return link(y_hat, *args, **kwargs)
+
+    return bounded
+
+
+def _checked(link: Link, bounds: dict[str, ArrayLike | None]) -> dict[str, ArrayLike]:
+    """The bounds that are given, the lower ones below the upper ones."""
+    if not callable(link):
+        raise TypeError(f"`link` must be a link such as gaussian_link, got {link!r}.")
+    given = {name: x for name, x in bounds.items() if x is not None}
+    if not given:
+        raise ValueError(f"Give {' or '.join(f'`{name}`' for name in bounds)}, or both.")
+    known = {
+        k: np.asarray(x) for k, x in given.items() if not isinstance(x, jax.core.Tracer)
+    }
+    for name, x in known.items():
+        if x.dtype.kind not in "iuf" or np.isnan(x).any():
+            raise ValueError(f"`{name}` must be numbers, and none of them NaN, got {x}.")
+    if len(known) == 2:
+        (first, low), (second, high) = known.items()
+        try:
+            wrong = np.flatnonzero(~(low < high))
+        except ValueError:
+            raise ValueError(
+                f"`{first}` of shape {low.shape} and `{second}` of shape {high.shape} do not "
+                "line up: give one bound, or one for each row."
+            ) from None
+        if wrong.size:
+            raise ValueError(
+                f"`{first}` must be below `{second}`, which it is not in row {wrong[0]}."
+            )
+    return given
+
+
+def _with_tails(fn: dist.Distribution, word: str) -> dist.Distribution:
+    if has_tails(fn):
+        return fn
+    raise ValueError(
+        f"{law_name(fn)} cannot be {word}: the probability of its tails is not known here. "
+        "The links that can are gaussian, heteroscedastic, student_t, lognormal, gamma, "
+        "exponential, weibull and poisson."
+    )
