@@ -257,10 +257,14 @@ def categories(index: Array, num_categories: int) -> NewGroups | None:
     Nothing happens, unless a handler notes the ``"categories"`` message, or answers it with
     the rows' new categories.
     """
-    if not _PYRO_STACK:
-        return None
-    msg = {"type": "categories", "fn": lambda *_: None, "args": (index, num_categories)}
-    return apply_stack(_Nameless(msg | {"kwargs": {}, "value": None}))["value"]
+    about = index, num_categories
+    return _message("categories", lambda *_: None, about) if _PYRO_STACK else None
+
+
+def effect(name: str, value: Array) -> None:
+    """Say what the layer `name` adds to rows, for handlers that note ``"effect"``."""
+    if _PYRO_STACK:
+        _message("effect", lambda *_: None, (name, value))
 
 
 def missing_of(y: np.ndarray) -> Any:
@@ -275,8 +279,7 @@ def step() -> Array:
     kept in a mutable site, one for the model and one for the guide (the model is the one
     that runs under `replay`), so it lives in the `SVIState`.
     """
-    msg = {"type": "step", "fn": _counted_step, "args": (), "kwargs": {}, "value": None}
-    return apply_stack(_Nameless(msg))["value"]
+    return _message("step", _counted_step, ())
 
 
 _COUNTS = {role: f"bayeslayers${role}_step" for role in ("model", "guide")}

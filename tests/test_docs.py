@@ -19,7 +19,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 # Pages with many fits: a minute or more each.
-LONG = {"ensembles.md", "regression_fit.md", "start.md", "field_estimators.md"}
+LONG = {"ensembles.md", "regression_fit.md", "start.md", "field_estimators.md", "plots.md"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # tests/test_master_class.py runs those of the master class, for their scores.
 TUTORIALS = sorted(

@@ -8,6 +8,7 @@ fits in one call. To add a way of fitting: a file with its pure step,
 handed to `TrainingLoop`, its object and its one-shot, and one export line each here.
 """
 
+from ._effects import layer_effects
 from ._log_joint import log_joint_of
 from ._reparam import autoreparam, autoreshape
 from .ensembles._functions import (
@@ -60,6 +61,7 @@ __all__ = [
     "ensemble_step",
     "ensemble_vi",
     "fit",
+    "layer_effects",
     "load",
     "log_joint_of",
     "prior",

@@ -41,8 +41,8 @@ def plot_effects(
     with bands, for categories a dot with bars. Panels of a new figure share their second axis.
 
     Args:
-        effects: What each part adds to each row, by name: draws (s, n), or (s, n, 1);
-            `Fit.effects` gives them.
+        effects: What each part adds to each row, by name: draws (s, n), or (s, n, 1), as
+            `numpyro_bayeslayers.infer.layer_effects` gives them.
         x: What each effect is drawn along, by its name: numbers, dates or words, (n,). Parts
             without an entry are left out.
         coverages: Probabilities of central intervals, above 0 and below 1.
@@ -113,7 +113,7 @@ def _categories(
         low, high = np.quantile(each, [(1 - p) / 2, (1 + p) / 2], axis=0)
         label = f"{100 * p:g}% interval"
         ax.vlines(at, low, high, color=BLUE, lw=1.5 + 3 * i, alpha=0.45, label=label)
-    ax.plot(at, np.median(each, axis=0), "o", color=BLUE, ms=6, label="median")
+    ax.plot(at, np.median(each, axis=0), "o", color=BLUE, ms=4.5, label="median")
     ax.set_xlim(-0.5, len(names) - 0.5)
     turned = {"rotation": 45, "ha": "right"} if len("".join(names)) > 24 else {}
     step = -(-len(names) // _MOST_NAMES)

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Integer, Num
 
 from ... import _checks
 from ..._base import on_rows
-from ...primitives import NewGroups, categories, scope, when_known
+from ...primitives import NewGroups, categories, effect, scope, when_known
 
 Activation: TypeAlias = Callable[[Array], Array]
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -58,7 +58,9 @@ def named(call: Call) -> Call:
         if "activation" in found:
             _checks.function("activation", found["activation"])
         with scope(prefix=name):
-            return call(self, name, *args, **kwargs)
+            value = call(self, name, *args, **kwargs)
+        effect(name, value)
+        return value
 
     return below_name  # ty: ignore[invalid-explicit-return]
 
