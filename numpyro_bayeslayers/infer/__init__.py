@@ -31,8 +31,10 @@ from .fitting._methods import MCMC, VI, Ensemble
 from .fitting._predictions import Predictions, Reach
 from .fitting._prior import prior
 from .fitting._stein import Stein
+from .training._callbacks import Progress
 from .training._checkpoint import Checkpoint
 from .training._early_stopping import EarlyStopping
+from .training._validation import Validation
 
 __all__ = [
     "MCMC",
@@ -50,8 +52,10 @@ __all__ = [
     "EnsembleVI",
     "Fit",
     "Predictions",
+    "Progress",
     "Reach",
     "Stein",
+    "Validation",
     "autoreparam",
     "autoreshape",
     "ensemble_init",

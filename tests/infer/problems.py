@@ -73,14 +73,19 @@ def assert_same(a, b):
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         if eqx.is_array(one):
-            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(_numbers(one), _numbers(other))
+
+
+def _numbers(x):
+    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(x) if is_key else x
 
 
 def assert_close(a, b, **tolerance):
     """Two pytrees are equal but for rounding."""
     for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         if eqx.is_array(one):
-            np.testing.assert_allclose(one, other, **tolerance)
+            np.testing.assert_allclose(_numbers(one), _numbers(other), **tolerance)
 
 
 def member(tree, e):

@@ -13,11 +13,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, ArrayLike, Float, PyTree, Real
+from jaxtyping import Array, ArrayLike, Float, Int, PyTree, Real
 
 from ... import _checks
 from ..._typing import Params, PRNGKey
+from ..training._description import Description
 from ..training._inputs import Seed, as_arrays, as_key, init_and_shuffle_keys, row_count
+from ..training._validation import Validation
 from ._saved import read_result, write_result
 
 LogJoint = Callable[[Params, PyTree, PyTree], tuple[Float[Array, ""], Float[Array, ""]]]
@@ -31,6 +33,10 @@ class EnsembleState(NamedTuple):
         params: The parameters of all members: a pytree whose arrays lead with the members'
             axis, and whose other leaves are shared.
         opt_state: The states of the members' optimizers, stacked likewise.
+        steps: The steps that each member has taken; None if unknown.
+        order_key: The key that orders the rows, the same for each member; None if unknown.
+        description: What the state is of; None if unknown. To go on with other data or
+            settings on purpose, ``state._replace(description=None)``.
 
     Example:
         >>> import jax, optax
@@ -42,6 +48,9 @@ class EnsembleState(NamedTuple):
 
     params: Params
     opt_state: PyTree
+    steps: Int[Array, " e"] | None = None
+    order_key: Any = None
+    description: Description | None = None
 
 
 class EnsembleResult(NamedTuple):
@@ -50,8 +59,9 @@ class EnsembleResult(NamedTuple):
     Args:
         params: The parameters of all members, stacked along a first axis.
         losses: The loss of each member before each step, shape (members, steps).
-        state: The last state, from which `update` goes on. Of `EnsembleSVI` it knows what it is
-            of, and is refused elsewhere.
+        state: The last state, from which `update` goes on. It knows what it is of, and is
+            refused elsewhere.
+        validation: The scores of rows that were held out, step by step; None if there were none.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -66,6 +76,7 @@ class EnsembleResult(NamedTuple):
     params: Params
     losses: Float[Array, "e t"]
     state: Any = None
+    validation: Validation | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the result into a file, from which `load` reads it.
@@ -162,16 +173,21 @@ def ensemble_init(
     fold_in = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
 
     def member(key: PRNGKey) -> EnsembleState:
-        params = as_arrays(init_fn(key))
-        trainable = eqx.filter(params, eqx.is_inexact_array)
-        if not jax.tree.leaves(trainable):
-            raise ValueError(
-                "`init_fn` must return at least one number or floating-point array to "
-                f"train, got {params!r}."
-            )
-        return EnsembleState(params, as_arrays(optimizer.init(trainable)))
+        return state_at(as_arrays(init_fn(key)), optimizer)
 
     return eqx.filter_vmap(member)(fold_in(init_key, jnp.arange(ensemble_size)))
+
+
+def state_at(params: Params, optimizer: optax.GradientTransformation) -> EnsembleState:
+    """The first state of one member that starts at these parameters."""
+    trainable = eqx.filter(params, eqx.is_inexact_array)
+    if not jax.tree.leaves(trainable):
+        raise ValueError(
+            "`init_fn` must return at least one number or floating-point array to "
+            f"train, got {params!r}."
+        )
+    opt_state = as_arrays(optimizer.init(trainable))
+    return EnsembleState(params, opt_state, jnp.zeros((), jnp.int32))
 
 
 def ensemble_loss(
@@ -219,7 +235,7 @@ def ensemble_loss(
 
         def objective(trainable: Params) -> Float[Array, ""]:
             terms = log_joint(eqx.combine(trainable, rest), x_batch, y_batch)
-            loglik, logprior = _two_scalars(terms)
+            loglik, logprior = two_scalars(terms)
             loss = -_like(loglik, scale) * loglik
             if has_prior:
                 loss = loss - _like(logprior, prior_weight) * logprior
@@ -230,7 +246,8 @@ def ensemble_loss(
     return loss_fn
 
 
-def _two_scalars(terms: Any) -> tuple[Array, Array]:
+def two_scalars(terms: Any) -> tuple[Array, Array]:
+    """What a `log_joint` returns, checked."""
     if not isinstance(terms, (tuple, list)):
         shape = f" of shape {jnp.shape(terms)}" if eqx.is_array(terms) else ""
         raise ValueError(
@@ -294,7 +311,7 @@ def ensemble_step(
     optimizer = optax.with_extra_args_support(optimizer)
     loss_and_grads = ensemble_loss(log_joint, prior_weight=prior_weight, scale=scale)
 
-    def member(state: EnsembleState) -> tuple[EnsembleState, Float[Array, ""]]:
+    def member(state: Any) -> tuple[EnsembleState, Float[Array, ""]]:
         loss, grads = loss_and_grads(state.params, x_batch, y_batch)
         trainable, rest = eqx.partition(state.params, eqx.is_inexact_array)
         updates, opt_state = optimizer.update(
@@ -306,6 +323,8 @@ def ensemble_step(
             value_fn=lambda p: loss_and_grads(eqx.combine(p, rest), x_batch, y_batch)[0],
         )
         params = eqx.combine(optax.apply_updates(trainable, updates), rest)
-        return EnsembleState(params, opt_state), loss
+        steps = None if state.steps is None else state.steps + 1
+        return EnsembleState(params, opt_state, steps), loss
 
-    return eqx.filter_vmap(member)(state)
+    after, losses = eqx.filter_vmap(member)(EnsembleState(*state[:3]))
+    return after._replace(order_key=state.order_key, description=state.description), losses

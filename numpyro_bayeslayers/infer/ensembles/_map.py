@@ -1,5 +1,6 @@
 """Ensembles of maximum a posteriori fits."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -12,11 +13,20 @@ from ... import _checks
 from ..._typing import Params, PRNGKey
 from ..training._alike import are_alike, warn_alike
 from ..training._arguments import take_apart
+from ..training._callbacks import Callback, checked_callbacks
+from ..training._checkpoint import Checkpoint
+from ..training._description import data_texts
+from ..training._divided import look_at_all
+from ..training._early_stopping import EarlyStopping
+from ..training._identity import Known, check_state
+from ..training._init import check_one_start
 from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data
 from ..training._jit import Frame, jit_on_arrays
 from ..training._look import Look
+from ..training._state import position
 from ..training._summed import check_summed
-from ..training._training_loop import TrainingLoop, warn_non_finite
+from ..training._trainer import Around, Trainer
+from ..training._training_loop import warn_non_finite
 from ._functions import (
     EnsembleResult,
     EnsembleState,
@@ -25,6 +35,19 @@ from ._functions import (
     check_optimizer,
     ensemble_init,
     ensemble_step,
+    state_at,
+)
+from ._map_run import (
+    OfMap,
+    copied,
+    digests,
+    divided_pair,
+    held_of,
+    plain_state,
+    scorer_of,
+    shown_with,
+    started_at,
+    trained_arrays,
 )
 
 
@@ -87,7 +110,9 @@ class EnsembleMAP:
         self.prior_weight = prior_weight
 
         def init(key: PRNGKey) -> EnsembleState:
-            return ensemble_init(init_fn, optimizer, ensemble_size=ensemble_size, seed=key)
+            state = ensemble_init(init_fn, optimizer, ensemble_size=ensemble_size, seed=key)
+            orders = jax.vmap(lambda _: key)(jnp.arange(ensemble_size))
+            return state._replace(order_key=orders)
 
         def step(
             state: EnsembleState, batch: tuple[PyTree, PyTree], shared: PyTree, scale: Any
@@ -102,9 +127,17 @@ class EnsembleMAP:
                 scale=scale,
             )
 
+        def restart(params: Params) -> EnsembleState:
+            return eqx.filter_vmap(lambda one: state_at(one, optimizer))(params)
+
         self._init = eqx.filter_jit(init)
+        self._restart = eqx.filter_jit(restart)
+        self._shapes = lambda: eqx.filter_eval_shape(init, jax.random.key(0))
+        self._found: Known | None = None
         self._step = jit_on_arrays(step)
-        self._loop = TrainingLoop(step)
+        self._trainer = Trainer(step, trained_arrays)
+        self._scorer = scorer_of(log_joint)
+        self._of = OfMap(log_joint, init_fn, optimizer, ensemble_size, prior_weight)
         self._checked: set[Any] = set()
         start = lambda: (as_arrays(init_fn(jax.random.key(0))),)
         self._look = Look(log_joint, lambda: eqx.filter_eval_shape(start))
@@ -125,7 +158,14 @@ class EnsembleMAP:
             >>> EnsembleMAP(log_joint, lambda key: 0.0, optax.sgd(0.1)).init(0).params.shape
             (16,)
         """
-        return self._init(as_key(seed))
+        state = self._init(as_key(seed))
+        return state._replace(description=self._known(state).description)
+
+    def _known(self, state: EnsembleState | None = None) -> Known:
+        """What its runs are of, found once: from a state, if there is one."""
+        if self._found is None:
+            self._found = self._of.known(self._shapes() if state is None else state)
+        return self._found
 
     def update(
         self,
@@ -158,7 +198,10 @@ class EnsembleMAP:
             >>> losses
             Array([3., 3.], dtype=float32)
         """
-        return self._step(state, (x_batch, y_batch), (), _checks.positive("scale", scale))
+        scale = _checks.positive("scale", scale)
+        after, losses = self._step(plain_state(state), (x_batch, y_batch), (), scale)
+        of = state.description and state.description.with_data(None)
+        return after._replace(order_key=state.order_key, description=of), losses
 
     def run(
         self,
@@ -169,12 +212,17 @@ class EnsembleMAP:
         *,
         batch_size: int | None = None,
         progress_bar: bool = True,
+        init: Any = None,
+        init_state: EnsembleState | None = None,
+        early_stopping: EarlyStopping | None = None,
+        validation: Any = None,
+        checkpoint: Checkpoint | None = None,
+        callbacks: Callback | Sequence[Callback] = (),
     ) -> EnsembleResult:
         """Start all members and take `num_epochs` steps in each.
 
         The result is that of `init` and as many calls of `update`. All members see the same
-        rows at each step. A member that turns NaN or infinite does not touch the others and
-        is named in a warning.
+        rows. One that turns NaN or infinite does not touch the others and is named in a warning.
 
         Args:
             seed: An integer or a key; decides the members' starts and the order of rows.
@@ -184,15 +232,26 @@ class EnsembleMAP:
             y: Outputs, with as many rows.
             batch_size: Rows in a step, at least 1; all rows if None or at least their
                 number N. The likelihood is then scaled by N / batch_size. The rows are
-                shuffled before each pass over the data; those that do not fill a batch are
-                left out of that pass.
+                shuffled before each pass; those that do not fill a batch are left out of it.
             progress_bar: Whether to show progress and the mean loss over members.
+            init: Where to start, with an optimizer that is new: an `EnsembleResult` of the same
+                parameters, of as many members or of one; or parameters as `init_fn` gives
+                them, or led by the members. Of dictionaries, entries may be left out.
+            init_state: Where to go on: the ``state`` of an earlier result; see
+                `EnsembleSVI.run`, as for what follows.
+            early_stopping: Stop each member when its loss no longer falls, or the score of what
+                is held out no longer rises.
+            validation: Rows that are held out: a share, or ``(x, y)``, or ``{"x": x, "y": y}``.
+                Their score is their log likelihood, in nats a row.
+            checkpoint: Save the run as it goes; a run that finds its file goes on from it.
+            callbacks: A function of `Progress`, or several.
 
         Raises:
             TypeError: If `num_epochs` or `batch_size` is no integer, or `seed` no seed.
             ValueError: If `num_epochs` or `batch_size` is below 1, `x` and `y` differ in
                 rows or hold NaN or infinite entries, `log_joint` does not return two scalars,
-                or minibatches are asked for and the first is no sum over rows.
+                or minibatches or scores of held-out rows are asked for and the first is no
+                sum over rows; if `init`, `init_state` or a checkpoint is of another run.
 
         Example:
             >>> import jax, jax.numpy as jnp, optax
@@ -204,32 +263,73 @@ class EnsembleMAP:
         num_epochs = _checks.size("num_epochs", num_epochs)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         progress_bar = _checks.switch("progress_bar", progress_bar)
+        callbacks = checked_callbacks(callbacks)
+        check_one_start(init, init_state)
+        if isinstance(init, EnsembleState):
+            init, init_state = None, init
         x, y = as_data(x=x, y=y).values()
-        num_rows = check_data(x=x, y=y)
+        check_data(x=x, y=y)
         key, parts = as_key(seed), take_apart((x, y), {})
-        self._look.at_observations(parts)
-        self._look.at_layers(parts)
-        start = self._init(key)
-        if are_alike(start.params):
-            warn_alike(start.params, "Let `init_fn` draw from its key.")
-        if batch_size is not None and batch_size < num_rows:
-            self._check_rows(start, x, y, batch_size)
-        state, losses = self._loop.run(
-            start,
+        parts, held_out = divided_pair(validation, parts, key)
+        (x, y), _ = parts.frame.fill(parts.rows)
+        num_rows = check_data(x=x, y=y)
+        look_at_all(self._look, parts, held_out)
+        taken = 0
+        if init_state is not None:
+            start = init_state
+            check_state(self._known(), start, parts, name="init_state")
+            taken, key = position(start, key)
+        else:
+            start = self._init(key)
+            if init is not None:
+                at = started_at(init, start, self.ensemble_size, self._restart)
+                start = at._replace(order_key=start.order_key)
+            if are_alike(start.params):
+                warn_alike(start.params, "Let `init_fn` draw from its key.")
+        size = None if batch_size is None or batch_size >= num_rows else batch_size
+        if size is not None:
+            self._check_rows(start, x, y, size)
+        held = None
+        if held_out is not None:
+            held = held_of(self._scorer, held_out)
+            self._check_rows(start, *held.arrays[:2], None)
+        around = Around(early_stopping, checkpoint, callbacks, held).checked()
+        of_run = self._known(start).description.with_data(data_texts(parts))
+        identity = None
+        if checkpoint is not None:
+            own, of_whole = around.identity(of_run)
+            at = None if init is None else digests(start.params)
+            options = {"batch_size": size, "taken": taken, "init": at, **own}
+            identity = self._of.identity(key, options, of_whole)
+        shown = shown_with(start)
+        done = self._trainer.run(
+            plain_state(start if init_state is None else copied(start)),
             jax.tree.map(jnp.asarray, (x, y)),
             num_epochs,
+            around,
+            shown=shown,
+            size=self.ensemble_size,
+            work=size or num_rows,
             key=key,
-            batch_size=batch_size,
+            batch_size=size,
             progress_bar=progress_bar,
+            taken=taken,
+            identity=identity,
         )
-        warn_non_finite(state.params, losses)
-        return EnsembleResult(state.params, losses, state)
+        last = done.state._replace(order_key=start.order_key, description=of_run)
+        params = last.params if done.params is None else shown(done.params)
+        warn_non_finite(params, done.losses)
+        return EnsembleResult(params, done.losses, last, done.validation)
 
-    def _check_rows(self, state: EnsembleState, x: PyTree, y: PyTree, size: int) -> None:
-        """Once for each kind of data: minibatches of it may be scaled."""
+    def _check_rows(
+        self, state: EnsembleState, x: PyTree, y: PyTree, size: int | None
+    ) -> None:
+        """Once for each kind of data: minibatches of it may be scaled, or it may be scored."""
         kind = Frame((x, y)), size
         if kind not in self._checked:
-            check_summed(self.log_joint, state.params, x, y, size)
+            most = size or check_data(x=x, y=y)
+            held_out = size is None
+            check_summed(self.log_joint, state.params, x, y, most, held_out=held_out)
             self._checked.add(kind)
 
 

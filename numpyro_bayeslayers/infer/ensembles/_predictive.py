@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jaxtyping import Array
-from numpyro.handlers import seed, substitute, trace
+from numpyro.handlers import seed, trace
 from numpyro.primitives import Messenger
 
 from ... import _checks
@@ -18,7 +18,7 @@ from ..._typing import Message, PRNGKey
 from ..training._arguments import Arguments, put_together
 from ..training._effort import Effort, effort, options
 from ..training._look import Look
-from ..training._member import Drawn
+from ..training._member import Drawn, latents
 from ..training._rows import row_axes
 from ._blocks import Cut, check_blocks, cut_to_fit
 from ._rows_of_fit import (
@@ -284,23 +284,6 @@ def _local(
     shapes = jax.eval_shape(values, params, key, parts.rows, parts.shared)
     found = {n: shapes[n].shape for n in candidates if n in shapes}
     return {n: (grown[n][1], shape[grown[n][1]]) for n, shape in found.items()}
-
-
-def latents(
-    drawn: Drawn,
-    params: dict[str, Array],
-    key: PRNGKey,
-    args: tuple,
-    kwargs: dict[str, Any],
-) -> dict[str, Array]:
-    """One draw of the latent sites from the guide of one member."""
-    guide = substitute(seed(drawn.guide, key), data=params)
-    sites = trace(guide).get_trace(*args, **kwargs)
-    return {
-        name: site["value"]
-        for name, site in sites.items()
-        if site["type"] == "sample" and not site["infer"].get("is_auxiliary", False)
-    }
 
 
 def _is_predicted(site: Message) -> bool:

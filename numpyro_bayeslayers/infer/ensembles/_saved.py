@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..._storage import (
     Kind,
     NotDataError,
@@ -17,11 +19,14 @@ from ..._storage import (
 )
 from ..._storage._file import Arrays
 from ..training._description import Description
+from ..training._validation import Validation
 
 _KIND = Kind("a result of an ensemble", "EnsembleResult.load(path)")
 
 
-def write_result(path: str | Path, params: Any, losses: Any, state: Any) -> None:
+def write_result(
+    path: str | Path, params: Any, losses: Any, state: Any, validation: Validation | None
+) -> None:
     """See `EnsembleResult.save`."""
     arrays: Arrays = {}
     header: dict[str, Any] = {**origin(), "losses": pack("losses", losses, arrays)}
@@ -31,14 +36,27 @@ def write_result(path: str | Path, params: Any, losses: Any, state: Any) -> None
     except NotDataError as error:
         header["structure"], own = error.kind, {}
         header["params"] = pack_leaves("params", params, own)
+    header["validation"] = pack_validation(validation, arrays)
     header["state"] = None if state is None else pack_leaves("state", state, arrays)
     of = getattr(state, "description", None)
     header["description"] = None if of is None else of.fields
     write_file(path, _KIND, header, arrays | own)
 
 
-def read_result(path: str | Path, params: Any, state: Any) -> tuple[Any, Any, Any]:
-    """Parameters, losses and the last state; see `EnsembleResult.load`."""
+def pack_validation(validation: Validation | None, arrays: Arrays) -> Any:
+    """Scores of held-out rows as JSON and arrays."""
+    return pack("validation", None if validation is None else tuple(validation), arrays)
+
+
+def unpack_validation(header: dict[str, Any], arrays: Arrays) -> Validation | None:
+    """What `pack_validation` made, in a header; None if there is none."""
+    if header.get("validation") is None:
+        return None
+    return Validation(*map(np.asarray, unpack(header["validation"], arrays)))
+
+
+def read_result(path: str | Path, params: Any, state: Any) -> tuple[Any, ...]:
+    """Parameters, losses, last state and scores; see `EnsembleResult.load`."""
     header, arrays = read_file(path, _KIND)
     check_origin(path, header, stacklevel=4)
     if "structure" not in header:
@@ -58,4 +76,6 @@ def read_result(path: str | Path, params: Any, state: Any) -> tuple[Any, Any, An
         last = unpack_leaves("state", last, arrays, state)
         if header["description"] is not None:  # what the state is of, the data included
             last = last._replace(description=Description(header["description"]))
-    return found, unpack(header["losses"], arrays), None if state is None else last
+    last = None if state is None else last
+    losses, seen = unpack(header["losses"], arrays), unpack_validation(header, arrays)
+    return found, losses, last, seen

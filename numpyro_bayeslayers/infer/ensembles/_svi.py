@@ -15,6 +15,7 @@ from ..._typing import Model
 from ...handlers import ensemble
 from .._arviz import inference_data, of_members
 from ..training._arguments import Arguments, check_finite, part_scale, take_apart
+from ..training._callbacks import Callback
 from ..training._checkpoint import Checkpoint
 from ..training._early_stopping import EarlyStopping, select
 from ..training._guides import fitted
@@ -26,7 +27,7 @@ from ..training._state import EnsembleSVIState, named, plain
 from ._functions import EnsembleResult
 from ._predictive import Predictor
 from ._rows_of_fit import FittedRows, Told
-from ._svi_run import known_values, run_on_rows, run_on_stream
+from ._svi_run import Options, known_values, run_on_rows, run_on_stream
 
 
 class EnsembleSVI:
@@ -201,9 +202,12 @@ class EnsembleSVI:
         *args: Any,
         batch_size: int | None = None,
         progress_bar: bool = True,
+        init: Any = None,
         init_state: EnsembleSVIState | None = None,
         early_stopping: EarlyStopping | None = None,
+        validation: Any = None,
         checkpoint: Checkpoint | None = None,
+        callbacks: Callback | Sequence[Callback] = (),
         **kwargs: Any,
     ) -> EnsembleResult:
         """Start all members and take `num_steps` steps in each.
@@ -223,12 +227,23 @@ class EnsembleSVI:
                 N / batch_size; a few rows are compared to find them. All members see the
                 same rows. Leave it out where the model subsamples in its own plate.
             progress_bar: Whether to show progress and the mean loss over members.
+            init: Where to start, with an optimizer and keys that are new: an `EnsembleResult` of
+                the same model and guide, of as many members or of one; or a dictionary of
+                values by site, each of the site's shape or led by the members, in the site's
+                own space: of latent sites under autoguides with a median, and of parameters.
+                Sites that are left out start as they would.
             init_state: Where to go on: the ``state`` of an earlier result of the same model,
                 guide, optimizer, loss and data. Two runs are then one of as many steps, in
                 minibatches too: the rows go on where they stopped.
-            early_stopping: Stop each member when its loss no longer falls; its best
-                parameters are those of the result.
+            early_stopping: Stop each member when its loss no longer falls, or the score of what
+                is held out no longer rises; its best parameters are those of the result.
+            validation: Rows that are held out and scored as the run goes, see `Validation`: a
+                share of the rows, above 0 and below 1, drawn by the key (with `init_state`, by
+                the same one again); or the arguments with other rows, a dictionary by name
+                or the tuple of the positional ones.
             checkpoint: Save the run as it goes; a run that finds its file goes on from it.
+            callbacks: A function of `Progress`, or several, called about twenty times; one
+                that returns True ends the run.
             kwargs: Keyword arguments of the model and the guide.
 
         Returns:
@@ -240,25 +255,17 @@ class EnsembleSVI:
                 (mark missing ones by a mask, and fill them with any number), an observation
                 is outside of its support, minibatches are asked for without rows, of rows
                 that see each other or that the model chooses, or under a guide with
-                parameters for each; if `init_state` or a checkpoint is of another run: the
-                error says what differs.
+                parameters for each; if `init`, `init_state` or a checkpoint is of another
+                run: the error says what differs; if a share is held out of rows that are not
+                the same alone and among others.
         """
         _checks.size("num_steps", num_steps)
         check_finite(args, kwargs)
         parts = take_apart(args, kwargs)
-        result = run_on_rows(
-            self._programs,
-            as_key(rng_key),
-            num_steps,
-            parts,
-            batch_size=batch_size,
-            progress_bar=progress_bar,
-            init_state=init_state,
-            early_stopping=early_stopping,
-            checkpoint=checkpoint,
-            is_quiet=self._is_quiet,
-        )
-        self._fitted.note(result.params, parts)
+        how = batch_size, progress_bar, init, init_state, early_stopping, validation
+        asked, key = Options(*how, checkpoint, callbacks, self._is_quiet), as_key(rng_key)
+        result, fitted = run_on_rows(self._programs, key, num_steps, parts, asked)
+        self._fitted.note(result.params, fitted)
         return result
 
     def run_batches(
@@ -347,10 +354,8 @@ class EnsembleSVI:
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
         sites = None if return_sites is None else tuple(return_sites)
-        drawn, parts = (
-            program_of(self._programs, result).member.drawn,
-            take_apart(args, kwargs),
-        )
+        drawn = program_of(self._programs, result).member.drawn
+        parts = take_apart(args, kwargs)
         is_new = _checks.optional(_checks.switch)("new_rows", new_rows)
         self._fitted.check_complete(result.params, parts)
         told = Told(self._fitted.of(result.params), is_new)
@@ -379,11 +384,8 @@ class EnsembleSVI:
             ValueError: If `num_samples` is below 1, or the result is of another model or guide.
         """
         _checks.size("num_samples", num_samples)
-        drawn, parts = (
-            program_of(self._programs, result).member.drawn,
-            take_apart(args, kwargs),
-        )
-        key = as_key(seed)
+        drawn = program_of(self._programs, result).member.drawn
+        parts, key = take_apart(args, kwargs), as_key(seed)
         values = known_values(result)
         draws = self._predictor.posterior(drawn, values, key, parts, num_samples)
         return inference_data({"posterior": of_members(draws)})

@@ -1,9 +1,8 @@
 """Training runs of variational ensembles: on data in memory, and on a stream of batches."""
 
-import functools
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +13,18 @@ from tqdm.auto import tqdm
 
 from ..._typing import PRNGKey
 from ..training._arguments import Arguments, merged, part_scale, part_size
+from ..training._callbacks import checked_callbacks
 from ..training._checkpoint import Checkpoint, run_identity
 from ..training._cosine import over_steps
-from ..training._early_stopping import EarlyStopping, start_stopping
+from ..training._divided import divided, look_at_all
+from ..training._early_stopping import EarlyStopping
 from ..training._guides import needs_hessian
 from ..training._identity import check_state, description_of
+from ..training._init import ANYWHERE, check_one_start, starts_at
 from ..training._program import Programs
-from ..training._state import named, plain, position
-from ..training._training_loop import CHUNK, saying, warn_non_finite
+from ..training._state import EnsembleSVIState, named, plain, position
+from ..training._trainer import Around
+from ..training._training_loop import saying, warn_non_finite
 from ._functions import EnsembleResult
 
 _NEEDS_ALL_ROWS = (
@@ -30,84 +33,106 @@ _NEEDS_ALL_ROWS = (
 )
 
 
+class Options(NamedTuple):
+    """What a run is asked for beside its data and its steps, as users give it.
+
+    Args:
+        batch_size: Rows in a step.
+        progress_bar: Whether to show progress.
+        init: Where to start.
+        init_state: Where to go on.
+        early_stopping: When a member stops.
+        validation: What is held out.
+        checkpoint: Where the run is saved.
+        callbacks: What looks at it.
+        is_quiet: Whether nothing is said of members that are not finite.
+    """
+
+    batch_size: int | None = None
+    progress_bar: bool = True
+    init: Any = None
+    init_state: Any = None
+    early_stopping: EarlyStopping | None = None
+    validation: Any = None
+    checkpoint: Checkpoint | None = None
+    callbacks: Any = ()
+    is_quiet: bool = False
+
+
 def run_on_rows(
-    programs: Programs,
-    key: PRNGKey,
-    num_steps: int,
-    parts: Arguments,
-    *,
-    batch_size: int | None,
-    progress_bar: bool,
-    init_state: Any,
-    early_stopping: EarlyStopping | None,
-    checkpoint: Checkpoint | None,
-    is_quiet: bool = False,
-) -> EnsembleResult:
-    """Train on data that is in memory; see `EnsembleSVI.run`."""
-    programs.look.at_observations(parts)
-    programs.look.at_layers(parts)
-    batch_size = part_size(batch_size, parts.num_rows)
+    programs: Programs, key: PRNGKey, num_steps: int, parts: Arguments, asked: Options
+) -> tuple[EnsembleResult, Arguments]:
+    """Train on data that is in memory; see `EnsembleSVI.run`. Gives the data of the steps too."""
+    callbacks, progress_bar = checked_callbacks(asked.callbacks), asked.progress_bar
+    init, init_state = asked.init, asked.init_state
+    check_one_start(init, init_state)
+    if isinstance(init, EnsembleSVIState):
+        init, init_state = None, init
+    parts, held_out = divided(asked.validation, parts, key, programs.look.model)
+    look_at_all(programs.look, parts, held_out)
+    batch_size = part_size(asked.batch_size, parts.num_rows)
+    if held_out is not None and held_out.is_share and batch_size is None:
+        programs.check_apart(parts)  # minibatches are looked at anyway
     of = None if batch_size is None else parts.num_rows
     program = programs.get(parts, batch_size or parts.num_rows, num_rows=of)
+    starts = ANYWHERE
     if init_state is not None:
         check_state(program, init_state, parts, name="init_state")
+    elif init is not None:
+        starts = starts_at(program, init, parts, programs.size)
     start: Any = init_state
     if start is None or not program.is_started:
         with saying("compiling the start", progress_bar):
-            start = programs.start(program, key, parts, stacklevel=5)
+            start = programs.start(program, key, parts, starts, stacklevel=5)
             start = over_steps(start, num_steps)
     state: Any = plain(start)
     taken = 0
     if init_state is not None:
         start, (taken, key) = init_state, position(init_state, key)
         state = jax.tree.map(jnp.copy, plain(init_state))  # the loop reuses buffers
-    rule = None if early_stopping is None else early_stopping.checked()
-    if rule is not None:
-        best = program.member.unconstrained(state)
-        state = (state, start_stopping(best, programs.size))
-    save = before = None
-    description = description_of(program, parts, repeated=checkpoint is not None)
-    if checkpoint is not None:
-        options = {"batch_size": batch_size, "taken": taken, "early_stopping": rule}
-        identity = run_identity(key, options, description)
-        state, before = checkpoint.load(state, programs.size, identity)
-        save = functools.partial(checkpoint.save, identity=identity)
-
-    def on_chunk(state: Any, losses: np.ndarray) -> bool:
-        if save is not None:
-            save(state, losses)
-        return rule is not None and bool(state[1].is_stopped.all())
-
+    held = None
+    if held_out is not None:
+        held = program.held(held_out.parts, parts, held_out.sites, state, key)
+    around = Around(asked.early_stopping, asked.checkpoint, callbacks, held).checked()
+    is_repeated = asked.checkpoint is not None
+    description = description_of(program, parts, repeated=is_repeated)
+    identity = None
+    if is_repeated:
+        own, of_whole = around.identity(description)
+        options = {"batch_size": batch_size, "taken": taken, **own}
+        options |= {} if starts is ANYWHERE else {"init": starts.identity}
+        identity = run_identity(key, options, of_whole)
     rows, shared = parts.rows, parts.shared
     if batch_size is None:
         rows, shared = [None] * len(rows), merged(parts)
     rows, shared = programs.lay_out((rows, shared), PartitionSpec())
-    state, losses = program.loop(rule).run(
+    done = program.trainer.run(
         state,
         rows,
         num_steps,
+        around,
+        shown=program.constrain,
+        size=programs.size,
+        work=(batch_size or parts.num_rows or 1) * program.member.loss.num_particles,
         key=key,
         shared=shared,
         batch_size=batch_size,
         progress_bar=progress_bar,
-        before=before,
         taken=taken,
-        most=CHUNK if checkpoint is None else int(checkpoint.every),
-        on_chunk=on_chunk if checkpoint is not None or rule else None,
+        identity=identity,
     )
-    if rule is None:
-        params = program.params(named(state, start, program.description))
-    else:
-        state, memory = state
-        params = program.constrain(memory.best_params)
+    state, losses = done.state, done.losses
+    best = program.member.unconstrained(state) if done.params is None else done.params
+    params = program.constrain(best)
     if needs_hessian(program.member.guide):
         found = program.finish(params, state, rows, shared)
         _warn_flat(found)
         params |= found
-    if not is_quiet:
+    if not asked.is_quiet:
         warn_non_finite(params, losses, stacklevel=4)
     of_run = program.description.with_data(description.fields["data"])
-    return EnsembleResult(params, losses, named(state, start, of_run))
+    last = named(state, start, of_run)
+    return EnsembleResult(params, losses, last, done.validation), parts
 
 
 def run_on_stream(

@@ -43,6 +43,13 @@ class Data(NamedTuple):
     num_rows: int
     schema: Schema
 
+    def at(self, rows: dict[str, Any]) -> "Data":
+        """The data with these of its rows, read by what is known of all of them."""
+        count = len(jax.tree.leaves(rows)[0])
+        return self._replace(
+            rows=rows, num_rows=count, schema=self.schema._replace(num_rows=count)
+        )
+
     def with_codes(self, counts: Mapping[str, int]) -> "Data":
         """The data, of which some arrays are codes of so many categories each; checked."""
         return self._replace(schema=self.schema.with_codes(counts, self.rows))

@@ -1,14 +1,18 @@
 """A fit in one call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ... import _checks
 from ..._typing import Model
 from ..training._arguments import part_size
+from ..training._callbacks import Callback, checked_callbacks
+from ..training._checkpoint import Checkpoint
+from ..training._early_stopping import EarlyStopping
 from ..training._inputs import Seed, as_key
 from ..training._kept import refuse_kept
 from ..training._plates import on_all_rows
+from ._asked import Asked
 from ._categories import categories_of, computed_categories
 from ._data import bind, check_takes_y, data_of_fit, sites_of, without_gaps
 from ._described import check_kept
@@ -16,7 +20,9 @@ from ._fitted import Fit
 from ._method import Problem
 from ._methods import MCMC, VI, Method, method_of
 from ._missing import Missing
+from ._names import check_names
 from ._reach import warn_unreached
+from ._starts import start_of
 
 
 def fit(
@@ -31,6 +37,11 @@ def fit(
     progress_bar: bool = True,
     constants: Mapping[str, Any] | None = None,
     missing: Missing | None = None,
+    init: Any = None,
+    early_stopping: EarlyStopping | None = None,
+    validation: Any = None,
+    checkpoint: Checkpoint | None = None,
+    callbacks: Callback | Sequence[Callback] = (),
     **data: Any,
 ) -> Fit:
     """Fit a NumPyro model to data, in one call.
@@ -75,6 +86,20 @@ def fit(
         constants: Further arguments of the model that are no rows, whatever their length.
         missing: ``"drop"`` or ``"impute"`` for observations that are missing; None if there
             are none.
+        init: Where to start: another `Fit` of the same sites (at its parameters if the guide
+            is the same, by a new optimizer; else at draws of its posterior, the most
+            central one for a single start), or a dictionary of values by site, each of the
+            site's shape or led by the members, particles or chains. With the ``state`` of the
+            `result` of a fit of the same data, guide and optimizer, the fit goes on.
+        early_stopping: When a member of `VI` or `Ensemble` stops; its best parameters are then
+            those of the fit. ``EarlyStopping(on="validation")`` looks at what is held out.
+        validation: What `VI` and `Ensemble` do not see, and are scored by as they go: a share of
+            the rows, above 0 and below 1, drawn by the seed, or a dictionary of data with
+            ``"y"``, read as `data` is. The scores are in `Fit.validation`.
+        checkpoint: Where `VI` and `Ensemble` save the run as it goes; a fit that finds the file
+            goes on from it.
+        callbacks: A function of `Progress`, or several, that `VI`, `Ensemble` and `Stein` call
+            about twenty times; one that returns True ends the fit.
         data: The model's further arguments. Rows are arrays, lists, columns and tables of
             pandas or (through narwhals) of another library, and containers of these, that
             are as long as `y`; all others (strings, numbers, arrays of another length) are
@@ -90,7 +115,10 @@ def fit(
             keeps by `numpyro.mutable`, or count steps for a schedule of `temper`, steps are
             given twice, not at all, or to `MCMC`; if `y` is missing in part, and it reaches
             more than observed sites, or is to be imputed under a likelihood of counts or in
-            minibatches.
+            minibatches; if a name is neither an option nor
+            an argument of the model; if `init` or a checkpoint is of another model or run; if
+            a method has no such thing as it is asked for; if a share is held out of rows that
+            are not the same alone and among others.
 
     Example:
         >>> import jax.numpy as jnp
@@ -108,10 +136,13 @@ def fit(
         63, for when what is missing may be left out.
     """
     check_takes_y(model)
+    check_names(model, [*data, *(constants or {})], fit)
     progress_bar = _checks.switch("progress_bar", progress_bar)
-    way = method_of(method)
+    way, key = method_of(method), as_key(seed)
     check_kept(way)
-    known = data_of_fit(y, data, constants, missing)
+    around = early_stopping, validation, checkpoint, checked_callbacks(callbacks)
+    asked = Asked(start_of(init), *around).check(type(way).__name__)
+    known, held = asked.divide(data_of_fit(y, data, constants, missing), key)
     size = part_size(batch_size, known.num_rows)
     if isinstance(way, MCMC):
         _check_no_steps(batch_size, num_steps, num_epochs)
@@ -124,11 +155,18 @@ def fit(
         refuse_kept(sites.kept, kind, "VI() or Ensemble()")
     model, sites = without_gaps(missing, model, known, sites, in_parts=size is not None)
     whole = on_all_rows(bind(model, known), known.num_rows)
-    known = known.with_codes(categories_of(whole, known.rows))
-    problem = Problem(model, known, sites, size, steps, as_key(seed), progress_bar, missing)
+    counts = categories_of(whole, known.rows)
+    known = known.with_codes(counts)
+    if held is not None:
+        known.schema.with_codes(counts, held)
+    asked = asked.with_held(known, held, sites.observed)
+    problem = Problem(model, known, sites, size, steps, key, progress_bar, missing)
+    problem = problem._replace(asked=asked)
     warn_unreached(problem, stacklevel=2)
     with computed_categories(known.rows):
-        found = Fit(problem, way, way._run(problem))
+        posterior = way._run(problem)
+        # What it started at, and the rows held out, are let go.
+        found = Fit(problem._replace(asked=Asked()), way, posterior)
     found._ending.warn(stacklevel=2)
     return found
 

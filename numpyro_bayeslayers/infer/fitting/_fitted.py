@@ -14,6 +14,7 @@ from .._reparam import DECENTERED
 from ..ensembles._rows_of_fit import Fitted, Told
 from ..training._arguments import take_apart
 from ..training._inputs import Seed, as_key
+from ..training._validation import Validation
 from ._diagnostics import Diagnostics, Ending
 from ._groups import groups_of
 from ._labels import is_base
@@ -71,6 +72,11 @@ class Fit:
         After `Stein`: one row, the length of the force on all particles.
         """
         return getattr(self._posterior.result, "losses", None)
+
+    @property
+    def validation(self) -> Validation | None:
+        """The scores of held-out rows as the fit went on; None if nothing was held out."""
+        return getattr(self._posterior.result, "validation", None)
 
     @property
     def result(self) -> Any:

@@ -8,10 +8,9 @@ from numpyro.handlers import block, substitute
 from numpyro.infer.autoguide import AutoGuide
 
 from ..._typing import Model
-from ..ensembles._predictive import latents
 from ..training._arguments import Arguments
 from ..training._look import Look
-from ..training._member import Drawn
+from ..training._member import Drawn, latents
 
 
 def look_at_fit(

@@ -21,6 +21,7 @@ from ... import _checks
 from ..._typing import Model, PRNGKey
 from ..training._cosine import adam_to_zero
 from ..training._finite import Finite
+from ._asked import Asked
 from ._data import Data, Sites, bind
 from ._missing import Missing
 
@@ -46,6 +47,7 @@ class Problem(NamedTuple):
         progress_bar: Whether to show progress.
         missing: What becomes of missing observations.
         found: Gives what the method found before, in place of running it; None to run it.
+        asked: What it is asked for beside.
     """
 
     model: Model
@@ -57,6 +59,7 @@ class Problem(NamedTuple):
     progress_bar: bool
     missing: Missing | None = None
     found: Callable[..., Any] | None = None
+    asked: Asked = Asked()
 
     def bound(self, fn: Model) -> Model:
         """`fn`, a model or a guide, as a function of rows alone."""
@@ -77,6 +80,7 @@ class Posterior(NamedTuple):
         finite: The members, particles or chains that can be drawn from.
         log_weights: ``log_weights(key, num_samples)`` gives those of draws of the guides of
             finite members, (members, draws), which correct them; None for other methods.
+        is_cut_short: Whether training was not to go to the end of its steps.
     """
 
     draw: Callable[..., dict[str, Array]]
@@ -85,6 +89,7 @@ class Posterior(NamedTuple):
     result: Any
     finite: Finite
     log_weights: Callable[[PRNGKey, int], Array] | None = None
+    is_cut_short: bool = False
 
 
 def guide_of(

@@ -22,6 +22,7 @@ from ..ensembles._svi import EnsembleSVI
 from ..ensembles._svi_run import known_values
 from ..training._arguments import take_apart
 from ..training._finite import Finite, lowest
+from ..training._init import values_by_site
 from ..training._member import Drawn
 from ..training._plates import on_all_rows
 from ._look import look_at_fit, medians
@@ -181,6 +182,10 @@ class MCMC:
 
         return Posterior(draw, {}, result.samples, result, finite)
 
+    def _start(self, problem: Problem, model: Model) -> dict[str, Any] | None:
+        parts = take_apart((), problem.data.rows)
+        return values_by_site(model, problem.asked.init, parts, self.num_chains)
+
     def _run_chains(
         self, problem: Problem, model: Model
     ) -> tuple[EnsembleMCMCResult, Drawn, Predictor]:
@@ -195,6 +200,7 @@ class MCMC:
         with PROGRAMS.take(key, make) as (chains, drawn, predictor):
             result = chains.run(
                 problem.key,
+                init=self._start(problem, model),
                 progress_bar=problem.progress_bar,
                 extra_fields=_NOTED if isinstance(chains.kernel, HMC) else (),
                 **rows,
@@ -247,6 +253,11 @@ def _run_variational(
                 problem.num_steps or 1,
                 batch_size=problem.batch_size,
                 progress_bar=problem.progress_bar,
+                init=problem.asked.init,
+                early_stopping=problem.asked.early_stopping,
+                validation=problem.asked.held,
+                checkpoint=problem.asked.checkpoint,
+                callbacks=problem.asked.callbacks,
                 **problem.data.rows,
             )
         else:
@@ -279,7 +290,9 @@ def _run_variational(
             member.drawn, kept, key, parts, num_samples, method.loss, compiled
         )
 
-    return Posterior(draw, result.params, None, result, finite, log_weights)
+    has_all_steps = result.losses.shape[1] == problem.num_steps
+    is_cut = problem.asked.early_stopping is not None or not has_all_steps
+    return Posterior(draw, result.params, None, result, finite, log_weights, is_cut)
 
 
 def _latents(

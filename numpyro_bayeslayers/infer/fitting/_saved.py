@@ -12,6 +12,7 @@ from ..._typing import Model
 from ..ensembles._chains import Length, mcmc_of
 from ..ensembles._functions import EnsembleResult
 from ..ensembles._mcmc import EnsembleMCMCResult
+from ..ensembles._saved import pack_validation, unpack_validation
 from ..training._state import EnsembleSVIState
 from ._data import bind
 from ._described import described_method
@@ -45,6 +46,8 @@ def write_fit(
         header["losses"] = pack("losses", result.losses, arrays)
         kept = getattr(result.state, "mutable_state", None)
         header["mutable"] = pack("mutable", kept, arrays)
+        seen = getattr(result, "validation", None)
+        header["validation"] = pack_validation(seen, arrays)
     else:
         header["chains"] = _chains(result, arrays)
     write_file(path, KIND, header, arrays)
@@ -96,11 +99,12 @@ class Found:
         losses = unpack(self._header["losses"], self._arrays)
         kept = unpack(self._header["mutable"], self._arrays)
         state = None if kept is None else EnsembleSVIState(None, kept, None)
-        return EnsembleResult(params, losses, state)
+        seen = unpack_validation(self._header, self._arrays)
+        return EnsembleResult(params, losses, state, seen)
 
     def by_particles(self, shapes: Any) -> StepResult:
         """What moving particles found."""
-        return StepResult(*self.by_steps(shapes))
+        return StepResult(*self.by_steps(shapes)[:3])
 
     def by_chains(self, problem: Problem, model: Model) -> EnsembleMCMCResult:
         """What the chains drew."""

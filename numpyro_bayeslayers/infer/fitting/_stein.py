@@ -26,9 +26,10 @@ from ..training._look import Look
 from ..training._member import Drawn, settle_anywhere
 from ..training._plates import in_batches, on_all_rows
 from ..training._rows import in_minibatch, scaled_sites
-from ..training._training_loop import TrainingLoop
+from ..training._trainer import Around, Trainer
 from ._look import look_at_fit
 from ._method import Posterior, Problem, checked_optim, guide_of, optimizer, settle
+from ._particles import started_at
 
 _NO_LAPLACE = (
     "`guide` must draw while it is fitted, got AutoLaplaceApproximation, whose particles would "
@@ -131,15 +132,20 @@ class Stein:
             return params | {name: jax.tree.map(spread, params[name]) for name in shared}
 
         if problem.found is None:
-            state, forces = TrainingLoop(step).run(
-                over_steps(start(), problem.num_steps or 1),
+            first_state = started_at(start(), stein, problem, guide)
+            done = Trainer(step, lambda state: state).run(
+                over_steps(first_state, problem.num_steps or 1),
                 data.rows,
                 problem.num_steps or 1,
+                Around(callbacks=problem.asked.callbacks),
+                shown=params_of,
+                size=1,
+                work=size or data.num_rows,
                 key=key_rows,
                 batch_size=size,
                 progress_bar=problem.progress_bar,
             )
-            result = StepResult(params_of(state), forces, state)
+            result = StepResult(params_of(done.state), done.losses, done.state)
         else:
             result = problem.found(jax.eval_shape(lambda: params_of(start())))
             settle_anywhere(guide)

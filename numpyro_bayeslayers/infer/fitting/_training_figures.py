@@ -39,7 +39,7 @@ class TrainingFigures(NamedTuple):
         settlings = {}
         are_losses = isinstance(posterior.result, EnsembleResult)  # or lengths of forces
         are_finite = posterior.finite.which if are_losses else np.ones(1, bool)
-        if are_losses:
+        if are_losses and not posterior.is_cut_short:
             for e in np.flatnonzero(are_finite):
                 found = settling(losses[e], sizes)
                 if found is not None:

@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import PyTree
@@ -47,7 +48,9 @@ def is_random(member: Member, params: PyTree, parts: Arguments, rows: int) -> bo
     draws = _draws()
 
     def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        values = member.constrained(jax.tree.map(lambda x: x[0], params))
+        # Any values will do, and a choice of a member's would be a program of its own.
+        first = jax.tree.map(lambda x: jnp.zeros(x.shape[1:], x.dtype), params)
+        values = member.constrained(first)
         with seed(rng_seed=0), draws, substitute(data=values):
             guided = trace(member.guide).get_trace(*args, **kwargs)
             feasible(replay(member.model, guided))(*args, **kwargs)

@@ -16,8 +16,9 @@ from ... import _checks
 from ..._storage import replace_whole
 from ..._typing import PRNGKey
 from ._description import TO_REPEAT, Description, differences, spelled
+from ._validation import Validation
 
-_FORMAT = 2
+_FORMAT = 3
 _OTHER_RUN = (
     "The checkpoint {path!r} is of another run: {what}. Delete it, or give another path, to "
     "start anew; fits that differ, the folds of a cross-validation, say, need a path each."
@@ -61,23 +62,31 @@ class Checkpoint(NamedTuple):
                 f"The folder of `path` must exist, got {str(folder)!r}."
             )
 
-    def save(self, state: PyTree, losses: np.ndarray, identity: dict[str, Any]) -> None:
-        """Write the state and the losses so far, and what tells this run from others.
+    def save(
+        self,
+        state: PyTree,
+        losses: np.ndarray,
+        identity: dict[str, Any],
+        seen: Validation | None = None,
+    ) -> None:
+        """Write the state, losses and scores so far, and what tells this run from others.
 
         The first line is a hash of all that follows, the second a table of words and numbers.
         """
-        head = {"format": _FORMAT, "steps": losses.shape[1], **identity}
+        seen = _nothing_seen(len(losses), 0) if seen is None else seen
+        steps, looks = losses.shape[1], len(seen.steps)
+        head = {"format": _FORMAT, "steps": steps, "looks": looks, **identity}
         body = io.BytesIO((json.dumps(head) + "\n").encode())
         body.seek(0, io.SEEK_END)
-        eqx.tree_serialise_leaves(body, (_as_data(state), losses))
+        eqx.tree_serialise_leaves(body, (_as_data(state), losses, seen))
         content = body.getbuffer()
         lines = _hash(content) + b"\n", content
         replace_whole(Path(self.path).absolute(), lambda file: file.writelines(lines))
 
     def load(
         self, like: PyTree, num_members: int, identity: dict[str, Any]
-    ) -> tuple[PyTree, np.ndarray | None]:
-        """The state and losses that were saved; `like` and None if there is no file.
+    ) -> tuple[PyTree, np.ndarray | None, Validation | None]:
+        """The state, losses and scores that were saved; `like` and None if there is no file.
 
         Args:
             like: A state of the same structure and shapes, the one to start from.
@@ -90,18 +99,20 @@ class Checkpoint(NamedTuple):
         self.check()
         path = Path(self.path)
         if not path.exists():
-            return like, None
+            return like, None, None
         body = self._whole(path.read_bytes())
         head = json.loads(body.readline())
         if what := _other(head, {"format": _FORMAT, **identity}):
             raise ValueError(_OTHER_RUN.format(path=str(path), what=what))
         losses = np.zeros((num_members, head["steps"]), jnp.result_type(float))
+        seen = _nothing_seen(num_members, head["looks"])
         try:
-            data, losses = eqx.tree_deserialise_leaves(body, (_as_data(like), losses))
+            found = eqx.tree_deserialise_leaves(body, (_as_data(like), losses, seen))
         except (RuntimeError, ValueError, EOFError) as error:
             what = "its arrays have other shapes"
             raise ValueError(_OTHER_RUN.format(path=str(path), what=what)) from error
-        return _as_keys(data, like), losses
+        data, losses, seen = found
+        return _as_keys(data, like), losses, seen
 
     def _whole(self, content: bytes) -> io.BytesIO:
         """The file after its first line, if that says that it is whole."""
@@ -113,6 +124,11 @@ class Checkpoint(NamedTuple):
             raise ValueError(_OTHER_RUN.format(path=str(self.path), what=what))
         what = f"{len(content)} bytes that are not those that were written"
         raise ValueError(_DAMAGED.format(path=str(self.path), what=what))
+
+
+def _nothing_seen(num_members: int, looks: int) -> Validation:
+    scores = np.zeros((num_members, looks), jnp.result_type(float))
+    return Validation(np.zeros(looks, np.int32), scores)
 
 
 def run_identity(

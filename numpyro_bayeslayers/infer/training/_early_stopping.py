@@ -1,7 +1,7 @@
 """Stop each member when its loss no longer falls, and keep its best parameters."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,23 +19,30 @@ class EarlyStopping(NamedTuple):
     `min_delta`. From then on it takes no steps; its parameters are those of the smallest
     value. A loss that is not finite is no value: the smoothed one stays, and the member waits.
 
+    With ``on="validation"`` it is not the loss that counts but the score of rows that are held
+    out, as it is, at each look (see `Validation`): a member stops after `patience` steps without
+    a higher one, and its parameters are those of its highest.
+
     Args:
         patience: Steps without improvement, at least 1.
-        min_delta: The least improvement, in units of the loss, zero or positive.
+        min_delta: The least improvement, in units of the loss (of the score: nats a row), zero
+            or positive.
         decay: The weight $d$ of the past, at least 0 and below 1: higher for the noisier
-            losses of minibatches and of variational inference.
+            losses of minibatches and of variational inference. Scores are not smoothed.
+        on: ``"loss"`` or ``"validation"``.
 
     Raises:
-        ValueError: From `run`, if a number is out of range.
+        ValueError: From `run`, if a number is out of range, or nothing is held out.
 
     Example:
         >>> EarlyStopping(patience=200)
-        EarlyStopping(patience=200, min_delta=0.0, decay=0.9)
+        EarlyStopping(patience=200, min_delta=0.0, decay=0.9, on='loss')
     """
 
     patience: int = 500
     min_delta: float = 0.0
     decay: float = 0.9
+    on: Literal["loss", "validation"] = "loss"
 
     def checked(self) -> "EarlyStopping":
         """The same rule in numbers of Python; raises if one is out of range."""
@@ -43,6 +50,7 @@ class EarlyStopping(NamedTuple):
             int(_checks.size("patience", self.patience)),
             float(_checks.non_negative("min_delta", self.min_delta)),
             float(_checks.rate("decay", self.decay)),
+            _checks.one_of("on", self.on, ("loss", "validation")),
         )
 
 
@@ -103,10 +111,29 @@ def with_early_stopping(
     return stopping_step
 
 
+def with_members_stopped(step: Step) -> Step:
+    """A step of pairs (state, memory) that leaves the members where the memory says they stop.
+
+    Args:
+        step: The step of all members.
+    """
+
+    def stopping_step(
+        state: tuple[PyTree, Any], batch: PyTree, shared: PyTree, scale: Any
+    ) -> tuple[tuple[PyTree, Any], Array]:
+        before, memory = state
+        after, losses = step(before, batch, shared, scale)
+        return (select(memory.is_stopped, before, after), memory), losses
+
+    return stopping_step
+
+
 def select(which: Bool[Array, " e"], a: PyTree, b: PyTree) -> PyTree:
     """Members of `a` where `which` is true, of `b` elsewhere."""
 
-    def one(x: Array, y: Array) -> Array:
+    def one(x: Any, y: Any) -> Any:
+        if not isinstance(x, jax.Array):
+            return x  # what is no array is the same for all
         return jnp.where(which.reshape(which.shape + (1,) * (x.ndim - 1)), x, y)
 
     return jax.tree.map(one, a, b)

@@ -1,6 +1,6 @@
 """Parameters and states are used where they belong, or refused with the difference."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -57,19 +57,29 @@ def program_of(programs: "Programs", result: Any) -> "Program":
     return program
 
 
-def _check_params(program: "Program", params: dict[str, Any]) -> None:
-    """The parameters, of any number of members, are those of the guide and the model."""
+def differs(program: "Program", result: Any) -> str:
+    """How a result is of another model or guide; empty if it is of these."""
+    there = getattr(result.state, "description", None)
+    found = differences(there, program.description, TO_READ) if there is not None else []
+    return spelled(found or _other_params(program, result.params))
+
+
+def _other_params(program: "Program", params: dict[str, Any]) -> list[Difference]:
     wanted = {
         name: tuple(x.shape) for name, x in program.param_shapes.items() if _is_array(x)
     }
     given = {name: tuple(np.shape(x))[1:] for name, x in params.items() if _is_array(x)}
     kept = {n for n, text in program.member.sites.items() if text.startswith("mutable")}
-    found = [
+    return [
         Difference("parameters", n, _text(given.get(n)), _text(wanted.get(n)))
         for n in dict.fromkeys([*given, *wanted])
         if given.get(n) != wanted.get(n) and n not in kept
     ]
-    if found:
+
+
+def _check_params(program: "Program", params: dict[str, Any]) -> None:
+    """The parameters, of any number of members, are those of the guide and the model."""
+    if found := _other_params(program, params):
         raise ValueError(_OTHER_SHAPES.format(name="result.params", what=spelled(found)))
 
 
@@ -81,8 +91,24 @@ def _text(shape: tuple[int, ...] | None) -> str | None:
     return None if shape is None else f"of shape {shape}"
 
 
+class Known(NamedTuple):
+    """What a run is of, where there is no `Program`.
+
+    Args:
+        description: In words.
+        state_shapes: The shapes of one member's state.
+    """
+
+    description: Description
+    state_shapes: Any
+
+
 def check_state(
-    program: "Program", state: Any, parts: Arguments | None = None, *, name: str = "state"
+    program: "Program | Known",
+    state: Any,
+    parts: Arguments | None = None,
+    *,
+    name: str = "state",
 ) -> None:
     """A state is one of this model, guide, optimizer, and of this data if that is given.
 
@@ -103,7 +129,7 @@ def check_state(
         _check_shapes(program, state, name)
 
 
-def _check_shapes(program: "Program", state: Any, name: str) -> None:
+def _check_shapes(program: "Program | Known", state: Any, name: str) -> None:
     wanted, structure = _leaves(program.state_shapes[:2])  # keys are old or new
     given, own = _leaves(state[:2])
     shapes = [tuple(x.shape) for x in wanted]

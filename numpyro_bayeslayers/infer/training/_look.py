@@ -47,7 +47,7 @@ class Look:
         *,
         before: "Look | None" = None,
     ) -> None:
-        self._model = model
+        self.model = model
         self._leading = leading
         self._before = before
         self._seen: dict[Any, _Seen] = {}
@@ -85,11 +85,11 @@ class Look:
             seen.observations.look(arrays)
 
     def _see(self, parts: Arguments, arrays: list[Any]) -> "_Seen | None":
-        if self._model is None or not _support.is_known(arrays):
+        if self.model is None or not _support.is_known(arrays):
             return None
         kind = (parts.frame, tuple((x.shape, x.dtype) for x in arrays))
         if kind not in self._seen:
-            model = on_all_rows(self._model, parts.num_rows)
+            model = on_all_rows(self.model, parts.num_rows)
             is_fitted = self._before is not None
             self._seen[kind] = _traced(model, self._leading(), parts, is_fitted)
         return self._seen[kind]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
-from numpyro.handlers import trace
+from numpyro.handlers import seed, substitute, trace
 from numpyro.infer import SVI
 from numpyro.infer.autoguide import AutoGuide
 from numpyro.infer.elbo import ELBO
@@ -25,6 +25,7 @@ from ._guides import (
     scale_name,
     scale_of_zero,
 )
+from ._init import ANYWHERE, Starts, landed, medians_of, put_starts
 from ._ordered import ordered
 from ._plates import in_batches, on_all_rows
 from ._rows import in_minibatch
@@ -155,12 +156,22 @@ class Member:
         return {"start": start, "model": settings_of(self.model)}
 
     def init(
-        self, key: PRNGKey, args: tuple, kwargs: dict[str, Any]
-    ) -> tuple[SVIState, dict[str, PyTree]]:
-        """The first state, and the initial values that an autoguide found."""
-        guide = self.fresh_guide()
-        state = self._at_step(guide, frozenset(), 1.0, 0).init(key, *args, **kwargs)
-        return state, {n: getattr(guide, n) for n in _INITIAL if hasattr(guide, n)}
+        self, key: PRNGKey, args: tuple, kwargs: dict[str, Any], starts: Starts = ANYWHERE
+    ) -> tuple[SVIState, tuple[dict[str, PyTree], dict[str, Any]]]:
+        """The first state, what an autoguide found, and whether it is where it was to be."""
+        guide, (latents, params, kept) = self.fresh_guide(), starts
+        if latents:
+            put_starts(guide, latents)
+        svi = self._at_step(guide, frozenset(), 1.0, 0)
+        state = svi.init(key, *args, init_params=params or None, **kwargs)
+        state = state if kept is None else state._replace(mutable_state=kept)
+        here = svi.get_params(state) if latents or params else {}
+        there = {n: landed(here[n], value) for n, value in params.items()}
+        if latents:
+            median = medians_of(guide, here)
+            there |= {n: landed(median[n], value) for n, value in latents.items()}
+        found = {n: getattr(guide, n) for n in _INITIAL if hasattr(guide, n)}
+        return state, (found, there)
 
     def settle(self, found: dict[str, PyTree]) -> None:
         """Put real values where setting up from shapes left tracers in the guide."""
@@ -220,6 +231,23 @@ class Member:
             return found["loss"]
 
         return {scale_name(self.guide): scale_from_hessian(self.guide, loss, params)}
+
+
+def latents(
+    drawn: Drawn,
+    params: dict[str, Array],
+    key: PRNGKey,
+    args: tuple,
+    kwargs: dict[str, Any],
+) -> dict[str, Array]:
+    """One draw of the latent sites from the guide of one member."""
+    guide = substitute(seed(drawn.guide, key), data=params)
+    sites = trace(guide).get_trace(*args, **kwargs)
+    return {
+        name: site["value"]
+        for name, site in sites.items()
+        if site["type"] == "sample" and not site["infer"].get("is_auxiliary", False)
+    }
 
 
 def _holds_tracers(guide: Any, svi: SVI) -> bool:

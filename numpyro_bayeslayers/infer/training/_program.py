@@ -1,6 +1,5 @@
 """The compiled functions of an ensemble of variational fits, one set for each kind of data."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,15 +13,20 @@ from numpyro.infer.svi import SVIState
 from ..._typing import PRNGKey
 from ._alike import are_alike, is_random, warn_alike
 from ._arguments import Arguments, on_shapes, put_together
-from ._early_stopping import EarlyStopping, with_early_stopping
+from ._description import data_texts
+from ._divided import check_apart
 from ._effort import once
+from ._guides import needs_hessian, scale_name
+from ._held_out import kind_of_rows, score_of
 from ._identity import check_state
+from ._init import ANYWHERE, Starts, check_landed
 from ._jit import Frame, jit_on_arrays
 from ._look import Look
 from ._member import Member
 from ._rows import scaled_sites
 from ._state import EnsembleSVIState, named, plain
-from ._training_loop import TrainingLoop
+from ._trainer import Trainer
+from ._validation import NUM_DRAWS, Held, Scorer
 
 _MEND_ALIKE = (
     "Give the model a prior in place of a parameter that is optimized (the table of `lift`), "
@@ -57,11 +61,14 @@ class Program:
         self.rows = rows
         self.is_started = False  # members have been started, and the guide can be used
 
-        def init(key: PRNGKey, data: Any, shared: Any) -> tuple[EnsembleSVIState, Any]:
+        def init(
+            key: PRNGKey, data: Any, shared: Any, starts: Starts
+        ) -> tuple[EnsembleSVIState, Any]:
             first = [None if x is None else x[:rows] for x in data]
             args, kwargs = put_together(first, shared, frame)
             keys = jax.random.split(key, size)
-            state, found = jax.vmap(lambda k: member.init(k, args, kwargs))(keys)
+            one = lambda key, starts: member.init(key, args, kwargs, starts)
+            state, found = jax.vmap(one)(keys, starts)
             orders = jax.vmap(lambda _: key)(jnp.arange(size))
             return EnsembleSVIState(*state, orders), found
 
@@ -71,7 +78,7 @@ class Program:
             args, kwargs = put_together(batch, shared, frame)
             return jax.vmap(lambda s: member.update(s, args, kwargs, names, scale))(state)
 
-        self._step, self._update = step, jit_on_arrays(step)
+        self._update = jit_on_arrays(step)
         self.init = once(init)
         self._params = once(jax.vmap(lambda s: member.constrained(member.unconstrained(s))))
         self.constrain = once(jax.vmap(member.constrained))
@@ -81,7 +88,17 @@ class Program:
             return jax.vmap(lambda p, s: member.finished(p, s, args, kwargs))(params, state)
 
         self.finish = jax.jit(finish)
-        self.loop = functools.cache(self._loop)
+        self.trainer = Trainer(step, member.unconstrained)
+        self._size = size
+        self._scorers: dict[Any, tuple[Scorer, int]] = {}
+
+    @property
+    def start_names(self) -> frozenset[str]:
+        """The parameters that have a first value: all but what is computed at the end."""
+        last = (
+            {scale_name(self.member.guide)} if needs_hessian(self.member.guide) else set()
+        )
+        return frozenset(self.param_shapes) - last
 
     def update(
         self, state: Any, rows: Any, shared: Any, scale: Any
@@ -96,12 +113,39 @@ class Program:
         check_state(self, state)
         return self._params(plain(state))
 
-    def _loop(self, rule: EarlyStopping | None) -> TrainingLoop:
-        if rule is None:
-            return TrainingLoop(self._step)
-        return TrainingLoop(
-            with_early_stopping(self._step, self.member.unconstrained, rule)
-        )
+    def held(
+        self,
+        parts: Arguments,
+        fitted: Arguments,
+        sites: tuple[str, ...] | None,
+        state: Any,
+        key: PRNGKey,
+    ) -> Held:
+        """Rows that are held out, and the program that scores them.
+
+        Args:
+            parts: The arguments with these rows.
+            fitted: Those with the rows of the fit.
+            sites: The observed sites that count; all if None.
+            state: A state of all members.
+            key: The random key of the draws.
+
+        Raises:
+            ValueError: If such rows cannot be scored.
+        """
+        count = parts.num_rows or 0
+        kind = parts.frame, fitted.frame, count, sites
+        if kind not in self._scorers:
+            how = kind_of_rows(self.member.drawn.model, parts, sites)
+            params = self.member.unconstrained(state)
+            is_drawn = is_random(self.member, params, fitted, self.rows or 0)
+            draws = NUM_DRAWS if is_drawn else 1
+            frames = parts.frame, fitted.frame
+            score = score_of(self.member, how, *frames, self._size, draws)
+            self._scorers[kind] = Scorer(score, self.member.unconstrained), draws
+        scorer, draws = self._scorers[kind]
+        arrays = parts.rows, parts.shared, fitted.rows, fitted.shared, key
+        return Held(scorer, arrays, count, draws, data_texts(parts))
 
 
 class Programs:
@@ -123,6 +167,7 @@ class Programs:
         self._mesh = None if mesh is None else Mesh(mesh.devices, mesh.axis_names)
         self.look = Look(make_member().model)
         self._made: dict[Any, Program] = {}
+        self._apart: set[Any] = set()
         self._latest: Program | None = None
 
     @property
@@ -163,6 +208,17 @@ class Programs:
             self._made[key] = made
         return self._made[key]
 
+    def check_apart(self, parts: Arguments) -> None:
+        """A share of rows like these may be held out; looked at once.
+
+        Raises:
+            ValueError: If they are not the same alone and among others.
+        """
+        kind = parts.frame, parts.num_rows
+        if kind not in self._apart and self.look.model is not None:
+            check_apart(self.look.model, parts)
+            self._apart.add(kind)
+
     def set_up(self, parts: Arguments, batch_size: int | None) -> PyTree:
         """Be ready to predict from parameters that were found before.
 
@@ -182,14 +238,24 @@ class Programs:
         return jax.tree.map(lead, program.param_shapes)
 
     def start(
-        self, program: Program, key: PRNGKey, parts: Arguments, *, stacklevel: int = 4
+        self,
+        program: Program,
+        key: PRNGKey,
+        parts: Arguments,
+        starts: Starts = ANYWHERE,
+        *,
+        stacklevel: int = 4,
     ) -> EnsembleSVIState:
         """The first state of all members, laid out over the devices.
 
         Those of minibatches start by the first rows of the data.
+
+        Raises:
+            ValueError: If a member cannot start where it is to start.
         """
         program.is_started = True
-        state, found = program.init(key, parts.rows, parts.shared)
+        state, (found, there) = program.init(key, parts.rows, parts.shared, starts)
+        check_landed(there)
         program.member.settle(_of_first(found))
         self._latest = program
         params = program.member.unconstrained(plain(state))

@@ -17,10 +17,10 @@ from ._row_terms import row_terms
 from ._term import Term
 
 _JOINT = (
-    "{what}: its rows are not the same alone and among others ({reason}). Give no "
-    "`batch_size`. What looks across rows (lags, cumulative sums, statistics of a column) may "
-    "be computed before, and handed in as a column; an argument that is as long as the rows "
-    "by chance belongs in `constants` of `fit`."
+    "{what}: its rows are not the same alone and among others ({reason}). {mend} What looks "
+    "across rows (lags, cumulative sums, statistics of a column) may be computed before, and "
+    "handed in as a column; an argument that is as long as the rows by chance belongs in "
+    "`constants` of `fit`."
 )
 _LOCAL = (
     "The latent sites {names} have one value for each row. In minibatches the guide would "
@@ -110,19 +110,22 @@ def scaled_sites(
     return names
 
 
-def refuse_joint(what: str, terms: Mapping[str, Term]) -> None:
+def refuse_joint(
+    what: str, terms: Mapping[str, Term], *, mend: str = "Give no `batch_size`."
+) -> None:
     """Raise if one of these sites sees more than a row at a time.
 
     Args:
         what: What would go wrong, without a full stop.
         terms: How the sites take the rows.
+        mend: What to do, a sentence.
 
     Raises:
         ValueError: With the sites, the rows and the values that were seen.
     """
     joint = [term.reason for term in terms.values() if term.kind == "joint"]
     if joint:
-        raise ValueError(_JOINT.format(what=what, reason="; ".join(joint[:2])))
+        raise ValueError(_JOINT.format(what=what, reason="; ".join(joint[:2]), mend=mend))
 
 
 def _check_local(

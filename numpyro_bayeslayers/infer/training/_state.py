@@ -51,7 +51,8 @@ def position(state: Any, key: PRNGKey) -> tuple[int, PRNGKey]:
     The steps are those of the member here that has taken most: others have been stopped, or
     started again.
     """
-    steps = np.max(np.asarray(_here(state.optim_state[0])))
+    taken = state.optim_state[0] if hasattr(state, "optim_state") else state.steps
+    steps = 0 if taken is None else np.max(np.asarray(_here(taken)))
     keys = getattr(state, "order_key", None)
     return int(steps), key if keys is None else _here(keys)[0]
 

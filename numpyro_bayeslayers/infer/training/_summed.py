@@ -19,6 +19,11 @@ _NO_SUM = (
     "so it must be the sum of the rows' log densities; {reason}. Sum over rows, without a mean "
     "or a scale of its own, or give no `batch_size`."
 )
+_HELD_OUT = (
+    "`validation` scores rows by the log likelihood that `log_joint` returns for them, so it must "
+    "be the sum of the rows' log densities; {reason}. Sum over rows, without a mean or a scale of "
+    "its own."
+)
 _PRIOR = (
     "In minibatches the log prior that `log_joint` returns must not depend on the rows, and "
     "does: {reason}. Give no `batch_size`, or compute what it takes from the data before."
@@ -26,7 +31,13 @@ _PRIOR = (
 
 
 def check_summed(
-    log_joint: Callable[..., Any], params: Params, x: PyTree, y: PyTree, size: int
+    log_joint: Callable[..., Any],
+    params: Params,
+    x: PyTree,
+    y: PyTree,
+    size: int,
+    *,
+    held_out: bool = False,
 ) -> None:
     """Refuse minibatches of `size` rows if `log_joint` is no sum over rows.
 
@@ -37,6 +48,7 @@ def check_summed(
         x: All rows of the inputs.
         y: All rows of the outputs.
         size: Rows in a minibatch.
+        held_out: Whether it is asked for the scores of held-out rows, not for minibatches.
     """
 
     def model(stacked: Params, x: PyTree, y: PyTree) -> None:
@@ -51,7 +63,7 @@ def check_summed(
         return
     if terms["loglik"].kind != "summed":
         reason = terms["loglik"].reason or "it is the same for all rows"
-        raise ValueError(_NO_SUM.format(reason=reason))
-    if terms["logprior"].kind != "constant":
+        raise ValueError((_HELD_OUT if held_out else _NO_SUM).format(reason=reason))
+    if terms["logprior"].kind != "constant" and not held_out:
         reason = terms["logprior"].reason or "it is a sum over them"
         raise ValueError(_PRIOR.format(reason=reason))

@@ -14,7 +14,7 @@ had never stopped. The rows that do not fill a batch are left out of that pass.
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -30,8 +30,10 @@ from ._effort import effort, options
 from ._jit import Frame, is_dynamic, jit_on_arrays
 
 Step = Callable[[PyTree, PyTree, PyTree, Any], tuple[PyTree, Array]]
-# Sees the state and the losses so far, (members, steps); true ends the run.
-OnChunk = Callable[[PyTree, np.ndarray], bool]
+Losses = Callable[[], np.ndarray]
+# Sees the state, the number of steps, and what gives the losses so far, (members, steps). Gives
+# the state to go on from, and whether the run ends.
+OnChunk = Callable[[PyTree, int, Losses], tuple[PyTree, bool]]
 
 # The most steps of one chunk: the size of its buffer of losses, and how far the device may
 # run ahead of the host.
@@ -76,7 +78,7 @@ class TrainingLoop:
         progress_bar: bool = True,
         before: np.ndarray | None = None,
         taken: int = 0,
-        most: int = CHUNK,
+        periods: Sequence[int] = (),
         on_chunk: OnChunk | None = None,
     ) -> tuple[PyTree, Float[Array, "e t"]]:
         """Take steps until there are `num_steps`.
@@ -91,7 +93,7 @@ class TrainingLoop:
             progress_bar: Whether to show progress and the mean loss over members.
             before: The losses of the steps that `state` has taken already, (members, steps).
             taken: The steps of earlier runs, which have seen the first rows of the order.
-            most: The most steps between two calls of `on_chunk`.
+            periods: A chunk ends after each multiple of one of these numbers of steps.
             on_chunk: Looks at the state between chunks, and may end the run. It must copy
                 what it keeps: the buffers are reused.
 
@@ -107,7 +109,6 @@ class TrainingLoop:
         if batch_size is not None:
             shuffle = Shuffle(*jax.device_put((np.int32(-1), np.zeros(num_rows, np.int32))))
         length = min(max(num_steps // REFRESHES, 1), CHUNK) if progress_bar else CHUNK
-        length = min(length, most)
         chunks = [] if before is None else [(before.T, before.shape[1])]
         first = sum(n for _, n in chunks)
         carry = (state, shuffle)
@@ -117,8 +118,11 @@ class TrainingLoop:
             {"initial": first, "desc": "compiling"} if progress_bar else {"disable": True}
         )
         with tqdm(total=num_steps, **shown) as bar:
-            for start in range(first, num_steps, length):
-                stop = min(start + length, num_steps)
+            stop = first
+            while stop < num_steps:
+                start = stop
+                ends = [start + length, *(start - start % p + p for p in periods)]
+                stop = min(num_steps, *ends)
                 at = taken + start, taken + stop
                 carry, losses = run_chunk(
                     carry, (data, shared), key, *at, batch_size=batch_size
@@ -127,8 +131,11 @@ class TrainingLoop:
                 if not bar.disable:
                     bar.set_description_str(refresh=False)
                     _refresh(bar, chunks, start, stop)
-                if on_chunk is not None and on_chunk(carry[0], _join(chunks)):
-                    break
+                if on_chunk is not None:
+                    state, is_end = on_chunk(carry[0], stop, lambda: _join(chunks))
+                    carry = (state, carry[1])
+                    if is_end:
+                        break
         return carry[0], jax.device_put(_join(chunks))
 
 

@@ -151,7 +151,9 @@ def test_a_million_rows_are_held_once():
     def run(x, y):
         carry = (state, Shuffle(jnp.int32(-1), jnp.zeros(rows, jnp.int32)))
         data = ([x, y], [None, None])
-        return program.loop(None)._compiled(None)(carry, data, KEY, 0, 10, batch_size=128)
+        return program.trainer.loop(None)._compiled(None)(
+            carry, data, KEY, 0, 10, batch_size=128
+        )
 
     held = jax.jit(run).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
     assert held < 0.4 * 64e6

@@ -1,0 +1,134 @@
+"""What `fit` is asked for beside its data: starts, held-out rows, and what is around the steps."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..._typing import PRNGKey
+from ..training._arguments import take_apart
+from ..training._callbacks import Callback
+from ..training._checkpoint import Checkpoint
+from ..training._divided import HeldOut
+from ..training._early_stopping import EarlyStopping
+from ..training._validation import share_of_rows
+from ._data import Data, data_to_predict
+from ._missing import GAPS
+
+_NO_STEPS = "`{name}` must be left out with {method}, which {why}. {mend}"
+_WHY = {
+    "MCMC": "has no steps of training",
+    "Stein": "moves its particles together, by forces and not by a loss",
+}
+_MEND = {
+    "early_stopping": "Take VI() or Ensemble().",
+    "validation": "Score rows that were not fitted by `found.log_density(y=..., ...)`.",
+    "checkpoint": "Keep the fit by `found.save(path)`.",
+    "callbacks": "Take VI() or Ensemble().",
+}
+_NO_Y = "`validation` must have 'y' too: the observations of the rows that are held out."
+_NO_SITE = (
+    "`validation` needs a site that is observed with `y` and drawn without: hand `y` to a site "
+    "as `obs=y`."
+)
+_KIND = (
+    "`validation` must be a share of the rows, above 0 and below 1, or a dictionary of data with "
+    "`y`, got {given}."
+)
+
+
+class Asked(NamedTuple):
+    """What a fit is asked for beside its data.
+
+    Args:
+        init: Where it starts.
+        early_stopping: When a member stops.
+        validation: What is held out: a share, or a dictionary of data.
+        checkpoint: Where the run is saved.
+        callbacks: Functions that look at it.
+        held: The rows that are held out, once they are known.
+    """
+
+    init: Any = None
+    early_stopping: EarlyStopping | None = None
+    validation: Any = None
+    checkpoint: Checkpoint | None = None
+    callbacks: tuple[Callback, ...] = ()
+    held: HeldOut | None = None
+
+    def check(self, method: str) -> "Asked":
+        """The same, checked for a method.
+
+        Raises:
+            ValueError: If the method has no such thing.
+        """
+        left_out = {"MCMC": _MEND, "Stein": [n for n in _MEND if n != "callbacks"]}
+        for name in left_out.get(method, ()):
+            value = getattr(self, name)
+            if value is not None and value != ():
+                why, mend = _WHY[method], _MEND[name]
+                raise ValueError(
+                    _NO_STEPS.format(name=name, method=method, why=why, mend=mend)
+                )
+        return self
+
+    def divide(self, data: Data, key: PRNGKey) -> tuple[Data, dict[str, Any] | None]:
+        """The data of the fit, and the rows that a share of it holds out.
+
+        Raises:
+            TypeError: If `validation` is neither a share nor a dictionary.
+            ValueError: If it is no share, or no row is left.
+        """
+        if self.validation is None or isinstance(self.validation, Mapping):
+            return data, None
+        if isinstance(self.validation, (str, bool)) or not np.isscalar(self.validation):
+            kind = type(self.validation).__name__
+            raise TypeError(_KIND.format(given=f"{self.validation!r} ({kind})"))
+        rows = dict(data.rows)
+        may_be = None
+        if GAPS in rows:  # what is not known cannot be scored
+            gaps = np.asarray(rows[GAPS])
+            may_be = ~gaps.reshape(len(gaps), -1).any(1)
+        is_held = share_of_rows(self.validation, data.num_rows, key, may_be)
+        held = _at(rows, is_held)
+        held.pop(GAPS, None)
+        return data.at(_at(rows, ~is_held)), held
+
+    def with_held(
+        self, data: Data, held: dict[str, Any] | None, sites: tuple[str, ...]
+    ) -> "Asked":
+        """The same with the rows that are held out, as the fit's data was read.
+
+        Args:
+            data: That of the fit.
+            held: The rows of a share; None if other data is given.
+            sites: The sites that are observed by `y`.
+
+        Raises:
+            TypeError: If a column is of another kind than in the fit.
+            ValueError: If the data given cannot be read by the schema of the fit.
+        """
+        if self.validation is None:
+            return self
+        if not sites:
+            raise ValueError(_NO_SITE)
+        is_share = held is not None
+        if held is None:
+            given = dict(self.validation)
+            if given.get("y") is None:
+                raise ValueError(_NO_Y)
+            y = given.pop("y")
+            try:
+                held = data_to_predict(data, given, y=y)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"In `validation`: {error}") from error
+        parts = take_apart((), held)
+        return self._replace(held=HeldOut(parts, sites, is_share=is_share))
+
+
+def _at(rows: dict[str, Any], which: Any) -> dict[str, Any]:
+    # On the host: a choice of rows on the device is a program for each number of them.
+    at = np.flatnonzero(which)
+    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[at]), rows)

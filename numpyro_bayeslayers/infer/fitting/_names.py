@@ -1,0 +1,53 @@
+"""The names that `fit` is called with: options of its own, or arguments of the model."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from numpyro.primitives import Messenger
+
+from ..._typing import Model
+
+_UNKNOWN = "`{name}` is no option of `fit`, and the model does not take it: it takes {taken}.{hint}"
+
+
+def check_names(model: Model, names: Iterable[str], of: Callable[..., Any]) -> None:
+    """All names are those of arguments of the model.
+
+    Args:
+        model: The model. What its signature does not tell is not checked.
+        names: The names that are handed to it.
+        of: The function that hands them on, whose options may be meant.
+
+    Raises:
+        ValueError: If one is not, with the nearest of the model's arguments and the options.
+    """
+    taken = _taken(model)
+    if taken is None:
+        return
+    options = [p.name for p in _parameters(of) if p.kind is not p.VAR_KEYWORD]
+    for name in names:
+        if name not in taken:
+            close = difflib.get_close_matches(name, [*taken, *options], n=1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            listed = ", ".join(f"`{n}`" for n in taken)
+            raise ValueError(_UNKNOWN.format(name=name, taken=listed, hint=hint))
+
+
+def _taken(model: Any) -> list[str] | None:
+    """The names that a model takes; None if it may take any."""
+    while isinstance(model, Messenger):
+        model = model.fn
+    try:
+        parameters = _parameters(model)
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.kind in kinds]
+
+
+def _parameters(fn: Any) -> list[inspect.Parameter]:
+    return list(inspect.signature(fn).parameters.values())

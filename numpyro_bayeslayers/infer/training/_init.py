@@ -1,0 +1,292 @@
+"""Where members start: at what an earlier run has found, or at values by site."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from numpyro.handlers import seed, trace
+from numpyro.infer.autoguide import AutoGuide
+
+from ... import _checks
+from ..._typing import Model
+from ...handlers._feasible import feasible
+from ._arguments import Arguments, on_shapes
+from ._fingerprint import digest, kind_of
+from ._identity import differs
+
+if TYPE_CHECKING:
+    from ._program import Program
+
+_KIND = (
+    "`init` must be an earlier result, a state to go on from, or a dictionary of values by "
+    "site, got {given}."
+)
+_OTHER = (
+    "`init` is of another model or guide ({what}). Give values by site: a dictionary with an "
+    "array for each site to start at, in its own space."
+)
+_MEMBERS = (
+    "`init` has {given} members and this run has {size}. Give a result of so many members, or "
+    "of one, or values by site."
+)
+_NO_PLACE = (
+    "`init` has values of the latent sites {names}, which need an autoguide with a median to "
+    "start at, got {guide}. Give the guide's own parameters by name, {params}, or take another "
+    "guide."
+)
+_SHAPE = "`init` of the site {name!r} must have shape {one} or {each}, got {given}."
+_OUTSIDE = (
+    "`init` of the site {name!r} must be finite and inside of its support, where the model has "
+    "a finite density: member {member} cannot start there."
+)
+_VALUES = (
+    "`init` must be a fit, or a dictionary of values by site, for a method without a guide, got "
+    "{given}."
+)
+_ALL = "`init` must have values of all latent sites for chains, and has none of {names}."
+_BOTH = "`init` and `init_state` must not both be given: the state says where to start."
+
+
+class Found(NamedTuple):
+    """What a fit has found, for another one to start at.
+
+    Args:
+        result: The parameters of its guide, and the last state; None if it has none.
+        values: ``values(size)`` gives values of its latent sites, (size, *site).
+    """
+
+    result: Any
+    values: Callable[[int], dict[str, Any]]
+
+
+class Starts(NamedTuple):
+    """Where members start: arrays that lead with them.
+
+    Args:
+        latents: Values of latent sites.
+        params: Values of parameters, in their constrained space.
+        kept: What the model keeps by `numpyro.mutable`; None if nothing is known.
+    """
+
+    latents: dict[str, Any]
+    params: dict[str, Any]
+    kept: Any = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells these starts from others, in words."""
+        pairs = jax.tree_util.tree_leaves_with_path(self.latents | self.params)
+        return {jax.tree_util.keystr(p): f"{kind_of(x)} {digest(x)}" for p, x in pairs}
+
+
+#: Members start where they start by themselves.
+ANYWHERE = Starts({}, {})
+
+
+def check_one_start(init: Any, init_state: Any) -> None:
+    """A run has one start.
+
+    Raises:
+        ValueError: If it is given two.
+    """
+    if init is not None and init_state is not None:
+        raise ValueError(_BOTH)
+
+
+def starts_at(program: "Program", init: Any, parts: Arguments, size: int) -> Starts:
+    """Where the members start.
+
+    Args:
+        program: The program of the run.
+        init: A result, what a fit has found, or a dictionary of values by site.
+        parts: The arguments of the run.
+        size: The number of members.
+
+    Raises:
+        TypeError: If it is something else.
+        ValueError: If it is of other sites, shapes or members.
+    """
+    if isinstance(init, Mapping):
+        return _by_site(program, dict(init), parts, size)
+    result = init.result if hasattr(init, "result") else init
+    has_params = isinstance(getattr(result, "params", None), Mapping)
+    if not has_params and not isinstance(init, Found):
+        raise TypeError(_KIND.format(given=f"{init!r} ({type(init).__name__})"))
+    what = differs(program, result) if has_params else "it has no guide"
+    count = len(jax.tree.leaves(result.params)[0]) if has_params and result.params else 0
+    if not what and count in (1, size):
+        wanted = program.start_names
+        params = {n: x for n, x in result.params.items() if n in wanted}
+        kept = getattr(result.state, "mutable_state", None)
+        return Starts({}, *jax.tree.map(lambda x: _spread(x, size), (params, kept)))
+    if isinstance(init, Found):
+        latents = _latent_shapes(program.member.model, parts)
+        return _by_site(program, _of_same_sites(init, latents, size), parts, size)
+    if what:
+        raise ValueError(_OTHER.format(what=what))
+    raise ValueError(_MEMBERS.format(given=count, size=size))
+
+
+def _of_same_sites(init: Found, latents: Mapping[str, Any], size: int) -> dict[str, Any]:
+    values = init.values(size)
+    for name in values:
+        _check_name(name, latents)
+    for name in latents:
+        if name not in values:
+            raise ValueError(
+                f"`init` must be of the same sites: it has none named {name!r}."
+            )
+    return values
+
+
+def values_by_site(
+    model: Model, init: Any, parts: Arguments, size: int
+) -> dict[str, Any] | None:
+    """Values of all latent sites of a model, led by so many starts; None if there is no `init`.
+
+    Raises:
+        TypeError: If it has no values by site.
+        ValueError: If it is of other sites or shapes, or some are missing.
+    """
+    if init is None:
+        return None
+    latents = _latent_shapes(model, parts)
+    values = values_of(init, latents, size)
+    missing = [name for name in latents if name not in values]
+    if missing:
+        raise ValueError(_ALL.format(names=missing))
+    return values
+
+
+def values_of(
+    init: Any, shapes: Mapping[str, tuple[int, ...]], size: int
+) -> dict[str, Any]:
+    """Values by site that are given, or drawn of a fit, led by so many starts.
+
+    Args:
+        init: What a fit has found, or a dictionary of values.
+        shapes: The sites, and the shape of one value.
+        size: The number of starts.
+
+    Raises:
+        TypeError: If it has no values by site.
+        ValueError: If it is of other sites or shapes.
+    """
+    if not isinstance(init, (Mapping, Found)):
+        raise TypeError(_VALUES.format(given=type(init).__name__))
+    values = _of_same_sites(init, shapes, size) if isinstance(init, Found) else dict(init)
+    for name in values:
+        _check_name(name, shapes)
+    return {n: _led(n, x, tuple(shapes[n]), size) for n, x in values.items()}
+
+
+def _spread(x: Any, size: int) -> Any:
+    """An array of one member, or of all of them, for all of them."""
+    x = jnp.asarray(x)
+    return x if len(x) == size else np.broadcast_to(np.asarray(x), (size, *x.shape[1:]))
+
+
+def _by_site(
+    program: "Program", given: dict[str, Any], parts: Arguments, size: int
+) -> Starts:
+    member = program.member
+    latents = _latent_shapes(member.model, parts)
+    wanted = program.start_names
+    arrays = {n: x for n, x in program.param_shapes.items() if hasattr(x, "shape")}
+    params = {n: x.shape for n, x in arrays.items() if n in wanted}
+    values: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    for name, value in given.items():
+        _check_name(name, {**latents, **params})
+        is_param = name in params
+        shape = params[name] if is_param else latents[name]
+        values[is_param][name] = _led(name, value, tuple(shape), size)
+    if values[0] and not has_median(member.guide):
+        kind = type(member.guide).__name__
+        names, own = list(values[0]), list(params)
+        raise ValueError(_NO_PLACE.format(names=names, guide=kind, params=own))
+    return Starts(*values)
+
+
+def _check_name(name: Any, known: Mapping[str, Any]) -> None:
+    _checks.one_of("init", name, known)
+
+
+def _led(name: str, value: Any, shape: tuple[int, ...], size: int) -> Any:
+    """Values of all members, from those of one or of each."""
+    if not isinstance(value, jax.Array):
+        value = np.asarray(_checks.reals(f"init[{name!r}]", value))
+    if value.shape not in (shape, (size, *shape)):
+        each = (size, *shape)
+        raise ValueError(_SHAPE.format(name=name, one=shape, each=each, given=value.shape))
+    value = np.asarray(value, jnp.result_type(value, float))
+    return np.broadcast_to(value, (size, *shape))
+
+
+def _latent_shapes(model: Model, parts: Arguments) -> dict[str, tuple[int, ...]]:
+    """The shapes of the continuous latent sites; nothing is computed."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def run(args: tuple, kwargs: dict[str, Any]) -> None:
+        seeded = seed(feasible(model), random.key(0))
+        for name, site in trace(seeded).get_trace(*args, **kwargs).items():
+            is_latent = site["type"] == "sample" and not site["is_observed"]
+            if is_latent and not site["fn"].support.is_discrete:
+                shapes[name] = jnp.shape(site["value"])
+
+    on_shapes(run, parts, parts.num_rows or 0)
+    return shapes
+
+
+def has_median(guide: Any) -> bool:
+    """Whether a guide is one that starts at values, and says where its median is."""
+    if not isinstance(guide, AutoGuide):
+        return False
+    parts = getattr(guide, "_guides", ())
+    has_own = type(guide).median is not AutoGuide.median
+    return has_own and all(has_median(part) for part in parts)
+
+
+def medians_of(guide: Any, params: dict[str, Any]) -> dict[str, Any]:
+    """The medians of the latent sites of an autoguide that has been set up."""
+    return guide.median(params)
+
+
+def put_starts(guide: Any, values: dict[str, Any]) -> None:
+    """Let an autoguide that has not run yet start at these values of some sites."""
+    for part in getattr(guide, "_guides", ()):
+        if isinstance(part, AutoGuide):
+            put_starts(part, values)
+    # NumPyro asks for a partial.
+    guide.init_loc_fn = functools.partial(_value_at, guide.init_loc_fn, values)
+
+
+def _value_at(usual: Callable[..., Any], values: dict[str, Any], site: Any = None) -> Any:
+    is_latent = site["type"] == "sample" and not site["is_observed"]
+    if is_latent and site["name"] in values:
+        return jnp.asarray(values[site["name"]])
+    return usual(site)
+
+
+def landed(value: Any, given: Any) -> Any:
+    """Whether a value is the one that was given, to rounding."""
+    same = lambda a, b: jnp.isclose(a, b, rtol=1e-2, atol=1e-5).all()
+    return jnp.stack(jax.tree.leaves(jax.tree.map(same, value, given))).all()
+
+
+def check_landed(are_there: dict[str, Any]) -> None:
+    """All members start at the values that were given.
+
+    Args:
+        are_there: By site, whether each member does.
+
+    Raises:
+        ValueError: If one does not.
+    """
+    for name, found in are_there.items():
+        if not np.all(found):
+            member = int(np.argmin(np.asarray(found)))
+            raise ValueError(_OUTSIDE.format(name=name, member=member))

@@ -1,0 +1,252 @@
+"""A training run and what happens around its steps, the same for all that is trained.
+
+Between chunks of steps, in this order: a look at held-out rows, a save, the callbacks. Each comes
+after multiples of a number of steps of its own, and at the end, whatever else there is and
+whether a bar shows the progress.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from ..._typing import PRNGKey
+from ._callbacks import Callback, Progress, callback_period, is_ended, on_host
+from ._checkpoint import Checkpoint
+from ._description import Description
+from ._early_stopping import (
+    EarlyStopping,
+    start_stopping,
+    with_early_stopping,
+    with_members_stopped,
+)
+from ._training_loop import Step, TrainingLoop, saying
+from ._validation import Held, Validation, start_best
+
+_NOT_HELD = (
+    "`early_stopping` is on the validation, and nothing is held out. Give "
+    "`validation=0.1`, a share of the rows, or other data."
+)
+
+
+class Around(NamedTuple):
+    """What happens around the steps of a run.
+
+    Args:
+        early_stopping: When a member stops.
+        checkpoint: Where the run is saved.
+        callbacks: Functions that look at it.
+        held: Rows that are held out.
+    """
+
+    early_stopping: EarlyStopping | None = None
+    checkpoint: Checkpoint | None = None
+    callbacks: tuple[Callback, ...] = ()
+    held: Held | None = None
+
+    def checked(self) -> "Around":
+        """The same in numbers of Python.
+
+        Raises:
+            ValueError: If a number is out of range, or stopping needs rows that are held out.
+        """
+        rule = self.early_stopping
+        if rule is None:
+            return self
+        rule = rule.checked()
+        if rule.on == "validation" and self.held is None:
+            raise ValueError(_NOT_HELD)
+        return self._replace(early_stopping=rule)
+
+    def identity(self, description: Description) -> tuple[dict[str, Any], Description]:
+        """What decides the numbers of a run, for its checkpoint.
+
+        Args:
+            description: What it is of, which held-out rows become a part of.
+        """
+        if self.held is not None:
+            own = {f"validation: {n}": text for n, text in self.held.identity.items()}
+            description = description.with_data({**description.fields["data"], **own})
+        return {"early_stopping": self.early_stopping}, description
+
+
+class Trained(NamedTuple):
+    """What a run ends with.
+
+    Args:
+        state: The last state.
+        params: The best parameters as the optimizer sees them, if members could stop; None for
+            those of the last state.
+        losses: The losses of each member at each step.
+        validation: The scores of held-out rows.
+    """
+
+    state: Any
+    params: PyTree
+    losses: Float[Array, "e t"]
+    validation: Validation | None
+
+
+class Trainer:
+    """Trains members by a step; each kind of loop is compiled once.
+
+    Args:
+        step: ``step(state, batch, shared, scale) -> (state, losses)``, pure.
+        params_of: From a state to the members' parameters as the optimizer sees them, arrays
+            that lead with the members.
+    """
+
+    def __init__(self, step: Step, params_of: Callable[[Any], PyTree]) -> None:
+        self._step = step
+        self.params_of = params_of
+        self.loop = functools.cache(self._loop)
+
+    def _loop(self, rule: EarlyStopping | None) -> TrainingLoop:
+        if rule is None:
+            return TrainingLoop(self._step)
+        if rule.on == "validation":
+            return TrainingLoop(with_members_stopped(self._step))
+        return TrainingLoop(with_early_stopping(self._step, self.params_of, rule))
+
+    def _loop_of(self, rule: EarlyStopping | None) -> TrainingLoop:
+        # Looks take the numbers of their rule as values: one loop serves all such rules.
+        is_seen = rule is not None and rule.on == "validation"
+        return self.loop(EarlyStopping(on="validation") if is_seen else rule)
+
+    def run(
+        self,
+        state: Any,
+        data: PyTree,
+        num_steps: int,
+        around: Around,
+        *,
+        shown: Callable[[PyTree], PyTree],
+        size: int,
+        work: int,
+        key: PRNGKey,
+        shared: PyTree = (),
+        batch_size: int | None = None,
+        progress_bar: bool = True,
+        taken: int = 0,
+        identity: dict[str, Any] | None = None,
+    ) -> Trained:
+        """Take `num_steps` steps, and do what is to be done around them.
+
+        Args:
+            state: Where to start; its buffers are spent.
+            data: See `TrainingLoop.run`, as for all that is not said here.
+            num_steps: The number of steps.
+            around: What happens around them, checked.
+            shown: From the parameters to those that users see.
+            size: The number of members.
+            work: See `Held.period`.
+            key: Decides the order of the rows.
+            shared: What each step sees whole.
+            batch_size: Rows in a batch.
+            progress_bar: Whether to show progress.
+            taken: The steps of earlier runs.
+            identity: What tells this run from others, for the checkpoint.
+        """
+        rule, checkpoint, callbacks, held = around
+        can_stop = rule is not None
+        if rule is not None:
+            start = start_best if rule.on == "validation" else start_stopping
+            state = (state, start(self.params_of(state), size))
+        before = seen = None
+        if checkpoint is not None:
+            state, before, seen = checkpoint.load(state, size, identity or {})
+        looks = _Looks(held, rule, num_steps, work, seen if held is not None else None)
+        saves = int(checkpoint.every) if checkpoint is not None else 0
+        calls = callback_period(num_steps) if callbacks else 0
+
+        def between(state: Any, step: int, losses: Callable[[], np.ndarray]) -> Any:
+            is_due = lambda period: period and (step % period == 0 or step == num_steps)
+            is_end = False
+            if is_due(looks.period):
+                state = looks.at(state, step)
+            if can_stop and (not looks.stops or is_due(looks.period)):
+                is_end = bool(np.asarray(state[1].is_stopped).all())
+            is_saved = bool(is_due(saves))
+            if checkpoint is not None and is_saved:
+                checkpoint.save(state, losses(), identity or {}, looks.found)
+            if callbacks and (is_due(calls) or is_end):
+                inner = self.params_of(state[0] if can_stop else state)
+                params = on_host(shown(inner))
+                where = Progress(step, losses(), params, looks.found)
+                is_end |= is_ended(callbacks, where)
+            if checkpoint is not None and is_end and not is_saved:
+                checkpoint.save(state, losses(), identity or {}, looks.found)
+            return state, is_end
+
+        is_done = before is not None and can_stop and np.asarray(state[1].is_stopped).all()
+        if before is None and looks.period:
+            with saying("compiling the validation", progress_bar):
+                state = looks.at(state, 0)
+        periods = tuple(period for period in (looks.period, saves, calls) if period)
+        state, losses = self._loop_of(rule).run(
+            state,
+            data,
+            before.shape[1] if before is not None and is_done else num_steps,
+            key=key,
+            shared=shared,
+            batch_size=batch_size,
+            progress_bar=progress_bar,
+            before=before,
+            taken=taken,
+            periods=periods,
+            on_chunk=between if periods or can_stop else None,
+        )
+        best = None
+        if can_stop:
+            state, memory = state
+            best = memory.best_params
+        return Trained(state, best, losses, looks.found)
+
+
+class _Looks:
+    """The looks of one run at its held-out rows."""
+
+    def __init__(
+        self,
+        held: Held | None,
+        rule: EarlyStopping | None,
+        num_steps: int,
+        work: int,
+        seen: Validation | None,
+    ) -> None:
+        self._held = held
+        self.stops = rule is not None and rule.on == "validation"
+        self._rule = rule
+        self._steps = [] if seen is None else list(seen.steps)
+        self._scores: list[Any] = [] if seen is None else list(seen.log_density.T)
+        patience = rule.patience if rule is not None and self.stops else None
+        self.period = 0 if held is None else held.period(num_steps, work, patience)
+        self._count = num_steps // self.period if self.period else 0
+
+    def at(self, state: Any, step: int) -> Any:
+        """The state after a look, with what stopping remembers of it."""
+        assert self._held is not None
+        has_memory = self._rule is not None
+        inner, memory = (state[0], state[1]) if has_memory else (state, None)
+        rule = self._rule or EarlyStopping()
+        numbers = np.int32(step), np.int32(rule.patience), np.float32(rule.min_delta)
+        level = self._held.level(self._count, inner)
+        noted, scores = self._held.scorer(
+            inner, memory if self.stops else None, self._held.arrays, numbers, level
+        )
+        self._steps.append(step)
+        self._scores.append(scores)
+        if not has_memory:
+            return state
+        return inner, noted if self.stops else memory
+
+    @property
+    def found(self) -> Validation | None:
+        """What was seen so far."""
+        if self._held is None:
+            return None
+        self._scores = [np.asarray(x) for x in self._scores]
+        steps = np.array(self._steps, np.int32)
+        return Validation(steps, np.ascontiguousarray(np.stack(self._scores, 1)))
