@@ -356,7 +356,7 @@ class Fit:
             num_samples: As in `draws`.
             seed: A key or an integer.
             log_likelihood: Whether to compute the log likelihood of each row at each draw,
-                which takes a number for each of them.
+                which takes a number for each of them. Weights of rows do not count.
             posterior_predictive: Whether to draw new observations of each row at each draw.
 
         Raises:

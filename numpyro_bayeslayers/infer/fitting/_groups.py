@@ -19,7 +19,7 @@ from ..training._plates import on_all_rows
 from ._chain_figures import noted_by
 from ._labels import Labels, title
 from ._laws import ask, name_of
-from ._method import Posterior, Problem, no_guide
+from ._method import NO_VALUE, Posterior, Problem, no_guide
 from ._missing import GAPS
 from ._predicting import rows_of_sites
 from ._programs import PROGRAMS, program_key
@@ -198,10 +198,13 @@ class _Given:
     ) -> None:
         self.problem = problem
         self._key = key
-        self._shape = next(iter(draws.values())).shape[:2] if draws else (1, 1)
+        # Without latents, each member is one draw.
+        members = posterior.finite.count
+        self._shape = next((x.shape[:2] for x in draws.values()), (members, 1))
         count = self._shape[0] * self._shape[1]
         latent = {n: x for n, x in draws.items() if n in problem.sites.latent}
         self._values = {n: x.reshape(count, *x.shape[2:]) for n, x in latent.items()}
+        self._values[NO_VALUE] = np.zeros(count)
         if posterior.samples is None:
             own = (*problem.sites.params, *problem.sites.kept)
             known = known_values(posterior.result)

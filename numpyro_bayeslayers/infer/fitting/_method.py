@@ -34,6 +34,11 @@ _GUIDES = {
 }
 
 
+#: The name of a value that no model reads: where there is no other, it says how many draws
+#: there are.
+NO_VALUE = "nothing$"
+
+
 class Problem(NamedTuple):
     """What is to be fitted, and for how long.
 

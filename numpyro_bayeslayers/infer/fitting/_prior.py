@@ -29,7 +29,7 @@ from ._data import (
     sites_of,
     without_gaps,
 )
-from ._method import Problem, no_guide
+from ._method import NO_VALUE, Problem, no_guide
 from ._predicting import Asked, predictions_from, site_of_rows
 from ._predictions import Predictions
 from ._programs import PROGRAMS, program_key
@@ -39,8 +39,6 @@ _IMPROPER = (
     "`model` must have a prior to draw from, and {names} has none: it is improper. Give it a "
     "law for this call."
 )
-# A model without parameters is drawn as one member, which has some that nothing reads.
-_NO_PARAMS = "prior$"
 
 
 def prior(
@@ -112,7 +110,7 @@ def prior(
         PROGRAMS.take(program_key(known, "prior", whole), make) as (drawn, predictor),
     ):
         how = num_samples, batch_size, asked.sites, asked.statistics
-        none = {_NO_PARAMS: jnp.zeros(1)}
+        none = {NO_VALUE: jnp.zeros(1)}
         found = predictor(drawn, none, problem.key, parts, *how)
     reach = None if y is None else reach_of(problem).get(name)
     return predictions_from(problem, name, found, reach)

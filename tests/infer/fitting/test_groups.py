@@ -6,6 +6,7 @@ Under ArviZ below 1 (`InferenceData`) and from 1 on (a tree of xarray) alike.
 import functools
 import warnings
 
+import jax
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -119,8 +120,10 @@ def test_what_arviz_makes_of_all_methods(in_memory):
         line = arviz.summary(data(name)).loc["mu"]
         mean = float(data(name).posterior["mu"].mean())
         assert abs(float(line["mean"]) - mean) < 0.01
-        plot = arviz.plot_ppc if IS_OLD else arviz.plot_ppc_dist
-        assert plot(data(name), num_pp_samples=5) if IS_OLD else plot(data(name))
+        if IS_OLD:
+            arviz.plot_ppc(data(name), num_pp_samples=5)
+        else:
+            arviz.plot_ppc_dist(data(name), num_samples=5)
 
 
 TABLE = pd.DataFrame(RNG.normal(size=(ROWS, 2)), columns=["age", "dose"])
@@ -184,6 +187,23 @@ def test_outputs_rows_and_parameters_of_the_model():
         tree.observed_data["obs"].sel(y_column="right").values.tolist() == y[:, 1].tolist()
     )
     assert tree.posterior_predictive["obs"].shape == each.shape
+
+
+def test_models_without_latents():
+    """Parameters alone: each member is one draw; of a model without these, there is one."""
+
+    def tuned(x, y=None):
+        mu = numpyro.param("mu", lambda key: jax.random.normal(key))
+        with numpyro.plate("rows", len(x)):
+            numpyro.sample("obs", dist.Normal(mu, NOISE), obs=y)
+
+    way = Ensemble(num_members=3, guide=lambda x, y=None: None, optim=1e-9)
+    found = quiet(tuned, y=Y, x=np.arange(ROWS), method=way, num_steps=2)
+    tree = found.to_arviz(num_samples=4, posterior_predictive=False)
+    mu = np.asarray(found.params["mu"])
+    right = norm.logpdf(Y, mu[:, None, None], NOISE)
+    np.testing.assert_allclose(tree.log_likelihood["obs"], right, rtol=1e-4)
+    assert set(tree) == {"log_likelihood", "observed_data", "constant_data"}
 
 
 @pytest.mark.parametrize("missing", ["drop", "impute"])

@@ -14,7 +14,8 @@ import numpyro.distributions as dist
 import optax
 import pytest
 from numpyro.infer import TraceMeanField_ELBO, init_to_value
-from numpyro.infer.autoguide import AutoNormal
+from numpyro.infer.autoguide import AutoLaplaceApproximation, AutoNormal
+from numpyro.primitives import mutable
 from safetensors.numpy import load_file
 
 from numpyro_bayeslayers._storage import read_file
@@ -283,6 +284,50 @@ def test_constants_that_are_no_data_are_given_again(tmp_path):
     again = load(path, bent, constants={"fn": jnp.sin})
     samples = [f.predict(x=x).samples for f in (found, again)]
     assert samples[0].tobytes() == samples[1].tobytes()
+
+
+def running(x, y=None):
+    """A prediction subtracts the running mean of the inputs that the steps have seen."""
+    kept = mutable("kept", {"mean": jnp.zeros(())})
+    middle = kept["mean"] if y is None else x.mean()
+    if y is not None:
+        kept["mean"] = 0.9 * kept["mean"] + 0.1 * middle
+    w = numpyro.sample("w", dist.Normal(0, 1))
+    with numpyro.plate("rows", len(x)):
+        numpyro.sample("obs", dist.Normal(w * (x - middle), 1.0), obs=y)
+
+
+@pytest.mark.parametrize(
+    ("program", "how"),
+    [
+        (flat, {"missing": "drop"}),
+        (flat, {"missing": "impute"}),
+        (flat, {"method": VI(guide=AutoLaplaceApproximation, optim=0.1), "num_steps": 99}),
+        (running, {"method": Ensemble(num_members=2)}),
+    ],
+    ids=["drop", "impute", "laplace", "mutable"],
+)
+def test_what_is_beside_the_parameters_is_read_too(tmp_path, program, how):
+    """Gaps, the Hessian at the end, what a model keeps: draws and predictions to the last bit."""
+    x = plain_rows()["x"] if program is flat else np.linspace(2.0, 3.0, 20)
+    y = plain_rows()["y"] + np.sin(np.arange(20))
+    y[3] = np.nan if "missing" in how else y[3]
+    found = quiet(program, x=x, y=y, **{"num_steps": 9, **how})
+    found.save(tmp_path / "fit")
+    again = load(tmp_path / "fit", program)
+    samples = [f.predict(x=x + 1, num_samples=8).samples for f in (found, again)]
+    assert samples[0].tobytes() == samples[1].tobytes()
+    draws = [f.draws(num_samples=4) for f in (found, again)]
+    assert draws[0].keys() == draws[1].keys()
+    assert ("obs_missing" in draws[0]) == (how.get("missing") == "impute")
+    assert all(x.tobytes() == draws[1][n].tobytes() for n, x in draws[0].items())
+    if program is running:
+        # Where the curve is zero, there is the running mean: on its way from 0 to 2.5.
+        first, *_, last = np.asarray(again.expected(x=x, num_samples=8).samples, float).T
+        zero = (x[0] * last - x[-1] * first) / (last - first)
+        np.testing.assert_allclose(
+            zero, 2.5 * (1 - 0.9**9), atol=0.16
+        )  # one step more or less
 
 
 def test_pickling_says_what_to_do(small):
