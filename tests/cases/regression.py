@@ -43,6 +43,10 @@ def categories(x):
     return ((1.7 * jnp.abs(x[..., 0])).astype(int) % CATEGORIES,)
 
 
+def grouped(x):
+    return x[..., :2], *categories(x)
+
+
 def times(x):
     return (x[..., 0],)
 
@@ -88,6 +92,18 @@ LAYERS = {
         layers.RandomEffectsLayer(centered=True),
         prepare=categories,
         num_categories=CATEGORIES,
+    ),
+    "RandomSlopesLayer": case(
+        layers.RandomSlopesLayer(correlated=True),
+        prepare=grouped,
+        num_categories=CATEGORIES,
+        units=2,
+    ),
+    "FixedEffectsLayer": case(
+        layers.FixedEffectsLayer(contrast="sum"),
+        prepare=categories,
+        num_categories=CATEGORIES,
+        units=2,
     ),
     "RandomWalkLayer": case(
         layers.RandomWalkLayer(), prepare=categories, num_categories=CATEGORIES

@@ -146,10 +146,10 @@ class Fit:
             new_rows: True if all rows are new ones, though they may equal rows of the fit;
                 False if none may be. Read if a latent site has a value for each row.
             new_levels: What becomes of levels that were not in the fit, where a
-                `RandomEffectsLayer` or an `EmbeddingLayer` takes them: ``"draw"`` draws their
-                effect from the population given its scale, one new group for each new level,
-                the same in all rows of a draw; ``"mean"`` is the population's mean. If None
-                they are an error.
+                `RandomEffectsLayer`, a `RandomSlopesLayer` or an `EmbeddingLayer` takes them:
+                ``"draw"`` draws their effect from the population given its scale, one new
+                group for each new level, the same in all rows of a draw; ``"mean"`` is the
+                population's mean. If None they are an error.
             data: The arguments of the model without `y`, for any number of rows. Columns of
                 tables are found by name, in any order, and categories by their words.
                 Constants of the fit need not be given again, nor what no draw depends on:

@@ -28,9 +28,9 @@ NEW = "levels$new"
 
 _ELSEWHERE = (
     "`{label}` has levels that the fit had not, and the model takes it in another way than as "
-    "the categories of a RandomEffectsLayer or an EmbeddingLayer: what it makes of them is not "
-    "known. Hand each column of categories over as an argument of its own, straight to the "
-    "layer; or leave such rows out."
+    "the categories of a RandomEffectsLayer, a RandomSlopesLayer or an EmbeddingLayer: what it "
+    "makes of them is not known. Hand each column of categories over as an argument of its "
+    "own, straight to the layer; or leave such rows out."
 )
 
 

@@ -14,6 +14,7 @@ from ._embedding import (
     RandomEffectsLayer as RandomEffectsLayer,
 )
 from ._factorization import FM3Layer as FM3Layer, FMLayer as FMLayer
+from ._fixed_effects import FixedEffectsLayer as FixedEffectsLayer
 from ._gaussian_process import GaussianProcessEffectsLayer as GaussianProcessEffectsLayer
 from ._horseshoe import (
     HorseshoeLayer as HorseshoeLayer,
@@ -33,6 +34,7 @@ from ._monotone import MonotoneLayer as MonotoneLayer
 from ._r2d2 import R2D2Layer as R2D2Layer
 from ._random_walk import RandomWalkLayer as RandomWalkLayer
 from ._seasonal import SeasonalEffectsLayer as SeasonalEffectsLayer
+from ._slopes import RandomSlopesLayer as RandomSlopesLayer
 from ._spike_and_slab import SpikeAndSlabLayer as SpikeAndSlabLayer
 from ._spline import SplineLayer as SplineLayer
 
@@ -43,6 +45,7 @@ __all__ = [
     "EmbeddingLayer",
     "FM3Layer",
     "FMLayer",
+    "FixedEffectsLayer",
     "FixedPriorLayer",
     "GaussianProcessEffectsLayer",
     "HorseshoeLayer",
@@ -53,6 +56,7 @@ __all__ = [
     "MonotoneLayer",
     "R2D2Layer",
     "RandomEffectsLayer",
+    "RandomSlopesLayer",
     "RandomWalkLayer",
     "SeasonalEffectsLayer",
     "SpikeAndSlabLayer",

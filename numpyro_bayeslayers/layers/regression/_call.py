@@ -118,20 +118,20 @@ def on_groups(
     `forward` is also given the categories that were not fitted, None as a rule; the indices
     of rows are then up to as many more.
     """
-    index, new = _looked_up(x, num_categories)
+    index, new = looked_up("x", x, num_categories)
     return on_rows(lambda rows: forward(rows[..., 0], new), index[..., None], 1)
 
 
 def checked_categories(x: ArrayLike, num_categories: int) -> Integer[Array, "*batch n"]:
     """Indices within range: looked at now where they are known, else when the program runs."""
-    index, new = _looked_up(x, num_categories)
+    index, new = looked_up("x", x, num_categories)
     if new is not None:
         raise ValueError(_NO_POPULATION)
     return index
 
 
-def _looked_up(
-    x: ArrayLike, num_categories: int
+def looked_up(
+    name: str, x: ArrayLike, num_categories: int
 ) -> tuple[Integer[Array, "*batch n"], NewGroups | None]:
     """Indices within range, and the categories among them that were not fitted."""
     index = jnp.asarray(x)
@@ -139,35 +139,36 @@ def _looked_up(
         index = index.astype(int)
     if not jnp.issubdtype(index.dtype, jnp.integer):
         raise TypeError(
-            f"`x` must hold categories, integers from 0 to {num_categories - 1}, got an array "
+            f"`{name}` must hold categories, integers from 0 to {num_categories - 1}, got an array "
             f"of type {index.dtype}. `fit` makes integers of words; elsewhere number them by "
             "one list of levels: `pandas.Categorical(x, categories=levels).codes`."
         )
     if not index.ndim:
-        raise ValueError("`x` must have a row axis, got a single number.")
+        raise ValueError(f"`{name}` must have a row axis, got a single number.")
     new = categories(index, num_categories)
     if new is not None:
         index, num_categories = new.index, num_categories + new.count
-    when_known(index, functools.partial(_check_categories, num_categories=num_categories))
+    check = functools.partial(_check_categories, name=name, num_categories=num_categories)
+    when_known(index, check)
     if isinstance(index, jax.core.Tracer):
         outside = jnp.any((index < 0) | (index >= num_categories))
-        text = _OUTSIDE.format(num_categories - 1, "", "others")
+        text = _OUTSIDE.format(name, num_categories - 1, "", "others")
         return eqx.error_if(index, outside, text), new
     return index, new
 
 
-def _check_categories(x: np.ndarray, of: str, num_categories: int) -> None:
+def _check_categories(x: np.ndarray, of: str, name: str, num_categories: int) -> None:
     wrong = np.unique(x[(x < 0) | (x >= num_categories)])
     if wrong.size:
-        raise ValueError(_OUTSIDE.format(num_categories - 1, of, wrong[:5].tolist()))
+        raise ValueError(_OUTSIDE.format(name, num_categories - 1, of, wrong[:5].tolist()))
 
 
 _NO_POPULATION = (
     "`new_levels` is for layers whose categories are a sample of a population, "
-    "RandomEffectsLayer and EmbeddingLayer, and the layer that takes the new levels is another "
-    "one. Leave such rows out."
+    "RandomEffectsLayer, RandomSlopesLayer and EmbeddingLayer, and the layer that takes the new "
+    "levels is another one. Leave such rows out."
 )
 _OUTSIDE = (
-    "`x` must hold categories from 0 to {} (below `num_categories`{}), got {}. Raise "
+    "`{}` must hold categories from 0 to {} (below `num_categories`{}), got {}. Raise "
     "`num_categories`, or give rows of new categories a category of their own."
 )

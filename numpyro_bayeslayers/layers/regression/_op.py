@@ -33,6 +33,19 @@ class Categories(AbstractLookup):
         return jnp.take_along_axis(weight, index, axis=-2)
 
 
+class Slopes(Categories):
+    """Tables of the weight by index, of event shape (c, d, u)."""
+
+    rank = 3
+
+    def __call__(
+        self, x: Integer[Array, "*batch n"], weight: Float[Array, "*plates c d u"]
+    ) -> Float[Array, "*rest n d u"]:
+        flat = weight.reshape((*weight.shape[:-2], -1))
+        found = super().__call__(x, flat)
+        return found.reshape((*found.shape[:-1], *weight.shape[-2:]))
+
+
 class Embed(AbstractProduct):
     """Each column's number times its vector, (..., n, d) by (*plates, d, h)."""
 

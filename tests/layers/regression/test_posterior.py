@@ -43,6 +43,14 @@ CASES = {
     "bilinear form": (lambda: layers.BilinearLayer()("a", X, Z), (X @ X.T) * (Z @ Z.T)),
     "random effects": (effects(layers.RandomEffectsLayer()), same),
     "centered effects": (effects(layers.RandomEffectsLayer(centered=True)), same),
+    "random slopes": (
+        lambda: layers.RandomSlopesLayer()("a", X, GROUPS, 4),
+        same * (X @ X.T),
+    ),
+    "centered slopes": (
+        lambda: layers.RandomSlopesLayer(centered=True)("a", X, GROUPS, 4),
+        same * (X @ X.T),
+    ),
     "random walk": (effects(layers.RandomWalkLayer()), earlier),
     "centered walk": (effects(layers.RandomWalkLayer(centered=True)), earlier),
     "seasons": (

@@ -39,6 +39,10 @@ TERMS = {
     "LowRankBilinearLayer": lambda: layers.LowRankBilinearLayer()("a", X, Z, 2),
     "EmbeddingLayer": lambda: layers.EmbeddingLayer()("a", GROUPS, 8, 2) @ jnp.ones((2, 1)),
     "RandomEffectsLayer": lambda: layers.RandomEffectsLayer()("a", GROUPS, 8),
+    "RandomSlopesLayer": lambda: layers.RandomSlopesLayer(correlated=True)(
+        "a", X[:, :2], GROUPS, 8
+    ),
+    "FixedEffectsLayer": lambda: layers.FixedEffectsLayer(contrast="sum")("a", GROUPS, 8),
     "RandomWalkLayer": lambda: layers.RandomWalkLayer()("a", GROUPS, 8),
     "HorseshoeLayer": lambda: layers.HorseshoeLayer(1.0, global_scale=0.3)("a", X),
     "R2D2Layer": lambda: layers.R2D2Layer(0.5, 4.0)("a", X),
