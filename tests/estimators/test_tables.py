@@ -127,7 +127,7 @@ def test_tables_that_are_refused():
         lazy,
         1,
     ):
-        with pytest.raises(TypeError, match="`df` must be a pandas.DataFrame, or"):
+        with pytest.raises(TypeError, match=r"`df` must be a pandas.DataFrame, or"):
             encode(other)
 
 

@@ -68,6 +68,13 @@ def data_of_fit(
             "`fit(model, y=y, x=x)`."
         )
     y = np.asarray(y) if isinstance(y, tuple) else y
+    entries = y if isinstance(y, list) else ()
+    is_complex = any(isinstance(entry, (complex, np.complexfloating)) for entry in entries)
+    if is_complex or getattr(getattr(y, "dtype", None), "kind", "") == "c":
+        raise TypeError(
+            "`y` must hold real numbers, got complex ones. Take their real and their imaginary "
+            "parts as two outputs."
+        )
     if missing is not None:
         _checks.one_of("missing", missing, ("drop", "impute"))
     gaps = find_gaps("y", y)
@@ -263,6 +270,11 @@ def sites_of(model: Model, data: Data) -> Sites:
             f"{error} Data must have one row count; arrays of other lengths are handed to "
             "the model whole."
         ) from error
+    if "observed" not in with_y.values():
+        raise ValueError(
+            "`model` must observe `y`, got a model without an observed site: the fit would be "
+            "the prior. Hand `y` to a link, or to `numpyro.sample(..., obs=y)`."
+        )
     named = lambda kind: tuple(name for name, k in with_y.items() if k == kind)
     observed = [n for n in named("observed") if without.get(n) not in ("observed", None)]
     kinds = "sample", "deterministic", "mutable", "param"

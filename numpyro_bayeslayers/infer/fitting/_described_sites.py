@@ -11,12 +11,11 @@ from jax import random
 from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.transforms import Transform
 from numpyro.handlers import seed, trace
-from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
 from ...distributions import _support
 from ...handlers._feasible import feasible
-from ..training._determined import as_unknown, inputs_of, part_of
+from ..training._determined import inputs_of, part_of, unknown_params
 from ._data import Data
 
 # Parameters of more numbers are told by their mean and deviation; by how much numbers differ
@@ -36,7 +35,7 @@ def described_sites(model: Model, data: Data) -> dict[str, dict[str, Any]]:
 
     def run(key: Any, rows: dict[str, Any]) -> list[Any]:
         values = []
-        sites = trace(_unknown_params(seed(feasible(model), key), key)).get_trace(**rows)
+        sites = trace(unknown_params(seed(feasible(model), key), key)).get_trace(**rows)
         for name, site in sites.items():
             if site["type"] not in ("sample", "deterministic", "param"):
                 continue
@@ -61,18 +60,6 @@ def described_sites(model: Model, data: Data) -> dict[str, dict[str, Any]]:
         value = _told(np.asarray(next(values))) if is_so else _COMPUTED
         found[name]["law"]["numbers"][parameter] = value
     return found
-
-
-class _unknown_params(Messenger):  # noqa: N801
-    """Parameters have no value of their own: the first one is for the start of a fit."""
-
-    def __init__(self, fn: Model, key: Any) -> None:
-        self._key = key
-        super().__init__(fn)
-
-    def postprocess_message(self, msg: Message) -> None:
-        if msg["type"] == "param":
-            msg["value"] = as_unknown(msg["value"], self._key)
 
 
 def how_they_differ(there: dict[str, Any], here: dict[str, Any]) -> str | None:

@@ -20,9 +20,10 @@ from ._fitted import Fit
 from ._method import Problem
 from ._methods import MCMC, VI, Method, method_of
 from ._missing import Missing
-from ._names import check_names
+from ._names import check_names, check_rows
 from ._reach import warn_unreached
 from ._starts import start_of
+from ._words import warn_counted_words
 
 
 def fit(
@@ -143,6 +144,7 @@ def fit(
     around = early_stopping, validation, checkpoint, checked_callbacks(callbacks)
     asked = Asked(start_of(init), *around).check(type(way).__name__)
     known, held = asked.divide(data_of_fit(y, data, constants, missing), key)
+    check_rows(known.schema.rows, Fit.predict)
     size = part_size(batch_size, known.num_rows)
     if isinstance(way, MCMC):
         _check_no_steps(batch_size, num_steps, num_epochs)
@@ -162,6 +164,7 @@ def fit(
     asked = asked.with_held(known, held, sites.observed)
     problem = Problem(model, known, sites, size, steps, key, progress_bar, missing)
     problem = problem._replace(asked=asked)
+    warn_counted_words(whole, known.rows, known.schema, stacklevel=2)
     warn_unreached(problem, stacklevel=2)
     with computed_categories(known.rows):
         posterior = way._run(problem)

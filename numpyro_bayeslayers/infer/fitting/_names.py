@@ -9,11 +9,19 @@ from numpyro.primitives import Messenger
 
 from ..._typing import Model
 
+_TAKEN = (
+    "`model` must not need an argument `{name}`, which is an option of `fit` and does not reach "
+    "the model. Rename it."
+)
+_OF_PREDICT = (
+    "`{name}` cannot hold rows: it is an option of `Fit.predict`, which takes the rows too. "
+    "Rename it, in the model and here."
+)
 _UNKNOWN = "`{name}` is no option of `fit`, and the model does not take it: it takes {taken}.{hint}"
 
 
 def check_names(model: Model, names: Iterable[str], of: Callable[..., Any]) -> None:
-    """All names are those of arguments of the model.
+    """All names are those of arguments of the model, and what it needs can reach it.
 
     Args:
         model: The model. What its signature does not tell is not checked.
@@ -21,12 +29,16 @@ def check_names(model: Model, names: Iterable[str], of: Callable[..., Any]) -> N
         of: The function that hands them on, whose options may be meant.
 
     Raises:
-        ValueError: If one is not, with the nearest of the model's arguments and the options.
+        ValueError: If one is not, with the nearest of the model's arguments and the options;
+            if the model needs one that is an option.
     """
     taken = _taken(model)
     if taken is None:
         return
-    options = [p.name for p in _parameters(of) if p.kind is not p.VAR_KEYWORD]
+    options = _options(of)
+    for name, is_needed in taken.items():
+        if is_needed and name in options and name != "y":
+            raise ValueError(_TAKEN.format(name=name))
     for name in names:
         if name not in taken:
             close = difflib.get_close_matches(name, [*taken, *options], n=1)
@@ -35,8 +47,20 @@ def check_names(model: Model, names: Iterable[str], of: Callable[..., Any]) -> N
             raise ValueError(_UNKNOWN.format(name=name, taken=listed, hint=hint))
 
 
-def _taken(model: Any) -> list[str] | None:
-    """The names that a model takes; None if it may take any."""
+def check_rows(names: Iterable[str], of: Callable[..., Any]) -> None:
+    """No argument of rows has the name of an option of `Fit.predict`, the function `of`."""
+    options = _options(of)
+    for name in names:
+        if name in options:
+            raise ValueError(_OF_PREDICT.format(name=name))
+
+
+def _options(fn: Callable[..., Any]) -> list[str]:
+    return [p.name for p in _parameters(fn) if p.kind is not p.VAR_KEYWORD]
+
+
+def _taken(model: Any) -> dict[str, bool] | None:
+    """The names that a model takes, and whether it needs them; None if it may take any."""
     while isinstance(model, Messenger):
         model = model.fn
     try:
@@ -46,7 +70,7 @@ def _taken(model: Any) -> list[str] | None:
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p.name for p in parameters if p.kind in kinds]
+    return {p.name: p.default is p.empty for p in parameters if p.kind in kinds}
 
 
 def _parameters(fn: Any) -> list[inspect.Parameter]:

@@ -19,6 +19,7 @@ from ...handlers._feasible import feasible
 from ..ensembles._predictive import Predictor
 from ..ensembles._rows_of_fit import Told
 from ..training._arguments import take_apart
+from ..training._bounds import refuse_moving_bounds
 from ..training._cosine import over_steps
 from ..training._finite import Finite
 from ..training._guides import check_guide, needs_hessian
@@ -100,6 +101,8 @@ class Stein:
             given = guide if size is None else in_batches(guide, data.num_rows)
             guide = lambda scale, **rows: given(**rows)
         check_guide(guide)
+        # The guide is set up on the data itself, all of it or some rows.
+        refuse_moving_bounds(own, guide, (), data.rows, by_data=size is not None)
         if needs_hessian(guide):
             raise ValueError(_NO_LAPLACE)
         is_point = isinstance(guide, AutoDelta)

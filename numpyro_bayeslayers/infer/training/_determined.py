@@ -6,6 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Var, jaxpr_as_fun
+from numpyro.primitives import Messenger
+
+from ..._typing import Message, Model
 
 
 def inputs_of(program: ClosedJaxpr) -> list[set[int]]:
@@ -40,6 +43,18 @@ def part_of(
             needed.update(v for v in equation.invars if isinstance(v, Var))
     part = jaxpr.replace(invars=jaxpr.invars[first:], outvars=outputs, eqns=equations[::-1])
     return jaxpr_as_fun(ClosedJaxpr(part, program.consts))
+
+
+class unknown_params(Messenger):  # noqa: N801
+    """Parameters depend on a key to all appearance: their first value is for the start."""
+
+    def __init__(self, fn: Model, key: Any) -> None:
+        self._key = key
+        super().__init__(fn)
+
+    def postprocess_message(self, msg: Message) -> None:
+        if msg["type"] == "param":
+            msg["value"] = as_unknown(msg["value"], self._key)
 
 
 def as_unknown(tree: Any, key: Any) -> Any:

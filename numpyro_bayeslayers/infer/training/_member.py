@@ -14,6 +14,7 @@ from numpyro.infer.elbo import ELBO
 from numpyro.infer.svi import SVIState
 
 from ..._typing import Model, PRNGKey
+from ._bounds import may_move, refuse_moving_bounds
 from ._description import Description, guide_texts, law_text, shapes_text, site_text
 from ._fingerprint import settings_of
 from ._guides import (
@@ -99,7 +100,10 @@ class Member:
         """
         key = jax.random.key(0)
         svi, state = self._started(key, args, kwargs)
-        if _holds_tracers(self.guide, svi):
+        is_traced = _holds_tracers(self.guide, svi)
+        if is_traced or may_move(self.guide):
+            refuse_moving_bounds(self.model, self.guide, args, kwargs)
+        if is_traced:
             # Bounds of supports and constraints that the model computes: as values.
             self.guide = self.fresh_guide()
             with jax.ensure_compile_time_eval():

@@ -240,6 +240,12 @@ def align(arrays: dict[str, Array], plates: tuple[int, ...]) -> dict[str, Array]
     """
     given = {name: x.shape for name, x in arrays.items()}
     own = {name: split_plates(x.shape, plates)[1] for name, x in arrays.items()}
+    for name, x in arrays.items():
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            raise TypeError(
+                f"`{name}` must hold real numbers, got {x.dtype}. Take the real part, the "
+                "imaginary one or the absolute value."
+            )
     for name, shape in own.items():
         if len(shape) > 2:
             raise ValueError(

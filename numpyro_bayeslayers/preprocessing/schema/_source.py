@@ -2,7 +2,7 @@
 
 import datetime
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
 from decimal import Decimal
 from numbers import Number
 from typing import Any, NamedTuple
@@ -63,6 +63,7 @@ class Argument(NamedTuple):
     @classmethod
     def of(cls, name: str, value: Any) -> "Argument":
         """Take the argument `name` apart; a list of entries is one leaf."""
+        _check_order(name, value)
         pairs, structure = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_list)
         labels = tuple(name + jax.tree_util.keystr(path) for path, _ in pairs)
         leaves = [leaf for _, leaf in pairs]
@@ -88,6 +89,17 @@ class Argument(NamedTuple):
 def row_counts(data: Mapping[str, Any]) -> dict[str, int | None]:
     """The rows of each argument; None for what has none, or several."""
     return {name: Argument.of(name, value).num_rows for name, value in data.items()}
+
+
+def _check_order(name: str, value: Any) -> None:
+    """It is nothing whose entries are there once, or in no order."""
+    is_set = isinstance(value, Set) and any(isinstance(e, Number) for e in value)
+    if is_set or isinstance(value, (Iterator, ValuesView)):
+        kind = type(value).__name__
+        raise TypeError(
+            f"`{name}` must be an array, a list or a table, got {kind}. Make a list of it, in "
+            "the order of the rows."
+        )
 
 
 def is_list(value: Any) -> bool:

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import optax
 import pytest
 from numpyro.infer.autoguide import AutoDelta, AutoNormal
@@ -52,6 +54,33 @@ def test_noise_differs_between_blocks(fitted):
     draws = predict(fitted, same_rows, batch_size=4)
     noise = np.asarray(draws["y"] - draws["f"])
     assert len(np.unique(noise[0, 0])) == 12
+
+
+@pytest.mark.filterwarnings("ignore:Found vars in model but not guide")
+@pytest.mark.parametrize("new_rows", [None, True])
+def test_what_the_guide_lacks_is_drawn_once_for_all_blocks(new_rows):
+    """One shift for all rows of a draw and a member, which differs between these."""
+
+    def partial(x, y=None):
+        w = numpyro.sample("w", dist.Normal(0, 1))
+        shift = numpyro.sample("shift", dist.Normal(0, 1).expand([2]).to_event(1))
+        with numpyro.plate("rows", len(x)):
+            own = numpyro.sample("own", dist.Normal(0, 1e-3)) if new_rows else 0.0
+            f = numpyro.deterministic("f", w * x[:, 0] + shift.sum() + own)
+            numpyro.sample("y", dist.Normal(f, 1.0), obs=y)
+
+    guide = lambda x, y=None: numpyro.sample(
+        "w", dist.Delta(numpyro.param("at", jnp.ones(())))
+    )
+    ensemble = EnsembleSVI(partial, guide, optax.adam(0.05), num_members=2)
+    result = ensemble.run(KEY, 2, X, Y, progress_bar=False)
+    how = {"num_samples": 4, "return_sites": ["f", "shift"], "new_rows": new_rows}
+    found = ensemble.predict(KEY, result, X, batch_size=5, **how)
+    at = np.asarray(result.params["at"])[:, None]
+    shift = np.asarray(found["f"] - at * X[:, 0])
+    expected = np.asarray(found["shift"].sum(-1))[..., None]
+    np.testing.assert_allclose(shift, np.broadcast_to(expected, shift.shape), atol=0.01)
+    assert len(np.unique(expected.round(3))) == 8
 
 
 def test_statistic(fitted):

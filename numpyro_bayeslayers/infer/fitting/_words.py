@@ -1,0 +1,88 @@
+"""Words whose numbers a model takes for numbers."""
+
+import warnings
+from typing import Any
+
+import jax
+from jax import random
+from jax.extend.core import ClosedJaxpr, Jaxpr, Var
+from numpyro.handlers import seed
+
+from ..._typing import Model
+from ...handlers._feasible import feasible
+from ...preprocessing import Schema
+
+_COUNTED = (
+    "`{label}` holds words, and the model counts with their numbers: {words}. It takes them "
+    "for equal steps in that order. Look them up, by `RandomEffectsLayer` or `EmbeddingLayer`, "
+    "or hand over numbers that mean what you say."
+)
+# Two words are no and yes, whichever way.
+_FEWEST = 3
+_LAYOUT = {"reshape", "squeeze", "broadcast_in_dim", "copy", "copy_p", "slice", "transpose"}
+_SHOWN = 4
+
+
+def warn_counted_words(
+    model: Model, rows: dict[str, Any], schema: Schema, *, stacklevel: int
+) -> None:
+    """Say so where codes of words become floating point, and are not looked up.
+
+    Args:
+        model: The model, a function of rows.
+        rows: The rows of the fit.
+        schema: What is known of them.
+        stacklevel: Whom the warning points to.
+    """
+    levels = _levels(schema)
+    if not levels:
+        return
+
+    def run(rows: dict[str, Any]) -> None:
+        seed(feasible(model), random.key(0))(**rows)
+
+    leaves = jax.tree_util.tree_leaves_with_path(rows)
+    labels = [path[0].key + jax.tree_util.keystr(tuple(path[1:])) for path, _ in leaves]
+    try:
+        program = jax.make_jaxpr(run)(rows)
+    except Exception:
+        return  # what is wrong with the model is said where it runs
+    pairs = zip(program.jaxpr.invars, labels, strict=True)
+    counted = _counted(program.jaxpr, {v: n for v, n in pairs if n in levels})
+    for label in sorted(counted):
+        words = [f"{word!r} is {i}" for i, word in enumerate(levels[label][:_SHOWN])]
+        text = ", ".join(words) + (", ..." if len(levels[label]) > _SHOWN else "")
+        warnings.warn(_COUNTED.format(label=label, words=text), stacklevel=stacklevel + 1)
+
+
+def _levels(schema: Schema) -> dict[str, tuple[Any, ...]]:
+    """The words of each array that holds codes of some."""
+    found = {}
+    for argument in schema.arguments:
+        for leaf in argument.leaves if argument.name != "y" else ():
+            levels = leaf.columns[0].levels or ()
+            if len(levels) >= _FEWEST and any(isinstance(word, str) for word in levels):
+                found[leaf.label] = levels
+    return found
+
+
+def _counted(jaxpr: Jaxpr, codes: dict[Any, str]) -> set[str]:
+    """Those of some inputs that are made floating-point numbers as they are."""
+    found: set[str] = set()
+    for step in jaxpr.eqns:
+        own = [codes.get(v) if isinstance(v, Var) else None for v in step.invars]
+        if not any(own):
+            continue
+        kind = step.primitive.name
+        inner = step.params.get("jaxpr")
+        if isinstance(inner, ClosedJaxpr) and len(inner.jaxpr.invars) == len(own):
+            pairs = zip(inner.jaxpr.invars, own, strict=True)
+            found |= _counted(inner.jaxpr, {v: name for v, name in pairs if name})
+        elif kind == "convert_element_type" and own[0]:
+            if jax.numpy.issubdtype(step.params["new_dtype"], jax.numpy.inexact):
+                found.add(own[0])
+            else:
+                codes[step.outvars[0]] = own[0]
+        elif kind in _LAYOUT and own[0]:
+            codes[step.outvars[0]] = own[0]
+    return found
