@@ -23,6 +23,11 @@ IS_THERE = np.arange(ROWS) % 4 != 1
 Y = np.where(IS_THERE, WHOLE, np.nan)
 
 
+def others(x, y=None):
+    """What it observes is no `y`."""
+    numpyro.sample("x", dist.Normal(0, 1), obs=jnp.sum(x))
+
+
 def linked(x, y=None):
     beta = numpyro.sample("beta", dist.Normal(0, 1).expand([2]).to_event(1))
     return gaussian_link(x @ beta, y, scale=NOISE)
@@ -194,7 +199,8 @@ def counted(x, y=None):
         (linked, {"missing": "fill"}, "`missing` must be one of"),
         (linked, {"missing": "impute", "batch_size": 8}, "latent for each missing entry"),
         (centred, {"missing": "drop"}, "reach the likelihood of 'obs' too"),
-        (lambda x, y=None: linked(x), {"missing": "drop"}, "entries reach none"),
+        (lambda x, y=None: linked(x), {"missing": "drop"}, "`model` must observe `y`"),
+        (others, {"missing": "drop"}, "entries reach none"),
         (linked, {"missing": "drop", "y": Y * np.nan}, "`y` must have entries"),
         (linked, {"missing": "drop", "y": np.where(IS_THERE, Y, np.inf)}, "`y` has 10"),
         (counted, {"missing": "drop", "y": Y}, "`y` must be in the support of Poisson"),
