@@ -22,6 +22,7 @@ from numpyro.primitives import Messenger
 from ..._typing import Message
 from ...distributions import _support
 from ..training._effort import options
+from ..training._host import on_host, some_rows
 from ..training._plates import on_all_rows
 from ._method import Problem
 from ._predictions import Reach
@@ -50,7 +51,7 @@ def warn_unreached(problem: Problem, *, stacklevel: int) -> None:
 
     Nothing is said of models with parameters that are optimized or with improper priors,
     which may reach everything, of models that cannot draw, and of observations of order one,
-    for which nothing is compiled.
+    of which nothing is drawn.
 
     Args:
         problem: What is to be fitted.
@@ -93,7 +94,7 @@ def _is_ordinary(y: np.ndarray) -> bool:
 
 
 class _PriorDraws:
-    """Draws of what a model observes, from its prior, in one small program.
+    """Draws of what a model observes, from its prior: by NumPy, or in one small program.
 
     Args:
         model: The model, as a function of rows.
@@ -103,8 +104,9 @@ class _PriorDraws:
     def __init__(self, model: Any, num_rows: int) -> None:
         self._is_whole: dict[str, bool] = {}
         self._is_real: dict[str, bool] = {}
-        rows = np.linspace(0, num_rows - 1, min(num_rows, MOST_ROWS)).round().astype(int)
-        model = on_all_rows(model, len(rows))
+        some = min(num_rows, MOST_ROWS)
+        self._rows = np.linspace(0, num_rows - 1, some).round().astype(int)
+        model = on_all_rows(model, some)
 
         def draw(key: Any, data: Any) -> dict[str, tuple[Array, Array, Array]]:
             drawing = _drawing(model)
@@ -116,17 +118,26 @@ class _PriorDraws:
             return {} if drawing.is_open else drawing.found()
 
         def run(data: Any) -> dict[str, tuple[Array, Array, Array]]:
-            data = jax.tree.map(lambda x: x[rows], data)
             keys = random.split(random.key(0), DRAWS)
             return jax.lax.map(lambda key: draw(key, data), keys)
 
+        # All at once, for NumPy; one after another in a program, which needs less memory.
+        self._draw = jax.vmap(draw, (0, None))
         self._run = jax.jit(run, compiler_options=options(0))
 
     def __call__(self, rows: Any) -> dict[str, "_Site"]:
         return {
             name: _Site(self._is_real[name], self._is_whole[name], y[0], counts[0], drawn)
-            for name, (y, counts, drawn) in jax.device_get(self._run(rows)).items()
+            for name, (y, counts, drawn) in self._found(rows).items()
         }
+
+    def _found(self, rows: Any) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        data = jax.tree.map(lambda x: some_rows(x, self._rows), rows)
+
+        def draw(data: Any) -> dict[str, tuple[Array, Array, Array]]:
+            return self._draw(random.split(random.key(0), DRAWS), data)
+
+        return on_host(draw, data, otherwise=self._run)
 
 
 class _drawing(Messenger):  # noqa: N801

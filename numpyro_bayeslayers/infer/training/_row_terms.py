@@ -11,6 +11,7 @@ from numpyro.handlers import seed, trace
 from ..._typing import Message, Model
 from ._arguments import Arguments, put_together
 from ._effort import options
+from ._host import on_host, some_rows
 from ._plates import OwnPlateError
 from ._spread import spread_sites
 from ._term import Rows, Runs, Seen, Term, asks_total, seen, term, total
@@ -24,8 +25,8 @@ def row_terms(model: Model, parts: Arguments, size: int) -> dict[str, Term] | No
 
     The model runs on a few rows, and on some of these alone, at one value of its latent sites
     and parameters. Parameters of the sites' laws are compared row by row, and where a site is
-    one for all rows its log densities by their sums. It is one small program. A model that
-    does not run on a few rows runs on two minibatches.
+    one for all rows its log densities by their sums. NumPy does it, or one small program. A
+    model that does not run on a few rows runs on two minibatches.
 
     Args:
         model: Any NumPyro model.
@@ -66,9 +67,7 @@ def _compared(model: Model, parts: Arguments, rows: Rows) -> dict[str, Term]:
     noted: list[dict[str, Seen]] = []
     is_random = False
 
-    def run(given: list[Any], shared: list[Any]) -> Any:
-        few = [None if x is None else jnp.take(x, rows, axis=0) for x in given]
-
+    def run(few: list[Any], shared: list[Any]) -> Any:
         def look(at: Rows, known: Any = None, of: Rows | None = None) -> dict[str, Message]:
             nonlocal is_random
             cut = [None if x is None else jnp.take(x, at, axis=0) for x in few]
@@ -101,10 +100,11 @@ def _compared(model: Model, parts: Arguments, rows: Rows) -> dict[str, Term]:
         parts_of = (whole, part, look(rest, known)) if names else ()
         return first, second, {n: [total(s[n]) for s in parts_of if n in s] for n in names}
 
+    # It runs once: that it compiles quickly matters, not that it runs quickly.
+    compiled = jax.jit(run, compiler_options=options(0))
+    few = [None if x is None else some_rows(x, rows) for x in parts.rows]
     with jax.default_matmul_precision("highest"):
-        # It runs once: that it compiles quickly matters, not that it runs quickly.
-        compiled = jax.jit(run, compiler_options=options(0))
-        first, second, totals = jax.device_get(compiled(parts.rows, parts.shared))
+        first, second, totals = on_host(run, few, parts.shared, otherwise=compiled)
     if is_random:
         runs = runs._replace(here=rest, there=rest)
     one, other = noted[:2]
