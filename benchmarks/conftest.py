@@ -153,7 +153,8 @@ def compare(benchmark):
 
     Both are called once before the clock starts. The other one is called in the set-up of
     each round of ours, so rounds go A, B, A, B. Recorded are the median over rounds of the
-    ratio ours / other and the median seconds of each, both for one of `steps` steps.
+    ratio ours / other and the median seconds of each, both for one of `steps` steps; and the
+    same ratio of the processor's time, which other work on the machine disturbs less.
 
     Args of the function that the fixture gives:
         ours, other: What to time.
@@ -166,16 +167,30 @@ def compare(benchmark):
     def measure(ours, other, *, steps=1, rounds=15, goal=None, **extra_info):
         ours, other = finished(ours), finished(other)
         ours_first, other_first = seconds(ours), seconds(other)
-        others = []
-        benchmark.pedantic(
-            ours, setup=lambda: others.append(seconds(other)), rounds=rounds, iterations=1
-        )
+        others, other_work, work = [], [], []
+
+        def set_up():
+            before = time.process_time()
+            others.append(seconds(other))
+            other_work.append(time.process_time() - before)
+
+        def worked():
+            before = time.process_time()
+            ours()
+            work.append(time.process_time() - before)
+
+        benchmark.pedantic(worked, setup=set_up, rounds=rounds, iterations=1)
         times = benchmark.stats.stats.data
         ratios = [a / b for a, b in zip(times, others, strict=True)]
         benchmark.extra_info.update(
             describe(),
             ratio=statistics.median(ratios),
             ratio_range=[min(ratios), max(ratios)],
+            work_ratio=statistics.median(
+                a / b for a, b in zip(work, other_work, strict=True)
+            ),
+            work_seconds=statistics.median(work),
+            other_work_seconds=statistics.median(other_work),
             goal=goal,
             steps=steps,
             seconds_per_step=statistics.median(times) / steps,

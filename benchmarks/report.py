@@ -14,7 +14,8 @@ INTRODUCTION = """# Benchmarks
 
 Times are medians. Compilation is outside the clock; its seconds stand in a column of their
 own. A ratio compares two ways of doing one thing that were timed in one process, in turn:
-below 1 ours is the faster, and the goal, where there is one, is what it must not exceed. The
+below 1 ours is the faster, and the goal, where there is one, is what it must not exceed; the
+ratio of work is that of the processor's time, of all threads. The
 file of a case says what it is compared with. For gradient estimators, the variance ratio is
 the plain gradient's total variance over the gradient estimator's, and the efficiency is that
 over the ratio of times.
@@ -83,6 +84,7 @@ def row(entry):
         "median time": duration(info.get("seconds_per_step") or entry["stats"]["median"]),
         "other": duration(info.get("other_seconds_per_step")),
         "ratio": number(ratio),
+        "ratio of work": number(info.get("work_ratio")),
         "goal": number(goal),
         "variance ratio": number(info.get("variance_ratio")),
         "efficiency": number(info.get("efficiency")),

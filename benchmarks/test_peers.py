@@ -1,11 +1,12 @@
 """A regression by `fit` against the same one in blayers, each with its own defaults but one.
 
 The model is a linear one with a learned scale of its coefficients and a learned noise, on
-`ROWS` rows of 5 columns. Both sides are called as a user calls them, compilation included:
-once for a single step (the wait before anything happens) and once for the whole fit; the
-difference is what the steps take. The one default that is not left alone is the step size.
+`ROWS` rows of 5 columns. Both sides are called as a user calls them, compilation included. The
+one default that is not left alone is the step size; both draw 1,000 times for predictions and
+summaries.
 """
 
+import itertools
 import time
 
 import jax
@@ -40,22 +41,29 @@ def peer_model(x, y=None):
     return gaussian_link(AdaptiveLayer()("mu", x), y)
 
 
-def ours(steps, batch_size):
+def another(number):
+    """A model that no side has seen: it has a constant of its own."""
+    return lambda x, y=None: model(x + 1e-4 * number, y=y)
+
+
+def another_peer(number):
+    return lambda x, y=None: peer_model(x + 1e-4 * number, y)
+
+
+def ours(steps, batch_size=None, model=model):
     x, y = data()
-    found = fit(
-        model, y=y, x=x, method=VI(optim=0.02), num_steps=steps, batch_size=batch_size
-    )
+    way = VI(optim=0.02)
+    found = fit(model, y=y, x=x, method=way, num_steps=steps, batch_size=batch_size)
     return jax.block_until_ready(found.params), found
 
 
-def peer(steps, batch_size):
+def peer(steps, batch_size=None, model=peer_model):
     from blayers.fit import fit
 
     x, y = data()
     # Its link takes columns alone.
-    found = fit(
-        peer_model, y=y[:, None], x=x, lr=0.02, num_steps=steps, batch_size=batch_size
-    )
+    how = {"lr": 0.02, "num_steps": steps, "batch_size": batch_size}
+    found = fit(model, y=y[:, None], x=x, **how)
     return jax.block_until_ready(found.params), found
 
 
@@ -64,38 +72,76 @@ def slopes(found):
 
 
 @pytest.mark.parametrize("batch_size", [None, 256])
-def test_first_step(compare, batch_size):
-    """From the call to the end of the first step.
+def test_first_step_of_a_model(compare, batch_size):
+    """From the call to the end of the first step, of a model that was not fitted before.
 
-    A new process waits the first call, recorded as `first_seconds`. In the rounds after it
-    the peer finds the many small programs compiled that its eager start is made of; ours is
-    one program, which each fit compiles.
+    A new process waits the first call, recorded as `first_seconds`; in the rounds after it
+    other models have been fitted.
     """
+    count = itertools.count()
     compare(
-        lambda: ours(1, batch_size)[0], lambda: peer(1, batch_size)[0], rounds=2, goal=1.0
+        lambda: ours(1, batch_size, another(next(count)))[0],
+        lambda: peer(1, batch_size, another_peer(next(count)))[0],
+        rounds=4,
+        goal=1.2,
     )
 
 
 @pytest.mark.parametrize("batch_size", [None, 256])
-def test_whole_fit(compare, benchmark, batch_size):
-    """All steps; recorded beside: what one step takes without what one fit takes."""
-    found, first = {}, {}
+def test_first_step_again(compare, batch_size):
+    """The same, of a model that was fitted before."""
+    compare(
+        lambda: ours(1, batch_size)[0], lambda: peer(1, batch_size)[0], rounds=4, goal=1.0
+    )
 
-    def whole(name, run):
+
+@pytest.mark.parametrize("what", ["predict", "summary"])
+def test_first(compare, what):
+    """A prediction of 100 rows, or a summary, of a model of which none was asked for."""
+    x, count = data()[0], itertools.count()
+    fits = [
+        (ours(1, None, another(i))[1], peer(1, None, another_peer(i))[1]) for i in range(5)
+    ]
+
+    def of_ours():
+        found = fits[next(count) // 2][0]
+        if what == "summary":
+            return found.summary()
+        return found.predict(x=x[:100])[:2]
+
+    def of_peer():
+        found = fits[next(count) // 2][1]
+        if what == "summary":
+            return found.summary(x=x)
+        return found.predict(x=x[:100], num_samples=1000).mean
+
+    compare(of_ours, of_peer, rounds=4, goal=1.0)
+
+
+@pytest.mark.parametrize("batch_size", [None, 256])
+def test_whole_fit(compare, benchmark, batch_size):
+    """All steps, of a model that was not fitted before.
+
+    Recorded beside: what one step takes without what one fit takes.
+    """
+    found, first, count = {}, {}, itertools.count()
+
+    def whole(name, run, made):
         times = []
         for _ in range(3):  # the first of them fills caches
             start = time.perf_counter()
-            run(1, batch_size)
+            run(1, batch_size, made(next(count)))
             times.append(time.perf_counter() - start)
         first[name] = min(times)
 
         def call():
-            params, found[name] = run(STEPS, batch_size)
+            params, found[name] = run(STEPS, batch_size, made(next(count)))
             return params
 
         return call
 
-    compare(whole("ours", ours), whole("peer", peer), steps=STEPS, rounds=2, goal=1.0)
+    sides = whole("ours", ours, another), whole("peer", peer, another_peer)
+    compare(*sides, steps=STEPS, rounds=2, goal=1.0)
     info = benchmark.extra_info
     for name, key in (("ours", "seconds_per_step"), ("peer", "other_seconds_per_step")):
         info[f"{name}_marginal_seconds_per_step"] = info[key] - first[name] / STEPS

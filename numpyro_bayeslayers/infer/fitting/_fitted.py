@@ -285,7 +285,7 @@ class Fit:
         how = count, data.num_rows, names, told
         found = self._posterior.draw(as_key(seed), rows, *how)
         # On the host, which compiles nothing.
-        return {n: jax.device_put(np.swapaxes(x, 0, 1)) for n, x in found.items()}
+        return {n: jax.device_put(np.asarray(x).swapaxes(0, 1)) for n, x in found.items()}
 
     def summary(
         self,

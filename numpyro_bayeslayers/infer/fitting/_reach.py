@@ -123,7 +123,8 @@ class _PriorDraws:
 
         # All at once, for NumPy; one after another in a program, which needs less memory.
         self._draw = jax.vmap(draw, (0, None))
-        self._run = jax.jit(run, compiler_options=options(0))
+        self._in_turn = run
+        self._program: Any = None
 
     def __call__(self, rows: Any) -> dict[str, "_Site"]:
         return {
@@ -137,7 +138,12 @@ class _PriorDraws:
         def draw(data: Any) -> dict[str, tuple[Array, Array, Array]]:
             return self._draw(random.split(random.key(0), DRAWS), data)
 
-        return on_host(draw, data, otherwise=self._run)
+        return on_host(draw, data, otherwise=self._compiled)
+
+    def _compiled(self, data: Any) -> dict[str, tuple[Array, Array, Array]]:
+        if self._program is None:
+            self._program = jax.jit(self._in_turn, compiler_options=options(0))
+        return self._program(data)
 
 
 class _drawing(Messenger):  # noqa: N801

@@ -151,7 +151,7 @@ def _of_jax(value: Any) -> np.ndarray:
 
 @functools.cache
 def _threefry() -> Any:
-    return jax.random.key(0, impl="threefry2x32").dtype
+    return jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")).dtype
 
 
 def _is_key(value: Any) -> bool:

@@ -101,7 +101,7 @@ def _compared(model: Model, parts: Arguments, rows: Rows) -> dict[str, Term]:
         return first, second, {n: [total(s[n]) for s in parts_of if n in s] for n in names}
 
     # It runs once: that it compiles quickly matters, not that it runs quickly.
-    compiled = jax.jit(run, compiler_options=options(0))
+    compiled = lambda *data: jax.jit(run, compiler_options=options(0))(*data)
     few = [None if x is None else some_rows(x, rows) for x in parts.rows]
     with jax.default_matmul_precision("highest"):
         first, second, totals = on_host(run, few, parts.shared, otherwise=compiled)

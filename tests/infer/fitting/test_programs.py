@@ -16,6 +16,7 @@ from numpyro_bayeslayers.infer import MCMC, VI, Ensemble, fit
 from numpyro_bayeslayers.infer.fitting import _programs
 from numpyro_bayeslayers.infer.fitting._data import bind, data_of_fit
 from numpyro_bayeslayers.infer.fitting._programs import PROGRAMS, Kept, program_key
+from numpyro_bayeslayers.infer.training._program import Program
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -172,6 +173,33 @@ def test_one_that_is_taken_or_has_failed_is_not_given_to_another():
     assert len(kept) == 0
 
 
+def test_a_first_fit_compiles_few_programs(compiled):
+    """The start, the steps and the parameters; the draws; the draws and the weights of k-hat.
+
+    Without the small programs that are compiled once in a process. Checks compile none: of
+    outcomes far from the prior, and of minibatches.
+    """
+
+    def counted(call):
+        before = len(compiled)
+        found = call()
+        return found, len(compiled) - before
+
+    def all_of_it(prior, **way):
+        call = functools.partial(quiet, made(prior), y=2 * X, x=X, num_steps=5, **way)
+        found, of_fit = counted(call)
+        _, of_prediction = counted(lambda: found.predict(x=X[:3], num_samples=4))
+        _, of_summary = counted(lambda: found.summary(num_samples=4))
+        return of_fit, of_prediction, of_summary
+
+    for prior, way in ((1.0, {}), (2.0, {}), (3.0, {"batch_size": 4})):
+        found = all_of_it(prior, **way)
+        assert prior == 1.0 or np.all(np.array(found) <= (3, 1, 2)), found
+    far, y = functools.partial(quiet, made(5.0), x=X, num_steps=5), 1e4 * X
+    with pytest.warns(UserWarning, match="next to no mass"):
+        assert counted(lambda: far(y=y))[1] <= 3
+
+
 def arrays():
     gc.collect()
     return [x.shape for x in jax.live_arrays()]
@@ -187,6 +215,23 @@ def test_memory(name):
     for seed in range(100 if name == "vi" else 5):
         call(made(), seed=seed)
     assert len(arrays()) == len(before)
+
+
+@pytest.mark.slow
+def test_memory_of_many_models():
+    """Of 100 models, what the last 16 need is held, in arrays and in objects."""
+
+    def held(prior):
+        found = quiet(made(prior), y=2 * X, x=X, num_steps=2)
+        found.predict(x=X[:3], num_samples=2)
+        del found
+        programs = [x for x in gc.get_objects() if isinstance(x, Program)]
+        return len(programs), len(arrays())
+
+    counts = [held(1.0 + i) for i in range(100)]
+    assert len(PROGRAMS) == _programs.MOST
+    assert counts[-1] == counts[20]
+    assert counts[-1][0] <= _programs.MOST + 1
 
 
 def test_programs_of_a_model_that_is_pushed_out_are_freed(monkeypatch):
