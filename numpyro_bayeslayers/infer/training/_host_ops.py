@@ -195,6 +195,17 @@ def _stack(equation: Any, *xs: Any) -> Any:
 
 
 @_op
+def _unstack(equation: Any, x: Any) -> list[Any]:
+    return list(np.moveaxis(x, equation.params["axis"], 0))
+
+
+@_op
+def _split(equation: Any, x: Any) -> list[Any]:
+    ends = np.cumsum(equation.params["sizes"])[:-1]
+    return np.split(x, ends, equation.params["axis"])
+
+
+@_op
 def _slice(equation: Any, x: Any) -> Any:
     names = "start_indices", "limit_indices", "strides"
     starts, ends, steps = (equation.params[name] for name in names)

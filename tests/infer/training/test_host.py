@@ -51,6 +51,7 @@ PROGRAMS = {
         X,
     ),
     "along": (lambda x: jnp.take_along_axis(x, N % 3, 1), X),
+    "parts": (lambda x: (*jnp.unstack(x, axis=1), *jnp.split(x, [1, 3])), X),
     "part": (lambda x: lax.dynamic_slice(x, (x.astype(int)[0, 0] + 3, 0), (2, 3)), X),
     "bits": (lambda x: lax.bitcast_convert_type(x, jnp.uint32) >> 9, X),
     "mapped": (jax.vmap(lambda x: jnp.outer(x, x) @ x), X),
