@@ -33,6 +33,23 @@ def draw_poisson(key: Array, rate: Array, shape: tuple[int, ...]) -> Array:
     return jnp.where(is_large, large, small.astype(rate.dtype))
 
 
+def negative_binomial_cdf(value: ArrayLike, mean: Array, size: Array) -> Array:
+    """The probability of a count of at most `value`, with its digits at large ones."""
+    y = jnp.floor(jnp.asarray(value, jnp.result_type(mean, size)))
+    y, mean, size = jnp.broadcast_arrays(y, mean, size)
+    whole, b = size + mean, jnp.maximum(y, 0.0) + 1
+    excess = (mean - b) * (size / whole)
+    found = incomplete_beta(size, b, size / whole, mean / whole, excess)
+    return jnp.where(y < 0, 0.0, found)
+
+
+def poisson_cdf(value: ArrayLike, rate: Array) -> Array:
+    """The probability of a count of at most `value`, with its digits at large ones."""
+    # A negative binomial of so large a concentration is this, to the last digit.
+    size = (1 + jax.lax.stop_gradient(rate)) * jnp.finfo(rate.dtype).eps ** -1.5
+    return negative_binomial_cdf(value, rate, size)
+
+
 class LogPoisson(dist.Distribution):
     """Poisson counts by the logarithm of their rate."""
 
@@ -66,7 +83,7 @@ class LogPoisson(dist.Distribution):
         return self.mean
 
     def cdf(self, value: ArrayLike) -> Array:
-        return dist.Poisson(self.mean).cdf(value)
+        return poisson_cdf(value, self.mean)
 
 
 class LogNegativeBinomial(dist.Distribution):
@@ -134,10 +151,4 @@ class LogNegativeBinomial(dist.Distribution):
         return self.mean + self.mean**2 / self.concentration
 
     def cdf(self, value: ArrayLike) -> Array:
-        mean, size = self.mean, self.concentration
-        y = jnp.floor(jnp.asarray(value, jnp.result_type(mean, size)))
-        y, mean, size = jnp.broadcast_arrays(y, mean, size)
-        whole, b = size + mean, jnp.maximum(y, 0.0) + 1
-        excess = (mean - b) * (size / whole)
-        found = incomplete_beta(size, b, size / whole, mean / whole, excess)
-        return jnp.where(y < 0, 0.0, found)
+        return negative_binomial_cdf(value, self.mean, self.concentration)

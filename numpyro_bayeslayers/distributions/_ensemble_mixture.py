@@ -17,6 +17,7 @@ from numpyro.distributions.util import validate_sample
 
 from .. import _checks
 from .._typing import PRNGKey
+from ._cdf import cdf_of
 
 # Quantiles of counts are looked for up to here: sums of two such integers fit 32 bits.
 _MOST = 2**30
@@ -174,7 +175,7 @@ class EnsembleMixture(dist.Distribution):
                 f"{self.event_shape}. Leave out `to_event` to have them for each entry."
             )
         try:
-            cdfs = component.cdf(self._to_members(value))
+            cdfs = cdf_of(component, self._to_members(value))
         except NotImplementedError as error:
             kind = type(component).__name__
             raise NotImplementedError(

@@ -9,7 +9,7 @@ from jax.scipy.special import ndtr
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
-from ..distributions._incomplete_beta import incomplete_beta
+from ..distributions._cdf import central_student
 from ..distributions._stirling import stirling_error
 from ._rows import Levels, Score, as_rows, finite_reals, less, scored, stacked
 
@@ -147,14 +147,12 @@ def crps_student_t(
 def _student(z: Float[Array, "*rows"], df: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
     square = jnp.square(z)
     # 2 F(|z|) - 1, without the cancellation near the center.
-    whole = df + square
-    excess = 0.5 * (1 - square) * (df / whole)
-    within = incomplete_beta(0.5 + 0 * df, df / 2, square / whole, df / whole, excess)
+    within = central_student(square, df)
     half = _log_gamma_ratio(df / 2)
     log_density = half - 0.5 * jnp.log(df * math.pi) - (df + 1) / 2 * jnp.log1p(square / df)
     # B(1/2, v - 1/2) / B(1/2, v / 2)^2, whose parts leave the range of numbers.
     beta = jnp.exp(2 * half - _log_gamma_ratio(df - 0.5)) / math.sqrt(math.pi)
-    density = 2 * jnp.exp(log_density) * whole / (df - 1)
+    density = 2 * jnp.exp(log_density) * (df + square) / (df - 1)
     return jnp.abs(z) * within + density - 2 * jnp.sqrt(df) / (df - 1) * beta
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
 from .._typing import Seed
+from ..distributions._cdf import cdf_of
 from ._density import check_distribution
 from ._rows import Levels, check_levels, finite_reals, stacked
 
@@ -74,11 +75,11 @@ def pit(
         return _among_draws(y, prediction, key)
     found = jnp.asarray(finite_reals("y", y))
     check_distribution("prediction", prediction, found)
-    upper = prediction.cdf(found)
+    upper = cdf_of(prediction, found)
     if not prediction.is_discrete:
         return jnp.broadcast_to(upper, found.shape)
     key = _seeded(key)
-    lower = jnp.where(found > 0, prediction.cdf(jnp.maximum(found - 1, 0)), 0.0)
+    lower = jnp.where(found > 0, cdf_of(prediction, jnp.maximum(found - 1, 0)), 0.0)
     return lower + random.uniform(key, found.shape) * (upper - lower)
 
 

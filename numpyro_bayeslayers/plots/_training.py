@@ -22,13 +22,15 @@ def plot_losses(
 
     More than 500 steps are drawn as means over equal parts. The first fifth of them, which
     is steep, does not set the range of the second axis. Members that turned NaN end there, with
-    a cross.
+    a cross. Scores of held-out rows, which are nats for each row, have an axis of their own on
+    the right.
 
     Args:
         losses: Losses (members, steps), or (steps,) of one member; or what has them as
-            ``losses``: a `Fit`, an `EnsembleResult`.
-        held_out: The same of rows that were held out; over the same steps, so that with
-            fewer entries they are evenly spread.
+            ``losses``: a `Fit`, an `EnsembleResult`, whose ``validation`` is drawn, too.
+        held_out: The same of rows that were held out, in the unit of `losses`; over the same
+            steps, so that with fewer entries they are evenly spread. Or scores, with their
+            ``steps`` and the ``log_density`` of rows (members, steps).
         ylabel: What stands at the second axis, with its unit.
         ax: Axes of matplotlib; a new figure if None.
 
@@ -46,34 +48,59 @@ def plot_losses(
         >>> len(ax.lines), ax.get_xlabel()
         (3, 'step')
     """
-    found = _members("losses", losses)
-    parts = [(found, BLUE, "training")]
-    if held_out is not None:
-        parts.append((_members("held_out", held_out), ORANGE, "held out"))
     ylabel = _checks.label("ylabel", ylabel)
-    steps, late, ends = found.shape[1], [], 0
+    held_out = getattr(losses, "validation", None) if held_out is None else held_out
+    found = _members("losses", losses)
+    steps = np.arange(found.shape[1]) + 1
     ax = axes(ax)
-    for each, color, label in parts:
-        size = -(-each.shape[1] // _MOST_POINTS)
-        scale = steps / each.shape[1]
-        of = f"{label}, {len(each)} member{'s' * (len(each) > 1)}"
-        for i, member in enumerate(each):
-            finite = np.isfinite(member)
-            end = len(member) if finite.all() else int(np.argmin(finite))
-            y = [member[k : min(k + size, end)].mean() for k in range(0, end, size)]
-            x = scale * (np.arange(len(y)) * size + 1)
-            alpha = max(0.3, min(0.9, 5 / len(each)))
-            ax.plot(x, y, color=color, lw=1.1, alpha=alpha, label=of if i == 0 else None)
-            if 0 < end < len(member):
-                named = {"label": "turned NaN"} if ends == 0 else {}
-                ax.plot(x[-1:], y[-1:], "x", color=BLACK, ms=8, mew=2, **named)
-                ends += 1
-            late.extend(y[len(y) // 5 :])
-    if late:
-        low, high = min(late), max(late)
+    late = _draw(ax, steps, found, BLUE, "training")
+    if hasattr(held_out, "log_density"):
+        right = ax.twinx()
+        scores = -_members("held_out", held_out.log_density)
+        _range(right, _draw(right, np.asarray(held_out.steps), scores, ORANGE, "held out"))
+        right.set_ylabel("held out: negative log density (nats a row)", color=ORANGE)
+        right.spines["top"].set_visible(False)
+        for handle, label in zip(*right.get_legend_handles_labels(), strict=True):
+            ax.plot(
+                [], [], color=handle.get_color(), lw=handle.get_linewidth(), label=label
+            )
+    elif held_out is not None:
+        other = _members("held_out", held_out)
+        at = len(steps) / other.shape[1] * (np.arange(other.shape[1]) + 1)
+        late += _draw(ax, at, other, ORANGE, "held out")
+    _range(ax, late)
+    return finish(ax, "step", ylabel)
+
+
+def _draw(ax: Any, at: np.ndarray, each: np.ndarray, color: str, label: str) -> list[float]:
+    """A line for each member; what is seen of them after the steep start."""
+    late: list[float] = []
+    size = -(-each.shape[1] // _MOST_POINTS)
+    of = f"{label}, {len(each)} member{'s' * (len(each) > 1)}"
+    is_first = True
+    for i, member in enumerate(each):
+        # A step that was not finite is a gap; a member that stays so has turned NaN.
+        known = np.flatnonzero(np.isfinite(member))
+        end = int(known[-1]) + 1 if known.size else 0
+        parts = [member[k : k + size] for k in range(0, end, size)]
+        parts = [part[np.isfinite(part)] for part in parts]
+        y = [float(part.mean()) if part.size else np.nan for part in parts]
+        x = at[0 : size * len(y) : size]
+        alpha = max(0.3, min(0.9, 5 / len(each)))
+        ax.plot(x, y, color=color, lw=1.1, alpha=alpha, label=of if i == 0 else None)
+        if 0 < end < len(member):
+            named = {"label": "turned NaN"} if is_first else {}
+            ax.plot(x[-1:], y[-1:], "x", color=BLACK, ms=8, mew=2, **named)
+            is_first = False
+        late.extend(v for v in y[len(y) // 5 :] if np.isfinite(v))
+    return late
+
+
+def _range(ax: Any, values: list[float]) -> None:
+    if values:
+        low, high = min(values), max(values)
         room = 0.05 * (high - low or 1.0)
         ax.set_ylim(low - room, high + room)
-    return finish(ax, "step", ylabel)
 
 
 def _members(name: str, losses: Any) -> np.ndarray:

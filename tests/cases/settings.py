@@ -235,6 +235,31 @@ MAKERS = {
         metrics.interval_score,
         {"y": COLUMN, "lower": COLUMN - 1, "upper": COLUMN + 1, "alpha": 0.5},
     ),
+    "crps_draws": Call(metrics.crps_draws, {"y": COLUMN, "draws": X.T, "average": True}),
+    "variogram_score": Call(
+        metrics.variogram_score, {"y": X, "draws": X[None], "order": 0.5, "average": False}
+    ),
+    "reliability": Call(
+        metrics.reliability,
+        {"y": np.arange(3) % 2, "probs": COLUMN, "num_bins": 2, "binning": "adaptive"},
+    ),
+    "paired_bootstrap": Call(
+        metrics.paired_bootstrap,
+        {
+            "scores": COLUMN,
+            "scores_other": COLUMN**2,
+            "num_draws": 20,
+            "coverage": 0.5,
+            "block_length": 2,
+        },
+    ),
+    "diebold_mariano": Call(
+        metrics.diebold_mariano,
+        {"scores": COLUMN, "scores_other": COLUMN**2, "horizon": 1},
+    ),
+    "dyadic_joint_log_score": Call(
+        metrics.dyadic_joint_log_score, {"log_likelihood": -X, "num_dyads": 5, "size": 3}
+    ),
 }
 
 

@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 import scipy.special
 import scipy.stats
 
+from numpyro_bayeslayers.distributions._cdf import cdf_of
 from numpyro_bayeslayers.distributions._counts import LogNegativeBinomial
 from numpyro_bayeslayers.distributions._incomplete_beta import incomplete_beta
 
@@ -51,3 +53,23 @@ def test_counts_have_the_distribution_function_of_scipy(mean, size):
     y = np.floor(np.maximum(mean + law.std() * np.array([-2.0, -0.5, 0.0, 1.0, 3.0]), -1))
     found = LogNegativeBinomial(jnp.log(mean), size).cdf(y)
     np.testing.assert_allclose(found, law.cdf(y), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [0.01, 3.0, 1e3, 1e6])
+def test_distribution_functions_of_numpyro_have_their_digits(size):
+    """Poisson's, the negative binomial's in each form, and Student's t, at large parameters."""
+    mean = 1e5
+    y = np.floor(size + np.sqrt(size) * np.array([-1.0, 0.0, 2.0]))
+    found = cdf_of(dist.Poisson(size), y)
+    np.testing.assert_allclose(found, scipy.stats.poisson(size).cdf(y), atol=2e-5)
+    law = scipy.stats.nbinom(size, size / (size + mean))
+    y = np.floor(law.ppf([0.2, 0.5, 0.99]))
+    for prediction in (
+        dist.NegativeBinomial2(mean, size),
+        dist.NegativeBinomialLogits(size, np.log(mean / size)),
+        dist.GammaPoisson(size, size / mean),
+    ):
+        np.testing.assert_allclose(cdf_of(prediction, y), law.cdf(y), atol=1e-4)
+    z = np.array([-3.0, -0.1, 0.0, 1.5, np.inf])
+    found = cdf_of(dist.StudentT(1 + size, 2.0, 3.0), 2 + 3 * z)
+    np.testing.assert_allclose(found, scipy.stats.t(1 + size).cdf(z), atol=1e-6)

@@ -28,6 +28,18 @@ def test_of_a_fit_and_of_one_member():
     assert words(ax) == ["training, 1 member"]
 
 
+def test_scores_of_held_out_rows_have_an_axis_of_their_own():
+    """Nats for each row, at the steps after which there was a look."""
+    seen = SimpleNamespace(steps=np.array([0, 4, 8]), log_density=-RNG.uniform(size=(2, 3)))
+    ax = plot_losses(SimpleNamespace(losses=np.ones((2, 8)), validation=seen))
+    right = ax.figure.axes[-1]
+    for line, member in zip(right.lines, seen.log_density, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), seen.steps)
+        np.testing.assert_allclose(line.get_ydata(), -member)
+    assert right.get_ylabel() == "held out: negative log density (nats a row)"
+    assert words(ax) == ["training, 2 members", "held out, 2 members"]
+
+
 def test_many_steps_are_drawn_as_means():
     losses = RNG.normal(size=(1, 2000))
     (line,) = plot_losses(losses).lines
@@ -47,6 +59,9 @@ def test_members_that_turned_nan_end_with_a_cross():
     cross = ax.lines[-1]
     assert cross.get_marker() == "x" and cross.get_xdata()[0] == 6
     assert words(ax)[-1] == "turned NaN"
+    losses[1] = [1, np.nan, *np.ones(8)]  # it came back
+    ax = plot_losses(losses)
+    assert len(ax.lines) == 2 and np.isnan(ax.lines[1].get_ydata()[1])
 
 
 @pytest.mark.usefixtures("as_users_run")
