@@ -44,6 +44,13 @@ TESTS_BETWEEN_CLEARINGS = 40
 _count = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Names of tests are the same in every process, or several could not share them."""
+    placed = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if placed:
+        raise pytest.UsageError(f"This test is named by a place in memory: {placed[0]}")
+
+
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Now and then, and after each file, free what JAX has compiled."""
     is_last = nextitem is None or nextitem.path != item.path

@@ -33,15 +33,15 @@ def model(x):
 
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)))
-STARTS = [
-    init_to_median,
-    functools.partial(init_to_median, num_samples=4),
-    init_to_median(num_samples=7),
-    init_to_mean,
-    init_to_sample,
-    init_to_uniform(radius=0.5),
-    init_to_value(values={"slope": np.ones(2), "scale": np.ones(3), "top": 0.5}),
-]
+STARTS = {
+    "median": init_to_median,
+    "median of 4": functools.partial(init_to_median, num_samples=4),
+    "median of 7": init_to_median(num_samples=7),
+    "mean": init_to_mean,
+    "sample": init_to_sample,
+    "uniform": init_to_uniform(radius=0.5),
+    "value": init_to_value(values={"slope": np.ones(2), "scale": np.ones(3), "top": 0.5}),
+}
 
 
 def found(guide, key):
@@ -51,7 +51,7 @@ def found(guide, key):
     return twin._init_locs
 
 
-@pytest.mark.parametrize("start", STARTS, ids=str)
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 def test_the_values_are_those_of_numpyro(start, monkeypatch):
     """From the same key: medians of odd and even numbers of draws, means, draws, any other."""
     guide = AutoNormal(numpyro.handlers.block(model, hide=["kind"]), init_loc_fn=start)
