@@ -67,3 +67,10 @@ def test_ensembles_and_log_densities():
 def trace_of(model):
     sites = trace(seed(model, 0)).get_trace(jnp.asarray(X), jnp.asarray(Y))
     return {name: site["value"] for name, site in sites.items() if site["type"] == "sample"}
+
+
+def test_rows_of_whole_numbers():
+    """They may be codes of categories: the model is looked at, and nothing improper is drawn."""
+    x = np.arange(30) % 3
+    found = fit(model, y=Y, x=x, num_steps=1, progress_bar=False)
+    assert found.predict(x=x[:4], num_samples=2).samples.shape == (2, 4)
