@@ -109,6 +109,7 @@ from .heads import (
 from .lifted import Lifted as Lifted, LiftedLinear as LiftedLinear, lift as lift
 from .regression import (
     AdaptiveLayer as AdaptiveLayer,
+    AR1Layer as AR1Layer,
     AttentionLayer as AttentionLayer,
     BilinearLayer as BilinearLayer,
     EmbeddingLayer as EmbeddingLayer,
@@ -136,6 +137,7 @@ from .regression import (
 
 __all__ = [
     "SIREN",
+    "AR1Layer",
     "AbstractConditioner",
     "AbstractLayer",
     "AbstractRowLayer",

@@ -69,6 +69,7 @@ class Broadcast(eqx.Module):
 
 
 LAYERS = {
+    "AR1Layer": case(layers.AR1Layer(), prepare=categories, num_times=CATEGORIES, units=2),
     "AdaptiveLayer": case(layers.AdaptiveLayer(), units=2),
     "FixedPriorLayer": case(layers.FixedPriorLayer(), units=2, activation=jnp.tanh),
     "InterceptLayer": case(Broadcast(layers.InterceptLayer()), units=2),

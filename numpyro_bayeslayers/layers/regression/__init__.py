@@ -5,6 +5,7 @@ serves many names.
 """
 
 from ._attention import AttentionLayer as AttentionLayer
+from ._autoregressive import AR1Layer as AR1Layer
 from ._bilinear import (
     BilinearLayer as BilinearLayer,
     LowRankBilinearLayer as LowRankBilinearLayer,
@@ -39,6 +40,7 @@ from ._spike_and_slab import SpikeAndSlabLayer as SpikeAndSlabLayer
 from ._spline import SplineLayer as SplineLayer
 
 __all__ = [
+    "AR1Layer",
     "AdaptiveLayer",
     "AttentionLayer",
     "BilinearLayer",

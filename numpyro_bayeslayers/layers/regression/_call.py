@@ -22,6 +22,7 @@ _SIZES = (
     "units",
     "low_rank_dim",
     "num_categories",
+    "num_times",
     "embedding_dim",
     "head_dim",
     "num_heads",
@@ -101,10 +102,13 @@ def on_pairs(
 
 
 def on_categories(
-    forward: Callable[[Array], Array], x: Integer[ArrayLike, "..."], num_categories: int
+    forward: Callable[[Array], Array],
+    x: Integer[ArrayLike, "..."],
+    num_categories: int,
+    name: str = "x",
 ) -> Float[Array, "*rest n m"]:
     """Apply `forward`, a function of indices (*plates, n), to `x` of shape (*batch, n)."""
-    index = checked_categories(x, num_categories)
+    index = checked_categories(x, num_categories, name)
     return on_rows(lambda rows: forward(rows[..., 0]), index[..., None], 1)
 
 
@@ -122,9 +126,11 @@ def on_groups(
     return on_rows(lambda rows: forward(rows[..., 0], new), index[..., None], 1)
 
 
-def checked_categories(x: ArrayLike, num_categories: int) -> Integer[Array, "*batch n"]:
+def checked_categories(
+    x: ArrayLike, num_categories: int, name: str = "x"
+) -> Integer[Array, "*batch n"]:
     """Indices within range: looked at now where they are known, else when the program runs."""
-    index, new = looked_up("x", x, num_categories)
+    index, new = looked_up(name, x, num_categories)
     if new is not None:
         raise ValueError(_NO_POPULATION)
     return index

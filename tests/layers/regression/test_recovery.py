@@ -43,6 +43,7 @@ TERMS = {
         "a", X[:, :2], GROUPS, 8
     ),
     "FixedEffectsLayer": lambda: layers.FixedEffectsLayer(contrast="sum")("a", GROUPS, 8),
+    "AR1Layer": lambda: layers.AR1Layer()("a", GROUPS, 8),
     "RandomWalkLayer": lambda: layers.RandomWalkLayer()("a", GROUPS, 8),
     "HorseshoeLayer": lambda: layers.HorseshoeLayer(1.0, global_scale=0.3)("a", X),
     "R2D2Layer": lambda: layers.R2D2Layer(0.5, 4.0)("a", X),
