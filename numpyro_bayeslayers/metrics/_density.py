@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
+from ..distributions._cdf import log_prob_of
 from ._rows import Score, check_known, check_some, finite_reals, scored
 
 
@@ -46,7 +47,7 @@ def log_score(
             f"`y` must lie in the support of `distribution`, {distribution.support}, got "
             f"{int(np.size(is_possible) - np.sum(is_possible))} rows outside of it."
         )
-    return scored(-distribution.log_prob(jnp.asarray(y)), average)
+    return scored(-log_prob_of(distribution, jnp.asarray(y)), average)
 
 
 def log_score_draws(

@@ -4,12 +4,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Num
+from jaxtyping import Array, ArrayLike, Bool, Float, Num
 
 from .. import _checks
 from ._probabilities import rows_of_classes
-from ._rows import Score, as_rows, finite_reals
+from ._rows import Score, as_rows, check_labels, finite_reals
 
 
 def misclassification_auroc(
@@ -48,19 +47,23 @@ def misclassification_auroc(
         Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver
         operating characteristic curves, Biometrics 44.
     """
+    if uncertainty is not None:
+        check_labels(y=y, uncertainty=uncertainty)
     y, probs = rows_of_classes(y, probs)
     if uncertainty is None:
-        doubt = np.asarray(1 - jnp.max(probs, axis=-1))
+        doubt = 1 - jnp.max(probs, axis=-1)
     else:
-        doubt = np.asarray(finite_reals("uncertainty", uncertainty))
+        doubt = jnp.asarray(finite_reals("uncertainty", uncertainty), float)
         _checks.same_shape(y=y, uncertainty=doubt)
-    is_wrong = np.asarray(jnp.argmax(probs, axis=-1) != y)
-    if is_wrong.all() or not is_wrong.any():
-        raise ValueError(
-            "`y` must have rows whose most probable class is right, and rows where it is "
-            f"wrong, got {int(is_wrong.sum())} wrong ones of {len(is_wrong)}."
-        )
-    return _auroc(jnp.asarray(doubt[~is_wrong], float), jnp.asarray(doubt[is_wrong], float))
+    is_wrong = jnp.argmax(probs, axis=-1) != y
+    if not isinstance(is_wrong, jax.core.Tracer):
+        count = int(is_wrong.sum())
+        if count in (0, len(is_wrong)):
+            raise ValueError(
+                "`y` must have rows whose most probable class is right, and rows where it is "
+                f"wrong, got {count} wrong ones of {len(is_wrong)}."
+            )
+    return _auroc(doubt, is_wrong)
 
 
 def out_of_distribution_auroc(
@@ -95,22 +98,29 @@ def out_of_distribution_auroc(
     for name, values in zip(named, found, strict=True):
         if values.ndim != 1:
             raise ValueError(f"`{name}` must have one axis, got shape {values.shape}.")
-    return _auroc(*(jnp.asarray(values, float) for values in found))
+    low, high = (jnp.asarray(values, float) for values in found)
+    return _auroc(
+        jnp.concatenate([low, high]), jnp.arange(low.size + high.size) >= low.size
+    )
 
 
 @jax.jit
-def _auroc(low: Float[Array, " n"], high: Float[Array, " m"]) -> Score:
-    """P(low < high), ties half, with DeLong's standard error."""
+def _auroc(value: Float[Array, " n"], is_high: Bool[Array, " n"]) -> Score:
+    """The chance that one of the high rows has the higher value, with DeLong's error."""
+    order = jnp.argsort(value)
+    at = [jnp.searchsorted(value[order], value, side=side) for side in ("left", "right")]
 
-    def below(x: Array, among: Array) -> Array:
-        both = [
-            jnp.searchsorted(jnp.sort(among), x, side=side) for side in ("left", "right")
-        ]
-        return 0.5 * (both[0] / among.size + both[1] / among.size)
+    def part(own: Array, other: Array) -> tuple[Array, Array]:
+        """The share of the `other` rows below each of `own`, ties half: mean and error."""
+        below = jnp.concatenate([jnp.zeros(1, int), jnp.cumsum(other[order], dtype=int)])
+        share = 0.5 * (below[at[0]] + below[at[1]]) / below[-1]
+        count = jnp.sum(own)
+        mean = jnp.sum(jnp.where(own, share, 0.0)) / count
+        off = jnp.sum(jnp.where(own, jnp.square(share - mean), 0.0))
+        return mean, off / (count - 1) / count
 
-    of_high, of_low = below(high, low), 1 - below(low, high)
-    variance = sum(jnp.var(x, ddof=1) / x.size for x in (of_high, of_low))
-    return Score(jnp.mean(of_high), jnp.sqrt(variance))
+    (area, of_high), (_, of_low) = part(is_high, ~is_high), part(~is_high, is_high)
+    return Score(area, jnp.sqrt(of_high + of_low))
 
 
 def area_under_risk_coverage(

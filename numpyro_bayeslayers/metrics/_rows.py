@@ -57,8 +57,17 @@ def as_rows(**data: Any) -> list[Array]:
     """
     arrays = {name: _checks.reals(name, values) for name, values in data.items()}
     _checks.same_shape(**arrays)
-    first, *others = data
+    first = next(iter(data))
     check_some(first, arrays[first])
+    check_labels(**data)
+    for name, array in arrays.items():
+        check_known(name, array)
+    return [jnp.asarray(array, float) for array in arrays.values()]
+
+
+def check_labels(**data: Any) -> None:
+    """Columns of tables have the row labels of the first."""
+    first, *others = data
     for name in others:
         labels: list[Any] = [getattr(data[n], "index", None) for n in (first, name)]
         if all(hasattr(x, "equals") for x in labels) and not labels[0].equals(labels[1]):
@@ -66,9 +75,6 @@ def as_rows(**data: Any) -> list[Array]:
                 f"`{first}` and `{name}` must have the same row labels (`index`) in the same "
                 "order, row for row. Align them first, as by `reindex_like`."
             )
-    for name, array in arrays.items():
-        check_known(name, array)
-    return [jnp.asarray(array, float) for array in arrays.values()]
 
 
 def check_some(name: str, array: Any) -> None:

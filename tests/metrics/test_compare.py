@@ -46,16 +46,16 @@ def test_equal_forecasts_are_told_apart_by_chance_only():
 
 
 def test_bootstrap_interval_is_near_the_normal_one():
-    """400 rows: the quantiles of 20,000 resamples, within 6% of a standard error each."""
+    """400 rows: the quantiles of 5,000 resamples are known to 3% of a standard error; 5 times it."""
     rng = np.random.default_rng(19)
     a, b = rng.normal(size=(2, 400))
-    found = paired_bootstrap(a, b, num_draws=20_000, coverage=0.9)
+    found = paired_bootstrap(a, b, num_draws=5000, coverage=0.9)
     error = (a - b).std() / np.sqrt(400)
     assert found.difference == pytest.approx((a - b).mean(), abs=1e-6)
     for bound, z in ((found.lower, -1.645), (found.upper, 1.645)):
-        assert bound == pytest.approx((a - b).mean() + z * error, abs=0.1 * error)
+        assert bound == pytest.approx((a - b).mean() + z * error, abs=0.15 * error)
     expected = scipy.stats.norm.cdf(-(a - b).mean() / error)
-    assert found.share_better == pytest.approx(expected, abs=0.02)
+    assert found.share_better == pytest.approx(expected, abs=0.04)
 
 
 def test_blocks_keep_dependence():

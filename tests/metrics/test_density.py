@@ -35,6 +35,19 @@ def test_of_several_outputs():
     np.testing.assert_allclose(log_score(y, law, average=False), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("mean", [3.0, 1e6])
+def test_counts_of_millions_keep_their_digits(mean):
+    """Differences of log gamma functions would be off by one."""
+    y = np.floor(mean + np.sqrt(mean) * np.array([-1.0, 0.0, 2.0]))
+    one = np.ones(3)
+    expected = -scipy.stats.poisson(mean).logpmf(y)
+    found = log_score(y, dist.Poisson(mean * one), average=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    expected = -scipy.stats.nbinom(50, 50 / (50 + mean)).logpmf(y)
+    found = log_score(y, dist.NegativeBinomial2(mean * one, 50.0), average=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
 def test_mixture_over_draws_in_log_space():
     """At densities of e^-2000, below all numbers."""
     log_likelihood = RNG.normal(size=(7, 5)) - 2000
