@@ -46,7 +46,7 @@ def test_equal_forecasts_are_told_apart_by_chance_only():
 
 
 def test_bootstrap_interval_is_near_the_normal_one():
-    """400 rows: the quantiles of 5,000 resamples are known to 3% of a standard error; 5 times it."""
+    """400 rows; 5,000 resamples tell a bound to 3% of a standard error: five times that."""
     rng = np.random.default_rng(19)
     a, b = rng.normal(size=(2, 400))
     found = paired_bootstrap(a, b, num_draws=5000, coverage=0.9)
