@@ -8,6 +8,9 @@ exist inside a trace cannot be looked at; they pass.
 
 import functools
 import math
+import sys
+import types
+import warnings
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -21,6 +24,38 @@ from . import _options
 # What `setting` takes: the name and the value of an argument to its value.
 Check = Callable[[str, Any], Any]
 Value = TypeVar("Value")
+
+
+# Through whose frames a call of the user's comes to a layer.
+_BETWEEN = (
+    __name__.partition(".")[0],
+    "numpyro",
+    "equinox",
+    "jax",
+    "jaxtyping",
+    "contextlib",
+)
+
+
+def warn(text: str) -> None:
+    """Warn, and point to the user's own line, however deep it is said."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _is_between(frame):
+        frame = frame.f_back
+    where = frame.f_globals
+    warnings.warn_explicit(
+        text,
+        UserWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=where.get("__name__"),
+        registry=where.setdefault("__warningregistry__", {}),
+    )
+
+
+def _is_between(frame: types.FrameType) -> bool:
+    name = frame.f_globals.get("__name__", "").partition(".")[0]
+    return name in _BETWEEN or frame.f_code.co_filename.startswith("<@beartype")
 
 
 def _plain(value: Any) -> Any:

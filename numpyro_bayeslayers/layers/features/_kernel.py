@@ -2,7 +2,6 @@
 
 import abc
 import math
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -169,13 +168,12 @@ def _warn_outside(x: np.ndarray, of: str, L: np.ndarray) -> None:
     size = np.abs(x).reshape(-1, len(L))
     is_outside = (size > L).any(axis=1)
     if is_outside.any():
-        warnings.warn(
+        _checks.warn(
             f"`x` leaves the box of `L`={tuple(L.tolist())}{of}: {int(is_outside.sum())} of "
             f"{len(size)} rows lie outside, the first is row {int(is_outside.argmax())}, and "
             f"the largest absolute values are {tuple(size.max(0).round(3).tolist())}. There "
             "the function is that of a mirror image. Center the inputs and choose `L` 1.2 to "
             "1.5 times their reach.",
-            stacklevel=2,
         )
 
 
@@ -190,12 +188,11 @@ def _warn_unresolved(
     share = min(kernel._share(*one) for one in found)
     if share < _LEAST_SHARE:
         needed = [max(m, kernel._needed(ell, half)) for ell, m, half in found]
-        warnings.warn(
+        _checks.warn(
             f"The basis{of} is too coarse for the fit: at the lengthscale that was found, "
             f"{_numbers(scales)}, its {_numbers(sizes)} functions carry {share:.0%} of the "
             "variance, and the rest is smoothed away or taken for noise. Make the layer with "
             f"at least {_numbers(needed)} (`num_basis`, or `num_basis_per_dim`).",
-            stacklevel=2,
         )
 
 

@@ -1,6 +1,5 @@
 """Numbers that keep their value in the arrays that JAX makes of them."""
 
-import warnings
 from typing import Any
 
 import jax
@@ -73,15 +72,4 @@ def check_floats(label: str, values: Any, *, is_first: bool) -> None:
     if is_first and coarse.any():
         at = np.unravel_index(coarse.argmax(), coarse.shape) if coarse.ndim else ()
         text = _COARSE.format(low=low[at], high=high[at], step=step[at], **word)
-        warnings.warn(text, stacklevel=_outside())
-
-
-def _outside() -> int:
-    """The level of the first caller that is no part of this package."""
-    import sys
-
-    package, level = __name__.partition(".")[0] + ".", 2
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith(package):
-        frame, level = frame.f_back, level + 1
-    return level - 1
+        _checks.warn(text)

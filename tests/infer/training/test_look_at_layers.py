@@ -202,6 +202,13 @@ def test_what_the_data_answered_is_not_said_again_at_the_end():
         fit(model, y=Y, x=YEARS, num_steps=3, progress_bar=False)
     named = sorted(re.search(r"layer '(\w)'", str(w.message))[1] for w in said)
     assert named == ["f", "g", "h"]
+    assert {w.filename for w in said} == {__file__}
+
+
+def test_a_layer_that_is_called_by_itself_points_to_its_caller():
+    with pytest.warns(UserWarning, match="6 of 6 rows") as said:
+        numpyro.handlers.seed(BOX, 0)(YEARS[:, None])
+    assert said[0].filename == __file__
 
 
 def test_nothing_is_added_to_a_program():
