@@ -45,10 +45,10 @@ def inference_data(groups: Mapping[str, Group]) -> Any:
         ) from error
     import xarray
 
-    found = {name: _dataset(group) for name, group in groups.items() if group.values}
-    if arviz.__version__.startswith("0."):
-        return arviz.InferenceData(**found)
-    return xarray.DataTree.from_dict(found)
+    is_old = arviz.__version__.startswith("0.")
+    divider = "/" if is_old else "."  # a tree of xarray has slashes between its groups
+    found = {name: _dataset(g, divider) for name, g in groups.items() if g.values}
+    return arviz.InferenceData(**found) if is_old else xarray.DataTree.from_dict(found)
 
 
 def of_members(draws: Mapping[str, Any]) -> Group:
@@ -56,7 +56,8 @@ def of_members(draws: Mapping[str, Any]) -> Group:
     return Group({name: np.moveaxis(np.asarray(x), 0, 1) for name, x in draws.items()})
 
 
-def _dataset(group: Group) -> Any:
+def _dataset(group: Group, divider: str) -> Any:
+    """A table of xarray, in whose names `divider` stands for slashes."""
     import xarray
 
     before = SAMPLE_DIMS if group.is_drawn else ()
@@ -65,11 +66,12 @@ def _dataset(group: Group) -> Any:
         array = np.asarray(value)
         given = [*before, *group.dims.get(name, ())]
         axes = given + [None] * (array.ndim - len(given))
+        title = name.replace("/", divider)
         dims = [
-            f"{name}_dim_{i - len(before)}" if dim is None else dim
+            f"{title}_dim_{i - len(before)}" if dim is None else dim
             for i, dim in enumerate(axes)
         ]
-        variables[name] = (dims, array)
+        variables[title] = (dims, array)
         sizes |= dict(zip(dims, array.shape, strict=True))
     coords = {dim: group.coords.get(dim, np.arange(size)) for dim, size in sizes.items()}
     attrs = {

@@ -347,7 +347,8 @@ class Fit:
         ``compare``, ``plot_ppc`` and ``summary`` ask for. All groups are of the same draws.
         Axes are called ``chain``, ``draw``, ``row``, and by the columns and categories that
         coefficients belong to, ``x_column`` and ``town_level``. Chains keep their numbers if
-        some are left out. Rows that are missing or masked are in no group of observations.
+        some are left out. Rows that are missing or masked are in no group of observations. A
+        slash in the name of a site is a dot in ArviZ 1, which cannot have it.
 
         The draws of a guide that is a point (``"delta"``, `Stein`) are all alike. There the
         members or particles are the draws of one chain.

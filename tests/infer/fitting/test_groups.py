@@ -4,6 +4,7 @@ Under ArviZ below 1 (`InferenceData`) and from 1 on (a tree of xarray) alike.
 """
 
 import functools
+import importlib.util
 import warnings
 
 import jax
@@ -135,7 +136,7 @@ def layered(x, town, knots, kind, y=None):
     return gaussian_link(mu, y)
 
 
-def test_names_of_axes():
+def test_names_of_axes(tmp_path):
     given = {"x": TABLE, "town": TOWN, "knots": np.arange(4.0), "kind": "plain"}
     found = quiet(layered, y=Y, **given, num_steps=3)
     tree, draws = found.to_arviz(num_samples=4), found.draws(num_samples=4)
@@ -150,6 +151,11 @@ def test_names_of_axes():
     doses = tree.constant_data["x"].sel(x_column="dose")
     np.testing.assert_allclose(doses, TABLE["dose"], rtol=1e-6)
     assert "log_likelihood" not in found.to_arviz(num_samples=2, log_likelihood=False)
+    if importlib.util.find_spec("h5netcdf"):
+        tree.to_netcdf(str(tmp_path / "tree.nc"))
+        again = arviz.from_netcdf(str(tmp_path / "tree.nc"))
+        assert again.constant_data["town"].values.tolist() == TOWN.tolist()
+        np.testing.assert_array_equal(again.posterior["slopes.beta"], slopes)
 
 
 def test_outputs_rows_and_parameters_of_the_model():
@@ -187,6 +193,18 @@ def test_outputs_rows_and_parameters_of_the_model():
         tree.observed_data["obs"].sel(y_column="right").values.tolist() == y[:, 1].tolist()
     )
     assert tree.posterior_predictive["obs"].shape == each.shape
+
+
+def test_names_with_slashes():
+    def scoped(x, town, y=None):
+        w = numpyro.sample("net/w", dist.Normal(0, 1).expand([2]).to_event(1))
+        with numpyro.plate("rows", len(x)):
+            numpyro.sample("obs", dist.Normal(x @ w, 1.0), obs=y)
+
+    found = quiet(scoped, y=Y, x=TABLE, town=TOWN, num_steps=2)
+    tree = found.to_arviz(num_samples=3)
+    name = "net/w" if IS_OLD else "net.w"
+    np.testing.assert_array_equal(tree.posterior[name], found.draws(num_samples=3)["net/w"])
 
 
 def test_models_without_latents():
