@@ -19,13 +19,13 @@ from ..training._description import data_texts
 from ..training._divided import look_at_all
 from ..training._early_stopping import EarlyStopping
 from ..training._identity import Known, check_state
-from ..training._init import check_one_start
+from ..training._init import APART, check_one_start
 from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data
 from ..training._jit import Frame, jit_on_arrays
 from ..training._look import Look
 from ..training._state import position
 from ..training._summed import check_summed
-from ..training._trainer import Around, Trainer
+from ..training._trainer import Around, Trainer, checked_around
 from ..training._training_loop import warn_non_finite
 from ._functions import (
     EnsembleResult,
@@ -234,9 +234,9 @@ class EnsembleMAP:
                 number N. The likelihood is then scaled by N / batch_size. The rows are
                 shuffled before each pass; those that do not fill a batch are left out of it.
             progress_bar: Whether to show progress and the mean loss over members.
-            init: Where to start, with an optimizer that is new: an `EnsembleResult` of the same
-                parameters, of as many members or of one; or parameters as `init_fn` gives
-                them, or led by the members. Of dictionaries, entries may be left out.
+            init: Where to start, with a new optimizer: an `EnsembleResult` of as many members or
+                of one, or parameters as `init_fn` gives them, or led by the members. Of
+                dictionaries, entries may be left out.
             init_state: Where to go on: the ``state`` of an earlier result; see
                 `EnsembleSVI.run`, as for what follows.
             early_stopping: Stop each member when its loss no longer falls, or the score of what
@@ -265,6 +265,7 @@ class EnsembleMAP:
         progress_bar = _checks.switch("progress_bar", progress_bar)
         callbacks = checked_callbacks(callbacks)
         check_one_start(init, init_state)
+        rule = checked_around(early_stopping, checkpoint, is_held=validation is not None)
         if isinstance(init, EnsembleState):
             init, init_state = None, init
         x, y = as_data(x=x, y=y).values()
@@ -282,10 +283,10 @@ class EnsembleMAP:
         else:
             start = self._init(key)
             if init is not None:
-                at = started_at(init, start, self.ensemble_size, self._restart)
-                start = at._replace(order_key=start.order_key)
+                start = started_at(init, start, self.ensemble_size, self._restart)
             if are_alike(start.params):
-                warn_alike(start.params, "Let `init_fn` draw from its key.")
+                mend = "Let `init_fn` draw from its key." if init is None else APART
+                warn_alike(start.params, mend)
         size = None if batch_size is None or batch_size >= num_rows else batch_size
         if size is not None:
             self._check_rows(start, x, y, size)
@@ -293,7 +294,7 @@ class EnsembleMAP:
         if held_out is not None:
             held = held_of(self._scorer, held_out)
             self._check_rows(start, *held.arrays[:2], None)
-        around = Around(early_stopping, checkpoint, callbacks, held).checked()
+        around = Around(rule, checkpoint, callbacks, held)
         of_run = self._known(start).description.with_data(data_texts(parts))
         identity = None
         if checkpoint is not None:

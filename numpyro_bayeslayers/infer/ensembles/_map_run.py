@@ -125,7 +125,7 @@ def started_at(
         _led(jax.tree_util.keystr(path), value, leaf, size, is_result=is_result)
         for (path, leaf), value in zip(pairs, jax.tree.leaves(given), strict=True)
     ]
-    return restart(shapes[0].unflatten(leaves))
+    return restart(shapes[0].unflatten(leaves))._replace(order_key=start.order_key)
 
 
 def _led(path: str, value: Any, own: Any, size: int, *, is_result: bool) -> Any:

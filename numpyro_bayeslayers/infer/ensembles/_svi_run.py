@@ -23,7 +23,7 @@ from ..training._identity import check_state, description_of
 from ..training._init import ANYWHERE, check_one_start, starts_at
 from ..training._program import Programs
 from ..training._state import EnsembleSVIState, named, plain, position
-from ..training._trainer import Around
+from ..training._trainer import Around, checked_around
 from ..training._training_loop import saying, warn_non_finite
 from ._functions import EnsembleResult
 
@@ -66,6 +66,8 @@ def run_on_rows(
     callbacks, progress_bar = checked_callbacks(asked.callbacks), asked.progress_bar
     init, init_state = asked.init, asked.init_state
     check_one_start(init, init_state)
+    is_held = asked.validation is not None
+    rule = checked_around(asked.early_stopping, asked.checkpoint, is_held=is_held)
     if isinstance(init, EnsembleSVIState):
         init, init_state = None, init
     parts, held_out = divided(asked.validation, parts, key, programs.look.model)
@@ -93,7 +95,7 @@ def run_on_rows(
     held = None
     if held_out is not None:
         held = program.held(held_out.parts, parts, held_out.sites, state, key)
-    around = Around(asked.early_stopping, asked.checkpoint, callbacks, held).checked()
+    around = Around(rule, asked.checkpoint, callbacks, held)
     is_repeated = asked.checkpoint is not None
     description = description_of(program, parts, repeated=is_repeated)
     identity = None

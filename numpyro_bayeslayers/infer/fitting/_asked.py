@@ -13,6 +13,7 @@ from ..training._callbacks import Callback
 from ..training._checkpoint import Checkpoint
 from ..training._divided import HeldOut
 from ..training._early_stopping import EarlyStopping
+from ..training._trainer import checked_around
 from ..training._validation import share_of_rows
 from ._data import Data, data_to_predict
 from ._missing import GAPS
@@ -62,7 +63,9 @@ class Asked(NamedTuple):
         """The same, checked for a method.
 
         Raises:
-            ValueError: If the method has no such thing.
+            TypeError: If something is of another kind.
+            ValueError: If the method has no such thing, a number is out of range, or stopping
+                needs rows that are held out.
         """
         left_out = {"MCMC": _MEND, "Stein": [n for n in _MEND if n != "callbacks"]}
         for name in left_out.get(method, ()):
@@ -72,7 +75,9 @@ class Asked(NamedTuple):
                 raise ValueError(
                     _NO_STEPS.format(name=name, method=method, why=why, mend=mend)
                 )
-        return self
+        is_held = self.validation is not None
+        rule = checked_around(self.early_stopping, self.checkpoint, is_held=is_held)
+        return self._replace(early_stopping=rule)
 
     def divide(self, data: Data, key: PRNGKey) -> tuple[Data, dict[str, Any] | None]:
         """The data of the fit, and the rows that a share of it holds out.

@@ -83,6 +83,8 @@ class Starts(NamedTuple):
         return {jax.tree_util.keystr(p): f"{kind_of(x)} {digest(x)}" for p, x in pairs}
 
 
+#: What parts members that were all told to start at one place.
+APART = "Give `init` values of each member."
 #: Members start where they start by themselves.
 ANYWHERE = Starts({}, {})
 

@@ -19,7 +19,7 @@ from ._effort import once
 from ._guides import needs_hessian, scale_name
 from ._held_out import kind_of_rows, score_of
 from ._identity import check_state
-from ._init import ANYWHERE, Starts, check_landed
+from ._init import ANYWHERE, APART, Starts, check_landed
 from ._jit import Frame, jit_on_arrays
 from ._look import Look
 from ._member import Member
@@ -261,7 +261,8 @@ class Programs:
         params = program.member.unconstrained(plain(state))
         rows = program.rows or 0
         if are_alike(params) and not is_random(program.member, params, parts, rows):
-            warn_alike(params, _MEND_ALIKE, stacklevel=stacklevel)
+            mend = _MEND_ALIKE if starts is ANYWHERE else APART
+            warn_alike(params, mend, stacklevel=stacklevel)
         state = self.lay_out(state, PartitionSpec("ensemble"))
         return state._replace(description=program.description)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ... import _checks
 from ..._typing import PRNGKey
 from ._callbacks import Callback, Progress, callback_period, is_ended, on_host
 from ._checkpoint import Checkpoint
@@ -46,20 +47,6 @@ class Around(NamedTuple):
     callbacks: tuple[Callback, ...] = ()
     held: Held | None = None
 
-    def checked(self) -> "Around":
-        """The same in numbers of Python.
-
-        Raises:
-            ValueError: If a number is out of range, or stopping needs rows that are held out.
-        """
-        rule = self.early_stopping
-        if rule is None:
-            return self
-        rule = rule.checked()
-        if rule.on == "validation" and self.held is None:
-            raise ValueError(_NOT_HELD)
-        return self._replace(early_stopping=rule)
-
     def identity(self, description: Description) -> tuple[dict[str, Any], Description]:
         """What decides the numbers of a run, for its checkpoint.
 
@@ -70,6 +57,32 @@ class Around(NamedTuple):
             own = {f"validation: {n}": text for n, text in self.held.identity.items()}
             description = description.with_data({**description.fields["data"], **own})
         return {"early_stopping": self.early_stopping}, description
+
+
+def checked_around(
+    early_stopping: Any, checkpoint: Any, *, is_held: bool
+) -> EarlyStopping | None:
+    """The rule of stopping in numbers of Python; what is given is of the right kind.
+
+    Args:
+        early_stopping: When a member stops; None if it does not.
+        checkpoint: Where the run is saved; None if it is not.
+        is_held: Whether rows are held out.
+
+    Raises:
+        TypeError: If one is of another kind.
+        ValueError: If a number is out of range, or stopping needs rows that are held out.
+    """
+    if checkpoint is not None:
+        _checks.instance("checkpoint", checkpoint, Checkpoint, "a Checkpoint")
+        checkpoint.check()
+    if early_stopping is None:
+        return None
+    what = "an EarlyStopping"
+    rule = _checks.instance("early_stopping", early_stopping, EarlyStopping, what).checked()
+    if rule.on == "validation" and not is_held:
+        raise ValueError(_NOT_HELD)
+    return rule
 
 
 class Trained(NamedTuple):
