@@ -255,7 +255,8 @@ def sites_of(model: Model, data: Data) -> Sites:
     """Find the sites, by tracing the bound `model` with `y` and without.
 
     Raises:
-        ValueError: If it does not run, and arrays of other lengths may be the cause.
+        ValueError: If it does not run, and arrays of other lengths may be the cause; if it
+            observes nothing although there is `y`.
     """
     try:
         with_y, labels = kinds_of(model, data.rows)
@@ -270,7 +271,7 @@ def sites_of(model: Model, data: Data) -> Sites:
             f"{error} Data must have one row count; arrays of other lengths are handed to "
             "the model whole."
         ) from error
-    if "observed" not in with_y.values():
+    if data.rows["y"] is not None and "observed" not in with_y.values():
         raise ValueError(
             "`model` must observe `y`, got a model without an observed site: the fit would be "
             "the prior. Hand `y` to a link, or to `numpyro.sample(..., obs=y)`."
