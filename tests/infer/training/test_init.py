@@ -1,5 +1,6 @@
 """Runs start where they are told to: at an earlier result, or at values by site."""
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import optax
@@ -12,6 +13,7 @@ from numpyro.infer.autoguide import (
     AutoMultivariateNormal,
     AutoNormal,
 )
+from numpyro.primitives import mutable
 
 from numpyro_bayeslayers.infer import Checkpoint, EnsembleMAP, EnsembleSVI
 from tests.infer.problems import linear, linear_init
@@ -173,3 +175,18 @@ def test_modes_start_where_they_are_told():
         modes().run(0, 1, XM, Y, init=np.ones(4), **QUIET)
     with pytest.raises(ValueError, match=r"`init` must be an earlier result"):
         modes().run(0, 1, XM, Y, init={"w": np.ones(3)}, **QUIET)
+
+
+def counting(x, y=None):
+    kept = mutable("count", {"steps": jnp.zeros(())})
+    kept["steps"] = kept["steps"] + 1.0
+    model(x, y)
+
+
+def test_what_a_model_keeps_goes_with_a_result():
+    """It counts the start and the steps; a second start adds one no more."""
+    ensemble = make(model=counting)
+    first = ensemble.run(0, 5, X, Y, **QUIET)
+    then = ensemble.run(0, 3, X, Y, init=first, **QUIET)
+    counts = [r.state.mutable_state["count"]["steps"] for r in (first, then)]
+    np.testing.assert_array_equal(counts, [[6, 6], [9, 9]])
