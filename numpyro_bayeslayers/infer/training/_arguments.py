@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from ... import _checks
@@ -51,9 +52,7 @@ def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
         ValueError: If an array has masked entries, or there are no rows.
     """
     tree = as_arguments(args, kwargs)
-    arrays = [
-        jnp.asarray(leaf) if is_dynamic(leaf) else None for leaf in jax.tree.leaves(tree)
-    ]
+    arrays = [_array(leaf) if is_dynamic(leaf) else None for leaf in jax.tree.leaves(tree)]
     length = next((x.shape[0] for x in arrays if x is not None and x.ndim), None)
     if length == 0:
         raise ValueError("The data must have at least one row, got none.")
@@ -61,6 +60,13 @@ def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     rows = [x if row else None for x, row in zip(arrays, is_row, strict=True)]
     shared = [None if row else x for x, row in zip(arrays, is_row, strict=True)]
     return Arguments(rows, shared, Frame(tree))
+
+
+def _array(leaf: Any) -> Any:
+    """The leaf as an array of JAX, without a program for it: `jnp.asarray` may compile one."""
+    if isinstance(leaf, np.ndarray):
+        return jax.device_put(leaf)
+    return leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf)
 
 
 def put_together(rows: list[Any], shared: list[Any], frame: Frame) -> PyTree:
