@@ -82,7 +82,7 @@ def test_first_step_of_a_model(compare, batch_size):
     compare(
         lambda: ours(1, batch_size, another(next(count)))[0],
         lambda: peer(1, batch_size, another_peer(next(count)))[0],
-        rounds=4,
+        rounds=2,
         goal=1.2,
     )
 
@@ -91,7 +91,7 @@ def test_first_step_of_a_model(compare, batch_size):
 def test_first_step_again(compare, batch_size):
     """The same, of a model that was fitted before."""
     compare(
-        lambda: ours(1, batch_size)[0], lambda: peer(1, batch_size)[0], rounds=4, goal=1.0
+        lambda: ours(1, batch_size)[0], lambda: peer(1, batch_size)[0], rounds=2, goal=1.0
     )
 
 
@@ -100,7 +100,7 @@ def test_first(compare, what):
     """A prediction of 100 rows, or a summary, of a model of which none was asked for."""
     x, count = data()[0], itertools.count()
     fits = [
-        (ours(1, None, another(i))[1], peer(1, None, another_peer(i))[1]) for i in range(5)
+        (ours(1, None, another(i))[1], peer(1, None, another_peer(i))[1]) for i in range(3)
     ]
 
     def of_ours():
@@ -115,7 +115,7 @@ def test_first(compare, what):
             return found.summary(x=x)
         return found.predict(x=x[:100], num_samples=1000).mean
 
-    compare(of_ours, of_peer, rounds=4, goal=1.0)
+    compare(of_ours, of_peer, rounds=2, goal=1.0)
 
 
 @pytest.mark.parametrize("batch_size", [None, 256])
