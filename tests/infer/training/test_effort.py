@@ -24,7 +24,8 @@ def no_flags(monkeypatch):
 
 def test_the_rule():
     assert effort(1, 10, SMALL) == 0
-    assert effort(5000, 2000, SMALL) == 1
+    assert effort(5000, 2000, SMALL) == 0
+    assert effort(20_000, 2000, SMALL) == 1
     assert effort(100_000, 2000, SMALL, LARGE) is None
     assert effort(1000, 100, LARGE) == 1  # more values, or more rows
     assert effort(1000, 100_000, LARGE) is None
