@@ -15,7 +15,7 @@ from ..._typing import PRNGKey
 from ..training._arguments import Arguments, merged, part_scale, part_size
 from ..training._callbacks import checked_callbacks
 from ..training._checkpoint import Checkpoint, run_identity
-from ..training._cosine import over_steps
+from ..training._cosine import length_of, over_steps
 from ..training._divided import divided, look_at_all
 from ..training._early_stopping import EarlyStopping
 from ..training._guides import needs_hessian
@@ -102,6 +102,7 @@ def run_on_rows(
     if is_repeated:
         own, of_whole = around.identity(description)
         options = {"batch_size": batch_size, "taken": taken, **own}
+        options |= length_of(state, num_steps)
         options |= {} if starts is ANYWHERE else {"init": starts.identity}
         identity = run_identity(key, options, of_whole)
     rows, shared = parts.rows, parts.shared

@@ -61,3 +61,10 @@ def over_steps(state: PyTree, num_steps: int) -> PyTree:
         return part._replace(steps=jax.device_put(steps))
 
     return jax.tree.map(put, state, is_leaf=lambda part: isinstance(part, CosineState))
+
+
+def length_of(state: PyTree, num_steps: int) -> dict[str, int]:
+    """What a run that is repeated must have in common, if its step sizes fall so: its length."""
+    is_cosine = lambda part: isinstance(part, CosineState)
+    falls = any(map(is_cosine, jax.tree.leaves(state, is_leaf=is_cosine)))
+    return {"num_steps": num_steps} if falls else {}

@@ -160,6 +160,8 @@ def test_a_checkpoint(tmp_path):
     )
     with pytest.raises(ValueError, match="is of another run"):
         call(y=Y, seed=1)
+    with pytest.raises(ValueError, match="has `num_steps` 20, this run has 30"):
+        call(y=Y, num_steps=30)  # its step size would be zero after 20
     with pytest.raises(ValueError, match=r"data: other values in `y`.*a path each"):
         call(y=Y + 1)
 

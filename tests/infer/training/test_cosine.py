@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from numpyro_bayeslayers.infer.training._cosine import adam_to_zero, over_steps
+from numpyro_bayeslayers.infer.training._cosine import adam_to_zero, length_of, over_steps
 
 STEPS = 7
 
@@ -48,3 +48,4 @@ def test_states_of_members_and_of_others():
     np.testing.assert_array_equal(found[1][1].steps, [5, 5, 5])
     other = optax.sgd(0.1).init(jnp.ones(2))
     assert over_steps(other, 5) == other
+    assert length_of(found, 5) == {"num_steps": 5} and length_of(other, 5) == {}
