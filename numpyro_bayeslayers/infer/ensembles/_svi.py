@@ -229,9 +229,9 @@ class EnsembleSVI:
             progress_bar: Whether to show progress and the mean loss over members.
             init: Where to start, with an optimizer and keys that are new: an `EnsembleResult`
                 or a `Fit` of the same model and guide, of as many members or of one; or a
-                dictionary of values by site, each of the site's shape or led by the members, in the site's
-                own space: of latent sites under autoguides with a median, and of parameters.
-                Sites that are left out start as they would.
+                dictionary of values by site, each of the site's shape or led by the members, in
+                the site's own space: of latent sites under autoguides with a median, and of
+                parameters. Sites that are left out start as they would.
             init_state: Where to go on: the ``state`` of an earlier result of the same model,
                 guide, optimizer, loss and data. Two runs are then one of as many steps, in
                 minibatches too: the rows go on where they stopped.

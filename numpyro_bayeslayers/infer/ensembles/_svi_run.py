@@ -15,7 +15,7 @@ from ..._typing import PRNGKey
 from ..training._arguments import Arguments, merged, part_scale, part_size
 from ..training._callbacks import checked_callbacks
 from ..training._checkpoint import Checkpoint, run_identity
-from ..training._cosine import length_of, over_steps
+from ..training._cosine import check_not_spent, length_of, over_steps
 from ..training._divided import divided, look_at_all
 from ..training._early_stopping import EarlyStopping
 from ..training._guides import needs_hessian
@@ -68,8 +68,9 @@ def run_on_rows(
     check_one_start(init, init_state)
     is_held = asked.validation is not None
     rule = checked_around(asked.early_stopping, asked.checkpoint, is_held=is_held)
+    named_as = "init_state"
     if isinstance(init, EnsembleSVIState):
-        init, init_state = None, init
+        init, init_state, named_as = None, init, "init"
     parts, held_out = divided(asked.validation, parts, key, programs.look.model)
     look_at_all(programs.look, parts, held_out)
     batch_size = part_size(asked.batch_size, parts.num_rows)
@@ -79,7 +80,8 @@ def run_on_rows(
     program = programs.get(parts, batch_size or parts.num_rows, num_rows=of)
     starts = ANYWHERE
     if init_state is not None:
-        check_state(program, init_state, parts, name="init_state")
+        check_state(program, init_state, parts, name=named_as)
+        check_not_spent(named_as, plain(init_state))
     elif init is not None:
         starts = starts_at(program, init, parts, programs.size)
     start: Any = init_state

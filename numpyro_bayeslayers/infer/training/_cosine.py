@@ -63,6 +63,22 @@ def over_steps(state: PyTree, num_steps: int) -> PyTree:
     return jax.tree.map(put, state, is_leaf=lambda part: isinstance(part, CosineState))
 
 
+def check_not_spent(name: str, state: PyTree) -> None:
+    """Steps are left in a state, if its step sizes fall.
+
+    Raises:
+        ValueError: If the next one is zero: a run would change nothing.
+    """
+    is_cosine = lambda part: isinstance(part, CosineState)
+    parts = filter(is_cosine, jax.tree.leaves(state, is_leaf=is_cosine))
+    if any(np.all(np.asarray(p.count) >= np.asarray(p.steps)) for p in parts):
+        raise ValueError(
+            f"`{name}` is at the end of its step sizes, which have fallen to zero: going on "
+            "would change nothing. Start at its parameters, `init=found`, with step sizes that "
+            "fall anew; or give an optimizer of a constant step size, `optim=optax.adam(0.01)`."
+        )
+
+
 def length_of(state: PyTree, num_steps: int) -> dict[str, int]:
     """What a run that is repeated must have in common, if its step sizes fall so: its length."""
     is_cosine = lambda part: isinstance(part, CosineState)
