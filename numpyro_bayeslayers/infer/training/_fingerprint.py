@@ -60,7 +60,8 @@ def _hash(content: Any) -> str:
 
 def kind_of(array: Any) -> str:
     """The type and shape of an array: ``float32 (50, 3)``."""
-    return f"{getattr(array, 'dtype', jnp.result_type(array))} {np.shape(array)}"
+    dtype = array.dtype if hasattr(array, "dtype") else jnp.result_type(array)
+    return f"{dtype} {np.shape(array)}"
 
 
 def name_of(value: Any) -> str:
