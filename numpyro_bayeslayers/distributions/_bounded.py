@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike
 from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
-from ._support import support_of
+from ._support import Within, support_of
 from ._tails import log_above, log_below, log_between
 
 _STEPS = 64
@@ -24,6 +24,7 @@ class _Bounded(dist.Distribution):
 
     arg_constraints: dict[str, Any] = {}
     pytree_data_fields = ("base_dist", "low", "high")
+    mend = ""
 
     def __init__(
         self,
@@ -38,9 +39,14 @@ class _Bounded(dist.Distribution):
         shape = jnp.broadcast_shapes(base_dist.batch_shape, *bounds)
         super().__init__(shape, validate_args=validate_args)
 
+    @property
+    def observations(self) -> Within:
+        """What can be observed."""
+        return Within(support_of(self.base_dist), self.low, self.high, self.mend)
+
     @constraints.dependent_property(event_dim=0)
     def support(self) -> Any:
-        return support_of(self.base_dist)
+        return self.base_dist.support
 
     @property
     def usual_name(self) -> str:
@@ -54,6 +60,8 @@ class Censored(_Bounded):
 
     Draws, mean and variance are those of `base_dist`: what there would be without bounds.
     """
+
+    mend = "What is beyond a bound is recorded at the bound: clip it."
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Any:
         return self.base_dist.expand(self.batch_shape).sample(key, sample_shape)
@@ -82,9 +90,22 @@ class Censored(_Bounded):
 class Truncated(_Bounded):
     """`base_dist` given that its value is from `low` to `high`, both included."""
 
-    mend = (
-        "Rows outside of the bounds cannot have been seen: drop them, or give other bounds."
-    )
+    mend = "Rows out of bounds cannot have been seen: drop them, or give other bounds."
+
+    @constraints.dependent_property(event_dim=0)
+    def support(self) -> Any:
+        base: Any = self.base_dist.support
+        low: Any = self.low
+        high: Any = self.high
+        if base.is_discrete or (low is None and high is None):
+            return base
+        low = getattr(base, "lower_bound", None) if low is None else low
+        high = getattr(base, "upper_bound", None) if high is None else high
+        if low is not None and high is not None:
+            return constraints.interval(low, high)
+        if low is not None:
+            return constraints.greater_than(low)
+        return base if high is None else constraints.less_than(high)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """The quantile at a uniform number, by halving an interval."""

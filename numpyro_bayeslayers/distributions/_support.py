@@ -35,27 +35,41 @@ _WRAPPERS = (
 _SHOWN = 5
 
 
-class Within:
+class Within(constraints.Constraint):
     """The observations of a likelihood that lie within bounds.
 
     Args:
         base: The support of the likelihood, None where all values pass.
-        low: The lower bounds, known; None where there are none.
+        low: The lower bounds; None where there are none.
         high: The upper bounds.
         mend: What to do about others.
     """
 
     def __init__(self, base: Any, low: Any, high: Any, mend: str) -> None:
         self.base, self.low, self.high, self.mend = base, low, high, mend
-        self.is_discrete = bool(getattr(base, "is_discrete", False))
-        least, most = (getattr(base, f"{end}_bound", None) for end in ("lower", "upper"))
-        self.lower_bound = least if low is None or np.isneginf(low).any() else low
-        self.upper_bound = most if high is None or np.isposinf(high).any() else high
 
-    def __call__(self, y: Any) -> Any:
-        inside = np.ones(np.shape(y), bool) if self.base is None else self.base(y)
-        inside = inside if self.low is None else inside & (y >= self.low)
-        return inside if self.high is None else inside & (y <= self.high)
+    def tree_flatten(self) -> Any:
+        names = "base", "low", "high"
+        return (self.base, self.low, self.high), (names, {"mend": self.mend})
+
+    def __call__(self, x: Any) -> Any:
+        inside = x == x if self.base is None else self.base(x)
+        inside = inside if self.low is None else inside & (x >= self.low)
+        return inside if self.high is None else inside & (x <= self.high)
+
+    @property
+    def is_discrete(self) -> bool:
+        return bool(getattr(self.base, "is_discrete", False))
+
+    @property
+    def lower_bound(self) -> Any:
+        own = getattr(self.base, "lower_bound", None)
+        return own if self.low is None or np.isneginf(self.low).any() else self.low
+
+    @property
+    def upper_bound(self) -> Any:
+        own = getattr(self.base, "upper_bound", None)
+        return own if self.high is None or np.isposinf(self.high).any() else self.high
 
     def __repr__(self) -> str:
         return "numbers within the bounds of each row"
@@ -84,6 +98,8 @@ def law_name(fn: dist.Distribution) -> str:
 def support_of(fn: dist.Distribution) -> Any:
     """What one observation of `fn` can be: a constraint, or None where all values pass."""
     fn = law_of(fn)
+    if (own := getattr(fn, "observations", None)) is not None:
+        return own
     if isinstance(fn, _OPEN):
         return constraints.open_interval(0.0, 1.0)
     if isinstance(fn, _FROM_ZERO):

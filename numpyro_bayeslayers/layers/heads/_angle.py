@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Num
 
 from ...distributions._angle import PreciseVonMises
+from ...primitives import when_known
 from ._observation import PerRow, Plate, check_name, observe
 from ._parameter import Parameter, of_excess_noise, parameter, rows_and_outputs
 
@@ -68,7 +68,8 @@ def von_mises_link(
         equation 2.1.
     """
     check_name(name)
-    _check_radians(y)
+    if y is not None:
+        when_known(jnp.asarray(y), _check_radians)
     size = rows_and_outputs(y_hat)
     kappa = parameter(name, "concentration", concentration, of_excess_noise(), size)
 
@@ -79,14 +80,11 @@ def von_mises_link(
     return observe(name, law, y, plate, **rows, y_hat=y_hat, concentration=kappa)
 
 
-def _check_radians(y: ArrayLike | None) -> None:
+def _check_radians(values: np.ndarray, of: str) -> None:
     """None of the angles is beyond a turn."""
-    if y is None or isinstance(y, jax.core.Tracer):
-        return
-    values = np.asarray(y)
     bad = np.flatnonzero(np.abs(values) > 2 * np.pi * (1 + 1e-6))
     if bad.size:
         raise ValueError(
-            f"`y` must be angles in radians, from -2π to 2π, got {values.ravel()[bad[0]]:g} "
+            f"`y`{of} must be angles in radians, from -2π to 2π, got {values.ravel()[bad[0]]:g} "
             f"in row {bad[0]} ({bad.size} of {values.size}). Give degrees as np.deg2rad(y)."
         )

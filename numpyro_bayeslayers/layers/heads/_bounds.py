@@ -14,8 +14,6 @@ from ...distributions._support import law_name
 from ...distributions._tails import has_tails
 from ._observation import altered
 
-_CLIP = "What is beyond a bound is recorded at the bound: clip it."
-_DROP = "Rows out of bounds cannot have been seen: drop them, or give other bounds."
 Link: TypeAlias = Callable[..., Array]
 
 
@@ -70,7 +68,7 @@ def censored(
 
     @functools.wraps(link)
     def bounded(y_hat: ArrayLike, *args: Any, **kwargs: Any) -> Array:
-        with altered(seen, bounds, of_data=True, mend=_CLIP):
+        with altered(seen, bounds, of_data=True):
             return link(y_hat, *args, **kwargs)
 
     return bounded
@@ -118,39 +116,47 @@ def truncated(
 
     @functools.wraps(link)
     def bounded(y_hat: ArrayLike, *args: Any, **kwargs: Any) -> Array:
-        with altered(seen, bounds, of_data=False, mend=_DROP):
+        with altered(seen, bounds, of_data=False):
             return link(y_hat, *args, **kwargs)
 
     return bounded
 
 
 def _checked(link: Link, bounds: dict[str, ArrayLike | None]) -> dict[str, ArrayLike]:
-    """The bounds that are given, the lower ones below the upper ones."""
+    """The bounds that are given; those that are known are looked at."""
     if not callable(link):
         raise TypeError(f"`link` must be a link such as gaussian_link, got {link!r}.")
     given = {name: x for name, x in bounds.items() if x is not None}
     if not given:
         raise ValueError(f"Give {' or '.join(f'`{name}`' for name in bounds)}, or both.")
-    known = {
-        k: np.asarray(x) for k, x in given.items() if not isinstance(x, jax.core.Tracer)
-    }
-    for name, x in known.items():
-        if x.dtype.kind not in "iuf" or np.isnan(x).any():
-            raise ValueError(f"`{name}` must be numbers, and none of them NaN, got {x}.")
-    if len(known) == 2:
-        (first, low), (second, high) = known.items()
-        try:
-            wrong = np.flatnonzero(~(low < high))
-        except ValueError:
-            raise ValueError(
-                f"`{first}` of shape {low.shape} and `{second}` of shape {high.shape} do not "
-                "line up: give one bound, or one for each row."
-            ) from None
+    for name, x in given.items():
+        kind = x.dtype if isinstance(x, jax.Array) else np.asarray(x).dtype
+        if kind.kind not in "iuf":
+            raise ValueError(f"`{name}` must be numbers, got an array of {kind}.")
+    try:
+        shape = np.broadcast_shapes(*map(np.shape, given.values()))
+    except ValueError:
+        shapes = " and ".join(f"`{n}` of shape {np.shape(x)}" for n, x in given.items())
+        raise ValueError(
+            f"{shapes} do not line up: give one bound, or one for each row."
+        ) from None
+    if not any(isinstance(x, jax.core.Tracer) for x in given.values()):
+        _check_order({name: np.broadcast_to(x, shape) for name, x in given.items()})
+    return given
+
+
+def _check_order(bounds: dict[str, np.ndarray]) -> None:
+    """No bound is NaN, and the first below the second; of others no observation is within."""
+    for name, x in bounds.items():
+        if np.isnan(x).any():
+            raise ValueError(f"`{name}` must be numbers, and none of them NaN.")
+    if len(bounds) == 2:
+        (first, low), (second, high) = bounds.items()
+        wrong = np.flatnonzero(~(low < high))
         if wrong.size:
             raise ValueError(
                 f"`{first}` must be below `{second}`, which it is not in row {wrong[0]}."
             )
-    return given
 
 
 def _with_tails(fn: dist.Distribution, word: str) -> dist.Distribution:

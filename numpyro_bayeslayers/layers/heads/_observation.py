@@ -16,7 +16,6 @@ from numpyro.handlers import scale as weighed
 from ... import _checks, primitives
 from ..._base import split_plates
 from ...distributions._support import (
-    Within,
     as_held,
     check_support,
     is_known,
@@ -39,7 +38,6 @@ class _Alteration(NamedTuple):
     change: Callable[..., dist.Distribution]
     bounds: dict[str, ArrayLike]
     of_data: bool
-    mend: str
 
 
 _ALTERATION: contextvars.ContextVar[_Alteration | None] = contextvars.ContextVar(
@@ -53,7 +51,6 @@ def altered(
     bounds: dict[str, ArrayLike],
     *,
     of_data: bool,
-    mend: str,
 ) -> Generator[None]:
     """Links called here observe ``change(law, **bounds)``, lined up with the rows.
 
@@ -61,9 +58,13 @@ def altered(
         change: Gives the law that is observed.
         bounds: Each one number, or one for each row or observation.
         of_data: Whether they belong to the observations, and draws do without.
-        mend: What to do about observations that are out of bounds.
+
+    Raises:
+        ValueError: If they are called within another such change.
     """
-    token = _ALTERATION.set(_Alteration(change, bounds, of_data, mend))
+    if _ALTERATION.get() is not None:
+        raise ValueError("A link has one pair of bounds: censored or truncated, and once.")
+    token = _ALTERATION.set(_Alteration(change, bounds, of_data))
     try:
         yield
     finally:
@@ -103,9 +104,7 @@ def observe(
         law = _changed(law, alteration)
     known: dict[str, Any] = {}
     if y is not None:
-        bounds = {} if alteration is None else alteration.bounds
         known = {"y": y, "weights": check_weights(weights), "mask": check_mask(mask)}
-        known = bounds | known
         known = {key: x for key, x in known.items() if x is not None}
         arrays |= {key: jnp.asarray(x) for key, x in known.items()}
     plates = primitives.plate_shape()
@@ -142,14 +141,11 @@ def _sample(
     if offset is not None:
         first = next(iter(arrays))
         arrays[first] = arrays[first] + offset
-    of_data = {"y": y, "weights": weights, "mask": mask}
-    of_data |= {key: x for key, x in arrays.items() if key in _BOUNDS}
     fn = law(**arrays)
-    if y is not None and all(key in known for key, x in of_data.items() if x is not None):
+    if len(known) == sum(x is not None for x in (y, weights, mask)) > 0:
         counts = known.get("mask", True) & (known.get("weights", 1) != 0)
         counts = counts & ~np.asarray(primitives.missing_of(known["y"]))
-        support = _within(support_of(fn), known)
-        check_support("y", known["y"], support, law_name(fn), name, counts)
+        check_support("y", known["y"], support_of(fn), law_name(fn), name, counts)
     if weights is not None:
         # A row without weight counts nothing, also where its density is infinite.
         has_weight = weights != 0
@@ -177,18 +173,6 @@ def _changed(
         return alteration.change(law(**arrays), **bounds)
 
     return of_both
-
-
-def _within(support: Any, known: dict[str, Any]) -> Any:
-    """The support within bounds, if there are any."""
-    alteration = _ALTERATION.get()
-    if alteration is None:
-        return support
-    low, high = (
-        next((known[name] for name in names if name in known), None)
-        for names in (("lower", "low"), ("upper", "high"))
-    )
-    return Within(support, low, high, alteration.mend)
 
 
 def check_name(name: str) -> None:

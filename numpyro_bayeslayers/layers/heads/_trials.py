@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Num
 
 from ...distributions._trials import LogitBinomial, MeanBetaBinomial
+from ...primitives import when_known
 from ._observation import PerRow, Plate, check_name, observe
 from ._parameter import Parameter, of_excess_noise, parameter, rows_and_outputs
 
@@ -130,15 +131,17 @@ def beta_binomial_link(
 
 def check_trials(trials: ArrayLike) -> Array:
     """`trials` are whole numbers of at least 0, which are given back in floating point."""
-    if isinstance(trials, jax.core.Tracer):
-        return jnp.asarray(trials, float)
-    values = np.asarray(trials)
-    if values.dtype.kind not in "iuf":
-        raise TypeError(f"`trials` must be whole numbers, got an array of {values.dtype}.")
+    kind = trials.dtype if isinstance(trials, jax.Array) else np.asarray(trials).dtype
+    if kind.kind not in "iuf":
+        raise TypeError(f"`trials` must be whole numbers, got an array of {kind}.")
+    when_known(jnp.asarray(trials), _check_whole)
+    return jnp.asarray(trials, float)
+
+
+def _check_whole(values: np.ndarray, of: str) -> None:
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0) & (values % 1 == 0)))
     if bad.size:
         found = values.ravel()[bad[0]]
         raise ValueError(
-            f"`trials` must be whole numbers of at least 0, got {found} in row {bad[0]}."
+            f"`trials`{of} must be whole numbers of at least 0, got {found} in row {bad[0]}."
         )
-    return jnp.asarray(trials, float)

@@ -9,7 +9,7 @@ import scipy.stats
 from numpyro.handlers import seed, trace
 from numpyro.infer.util import log_density
 
-from numpyro_bayeslayers.infer import fit
+from numpyro_bayeslayers.infer import MCMC, VI, fit
 from numpyro_bayeslayers.layers import (
     InterceptLayer,
     beta_link,
@@ -110,6 +110,53 @@ def test_signature_and_name_are_those_of_the_link():
     assert plain["fn"].log_prob(plain["value"]).shape == (3,)
 
 
+@pytest.mark.parametrize(
+    ("link", "match"),
+    [
+        (
+            censored(gaussian_link, upper=1.0),
+            r"`y` must .*up to 1, got in row 2: 2 .*clip it",
+        ),
+        (
+            truncated(gaussian_link, low=0.3),
+            r"`y` must .*at least 0\.3, got in row 0: 0\.2",
+        ),
+    ],
+    ids=["censored", "truncated"],
+)
+@pytest.mark.parametrize("method", [VI(), MCMC(num_warmup=2, num_samples=2, num_chains=1)])
+def test_a_fit_looks_at_bounds_before_it_compiles(link, match, method):
+    def model(x, y=None):
+        return link(x + InterceptLayer()("mean"), y, scale=1.0)
+
+    y = np.array([0.2, 0.5, 2.0, 1.0])
+    steps = {} if isinstance(method, MCMC) else {"num_steps": 2}
+    with pytest.raises(ValueError, match=match):
+        fit(model, y=y, x=np.zeros((4, 1)), method=method, **steps, progress_bar=False)
+
+
+@pytest.mark.parametrize(
+    ("link", "match"),
+    [
+        (
+            lambda x, y: censored(gaussian_link, lower=x, upper=0 * x)(x, y),
+            "numbers from 1 to 0",
+        ),
+        (lambda x, y: censored(gaussian_link, upper=x / 0 * 0)(x, y), "numbers up to nan"),
+        (lambda x, y: binomial_link(x, y, trials=x / 2), r"`trials`.*got 0\.5 in row 0"),
+        (lambda x, y: von_mises_link(x, 90 * x), r"`y`.*radians.*got 90 in row 0"),
+    ],
+    ids=["bounds", "no bounds", "trials", "angles"],
+)
+def test_a_fit_looks_at_data_that_is_handed_through(link, match):
+    def model(x, y=None):
+        InterceptLayer()("mean")
+        return link(x, y)
+
+    with pytest.raises(ValueError, match=match):
+        fit(model, y=np.zeros(3), x=np.ones(3), num_steps=2, progress_bar=False)
+
+
 Y = jnp.array([0.5, 1.0, 2.0])
 
 
@@ -139,6 +186,11 @@ Y = jnp.array([0.5, 1.0, 2.0])
             lambda: truncated(gaussian_link, low=np.zeros(4))(jnp.zeros(3), Y, scale=1.0),
             ValueError,
             "`low` of shape .* line up",
+        ),
+        (
+            lambda: censored(truncated(gaussian_link, low=0.0), upper=3.0)(jnp.zeros(3), Y),
+            ValueError,
+            "one pair of bounds",
         ),
         (
             lambda: censored(negative_binomial_link, upper=5)(jnp.zeros(3), jnp.arange(3)),
