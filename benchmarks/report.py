@@ -12,13 +12,13 @@ ROOT = Path(__file__).parent
 
 INTRODUCTION = """# Benchmarks
 
-Times are medians. Compilation is outside the clock; its seconds stand in a column of their
-own. A ratio compares two ways of doing one thing that were timed in one process, in turn:
-below 1 ours is the faster, and the goal, where there is one, is what it must not exceed; the
-ratio of work is that of the processor's time, of all threads. The
-file of a case says what it is compared with. For gradient estimators, the variance ratio is
-the plain gradient's total variance over the gradient estimator's, and the efficiency is that
-over the ratio of times.
+Times are medians. They exclude compilation, whose seconds have a separate column. A ratio
+compares two ways of computing the same thing, timed alternately in one process: below 1
+ours is faster, and the goal, where there is one, is the upper limit for the ratio. The
+ratio of work compares CPU times over all threads. The file of a case says what it is
+compared with. For gradient estimators, the variance ratio is the plain gradient's total
+variance over the gradient estimator's, and the efficiency is the variance ratio over the
+ratio of times.
 
 `make bench` measures on your machine and writes this page.
 """
