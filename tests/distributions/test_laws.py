@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
 from jax import lax, random
@@ -195,7 +196,13 @@ class WrongCounts(dist.Poisson):
 NORMAL = {"loc": LOC, "scale": SCALE}
 CAUGHT = [
     ("arguments", NeverValidates, NORMAL, "`loc` = .* raises nothing"),
-    ("arguments_in_jit", ForgetsValuesInJit, NORMAL, "raises nothing"),
+    pytest.param(
+        *("arguments_in_jit", ForgetsValuesInJit, NORMAL, "raises nothing"),
+        marks=pytest.mark.skipif(
+            tuple(map(int, numpyro.__version__.split(".")[:2])) < (0, 22),
+            reason="NumPyro itself does not look at arguments in compiled functions",
+        ),
+    ),
     ("shapes", LosesAnAxis, NORMAL, r"\(\)"),
     ("expand", RepeatsDraws, NORMAL, "cells have equal draws"),
     ("to_event", Averages, NORMAL, r"to_event\(1\)"),
@@ -235,7 +242,8 @@ def test_law_catches(law, broken, params, words):
 
 
 def test_every_law_catches_something():
-    assert {law for law, *_ in CAUGHT} == set(DISTRIBUTION_LAWS)
+    laws = {getattr(case, "values", case)[0] for case in CAUGHT}
+    assert laws == set(DISTRIBUTION_LAWS)
 
 
 def test_the_report_names_the_law_and_the_distribution():

@@ -151,7 +151,7 @@ def test_names_of_axes(tmp_path):
     doses = tree.constant_data["x"].sel(x_column="dose")
     np.testing.assert_allclose(doses, TABLE["dose"], rtol=1e-6)
     assert "log_likelihood" not in found.to_arviz(num_samples=2, log_likelihood=False)
-    if importlib.util.find_spec("h5netcdf"):
+    if all(map(importlib.util.find_spec, ("h5netcdf", "h5py"))):
         tree.to_netcdf(str(tmp_path / "tree.nc"))
         again = arviz.from_netcdf(str(tmp_path / "tree.nc"))
         assert again.constant_data["town"].values.tolist() == TOWN.tolist()
