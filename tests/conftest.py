@@ -81,6 +81,17 @@ def as_users_run() -> Iterator[None]:
 
 
 @pytest.fixture
+def in_memory() -> Iterator[None]:
+    """Pictures are drawn in memory, and let go of."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    before = plt.get_backend()
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(before)
+
+
+@pytest.fixture
 def compiled() -> Iterator[list[float]]:
     """A list that grows by an entry with each program that XLA makes, or finds in its cache."""
     found: list[float] = []

@@ -135,9 +135,7 @@ class Truncated(_Bounded):
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         y = jnp.asarray(value)
-        inside = y == y
-        inside = inside if self.low is None else inside & (y >= self.low)
-        inside = inside if self.high is None else inside & (y <= self.high)
+        inside = Within(None, self.low, self.high, self.mend)(y)
         found = self.base_dist.log_prob(y) - log_between(
             self.base_dist, self.low, self.high
         )

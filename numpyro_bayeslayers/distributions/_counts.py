@@ -8,9 +8,9 @@ import numpyro.distributions as dist
 from jax import random
 from jaxtyping import Array, ArrayLike
 from numpyro.distributions import constraints
-from numpyro.distributions.util import promote_shapes, validate_sample
+from numpyro.distributions.util import validate_sample
 
-from ._arguments import as_float
+from ._arguments import as_float, batch_of
 from ._incomplete_beta import incomplete_beta
 from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 
@@ -103,11 +103,10 @@ class LogNegativeBinomial(dist.Distribution):
         *,
         validate_args: bool | None = None,
     ) -> None:
-        self.log_mean, self.concentration = promote_shapes(
-            as_float("log_mean", log_mean), as_float("concentration", concentration)
+        batch_shape, (self.log_mean, self.concentration) = batch_of(
+            log_mean=log_mean, concentration=concentration
         )
-        shapes = jnp.shape(self.log_mean), jnp.shape(self.concentration)
-        super().__init__(jnp.broadcast_shapes(*shapes), validate_args=validate_args)
+        super().__init__(batch_shape, validate_args=validate_args)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         key_rate, key_count = random.split(key)

@@ -50,7 +50,7 @@ class Hurdle(dist.Distribution):
 
     def _log_above(self) -> Array:
         """The logarithm of the probability that a draw of `base_dist` is not zero."""
-        return jnp.log(-jnp.expm1(self.base_dist.log_prob(0)))
+        return jax.nn.log1mexp(-self.base_dist.log_prob(0))
 
     @property
     def mean(self) -> Array:

@@ -7,9 +7,9 @@ import numpyro.distributions as dist
 from jax import random
 from jaxtyping import Array, ArrayLike
 from numpyro.distributions import constraints
-from numpyro.distributions.util import promote_shapes, validate_sample
+from numpyro.distributions.util import validate_sample
 
-from ._arguments import as_float
+from ._arguments import batch_of
 from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 
 
@@ -21,12 +21,9 @@ class _ByLogMean(dist.Distribution):
     def _set(
         self, log_mean: ArrayLike, other: str, value: ArrayLike, validate: bool | None
     ) -> None:
-        self.log_mean, own = promote_shapes(
-            as_float("log_mean", log_mean), as_float(other, value)
-        )
+        batch_shape, (self.log_mean, own) = batch_of(**{"log_mean": log_mean, other: value})
         setattr(self, other, own)
-        shape = jnp.broadcast_shapes(jnp.shape(self.log_mean), jnp.shape(own))
-        super().__init__(shape, validate_args=validate)
+        super().__init__(batch_shape, validate_args=validate)
 
     @property
     def mean(self) -> Array:

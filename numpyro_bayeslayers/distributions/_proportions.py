@@ -1,11 +1,17 @@
 """Proportions of any precision."""
 
+import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike
 from numpyro.distributions.util import validate_sample
 
 from ._stirling import HALF_LOG_TAU, deviance, stirling_error
+
+
+def beta_of_log_odds(mu: Array, precision: Array) -> "PreciseBeta":
+    """The beta distribution by the log odds of its mean, and its precision."""
+    return PreciseBeta(jax.nn.sigmoid(mu) * precision, jax.nn.sigmoid(-mu) * precision)
 
 
 class PreciseBeta(dist.Beta):

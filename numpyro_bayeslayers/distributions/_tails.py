@@ -20,13 +20,13 @@ _Tail: TypeAlias = Callable[[dist.Distribution, Array], Array]
 @functools.singledispatch
 def log_below(fn: dist.Distribution, x: Array) -> Array:
     """The logarithm of the probability of `x` or less."""
-    raise NotImplementedError(_unknown(fn))
+    raise NotImplementedError(type(fn).__name__)
 
 
 @functools.singledispatch
 def log_above(fn: dist.Distribution, x: Array) -> Array:
     """The logarithm of the probability of `x` or more."""
-    raise NotImplementedError(_unknown(fn))
+    raise NotImplementedError(type(fn).__name__)
 
 
 def log_between(
@@ -45,17 +45,12 @@ def log_between(
     is_upper = above < below
     larger = jnp.where(is_upper, above, below)
     smaller = jnp.where(is_upper, beyond_high, beyond_low)
-    return larger + _log1mexp(larger - smaller)
+    return larger + jax.nn.log1mexp(jnp.maximum(larger - smaller, 0))
 
 
 def has_tails(fn: dist.Distribution) -> bool:
     """Whether the two are known for `fn`."""
     return log_below.dispatch(type(fn)) is not log_below.dispatch(object)
-
-
-def _unknown(fn: dist.Distribution) -> str:
-    known = [kind.__name__ for kind in log_below.registry if kind is not object]
-    return f"The tails of {type(fn).__name__} are not known here, but those of {known}."
 
 
 def _or_all(of: _Tail, fn: dist.Distribution, x: ArrayLike) -> Array:
@@ -76,14 +71,6 @@ def _where_finite(
     inner = jnp.floor(inner) if fn.is_discrete else inner
     inner = jnp.where(jnp.isfinite(inner), inner, 1.0)
     return jnp.where(is_finite, of(fn, jnp.where(is_finite, x, inner)), other)
-
-
-def _log1mexp(gap: Array) -> Array:
-    """log(1 - exp(-gap)) for a gap of at least zero."""
-    is_far = gap > 0.7
-    far = jnp.log1p(-jnp.exp(-jnp.where(is_far, gap, 1.0)))
-    near = jnp.log(-jnp.expm1(-jnp.where(is_far, 0.5, jnp.maximum(gap, 0))))
-    return jnp.where(is_far, far, near)
 
 
 @log_below.register(dist.Normal)
@@ -154,7 +141,7 @@ def _weibull_hazard(fn: Any, x: Array) -> Array:
 def _log_of_hazard(hazard: Array) -> Array:
     """The logarithm of the probability that has happened by a cumulative hazard."""
     inside = hazard > 0
-    return jnp.where(inside, _log1mexp(jnp.where(inside, hazard, 1.0)), -jnp.inf)
+    return jnp.where(inside, jax.nn.log1mexp(jnp.where(inside, hazard, 1.0)), -jnp.inf)
 
 
 @log_below.register(MeanGamma)

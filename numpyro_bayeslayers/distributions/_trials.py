@@ -8,9 +8,9 @@ import numpyro.distributions as dist
 from jax import random
 from jaxtyping import Array, ArrayLike
 from numpyro.distributions import constraints
-from numpyro.distributions.util import promote_shapes, validate_sample
+from numpyro.distributions.util import validate_sample
 
-from ._arguments import as_float
+from ._arguments import batch_of
 from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 
 
@@ -66,11 +66,10 @@ class LogitBinomial(_OfTrials):
         *,
         validate_args: bool | None = None,
     ) -> None:
-        self.logits, self.total_count = promote_shapes(
-            as_float("logits", logits), as_float("total_count", total_count)
+        batch_shape, (self.logits, self.total_count) = batch_of(
+            logits=logits, total_count=total_count
         )
-        shapes = jnp.shape(self.logits), jnp.shape(self.total_count)
-        super().__init__(jnp.broadcast_shapes(*shapes), validate_args=validate_args)
+        super().__init__(batch_shape, validate_args=validate_args)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         shape = sample_shape + self.batch_shape
@@ -125,14 +124,10 @@ class MeanBetaBinomial(_OfTrials):
         *,
         validate_args: bool | None = None,
     ) -> None:
-        self.logits, self.precision, self.total_count = promote_shapes(
-            as_float("logits", logits),
-            as_float("precision", precision),
-            as_float("total_count", total_count),
+        batch_shape, (self.logits, self.precision, self.total_count) = batch_of(
+            logits=logits, precision=precision, total_count=total_count
         )
-        arrays = self.logits, self.precision, self.total_count
-        shape = jnp.broadcast_shapes(*map(jnp.shape, arrays))
-        super().__init__(shape, validate_args=validate_args)
+        super().__init__(batch_shape, validate_args=validate_args)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         key_up, key_down, key_count = random.split(key, 3)

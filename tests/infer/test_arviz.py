@@ -74,17 +74,6 @@ def data(mcmc):
     return arviz.from_numpyro(mcmc)
 
 
-@pytest.fixture
-def in_memory():
-    """Pictures are drawn in memory, and let go of."""
-    plt = pytest.importorskip("matplotlib.pyplot")
-    before = plt.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(before)
-
-
 def test_stock_conversion(mcmc, data):
     drawn = mcmc.get_samples(group_by_chain=True)
     assert set(data.posterior.data_vars) == set(drawn) == set(SITES)

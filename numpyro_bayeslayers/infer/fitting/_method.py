@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, NamedTuple
@@ -19,8 +20,12 @@ from numpyro.infer.autoguide import (
 
 from ... import _checks
 from ..._typing import Model, PRNGKey
+from ..ensembles._predictive import Predictor
+from ..ensembles._rows_of_fit import Told
+from ..training._arguments import take_apart
 from ..training._cosine import adam_to_zero
 from ..training._finite import Finite
+from ..training._member import Drawn
 from ._asked import Asked
 from ._data import Data, Sites, bind
 from ._missing import Missing
@@ -95,6 +100,33 @@ class Posterior(NamedTuple):
     finite: Finite
     log_weights: Callable[[PRNGKey, int], Array] | None = None
     is_cut_short: bool = False
+
+
+def drawing(
+    predictor: Predictor, drawn: Drawn, values: dict[str, Array], count: int
+) -> Callable[..., dict[str, Array]]:
+    """The `draw` of a `Posterior` of `count` members, of which each gives as many draws.
+
+    Args:
+        predictor: Keeps the programs.
+        drawn: The model and the guide.
+        values: The parameters of the finite members.
+        count: Their number.
+    """
+
+    def draw(
+        key: PRNGKey,
+        rows: Any,
+        num_samples: int,
+        block: Any,
+        sites: Any,
+        told: Told,
+        statistics: Any = None,
+    ) -> Any:
+        each, parts = math.ceil(num_samples / count), take_apart((), rows)
+        return predictor(drawn, values, key, parts, each, block, sites, statistics, told)
+
+    return draw
 
 
 def guide_of(

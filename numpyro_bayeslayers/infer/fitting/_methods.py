@@ -1,7 +1,6 @@
 """Ways of fitting, each an object that carries its own options."""
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +30,7 @@ from ._method import (
     Problem,
     checked_guide,
     checked_optim,
+    drawing,
     guide_of,
     no_guide,
     optimizer,
@@ -271,18 +271,7 @@ def _run_variational(
         params = jax.tree.map(lambda x: x[best], values)
         look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
-    def draw(
-        key: PRNGKey,
-        rows: Any,
-        num_samples: int,
-        block: Any,
-        sites: Any,
-        told: Told,
-        statistics: Any = None,
-    ) -> Any:
-        each = math.ceil(num_samples / finite.count)
-        parts, how = take_apart((), rows), (each, block, sites, statistics, told)
-        return fit._predictor(member.drawn, kept, key, parts, *how)
+    draw = drawing(fit._predictor, member.drawn, kept, finite.count)
 
     def log_weights(key: PRNGKey, num_samples: int) -> Any:
         compiled = fit._predictor._compiled

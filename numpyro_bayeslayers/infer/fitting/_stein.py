@@ -1,7 +1,6 @@
 """The method of `fit` that moves particles."""
 
 import copy
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,10 +13,8 @@ from numpyro.infer.autoguide import AutoDelta, AutoGuide
 from numpyro.optim import _NumPyroOptim, optax_to_numpyro
 
 from ... import _checks
-from ..._typing import PRNGKey
 from ...handlers._feasible import feasible
 from ..ensembles._predictive import Predictor
-from ..ensembles._rows_of_fit import Told
 from ..training._arguments import take_apart
 from ..training._bounds import refuse_moving_bounds
 from ..training._cosine import over_steps
@@ -29,7 +26,15 @@ from ..training._plates import in_batches, on_all_rows
 from ..training._rows import in_minibatch, scaled_sites
 from ..training._trainer import Around, Trainer
 from ._look import look_at_fit
-from ._method import Posterior, Problem, checked_optim, guide_of, optimizer, settle
+from ._method import (
+    Posterior,
+    Problem,
+    checked_optim,
+    drawing,
+    guide_of,
+    optimizer,
+    settle,
+)
 from ._particles import started_at
 
 _NO_LAPLACE = (
@@ -164,21 +169,7 @@ class Stein:
         if problem.found is None:
             first_particle = jax.tree.map(lambda x: x[0], kept)
             look_at_fit(look, drawn, first_particle, parts)
-        predictor = Predictor()
-
-        def draw(
-            key: PRNGKey,
-            rows: Any,
-            num_samples: int,
-            block: Any,
-            sites: Any,
-            told: Told,
-            statistics: Any = None,
-        ) -> Any:
-            each = math.ceil(num_samples / finite.count)
-            parts = take_apart((), rows)
-            return predictor(drawn, kept, key, parts, each, block, sites, statistics, told)
-
+        draw = drawing(Predictor(), drawn, kept, finite.count)
         return Posterior(draw, params, None, result, finite)
 
 

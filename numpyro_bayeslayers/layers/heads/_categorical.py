@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
 
 from ... import _checks
-from ...distributions._proportions import PreciseBeta
+from ...distributions._proportions import beta_of_log_odds
 from ._cut_points import cut_points
 from ._observation import PerRow, Plate, check_name, observe
 from ._parameter import Parameter, of_excess_noise, parameter, rows_and_outputs
@@ -243,10 +242,5 @@ def beta_link(
     check_name(name)
     size = rows_and_outputs(mu)
     phi = parameter(name, "precision", precision, of_excess_noise(), size)
-
-    def law(mu: Array, precision: Array) -> dist.Distribution:
-        ends = jax.nn.sigmoid(mu) * precision, jax.nn.sigmoid(-mu) * precision
-        return PreciseBeta(*ends)
-
     rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
-    return observe(name, law, y, plate, **rows, mu=mu, precision=phi)
+    return observe(name, beta_of_log_odds, y, plate, **rows, mu=mu, precision=phi)

@@ -8,7 +8,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
 
 from ...distributions._ends import BetaWithEnds
-from ...distributions._proportions import PreciseBeta
+from ...distributions._proportions import beta_of_log_odds
 from ._cut_points import cut_points
 from ._observation import PerRow, Plate, check_name, observe
 from ._parameter import Parameter, of_excess_noise, parameter, rows_and_outputs
@@ -81,7 +81,7 @@ def zero_one_beta_link(
     def law(mu: Array, precision: Array, ends: Array, ones: Array) -> dist.Distribution:
         log_ends = jnp.log(ends)
         logs = log_ends + jnp.log1p(-ones), log_ends + jnp.log(ones), jnp.log1p(-ends)
-        return BetaWithEnds(_inside(mu, precision), *logs)
+        return BetaWithEnds(beta_of_log_odds(mu, precision), *logs)
 
     rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
     return observe(name, law, y, plate, **rows, mu=mu, **own)
@@ -158,14 +158,8 @@ def ordered_beta_link(
         log_zero, log_one = -jax.nn.softplus(low), -jax.nn.softplus(-high)
         # sigmoid(low) - sigmoid(high), which both may be near one.
         gap = cuts[..., 1] - cuts[..., 0]
-        log_inside = (
-            jnp.log(-jnp.expm1(-gap)) - jax.nn.softplus(-low) - jax.nn.softplus(high)
-        )
-        return BetaWithEnds(_inside(mu, precision), log_zero, log_one, log_inside)
+        log_inside = jax.nn.log1mexp(gap) - jax.nn.softplus(-low) - jax.nn.softplus(high)
+        return BetaWithEnds(beta_of_log_odds(mu, precision), log_zero, log_one, log_inside)
 
     rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
     return observe(name, law, y, plate, **rows, mu=mu, precision=phi)
-
-
-def _inside(mu: Array, precision: Array) -> dist.Distribution:
-    return PreciseBeta(jax.nn.sigmoid(mu) * precision, jax.nn.sigmoid(-mu) * precision)

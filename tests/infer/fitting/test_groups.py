@@ -100,17 +100,6 @@ def test_leave_one_out_of_a_conjugate_model(name):
     assert abs(elpd - exact_elpd()) < 0.15
 
 
-@pytest.fixture
-def in_memory():
-    """Pictures are drawn in memory, and let go of."""
-    plt = pytest.importorskip("matplotlib.pyplot")
-    before = plt.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(before)
-
-
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # of pandas, by ArviZ below 1
 @pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping")
