@@ -18,11 +18,12 @@ from .ensembles._functions import (
     ensemble_loss,
     ensemble_step,
 )
-from .ensembles._map import EnsembleMAP, ensemble_map
+from .ensembles._map import EnsembleMAP
 from .ensembles._mcmc import EnsembleMCMC, EnsembleMCMCResult
+from .ensembles._one_shots import ensemble_map, ensemble_vi
 from .ensembles._prediction import ensemble_predict
 from .ensembles._svi import EnsembleSVI
-from .ensembles._vi import EnsembleVI, ensemble_vi
+from .ensembles._vi import EnsembleVI
 from .fitting._diagnostics import Diagnostics
 from .fitting._fit import fit
 from .fitting._fitted import Fit

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import optax
 from jaxtyping import Array, Float
 from numpyro.infer import Trace_ELBO
 from numpyro.infer.elbo import ELBO
@@ -125,68 +124,3 @@ class EnsembleVI:
             progress_bar=progress_bar,
             **kwargs,
         )
-
-
-def ensemble_vi(
-    model_fn: Model,
-    guide_fn: Any,
-    *,
-    ensemble_size: int,
-    num_epochs: int,
-    data: tuple[Any, ...],
-    seed: Seed,
-    kl_weight: float | Callable[[Array], Any] = 1.0,
-    learning_rate: float = 0.005,
-    optimizer: Any = None,
-    num_particles: int = 1,
-    batch_size: int | None = None,
-    progress_bar: bool = True,
-) -> tuple[dict[str, Array], Float[Array, "e t"]]:
-    """Fit an ensemble by variational inference in one call; see `EnsembleVI`.
-
-    Args:
-        model_fn: Any NumPyro model.
-        guide_fn: An autoguide class, an autoguide, or a guide function.
-        ensemble_size: The number of members, at least 1.
-        num_epochs: The number of steps of the optimizer, at least 1.
-        data: The positional arguments of model and guide.
-        seed: An integer or a key.
-        kl_weight: The weight of the divergence, positive, or a function of the step.
-        learning_rate: That of `optax.adam`; not read if there is an `optimizer`.
-        optimizer: A NumPyro or optax optimizer; ``optax.adam(learning_rate)`` if None.
-        num_particles: Draws of the guide for each step, at least 1.
-        batch_size: Rows in a step; all rows if None.
-        progress_bar: Whether to show progress and the mean loss over members.
-
-    Returns:
-        The stacked parameters by site name, and the losses of each member at each step.
-
-    Raises:
-        TypeError: If an argument is of another kind.
-        ValueError: If a number is out of range, or as `EnsembleSVI.run`.
-
-    Example:
-        >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist
-        >>> from numpyro.infer.autoguide import AutoDelta
-        >>> def model(y):
-        ...     mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
-        ...     with numpyro.plate("data", 5):
-        ...         numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
-        >>> params, losses = ensemble_vi(model, AutoDelta, ensemble_size=3, num_epochs=300,
-        ...     data=(jnp.ones(5),), seed=0, learning_rate=0.1, progress_bar=False)
-        >>> [f"{m:.2f}" for m in params["mean_auto_loc"]], losses.shape
-        (['0.83', '0.83', '0.83'], (3, 300))
-    """
-    if not isinstance(data, (tuple, list)):
-        raise TypeError(
-            f"`data` must be the tuple of the model's arguments, got {type(data).__name__}."
-        )
-    if optimizer is None:
-        optimizer = optax.adam(_checks.positive("learning_rate", learning_rate))
-    ensemble = EnsembleVI(
-        model_fn, guide_fn, optimizer, ensemble_size, kl_weight, num_particles
-    )
-    result = ensemble.run(
-        seed, num_epochs, *data, batch_size=batch_size, progress_bar=progress_bar
-    )
-    return result.params, result.losses

@@ -1,4 +1,4 @@
-"""`EnsembleVI`: the weight on the divergence, its schedule, and the one-shot."""
+"""`EnsembleVI`: the weight on the divergence, and its schedule."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import optax
 import pytest
 from numpyro.infer.autoguide import AutoDelta, AutoNormal
 
-from numpyro_bayeslayers.infer import EnsembleVI, ensemble_vi
+from numpyro_bayeslayers.infer import EnsembleVI
 from numpyro_bayeslayers.layers import DenseVariationalDropout
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -79,40 +79,3 @@ def test_run_is_updates():
     for step in range(4):
         state, losses = ensemble.update(state, Y)
         np.testing.assert_allclose(losses, result.losses[:, step], rtol=1e-5)
-
-
-def test_one_shot():
-    params, losses = ensemble_vi(
-        model, AutoDelta, ensemble_size=3, num_epochs=300, data=(Y,), seed=0,
-        learning_rate=0.05, progress_bar=False,
-    )  # fmt: skip
-    np.testing.assert_allclose(params["mean_auto_loc"], Y.sum() / 21, rtol=1e-3)
-    assert losses.shape == (3, 300)
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "match"),
-    [
-        (
-            {"kl_weight": 0.0},
-            ValueError,
-            "`kl_weight` must be positive and finite, got 0.0",
-        ),
-        ({"num_particles": 0}, ValueError, "`num_particles` must be a positive integer"),
-        ({"ensemble_size": 0}, ValueError, "`ensemble_size` must be a positive integer"),
-        (
-            {"learning_rate": -1.0},
-            ValueError,
-            "`learning_rate` must be positive and finite",
-        ),
-        (
-            {"data": 3},
-            TypeError,
-            "`data` must be the tuple of the model's arguments, got int",
-        ),
-    ],
-)
-def test_refuses(change, error, match):
-    options = {"ensemble_size": 2, "num_epochs": 3, "data": (Y,), "seed": 0} | change
-    with pytest.raises(error, match=match):
-        ensemble_vi(model, AutoDelta, progress_bar=False, **options)
