@@ -28,7 +28,7 @@ from .fitting._diagnostics import Diagnostics
 from .fitting._fit import fit
 from .fitting._fitted import Fit
 from .fitting._load import load
-from .fitting._methods import MCMC, VI, Ensemble
+from .fitting._methods import MCMC, VI, Ensemble, Modes
 from .fitting._predictions import Predictions, Reach
 from .fitting._prior import prior
 from .fitting._stein import Stein
@@ -52,6 +52,7 @@ __all__ = [
     "EnsembleState",
     "EnsembleVI",
     "Fit",
+    "Modes",
     "Predictions",
     "Progress",
     "Reach",

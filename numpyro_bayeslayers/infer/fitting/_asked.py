@@ -24,10 +24,10 @@ _WHY = {
     "Stein": "moves its particles together, by forces and not by a loss",
 }
 _MEND = {
-    "early_stopping": "Take VI() or Ensemble().",
+    "early_stopping": "Take VI(), Ensemble() or Modes().",
     "validation": "Score rows that were not fitted by `found.log_density(y=..., ...)`.",
     "checkpoint": "Keep the fit by `found.save(path)`.",
-    "callbacks": "Take VI() or Ensemble().",
+    "callbacks": "Take VI(), Ensemble() or Modes().",
 }
 _NO_Y = "`validation` must have 'y' too: the observations of the rows that are held out."
 _NO_SITE = (

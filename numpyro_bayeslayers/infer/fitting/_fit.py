@@ -75,8 +75,8 @@ def fit(
         model: Any NumPyro model with an argument `y` that may be None: then its observed
             site is drawn. It is called with keywords.
         y: The observations, one for each row.
-        method: `VI`, `MCMC`, `Stein` or `Ensemble` with their options, or a name, ``"vi"``,
-            ``"mcmc"``, ``"stein"``, ``"ensemble"``, for the defaults.
+        method: `VI`, `MCMC`, `Stein`, `Ensemble` or `Modes` with their options, or a name,
+            ``"vi"``, ``"mcmc"``, ``"stein"``, ``"ensemble"``, ``"modes"``, for the defaults.
         batch_size: Rows in a step, at least 1; all rows if None or at least N.
         num_steps: Steps of training, at least 1. Give it or `num_epochs`; `MCMC` takes
             neither.
@@ -92,15 +92,16 @@ def fit(
             central one for a single start), or a dictionary of values by site, each of the
             site's shape or led by the members, particles or chains. With the ``state`` of the
             `result` of a fit of the same data, guide and optimizer, the fit goes on.
-        early_stopping: When a member of `VI` or `Ensemble` stops; its best parameters are then
-            those of the fit. ``EarlyStopping(on="validation")`` looks at what is held out.
-        validation: What `VI` and `Ensemble` do not see, and are scored by as they go: a share of
+        early_stopping: When a member of `VI`, `Ensemble` or `Modes` stops; its best parameters
+            are then those of the fit. ``EarlyStopping(on="validation")`` looks at what is
+            held out.
+        validation: What these three do not see, and are scored by as they go: a share of
             the rows, above 0 and below 1, drawn by the seed, or a dictionary of data with
             ``"y"``, read as `data` is. The scores are in `Fit.validation`.
-        checkpoint: Where `VI` and `Ensemble` save the run as it goes; a fit that finds the file
-            goes on from it.
-        callbacks: A function of `Progress`, or several, that `VI`, `Ensemble` and `Stein` call
-            about twenty times; one that returns True ends the fit.
+        checkpoint: Where they save the run as it goes; a fit that finds the file goes on
+            from it.
+        callbacks: A function of `Progress`, or several, that all but `MCMC` call about twenty
+            times; one that returns True ends the fit.
         data: The model's further arguments. Rows are arrays, lists, columns and tables of
             pandas or (through narwhals) of another library, and containers of these, that
             are as long as `y`; all others (strings, numbers, arrays of another length) are

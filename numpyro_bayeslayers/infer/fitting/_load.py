@@ -1,5 +1,6 @@
 """A fit read from a file."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,8 @@ from ._described import NotKept, restored_method
 from ._described_sites import described_sites, how_they_differ
 from ._fitted import Fit
 from ._method import Problem, checked_guide
-from ._methods import MCMC, METHODS, Ensemble
+from ._methods import MCMC, METHODS
 from ._saved import KIND, Found, finder
-from ._stein import Stein
 
 _OTHER_MODEL = (
     "`model` is not the one that was fitted: {how}. Hand over the model as it was when "
@@ -120,21 +120,19 @@ def _constants(
     return {n: given[n] if n in given else unpack(v, arrays) for n, v in packed.items()}
 
 
-def _engine(path: str, kind: type, method: Any) -> Any:
+def _engine(path: str, kind: Any, method: Any) -> Any:
     """The method with what predictions need of its options."""
+    wanted = {"guide", "num_members", "num_particles"}
     if kind is MCMC:
-        names = ("num_warmup", "num_samples", "num_chains")
-    else:
-        names = (
-            "guide",
-            *{Ensemble: ["num_members"], Stein: ["num_particles"]}.get(kind, []),
-        )
+        wanted = {"num_warmup", "num_samples", "num_chains"}
+    given = {option.name for option in dataclasses.fields(kind) if option.init}
+    names = wanted & given
     options = {name: getattr(method, name) for name in names}
     if isinstance(options.get("guide"), NotKept):
         raise ValueError(
             f"`guide` must be given: that of the fit is of type {options['guide'].kind}, and "
             f"{path!r} does not hold it. Call `load(path, model, guide=...)`."
         )
-    if not isinstance(getattr(method, "loss", NotKept("")), NotKept):
+    if "loss" in given and not isinstance(method.loss, NotKept):
         options["loss"] = method.loss  # diagnostics look at it
     return kind(**options)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from numpyro.infer import HMC, NUTS, Trace_ELBO, init_to_median, init_to_sample
-from numpyro.infer.autoguide import AutoNormal
+from numpyro.infer.autoguide import AutoDelta, AutoNormal
 from numpyro.infer.elbo import ELBO
 
 from ... import _checks
@@ -119,6 +119,39 @@ class Ensemble(VI):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Modes(Ensemble):
+    r"""Fit modes of the posterior from different starts: a deep ensemble.
+
+    $$\hat\theta_e = \arg\max_\theta\; \log p(y \mid x, \theta) + \log p(\theta)$$
+
+    from a draw of the prior each. Predictions are an equal mixture of the members; each is a
+    point, so that the spread between members is all the uncertainty of parameters that there
+    is. Networks of more than a few weights fit the noise in the end: hold rows out, and keep
+    the parameters of each member that predict these best, by ``fit(validation=0.1,
+    early_stopping=EarlyStopping(on="validation"))``.
+
+    Args:
+        num_members: How many, at least 1.
+        optim: The optimizer, as in `VI`; a number is the first step size of Adam.
+
+    Raises:
+        TypeError: If `num_members` is no integer.
+        ValueError: If `num_members` is below 1, or a step size is not positive.
+
+    Example:
+        >>> Modes(num_members=4, optim=0.01).num_members
+        4
+
+    References:
+        Lakshminarayanan, Pritzel and Blundell (2017), "Simple and scalable predictive
+        uncertainty estimation using deep ensembles", NeurIPS, Algorithm 1.
+    """
+
+    guide: Any = field(default=AutoDelta, init=False, repr=False)
+    loss: ELBO = field(default_factory=Trace_ELBO, init=False, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MCMC:
     """Fit by Markov chains: draws of the posterior itself, on all rows.
 
@@ -213,7 +246,7 @@ class MCMC:
 # What is kept of each draw for the diagnostics, beside divergences.
 _NOTED = ("energy", "num_steps")
 
-METHODS = {"vi": VI, "mcmc": MCMC, "stein": Stein, "ensemble": Ensemble}
+METHODS = {"vi": VI, "mcmc": MCMC, "stein": Stein, "ensemble": Ensemble, "modes": Modes}
 Method = VI | MCMC | Stein
 
 
@@ -224,7 +257,7 @@ def method_of(method: Any) -> Method:
         return METHODS[method]()
     if inspect.isclass(method) and method in METHODS.values():
         return method()
-    what = "VI(), MCMC(), Stein(), Ensemble() or the name of one"
+    what = "VI(), MCMC(), Stein(), Ensemble(), Modes() or the name of one"
     _checks.instance("method", method, tuple(METHODS.values()), what)
     return method
 
