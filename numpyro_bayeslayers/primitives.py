@@ -258,18 +258,18 @@ def categories(index: Array, num_categories: int) -> NewGroups | None:
     the rows' new categories.
     """
     about = index, num_categories
-    return _message("categories", lambda *_: None, about) if _PYRO_STACK else None
+    return message("categories", lambda *_: None, about) if _PYRO_STACK else None
 
 
 def effect(name: str, value: Array) -> None:
     """Say what the layer `name` adds to rows, for handlers that note ``"effect"``."""
     if _PYRO_STACK:
-        _message("effect", lambda *_: None, (name, value))
+        message("effect", lambda *_: None, (name, value))
 
 
 def missing_of(y: np.ndarray) -> Any:
     """Which entries of `y` a handler takes for missing; False, for none, if there is none."""
-    return _message("missing", lambda _: False, (y,)) if _PYRO_STACK else False
+    return message("missing", lambda _: False, (y,)) if _PYRO_STACK else False
 
 
 def step() -> Array:
@@ -279,7 +279,7 @@ def step() -> Array:
     kept in a mutable site, one for the model and one for the guide (the model is the one
     that runs under `replay`), so it lives in the `SVIState`.
     """
-    return _message("step", _counted_step, ())
+    return message("step", _counted_step, ())
 
 
 _COUNTS = {role: f"bayeslayers${role}_step" for role in ("model", "guide")}
@@ -319,7 +319,7 @@ class _Nameless(dict[str, Any]):
         raise KeyError(key)
 
 
-def _message(kind: str, fn: Callable[..., Any], args: tuple[Any, ...], **keys: Any) -> Any:
+def message(kind: str, fn: Callable[..., Any], args: tuple[Any, ...], **keys: Any) -> Any:
     """Send a message that no trace shows, and give its final value."""
     parts = {"fn": fn, "args": args, "kwargs": {}, "value": None, "cond_indep_stack": []}
     return apply_stack(_Nameless(type=kind, **parts, **keys))["value"]
@@ -353,7 +353,7 @@ def linear(
     args = (x, weight.value, None if bias is None else bias.value)
     if not _PYRO_STACK:
         return _affine(op, *args)
-    return _message("linear", partial(_affine, op), args, op=op, weight=weight, bias=bias)
+    return message("linear", partial(_affine, op), args, op=op, weight=weight, bias=bias)
 
 
 def opaque(weight: Site, reason: str) -> None:
@@ -362,7 +362,7 @@ def opaque(weight: Site, reason: str) -> None:
     They name it, with the reason, beside the weights whose guide they cannot use.
     """
     if _PYRO_STACK:
-        _message("opaque", lambda: None, (), weight=weight, reason=reason)
+        message("opaque", lambda: None, (), weight=weight, reason=reason)
 
 
 def when_known(
@@ -387,7 +387,7 @@ def when_known(
         look(np.asarray(x))
     elif _PYRO_STACK:
         keys = {"check": look, "is_fitted": is_fitted, "weight": Site(x)}
-        _message("when_known", lambda _: None, (x,), **keys)
+        message("when_known", lambda _: None, (x,), **keys)
 
 
 def factorized_normal(fn: dist.Distribution | None) -> dist.Normal | None:

@@ -12,6 +12,7 @@ from ._ensemble import ensemble as ensemble
 from ._flipout import flipout as flipout
 from ._local_reparameterization import local_reparameterization as local_reparameterization
 from ._mc_dropout import mc_dropout as mc_dropout
+from ._recenter import recenter as recenter
 from ._temper import temper as temper
 from ._tie import tie as tie
 
@@ -20,6 +21,7 @@ __all__ = [
     "flipout",
     "local_reparameterization",
     "mc_dropout",
+    "recenter",
     "temper",
     "tie",
 ]

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from numpyro.primitives import _PYRO_STACK, Messenger
 
+from .._typing import Message
+
 
 @contextmanager
 def above(handler: Messenger) -> Generator[None]:
@@ -20,3 +22,19 @@ def above(handler: Messenger) -> Generator[None]:
         yield
     finally:
         _PYRO_STACK.extend(below)
+
+
+class as_site(Messenger):  # noqa: N801
+    """Gives a site what plates and scales did to the one that it replaces."""
+
+    def __init__(self, msg: Message) -> None:
+        self.frames = list(msg["cond_indep_stack"])
+        self.scale = msg["scale"]
+        self.infer = dict(msg["infer"])
+        super().__init__()
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] == "sample":
+            msg["cond_indep_stack"] = list(self.frames)
+            msg["scale"] = self.scale
+            msg["infer"] = self.infer | msg["infer"]

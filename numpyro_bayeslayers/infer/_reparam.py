@@ -6,27 +6,16 @@ from typing import Any
 
 import jax
 import numpy as np
-import numpyro.distributions as dist
-from numpyro.infer.reparam import LocScaleReparam, Reparam
 from numpyro.primitives import Messenger
 
 from .. import _checks
+from .._centering import loc_scale_of, sample_around, value_at
 from .._typing import Message, Model
-from ..handlers._above import above
+from ..handlers._above import above, as_site
+from ..handlers._recenter import become_deterministic
 
 # What NumPyro adds to the name of a site for its decentered draw.
 DECENTERED = "_decentered"
-
-_FAMILIES = (
-    dist.Normal,
-    dist.StudentT,
-    dist.Laplace,
-    dist.Cauchy,
-    dist.Gumbel,
-    dist.Logistic,
-    dist.SoftLaplace,
-    dist.AsymmetricLaplace,
-)
 
 
 def autoreparam(model: Model | None = None, *, centered: float = 0.0) -> Any:
@@ -92,63 +81,17 @@ class _decenter(Messenger):  # noqa: N801
         is_latent = msg["type"] == "sample" and not msg["is_observed"]
         if not is_latent or msg["value"] is not None or self.centered == 1.0:
             return
-        reparam = _reparam_of(msg["fn"], self.centered)
-        if reparam is None:
+        found = loc_scale_of(msg["fn"])
+        if found is None or (_is_all(found.loc, 0.0) and _is_all(found.scale, 1.0)):
             return
-        with above(self), _as_site(msg):
-            _, value = reparam(msg["name"], msg["fn"], None)
-        msg["type"] = "deterministic"
-        msg["value"] = value
-        for key in set(msg) - {"type", "name", "value", "cond_indep_stack"}:
-            del msg[key]
-
-
-class _as_site(Messenger):  # noqa: N801
-    """Gives a site what plates and scales did to the one that it replaces."""
-
-    def __init__(self, msg: Message) -> None:
-        self.frames = list(msg["cond_indep_stack"])
-        self.scale = msg["scale"]
-        self.infer = dict(msg["infer"])
-        super().__init__()
-
-    def process_message(self, msg: Message) -> None:
-        if msg["type"] == "sample":
-            msg["cond_indep_stack"] = list(self.frames)
-            msg["scale"] = self.scale
-            msg["infer"] = self.infer | msg["infer"]
-
-
-class _TransformedReparam(Reparam):
-    """Decenters the base of a distribution that is transformed element by element."""
-
-    def __init__(self, base: LocScaleReparam) -> None:
-        self.base = base
-
-    def __call__(self, name: str, fn: Any, obs: Any) -> tuple[None, Any]:
-        inner, batch_shape, event_dim = self._unwrap(fn)
-        base = self._wrap(inner.base_dist, batch_shape, event_dim)
-        _, value = self.base(name, base, obs)
-        for transform in inner.transforms:
+        name, c = msg["name"], self.centered
+        parts = found.law, found.loc, found.scale, c
+        with above(self), as_site(msg):
+            own = sample_around(name, name + DECENTERED, *parts).value
+        value = value_at(own, found.loc, found.scale, c)
+        for transform in found.transforms:
             value = transform(value)
-        return None, value
-
-
-def _reparam_of(fn: Any, centered: float) -> Reparam | None:
-    """What decenters `fn`; None if it is no location-scale law, or a standard one."""
-    while isinstance(fn, (dist.Independent, dist.ExpandedDistribution)):
-        fn = fn.base_dist
-    if isinstance(fn, dist.TransformedDistribution):
-        parts = [(t.domain.event_dim, t.codomain.event_dim) for t in fn.transforms]
-        base = _reparam_of(fn.base_dist, centered)
-        is_elementwise = all(dims == (0, 0) for dims in parts)
-        is_plain = isinstance(base, LocScaleReparam)
-        return _TransformedReparam(base) if is_plain and is_elementwise else None
-    if not isinstance(fn, _FAMILIES) or (_is_all(fn.loc, 0.0) and _is_all(fn.scale, 1.0)):
-        return None
-    return LocScaleReparam(
-        centered, [name for name in fn.arg_constraints if name not in ("loc", "scale")]
-    )
+        become_deterministic(msg, value)
 
 
 def _is_all(value: Any, number: float) -> bool:

@@ -101,6 +101,10 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
             for key in set(msg) - {"type", "name", "value", "cond_indep_stack"}:
                 del msg[key]
 
+    def _answer_centering(self, msg: Message) -> None:
+        """Coordinates are alike in all members: what answers is outside of the `vmap`."""
+        msg["value"] = self.send(dict(msg))["value"]
+
     def _answer_deterministic(self, msg: Message) -> None:
         def emit(led: PyTree) -> tuple[Message, Message]:
             sent = self._copy(msg, value=self._spread(led))

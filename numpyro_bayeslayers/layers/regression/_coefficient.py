@@ -14,6 +14,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array
 
 from ... import _checks
+from ..._centering import sample_around
 from ..._settings import setting
 from ...handlers._gradient_estimator import normal_moments
 from ...primitives import POSTERIOR, NewGroups, Site, sample, sample_site
@@ -132,16 +133,18 @@ def draw(
     """
     c = float(centered)
     scale = prior.factor * scale
-    centered_law = prior.over(shape, scale=scale)
-    if c == 1.0 or not prior.is_location_scale:
-        return sample_site(name, centered_law)
+    if not prior.is_location_scale:
+        return sample_site(name, prior.over(shape, scale=scale))
     loc = prior.loc
-    inner = {"loc": 0.0, "scale": 1.0} if c == 0.0 else {"loc": c * loc, "scale": scale**c}
-    base = sample_site(name + BASE, prior.over(shape, **inner))
+    law = lambda loc, scale: prior.over(shape, loc=loc, scale=scale)
+    own = name if c == 1.0 else name + BASE
+    base = sample_around(name, own, law, loc, scale, c)
+    if c == 1.0:
+        return base
     factor = scale ** (1.0 - c)
-    own: Array = loc + factor * (base.value - c * loc)
-    value: Any = numpyro.deterministic(name, own)
-    moments = normal_moments(base) if value is own else None
+    computed: Array = loc + factor * (base.value - c * loc)
+    value: Any = numpyro.deterministic(name, computed)
+    moments = normal_moments(base) if value is computed else None
     guide = None
     if moments is not None:
         guide = dist.Normal(loc + factor * (moments[0] - c * loc), factor * moments[1])

@@ -8,8 +8,9 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array
 
+from ..._centering import sample_around
 from ...handlers._gradient_estimator import normal_moments
-from ...primitives import POSTERIOR, Site, sample_site
+from ...primitives import POSTERIOR, Site
 from ._coefficient import BASE, AbstractAdaptiveLayer
 
 
@@ -40,7 +41,8 @@ class AbstractWalkLayer(AbstractAdaptiveLayer):
         """The steps, and the guide's mean and variance of the walk, given the scale."""
         prior, c = self.coef_prior, float(self.centered)
         scale = prior.factor * scale
-        base = sample_site("delta" + BASE, prior.over(shape, loc=0.0, scale=scale**c))
+        law = lambda loc, scale: prior.over(shape, loc=loc, scale=scale)
+        base = sample_around("delta", "delta" + BASE, law, 0.0, scale, c)
         rotation = walk_basis(shape[0]).astype(base.value.dtype)
         factor = scale ** (1.0 - c)
         own = prior.loc + factor * (rotation @ base.value)

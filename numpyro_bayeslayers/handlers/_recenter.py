@@ -1,0 +1,142 @@
+"""Other coordinates for sites with a location and a scale."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.primitives import _PYRO_STACK, Messenger, deterministic, sample
+
+from .. import _checks
+from .._centering import RECENTERED, Asked, check_shape, drawn_at, loc_scale_of, value_at
+from .._typing import Message, Model
+from ._above import above, as_site
+
+
+class recenter(Messenger):  # noqa: N801
+    r"""Draw sites of location and scale in coordinates between non-centered and centered.
+
+    $$z \sim F(c\,\mu,\; \sigma^c), \qquad \theta = \mu + \sigma^{1 - c}\,(z - c\,\mu)$$
+
+    with one number $c$ for a site or for each of its entries. The law of $\theta$ is the same
+    for each $c$; what a sampler meets is not. Where data say little about an entry, 0 is
+    best, where they say much, 1: in the normal case the share of its information that
+    comes from the data.
+
+    Each site ``theta`` of `centering` becomes a deterministic one, and ``theta_recentered`` is
+    drawn. Sites are those of `numpyro.sample` whose family has a location and a scale, what
+    comes of such a family element by element (the log-normal for one), the coefficients of
+    regression layers by their names (``store.theta``), whatever `centered` the layer was made
+    with, and sites under `infer.autoreparam`. The layer's own base, ``store.theta_base``,
+    is then deterministic, too, so that draws have all sites that the model has by itself. A
+    `RandomWalkLayer` is asked by its steps, ``delta``, and takes the numbers of their
+    components.
+
+    Args:
+        fn: A NumPyro model.
+        centering: By the name of a site, a number from 0 (non-centered) to 1 (centered), or
+            an array of them that broadcasts to the site's shape, plates included.
+
+    Raises:
+        TypeError: If `centering` is no dictionary.
+        ValueError: If a number is not from 0 to 1; in the run, if an array is of another
+            shape, or the model has no such site.
+
+    Example:
+        >>> import numpyro.distributions as dist
+        >>> from numpyro.handlers import seed, trace
+        >>> def model():
+        ...     spread = sample("spread", dist.HalfNormal(1.0))
+        ...     sample("effect", dist.Normal(jnp.zeros(3), spread).to_event(1))
+        >>> between = recenter(model, {"effect": jnp.array([0.0, 0.5, 1.0])})
+        >>> list(trace(seed(between, 0)).get_trace())
+        ['spread', 'effect_recentered', 'effect']
+
+    References:
+        Papaspiliopoulos, Roberts, Sköld (2007), "A general framework for the
+        parametrization of hierarchical models", Statistical Science 22, section 2; Gorinova,
+        Moore, Hoffman (2020), "Automatic reparameterisation of probabilistic programs", ICML.
+    """
+
+    def __init__(
+        self, fn: Model | None = None, centering: Mapping[str, Any] | None = None
+    ) -> None:
+        _checks.instance(
+            "centering", centering, Mapping, "a dictionary from names of sites"
+        )
+        self.centering = {n: _checked(n, c) for n, c in (centering or {}).items()}
+        self._met: dict[str, None] = {}
+        super().__init__(fn)
+
+    def __enter__(self) -> Any:
+        self._met = {}
+        return super().__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        left = [name for name in self.centering if name not in self._met]
+        if exception[0] is None and left:
+            near = difflib.get_close_matches(left[0], self._met, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"`centering` must name sites with a location and a scale, of which the model "
+                f"has {list(self._met)}, got {left[0]!r}.{hint}"
+            )
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] == "centering" and msg["value"] is None:
+            at = next(i for i, other in enumerate(_PYRO_STACK) if other is self)
+            name = msg["args"][0][at]
+            self._met[name] = None
+            msg["value"] = self._answer(name)
+        elif _is_latent(msg) and not msg["name"].endswith(RECENTERED):
+            self._redraw(msg)
+
+    def _answer(self, name: str) -> Asked | None:
+        return Asked(name, self.centering[name]) if name in self.centering else None
+
+    def _redraw(self, msg: Message) -> None:
+        found, name = loc_scale_of(msg["fn"]), msg["name"]
+        if found is None:
+            return
+        self._met[name] = None
+        asked = self._answer(name)
+        if asked is None or asked.centered is None:
+            return
+        centered = asked.centered
+        check_shape(name, centered, msg["fn"].shape())
+        law = drawn_at(found.law, found.loc, found.scale, centered)
+        with above(self), as_site(msg):
+            z: Any = sample(name + RECENTERED, law)
+        value = value_at(z, found.loc, found.scale, centered)
+        for transform in found.transforms:
+            value = transform(value)
+        become_deterministic(msg, value)
+
+
+def _is_latent(msg: Message) -> bool:
+    return msg["type"] == "sample" and not msg["is_observed"] and msg["value"] is None
+
+
+def become_deterministic(msg: Message, value: Any) -> None:
+    """Make of the message of a sample site that of a deterministic one."""
+    msg["type"] = deterministic.__name__
+    msg["value"] = value
+    for key in set(msg) - {"type", "name", "value", "cond_indep_stack"}:
+        del msg[key]
+
+
+def _checked(name: str, centered: Any) -> Any:
+    """A number as a float, so that 0 is known to be one; arrays as they are."""
+    if isinstance(centered, jax.core.Tracer):
+        return centered
+    values = np.asarray(centered)
+    is_number = np.issubdtype(values.dtype, np.number) or values.dtype == bool
+    if not is_number or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(
+            f"`centering` of the site {name!r} must be from 0 (non-centered) to 1 (centered), "
+            f"got {centered!r}."
+        )
+    return float(values) if values.ndim == 0 else jnp.asarray(values, float)
