@@ -68,7 +68,7 @@ def bspline_basis(
     knots: ArrayLike | Sequence[float],
     degree: int = 3,
     *,
-    extrapolate: Literal["linear", "error"] = "linear",
+    extrapolate: Literal["linear", "constant", "error"] = "linear",
 ) -> Float[Array, "n m"]:
     r"""The B-splines of a knot vector at points.
 
@@ -83,8 +83,9 @@ def bspline_basis(
         x: Points, (n,).
         knots: The knot vector, ascending, as `make_knots` gives it.
         degree: Degree $p$ of the splines, zero or more.
-        extrapolate: ``"linear"`` goes on along the tangents outside of the knots;
-            ``"error"`` refuses such points (under `jit` when the program runs).
+        extrapolate: ``"linear"`` goes on along the tangents outside of the knots,
+            ``"constant"`` stays at the values of the ends; ``"error"`` refuses such points
+            (under `jit` when the program runs).
 
     Returns:
         The functions' values, (n, len(knots) - degree - 1); rows sum to one.
@@ -102,9 +103,9 @@ def bspline_basis(
     References:
         de Boor (2001), "A practical guide to splines", chapter IX, equations 14 and 15.
     """
-    _checks.one_of("extrapolate", extrapolate, ("linear", "error"))
+    _checks.one_of("extrapolate", extrapolate, ("linear", "constant", "error"))
     degree = _checks.count("degree", degree)
-    t = _checked_knots(knots, degree)
+    t = checked_knots(knots, degree)
     x = jnp.asarray(x)
     x = x.astype(jnp.result_type(float, x.dtype))
     low, high = float(t[degree]), float(t[-degree - 1])
@@ -112,20 +113,26 @@ def bspline_basis(
         x = _inside(x, low, high)
     within = jnp.clip(x, low, high)
     basis, slope = _cox_de_boor(within, t.astype(x.dtype), degree)
+    if extrapolate == "constant":
+        return basis
     return basis + (x - within)[:, None] * slope
 
 
-def _checked_knots(knots: ArrayLike | Sequence[float], degree: int) -> np.ndarray:
+def checked_knots(
+    knots: ArrayLike | Sequence[float], degree: int, name: str = "knots"
+) -> Float[np.ndarray, " k"]:
+    """`knots` in double precision, after a look at their order and their number."""
     if isinstance(knots, jax.core.Tracer):
         raise TypeError(
-            "`knots` must be known before the program runs: make them outside of `jit`."
+            f"`{name}` must be known before the program runs: make them outside of `jit`."
         )
     t = np.asarray(knots, np.float64)
-    if len(t) < 2 * degree + 2 or (np.diff(t) < 0).any() or t[degree] == t[-degree - 1]:
+    least = 2 * degree + 2
+    is_row = t.ndim == 1 and len(t) >= least and np.isfinite(t).all()
+    if not is_row or (np.diff(t) < 0).any() or t[degree] == t[-degree - 1]:
         raise ValueError(
-            f"`knots` must ascend and have at least {2 * degree + 2} entries for degree "
-            f"{degree}, with an interval in the middle, got {t.tolist()}. `make_knots` makes "
-            "them from data."
+            f"`{name}` must ascend and have at least {least} entries for degree {degree}, with "
+            f"an interval in the middle, got {t.tolist()}. `make_knots` makes them from data."
         )
     return t
 

@@ -53,6 +53,13 @@ def test_goes_on_along_the_tangents(degree):
     np.testing.assert_allclose(slope, slopes, atol=1e-9)
 
 
+def test_stays_at_the_ends_on_request():
+    knots = make_knots([0.0, 1.0], 2)
+    x = jnp.array([-2.0, 0.0, 1.0, 3.0])
+    found = bspline_basis(x, knots, extrapolate="constant")
+    np.testing.assert_array_equal(found, found[jnp.array([1, 1, 2, 2])])
+
+
 def test_knots():
     knots = make_knots(DATA, 3, 2)
     np.testing.assert_allclose(knots[3:-3], np.quantile(DATA, [0.25, 0.5, 0.75]))
@@ -81,6 +88,7 @@ def test_outside_is_refused_on_request():
         (lambda: make_knots(DATA, 1.5), TypeError, "`num_knots`"),
         (lambda: bspline_basis(DATA, [0.0, 1.0]), ValueError, "`knots` must ascend"),
         (lambda: bspline_basis(DATA, [1.0, 0.0], 0), ValueError, "`knots` must ascend"),
+        (lambda: bspline_basis(DATA, [0.0, np.nan], 0), ValueError, "`knots` must ascend"),
         (
             lambda: bspline_basis(DATA, [0.0, 1.0], 0, extrapolate="zero"),
             ValueError,

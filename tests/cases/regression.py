@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpyro.distributions as dist
 
 from numpyro_bayeslayers import layers
 from numpyro_bayeslayers.layers import AbstractLayer
@@ -12,6 +13,8 @@ from numpyro_bayeslayers.layers import AbstractLayer
 from .case import Case, X
 
 CATEGORIES = 4
+# Three areas in a row and an island.
+MAP = ((0, 1, 0, 0), (1, 0, 1, 0), (0, 1, 0, 0), (0, 0, 0, 0))
 Z = 0.5 - X[:, :2]
 
 
@@ -45,6 +48,16 @@ def categories(x):
 
 def grouped(x):
     return x[..., :2], *categories(x)
+
+
+def members(x):
+    """Two categories for each row, with weights."""
+    own = categories(x)[0]
+    return jnp.stack([own, (own + 1) % CATEGORIES], -1), jnp.square(x[..., :2])
+
+
+def two_columns(x):
+    return (0.3 * x[..., :2],)
 
 
 def times(x):
@@ -115,6 +128,39 @@ LAYERS = {
         knots=(-1.0, -1.0, -1.0, 0.2, 1.0, 1.0, 1.0),
         degree=2,
         units=2,
+    ),
+    "PSplineLayer": case(
+        layers.PSplineLayer(centered=0.5),
+        prepare=first_column,
+        knots=(-1.0, -1.0, -1.0, 0.2, 0.6, 1.0, 1.0, 1.0),
+        degree=2,
+        units=2,
+    ),
+    "BYM2Layer": case(layers.BYM2Layer(MAP, centered=0.5), prepare=categories, units=2),
+    "LocalTrendLayer": case(
+        layers.LocalTrendLayer(), prepare=categories, num_times=CATEGORIES, units=2
+    ),
+    "SeasonalStateLayer": case(
+        layers.SeasonalStateLayer(3), prepare=categories, num_times=CATEGORIES, units=2
+    ),
+    "TensorSmoothLayer": case(
+        layers.TensorSmoothLayer(centered=0.5),
+        prepare=two_columns,
+        num_basis=3,
+        degree=1,
+        units=2,
+    ),
+    "MixtureLayer": case(
+        layers.MixtureLayer((dist.Normal(0.0, 0.1), dist.Normal(0.0, 1.0))), units=2
+    ),
+    "MultiMembershipLayer": case(
+        layers.MultiMembershipLayer(),
+        prepare=members,
+        num_categories=CATEGORIES,
+        units=2,
+    ),
+    "HorseshoeInteractionLayer": case(
+        layers.HorseshoeInteractionLayer(slab_scale=2.0), units=2
     ),
     "HorseshoeLayer": case(layers.HorseshoeLayer(slab_scale=2.0), units=2),
     "R2D2Layer": case(layers.R2D2Layer(), units=2),

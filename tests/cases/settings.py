@@ -41,6 +41,14 @@ class Call(NamedTuple):
         return self.make(**{**self.arguments, name: value})
 
 
+# What the layers that are called by name cannot be made without.
+NEEDED: dict[str, dict[str, Any]] = {
+    "BYM2Layer": {"adjacency": 1 - np.eye(3)},
+    "SeasonalStateLayer": {"period": 4},
+    "MixtureLayer": {"priors": (dist.Normal(0.0, 0.1), dist.Normal(0.0, 1.0))},
+}
+
+
 def constructors() -> dict[str, Call]:
     """How the tables of layers call constructors: by class, the first call of each."""
     found: dict[str, Call] = {}
@@ -59,7 +67,7 @@ def constructors() -> dict[str, Call]:
         for name, case in {**LAYERS, **MODULES}.items():
             case.make("a")
             if getattr(layers, name).__name__ not in found:  # called by name, made before
-                getattr(layers, name)()
+                getattr(layers, name)(**NEEDED.get(name, {}))
     return found
 
 

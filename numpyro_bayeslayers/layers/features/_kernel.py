@@ -33,6 +33,9 @@ Hyperparameter: TypeAlias = float | tuple[float, ...] | dist.Distribution | None
 
 # A basis that carries less of a fitted process's variance is reported.
 _LEAST_SHARE = 0.95
+# What it carries at the shortest lengthscale that a prior allows, with this probability.
+_SHARE_AT_SHORTEST = 0.999
+_SHORTEST = 1e-4
 
 
 def checked_hyperparameter(name: str, value: Any) -> Any:
@@ -56,11 +59,31 @@ def check_rank(name: str, value: Hyperparameter, max_rank: int) -> None:
 
 def hyperparameter(name: str, value: Hyperparameter, rank: int) -> Array:
     """The value: drawn from its prior, by default LogNormal(0, 1), or as it is given."""
-    if value is None:
-        value = dist.LogNormal(0.0, 1.0)
+    value = _or_default(value)
     if isinstance(value, dist.Distribution):
         return sample(name, jax.tree.map(lax.stop_gradient, value), rank)
     return jnp.asarray(value, jnp.result_type(float))
+
+
+def _or_default(value: Hyperparameter) -> Any:
+    return dist.LogNormal(0.0, 1.0) if value is None else value
+
+
+def _shortest(value: Hyperparameter) -> float:
+    """What the value is at least: but for one draw of its prior in ten thousand."""
+    value = _or_default(value)
+    if not isinstance(value, dist.Distribution):
+        return float(np.min(value))
+    try:
+        with jax.ensure_compile_time_eval():
+            try:
+                found = np.asarray(value.icdf(jnp.full(value.shape(), _SHORTEST)))
+            except (NotImplementedError, ImportError, AttributeError):
+                draws = value.sample(jax.random.key(0), (round(1 / _SHORTEST),))
+                found = np.asarray(draws).min(axis=0)
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+        return 0.0  # a prior whose settings are drawn
+    return float(found.min())
 
 
 class AbstractKernel(AbstractLayer):
@@ -70,6 +93,8 @@ class AbstractKernel(AbstractLayer):
     k standard deviations; `_basis` gives the functions that they belong to. If it is told the
     sizes and sides of the basis, it says after a fit whether they resolve the lengthscale.
     """
+
+    lengthscale: AbstractVar[Hyperparameter]
 
     @abc.abstractmethod
     def _frequencies(
@@ -92,8 +117,15 @@ class AbstractKernel(AbstractLayer):
         """How much of the variance along one input the basis functions carry."""
 
     @abc.abstractmethod
-    def _needed(self, lengthscale: float, L: float) -> int:
-        """How many basis functions carry 99% of it."""
+    def _needed(self, lengthscale: float, L: float, share: float = 0.99) -> int:
+        """How many basis functions carry a share of it."""
+
+    def _size(self, step: float, L: float) -> int:
+        """How many do for points that are a `step` away, at all that the prior allows."""
+        shortest, enough = _shortest(self.lengthscale), self._resolving(step, L)
+        if not shortest > 0:
+            return enough
+        return min(enough, self._needed(shortest, L, _SHARE_AT_SHORTEST))
 
     def _look(self, lengthscale: Array, basis: Basis | None) -> None:
         if basis is not None:
@@ -158,8 +190,8 @@ class AbstractStationaryKernel(AbstractKernel):
         last = lengthscale * num_basis * math.pi / (2 * L)
         return float(2 * stdtr(self._degrees, last) - 1)
 
-    def _needed(self, lengthscale: float, L: float) -> int:
-        last = float(stdtrit(self._degrees, 0.995))
+    def _needed(self, lengthscale: float, L: float, share: float = 0.99) -> int:
+        last = float(stdtrit(self._degrees, 0.5 + 0.5 * share))
         return math.ceil(last * 2 * L / (math.pi * lengthscale))
 
 

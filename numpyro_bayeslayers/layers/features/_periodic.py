@@ -120,10 +120,10 @@ class PeriodicKernel(AbstractKernel):
     def _share(self, lengthscale: float, num_basis: int, L: float) -> float:
         return float(self._shares(lengthscale, num_basis)[-1])
 
-    def _needed(self, lengthscale: float, L: float) -> int:
+    def _needed(self, lengthscale: float, L: float, share: float = 0.99) -> int:
         # The orders are nearly normal with variance a, for large a.
         most = 8 + math.ceil(8 / lengthscale)
-        return int(np.searchsorted(self._shares(lengthscale, most), 0.99)) + 1
+        return int(np.searchsorted(self._shares(lengthscale, most), share)) + 1
 
 
 def _log_scaled_bessel(max_order: int, a: Array) -> Array:

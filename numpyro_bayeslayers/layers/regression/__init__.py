@@ -10,6 +10,7 @@ from ._bilinear import (
     BilinearLayer as BilinearLayer,
     LowRankBilinearLayer as LowRankBilinearLayer,
 )
+from ._bym2 import BYM2Layer as BYM2Layer
 from ._embedding import (
     EmbeddingLayer as EmbeddingLayer,
     RandomEffectsLayer as RandomEffectsLayer,
@@ -18,6 +19,7 @@ from ._factorization import FM3Layer as FM3Layer, FMLayer as FMLayer
 from ._fixed_effects import FixedEffectsLayer as FixedEffectsLayer
 from ._gaussian_process import GaussianProcessEffectsLayer as GaussianProcessEffectsLayer
 from ._horseshoe import (
+    HorseshoeInteractionLayer as HorseshoeInteractionLayer,
     HorseshoeLayer as HorseshoeLayer,
     expected_sparsity as expected_sparsity,
 )
@@ -31,18 +33,27 @@ from ._linear import (
     FixedPriorLayer as FixedPriorLayer,
     InterceptLayer as InterceptLayer,
 )
+from ._mixture import MixtureLayer as MixtureLayer
 from ._monotone import MonotoneLayer as MonotoneLayer
+from ._multi_membership import MultiMembershipLayer as MultiMembershipLayer
+from ._p_spline import PSplineLayer as PSplineLayer
 from ._r2d2 import R2D2Layer as R2D2Layer
 from ._random_walk import RandomWalkLayer as RandomWalkLayer
 from ._seasonal import SeasonalEffectsLayer as SeasonalEffectsLayer
 from ._slopes import RandomSlopesLayer as RandomSlopesLayer
 from ._spike_and_slab import SpikeAndSlabLayer as SpikeAndSlabLayer
 from ._spline import SplineLayer as SplineLayer
+from ._state_space import (
+    LocalTrendLayer as LocalTrendLayer,
+    SeasonalStateLayer as SeasonalStateLayer,
+)
+from ._tensor_smooth import TensorSmoothLayer as TensorSmoothLayer
 
 __all__ = [
     "AR1Layer",
     "AdaptiveLayer",
     "AttentionLayer",
+    "BYM2Layer",
     "BilinearLayer",
     "EmbeddingLayer",
     "FM3Layer",
@@ -50,19 +61,26 @@ __all__ = [
     "FixedEffectsLayer",
     "FixedPriorLayer",
     "GaussianProcessEffectsLayer",
+    "HorseshoeInteractionLayer",
     "HorseshoeLayer",
     "InteractionLayer",
     "InterceptLayer",
+    "LocalTrendLayer",
     "LowRankBilinearLayer",
     "LowRankInteractionLayer",
+    "MixtureLayer",
     "MonotoneLayer",
+    "MultiMembershipLayer",
+    "PSplineLayer",
     "R2D2Layer",
     "RandomEffectsLayer",
     "RandomSlopesLayer",
     "RandomWalkLayer",
     "SeasonalEffectsLayer",
+    "SeasonalStateLayer",
     "SpikeAndSlabLayer",
     "SplineLayer",
+    "TensorSmoothLayer",
     "expected_sparsity",
     "inclusion_probabilities",
 ]

@@ -14,7 +14,7 @@ from ...primitives import Site, linear, sample, sample_site
 from ._call import named, on_categories
 from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn
 from ._op import Categories
-from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread
+from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread, within_unit
 
 #: Of a persistence that is rather positive than negative, and may be near one.
 PERSISTENCE: Keywords = MappingProxyType({"concentration1": 3.0, "concentration0": 1.5})
@@ -70,18 +70,10 @@ class AR1Layer(AbstractAdaptiveLayer):
         scale_kwargs: Keywords = UNIT_SCALE,
     ) -> None:
         super().__init__(scale_dist, dist.Normal, ZERO_LOC, scale_kwargs, False)
-        self.persistence_prior = Prior(
+        prior = Prior(
             "persistence", persistence_dist, persistence_kwargs, PERSISTENCE, False
         )
-        law: Any = self.persistence_prior.over(())
-        low, high = (
-            getattr(law.support, f"{end}_bound", None) for end in ("lower", "upper")
-        )
-        if low is None or high is None or low < 0 or high > 1:
-            raise ValueError(
-                "`persistence_dist` must be a distribution of numbers from 0 to 1 such as Beta, "
-                f"got {self.persistence_prior}."
-            )
+        self.persistence_prior = within_unit(prior, "persistence_dist")
 
     @named
     def __call__(

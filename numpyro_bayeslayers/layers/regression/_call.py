@@ -27,6 +27,7 @@ _SIZES = (
     "head_dim",
     "num_heads",
     "num_harmonics",
+    "order",
 )
 
 

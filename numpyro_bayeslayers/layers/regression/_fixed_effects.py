@@ -14,7 +14,7 @@ from ._call import named, on_categories
 from ._coefficient import BASE
 from ._linear import AbstractFixedLayer
 from ._op import Categories
-from ._prior import STANDARD, Family, Keywords
+from ._prior import STANDARD, Family, Keywords, Prior
 
 
 def checked_contrast(name: str, value: Any) -> str | None:
@@ -77,15 +77,8 @@ class FixedEffectsLayer(AbstractFixedLayer):
         self.contrast = contrast
 
     def __check_init__(self) -> None:
-        prior = self.coef_prior
-        law: Any = prior.ready or prior.family(**prior.settings)
-        if self.contrast is None:
-            return
-        if not isinstance(law, dist.Normal) or np.any(np.asarray(law.loc) != 0):
-            raise ValueError(
-                "`coef_dist` must be Normal of location zero for effects that sum to zero, "
-                f"got {prior}."
-            )
+        if self.contrast is not None:
+            zero_sum_prior(self.coef_prior, "coef_dist")
 
     @named
     def __call__(
@@ -119,6 +112,15 @@ class FixedEffectsLayer(AbstractFixedLayer):
             guide = dist.Normal(basis @ moments[0], var**0.5)
         infer = {**base.infer, POSTERIOR: guide}
         return Site(value, base.name.removesuffix(BASE), 2, infer)
+
+
+def zero_sum_prior(prior: Prior, name: str) -> None:
+    """`prior` is one of which effects that sum to zero are made."""
+    law: Any = prior.ready or prior.family(**prior.settings)
+    if not isinstance(law, dist.Normal) or np.any(np.asarray(law.loc) != 0):
+        raise ValueError(
+            f"`{name}` must be Normal of location zero for effects that sum to zero, got {prior}."
+        )
 
 
 def zero_sum_basis(count: int) -> Float[np.ndarray, "c k"]:

@@ -36,10 +36,12 @@ class GaussianProcessEffectsLayer(eqx.Module):
     Args:
         kernel: `RBFKernel`, `MaternKernel` or `PeriodicKernel`, with the priors of its
             hyperparameters.
-        num_basis: Number of basis functions $M$. None takes as many as tell neighboring
-            categories apart, $L\,(\text{num\_categories} - 1)$, at least 20 and at most 500: no
-            lengthscale is then too short for them, up to 333 categories. Fewer are quicker;
-            they should exceed about $2.6 L / \ell$ (3.4 and 1.75 where the kernel is rougher
+        num_basis: Number of basis functions $M$. None takes as many as the shortest lengthscale
+            that the prior allows needs (with a probability of 0.9999, for 99.9% of the
+            variance), or, if that is fewer, as many as tell neighboring categories apart,
+            $L\,(\text{num\_categories} - 1)$; at least 20 and at most 500. A prior without very
+            short lengthscales (`InverseGamma`) therefore makes the layer quick. Chosen numbers
+            should exceed about $2.6 L / \ell$ (3.4 and 1.75 where the kernel is rougher
             and smoother, $\nu = 3/2$ and squared exponential) for lengthscales $\ell$ down to
             which the process is to be right.
         boundary: Half the side of the box $L$, above 1: the least that keeps the process
@@ -122,4 +124,4 @@ class GaussianProcessEffectsLayer(eqx.Module):
     def _size(self, step: float) -> int:
         if self.num_basis is not None:
             return self.num_basis
-        return min(max(self.kernel._resolving(step, self.boundary), _FEWEST), _MOST)
+        return min(max(self.kernel._size(step, self.boundary), _FEWEST), _MOST)

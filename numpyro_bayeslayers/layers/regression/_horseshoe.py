@@ -5,18 +5,66 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._settings import setting
+from ...basis import interaction_features, pairwise_interactions
 from ...primitives import line_up, linear, sample
-from ._call import Activation, identity, named, on_columns
+from ._call import Activation, columns, identity, named, on_columns, on_pairs
 from ._coefficient import checked_centering, draw
 from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 
 
-class HorseshoeLayer(eqx.Module):
+class AbstractHorseshoeLayer(eqx.Module):
+    """Draws coefficients of which most are near zero."""
+
+    coef_prior: Prior = eqx.field(static=True)
+    global_prior: Prior = eqx.field(static=True)
+    slab_prior: Prior | None = eqx.field(static=True)
+    centered: bool | float = setting(check=checked_centering)
+
+    def __init__(
+        self,
+        slab_scale: float | None = None,
+        slab_df: float = 4.0,
+        coef_dist: Family = dist.Normal,
+        coef_kwargs: Keywords = ZERO_LOC,
+        global_scale: ArrayLike = 1.0,
+        centered: bool | float = False,
+    ) -> None:
+        global_scale = _positive("global_scale", global_scale)
+        slab_df = _checks.positive("slab_df", slab_df)
+        if not isinstance(global_scale, float):
+            global_scale = line_up(jnp.asarray(global_scale), 0, 1)
+        self.global_prior = _ready("scale", dist.HalfCauchy, scale=global_scale)
+        self.slab_prior = None
+        if slab_scale is not None:
+            slab_scale = _checks.positive("slab_scale", slab_scale)
+            half = 0.5 * slab_df
+            settings = {"concentration": half, "rate": half * slab_scale**2}
+            self.slab_prior = _ready("scale", dist.InverseGamma, **settings)
+        self.coef_prior = Prior("coef", coef_dist, coef_kwargs, ZERO_LOC, True)
+        self.centered = centered
+
+    def _product(self, x: Array, units: int) -> Array:
+        shape = (x.shape[-1], units)
+        scale = self._scale(shape)
+        return linear(x, draw("beta", self.coef_prior, shape, scale, self.centered))
+
+    def _scale(self, shape: tuple[int, int]) -> Array:
+        tau = sample("tau", self.global_prior.over(shape[1:]), rank=2)
+        local = dist.HalfCauchy(1.0).expand(shape).to_event(2)
+        scale = tau * sample("lambda", local, rank=2)
+        if self.slab_prior is None:
+            return scale
+        slab = jnp.sqrt(sample("c2", self.slab_prior.over(shape[1:]), rank=2))
+        return slab * (scale / jnp.hypot(slab, scale))  # squares of scales may overflow
+
+
+class HorseshoeLayer(AbstractHorseshoeLayer):
     r"""Linear terms of which most are near zero and some anywhere.
 
     $$y = a(x \beta), \qquad \beta_{iu} \sim \text{coef\_dist}(\text{scale} = \tau_u
@@ -69,34 +117,6 @@ class HorseshoeLayer(eqx.Module):
         equations 2.8 and 2.10.
     """
 
-    coef_prior: Prior = eqx.field(static=True)
-    global_prior: Prior = eqx.field(static=True)
-    slab_prior: Prior | None = eqx.field(static=True)
-    centered: bool | float = setting(check=checked_centering)
-
-    def __init__(
-        self,
-        slab_scale: float | None = None,
-        slab_df: float = 4.0,
-        coef_dist: Family = dist.Normal,
-        coef_kwargs: Keywords = ZERO_LOC,
-        global_scale: ArrayLike = 1.0,
-        centered: bool | float = False,
-    ) -> None:
-        global_scale = _positive("global_scale", global_scale)
-        slab_df = _checks.positive("slab_df", slab_df)
-        if not isinstance(global_scale, float):
-            global_scale = line_up(jnp.asarray(global_scale), 0, 1)
-        self.global_prior = _ready("scale", dist.HalfCauchy, scale=global_scale)
-        self.slab_prior = None
-        if slab_scale is not None:
-            slab_scale = _checks.positive("slab_scale", slab_scale)
-            half = 0.5 * slab_df
-            settings = {"concentration": half, "rate": half * slab_scale**2}
-            self.slab_prior = _ready("scale", dist.InverseGamma, **settings)
-        self.coef_prior = Prior("coef", coef_dist, coef_kwargs, ZERO_LOC, True)
-        self.centered = centered
-
     @named
     def __call__(
         self,
@@ -105,21 +125,65 @@ class HorseshoeLayer(eqx.Module):
         units: int = 1,
         activation: Activation = identity,
     ) -> Float[Array, "*batch n u"]:
-        def rows(x: Array) -> Array:
-            shape = (x.shape[-1], units)
-            scale = self._scale(shape)
-            return linear(x, draw("beta", self.coef_prior, shape, scale, self.centered))
+        return activation(on_columns(lambda rows: self._product(rows, units), x))
 
-        return activation(on_columns(rows, x))
 
-    def _scale(self, shape: tuple[int, int]) -> Array:
-        tau = sample("tau", self.global_prior.over(shape[1:]), rank=2)
-        local = dist.HalfCauchy(1.0).expand(shape).to_event(2)
-        scale = tau * sample("lambda", local, rank=2)
-        if self.slab_prior is None:
-            return scale
-        slab = jnp.sqrt(sample("c2", self.slab_prior.over(shape[1:]), rank=2))
-        return slab * (scale / jnp.hypot(slab, scale))  # squares of scales may overflow
+class HorseshoeInteractionLayer(AbstractHorseshoeLayer):
+    r"""Interactions of which most are near zero and some anywhere.
+
+    $$y = a\Big(\sum_{i < j} x_i x_j\, \beta_{ij}\Big) \quad\text{or}\quad
+    y = a\Big(\sum_{ij} x_i z_j\, \beta_{ij}\Big)$$
+
+    for each unit, with the prior of `HorseshoeLayer` over all pairs. Call it as
+    ``layer(name, x, z=None, units=1, activation=identity)`` with `x` of shape (n, d) and columns
+    of similar spread, for all pairs of its columns in the order $x_1 x_2, x_1 x_3, \dots, x_2
+    x_3, \dots$, or with `z` too, (n, d2), for each column of one with each of the other, as
+    `InteractionLayer`; the output has shape (n, units). Main effects are a term of their own.
+
+    Args:
+        slab_scale: As in `HorseshoeLayer`, with all other arguments. For `expected_sparsity`,
+            `d` is the number of pairs.
+
+    Sites:
+        ``tau`` (u,); ``lambda`` (p, u) for p pairs; with a slab, ``c2`` (u,); ``beta`` (p, u),
+        deterministic with its ``beta_base`` unless `centered`.
+
+    Raises:
+        ValueError: As `HorseshoeLayer`; if `x` and `z` differ in rows; without `z`, if `x` has
+            one column.
+        TypeError: If the prior is no distribution.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> layer = HorseshoeInteractionLayer(slab_scale=2.0, global_scale=0.1)
+        >>> seed(layer, 0)("pairs", jnp.ones((5, 4))).shape
+        (5, 1)
+
+    References:
+        Those of `HorseshoeLayer`.
+    """
+
+    @named
+    def __call__(
+        self,
+        name: str,
+        x: Num[ArrayLike, "..."],
+        z: Num[ArrayLike, "..."] | None = None,
+        units: int = 1,
+        activation: Activation = identity,
+    ) -> Float[Array, "*batch n u"]:
+        if z is not None:
+            grid = lambda x, z: self._product(pairwise_interactions(x, z), units)
+            return activation(on_pairs(grid, x, z))
+        count = columns("x", x).shape[-1]
+        if count < 2:
+            raise ValueError(
+                "`x` must have two columns or more if `z` is not given, got 1."
+            )
+        pairs = np.stack(np.triu_indices(count, 1), axis=-1)
+        own = lambda x: self._product(interaction_features(x, pairs), units)
+        return activation(on_columns(own, x))
 
 
 def _ready(role: str, family: type[dist.Distribution], **settings: Any) -> Prior:

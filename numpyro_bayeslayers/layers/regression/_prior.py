@@ -77,9 +77,9 @@ class Prior:
                 f"`{role}_dist` must be a continuous distribution of single numbers, which "
                 f"the layer repeats; got {name} of event shape {trial.event_shape}."
             )
-        if role == "scale" and _allows_negative(support):
+        if role.endswith("scale") and _allows_negative(support):
             raise ValueError(
-                f"`scale_dist` must be a distribution of positive numbers, got {name}. Use "
+                f"`{role}_dist` must be a distribution of positive numbers, got {name}. Use "
                 "HalfNormal, Exponential or another of positive support."
             )
 
@@ -131,6 +131,17 @@ def spread(fn: dist.Distribution, shape: tuple[int, ...]) -> dist.Distribution:
         )
     full = batch[: len(batch) - len(own)] + shape
     return fn.expand(full).to_event(len(shape))
+
+
+def within_unit(prior: Prior, name: str) -> Prior:
+    """`prior`, which must be one of numbers from 0 to 1."""
+    support: Any = prior.over(()).support
+    low, high = (getattr(support, f"{end}_bound", None) for end in ("lower", "upper"))
+    if low is None or high is None or low < 0 or high > 1:
+        raise ValueError(
+            f"`{name}` must be a distribution of numbers from 0 to 1 such as Beta, got {prior}."
+        )
+    return prior
 
 
 def _token(value: Any) -> Any:

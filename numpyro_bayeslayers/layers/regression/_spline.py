@@ -1,6 +1,7 @@
 """A smooth effect of one number."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
@@ -63,15 +64,25 @@ class SplineLayer(AbstractWalkLayer):
         activation: Activation = identity,
     ) -> Float[Array, "*batch n u"]:
         def rows(x: Array) -> Array:
-            if x.shape[-1] != 1:
-                raise ValueError(
-                    f"`x` must be one column, (n,) or (n, 1), got {x.shape[-1]} columns. Give "
-                    "each column a SplineLayer of its own and add them."
-                )
-            basis = bspline_basis(x.reshape(-1), knots, degree)
-            basis = basis.reshape(x.shape[:-1] + basis.shape[-1:])
+            basis = spline_rows(x, knots, degree)
             walk = self._walk((basis.shape[-1], units), self._scale((), rank=2))
             # A row sums points of the walk, which are dependent under the guide.
             return linear(basis, as_drawn(walk))
 
         return activation(on_columns(rows, jnp.asarray(x)))
+
+
+def spline_rows(
+    x: Array,
+    knots: ArrayLike | Sequence[float],
+    degree: int,
+    extrapolate: Any = "linear",
+) -> Float[Array, "*plates n k"]:
+    """The B-splines at rows of one column, (*plates, n, 1)."""
+    if x.shape[-1] != 1:
+        raise ValueError(
+            f"`x` must be one column, (n,) or (n, 1), got {x.shape[-1]} columns. Give "
+            "each column a layer of its own and add them."
+        )
+    basis = bspline_basis(x.reshape(-1), knots, degree, extrapolate=extrapolate)
+    return basis.reshape(x.shape[:-1] + basis.shape[-1:])

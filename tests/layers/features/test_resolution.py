@@ -55,21 +55,38 @@ def test_share_of_a_periodic_kernel_is_that_of_its_fourier_series(ell):
     [
         (MaternKernel(), 5, 20),
         (MaternKernel(), 53, 78),
-        (MaternKernel(), 365, 500),
+        # Of LogNormal(0, 1) one lengthscale in 10,000 is below 0.0243; Student's t of 5 degrees
+        # is within 6.869 with probability 0.999: 6.869 * 3 / (pi 0.0243).
+        (MaternKernel(), 365, 271),
+        # InverseGamma(5, 5): one in 10,000 below 0.29, by draws.
+        (MaternKernel(lengthscale=dist.InverseGamma(5.0, 5.0)), 365, (20, 25)),
+        (RBFKernel(lengthscale=0.1), 365, 32),
+        (RBFKernel(lengthscale=1e-3), 900, 500),
         (PeriodicKernel(period=1.0), 365, 2 * 92 - 1),
     ],
 )
-def test_default_size_tells_categories_apart(kernel, categories, expected):
+def test_default_size_follows_categories_and_prior(kernel, categories, expected):
     layer = GaussianProcessEffectsLayer(kernel)
 
     def beta(key):
         sites = trace(seed(layer, key)).get_trace("g", np.arange(3), categories)
         return sites["g.beta"]["value"]
 
-    assert jax.eval_shape(beta, jax.random.key(0)).shape == (expected, 1)
+    found = jax.eval_shape(beta, jax.random.key(0)).shape[0]
+    low, high = expected if isinstance(expected, tuple) else (expected, expected)
+    assert low <= found <= high
 
 
-@pytest.mark.parametrize(("num_basis", "low", "high"), [(None, 0.0, 1e-4), (20, 0.4, 1.0)])
+def test_a_prior_that_is_drawn_has_no_shortest_lengthscale():
+    def beta(key, scale):
+        kernel = MaternKernel(lengthscale=dist.LogNormal(0.0, scale))
+        layer = GaussianProcessEffectsLayer(kernel)
+        return trace(seed(layer, key)).get_trace("g", np.arange(3), 53)["g.beta"]["value"]
+
+    assert jax.eval_shape(beta, jax.random.key(0), 1.0).shape == (78, 1)
+
+
+@pytest.mark.parametrize(("num_basis", "low", "high"), [(None, 0.0, 1e-3), (20, 0.4, 1.0)])
 def test_days_of_a_year_with_a_process_of_a_week(num_basis, low, high):
     """The prior covariance of the effects against the kernel: the default is right."""
     ell = 14 / 364  # seven days, in half ranges

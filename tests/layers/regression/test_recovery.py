@@ -18,6 +18,7 @@ from numpyro.infer.util import initialize_model
 from numpyro.optim import Adam
 
 from numpyro_bayeslayers import layers
+from numpyro_bayeslayers.basis import make_knots
 
 ROWS, SETS, NOISE = 40, 50, 0.3
 DOUBLINGS = 8  # of a step of NUTS, at most; all data sets wait for the slowest
@@ -26,6 +27,8 @@ X = jnp.asarray(RNG.normal(size=(ROWS, 4)))
 Z = jnp.asarray(RNG.normal(size=(ROWS, 3)))
 GROUPS = jnp.asarray(RNG.integers(0, 8, ROWS))
 TIMES = jnp.linspace(0.0, 10.0, ROWS)
+MAP = np.eye(8, k=1) + np.eye(8, k=-1)  # eight areas in a row
+KNOTS = make_knots(TIMES, 8)
 
 TERMS = {
     "AdaptiveLayer": lambda: layers.AdaptiveLayer()("a", X),
@@ -45,6 +48,24 @@ TERMS = {
     "FixedEffectsLayer": lambda: layers.FixedEffectsLayer(contrast="sum")("a", GROUPS, 8),
     "AR1Layer": lambda: layers.AR1Layer()("a", GROUPS, 8),
     "RandomWalkLayer": lambda: layers.RandomWalkLayer()("a", GROUPS, 8),
+    "PSplineLayer": lambda: layers.PSplineLayer()("a", TIMES, KNOTS),
+    "BYM2Layer": lambda: layers.BYM2Layer(MAP)("a", GROUPS),
+    "LocalTrendLayer": lambda: layers.LocalTrendLayer()("a", jnp.arange(ROWS) // 2, 20),
+    "SeasonalStateLayer": lambda: layers.SeasonalStateLayer(4)(
+        "a", jnp.arange(ROWS) // 2, 20
+    ),
+    "TensorSmoothLayer": lambda: layers.TensorSmoothLayer()(
+        "a", jnp.tanh(X[:, :2]), num_basis=5
+    ),
+    "MixtureLayer": lambda: layers.MixtureLayer(
+        (dist.Normal(0.0, 0.5), dist.StudentT(4.0, 0.0, 2.0))
+    )("a", X),
+    "MultiMembershipLayer": lambda: layers.MultiMembershipLayer()(
+        "a", jnp.stack([GROUPS, GROUPS[::-1]], 1), jnp.full((ROWS, 2), 0.5), 8
+    ),
+    "HorseshoeInteractionLayer": lambda: layers.HorseshoeInteractionLayer(
+        1.0, global_scale=0.3
+    )("a", X),
     "HorseshoeLayer": lambda: layers.HorseshoeLayer(1.0, global_scale=0.3)("a", X),
     "R2D2Layer": lambda: layers.R2D2Layer(0.5, 4.0)("a", X),
     "SpikeAndSlabLayer": lambda: layers.SpikeAndSlabLayer(1.0, 1.0)("a", X),

@@ -1,0 +1,26 @@
+"""Orthogonal vectors that are the same on every machine."""
+
+import numpy as np
+
+# Values that differ by less, relative to the largest, share their vectors.
+_SAME = 1e-9
+
+
+def canonical(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The same eigenvectors or singular vectors, with signs and rotations that no machine chose.
+
+    Draws that were kept are in their terms. `values` ascend.
+    """
+    out, start = np.empty_like(columns), 0
+    rows = np.arange(1, len(columns) + 1)[:, None]
+    while start < len(values):
+        stop = start + 1
+        while stop < len(values) and values[stop] - values[start] < _SAME * values[-1]:
+            stop += 1
+        space = columns[:, start:stop]
+        # Of any vectors that are not special, what lies in the space.
+        marks = np.cos(np.sqrt(2.0) * rows * rows[: stop - start].T)
+        basis, triangle = np.linalg.qr(space @ (space.T @ marks))
+        out[:, start:stop] = basis * np.where(np.diag(triangle) < 0, -1.0, 1.0)
+        start = stop
+    return out

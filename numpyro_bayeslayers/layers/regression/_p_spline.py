@@ -1,0 +1,128 @@
+"""A smooth effect of one number, under a penalty on its roughness."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from ... import _checks
+from ..._settings import setting
+from ...primitives import Site, linear, sample, sample_site
+from ._call import Activation, identity, named, on_columns
+from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn
+from ._penalized import Penalized, penalized
+from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread
+from ._spline import spline_rows
+
+
+class PSplineLayer(AbstractAdaptiveLayer):
+    r"""A smooth effect of one number: B-splines under a penalty on their differences.
+
+    $$y_n = a\Big(\sum_k B_k(x_n)\,\theta_k\Big), \qquad
+    p(\theta \mid \lambda, \tau) \propto \exp\Big(-\frac{\kappa}{2 \lambda^2}
+    \lVert \Delta^m \theta \rVert^2\Big)\, p(\tau), \quad
+    \lambda \sim \text{scale\_dist}, \quad \tau \sim \text{trend\_dist}$$
+
+    with differences $\Delta^m$ of order $m$. They do not see polynomials below the degree $m$,
+    which have the coefficients $\tau_1 \dots \tau_{m - 1}$ (Legendre's, so that $\tau_1$ is the
+    rise of a straight line from the middle of the knots' range to its end); constants are left
+    out: the effect has the mean zero over the range, add an `InterceptLayer`. What deviates
+    from the polynomials is orthogonal to them, and $\kappa$ makes $\lambda$ its deviation, in
+    the mean over the range, whatever the number of knots. Where knots are not at equal steps,
+    differences are divided by their distances, so that a straight line has no second ones.
+
+    Call it as ``layer(name, x, knots, units=1, degree=3, order=2, activation=identity)`` with
+    `x` of shape (n,) or (n, 1) and the knots of `basis.make_knots`; the output has shape
+    (n, units). Twenty knots or more cost little: the penalty, not their number, says how smooth
+    the effect is.
+
+    The curve is drawn by its principal components, as in `RandomWalkLayer`: few correlations
+    of the posterior remain.
+
+    Args:
+        scale_dist: Prior of $\lambda$, as in `AdaptiveLayer`.
+        trend_dist: Prior of $\tau$: a class, or a distribution.
+        trend_kwargs: The keywords of a class.
+        scale_kwargs: The keywords of `scale_dist`.
+        centered: False for weak data, True for strong, or a number between, as in
+            `RandomWalkLayer`.
+        extrapolate: Beyond the knots, ``"constant"`` stays at the value of the end,
+            ``"linear"`` goes on along the tangent, ``"error"`` refuses such rows.
+
+    Sites:
+        ``scale`` (u,); ``trend`` (m - 1, u), unless the order is 1; ``theta_base``
+        (k - m, u); deterministic ``theta`` (k, u), the coefficients of the B-splines.
+
+    Raises:
+        ValueError: If a keyword is unknown, missing or out of range; if the knots do not
+            ascend or are too few, or `order` is above `degree` + 1; if `x` has several columns.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> from numpyro_bayeslayers.basis import make_knots
+        >>> x = jnp.linspace(0, 1, 50)
+        >>> seed(PSplineLayer(), 0)("age", x, make_knots(x, 20)).shape
+        (50, 1)
+
+    References:
+        Eilers and Marx (1996), "Flexible smoothing with B-splines and penalties", Statistical
+        Science 11, section 3; Li and Cao (2022), "General P-splines for non-uniform B-splines",
+        arXiv 2201.06808, section 2 (the differences); Sørbye and Rue (2014), "Scaling intrinsic
+        Gaussian Markov random field priors in spatial modelling", Spatial Statistics 8.
+    """
+
+    trend_prior: Prior = eqx.field(static=True)
+    extrapolate: str = setting(check=_checks.choice("constant", "linear", "error"))
+
+    def __init__(
+        self,
+        scale_dist: Family = dist.HalfNormal,
+        trend_dist: Family = dist.Normal,
+        trend_kwargs: Keywords = STANDARD,
+        scale_kwargs: Keywords = UNIT_SCALE,
+        centered: bool | float = False,
+        extrapolate: str = "constant",
+    ) -> None:
+        super().__init__(scale_dist, dist.Normal, ZERO_LOC, scale_kwargs, centered)
+        self.trend_prior = Prior("trend", trend_dist, trend_kwargs, STANDARD, False)
+        self.extrapolate = extrapolate
+
+    @named
+    def __call__(
+        self,
+        name: str,
+        x: Num[ArrayLike, "..."],
+        knots: ArrayLike | Sequence[float],
+        units: int = 1,
+        degree: int = 3,
+        order: int = 2,
+        activation: Activation = identity,
+    ) -> Float[Array, "*batch n u"]:
+        parts = penalized(knots, degree, order)
+
+        def rows(x: Array) -> Array:
+            basis = spline_rows(x, knots, degree, self.extrapolate)
+            return linear(basis, self._spline(parts, units))
+
+        return activation(on_columns(rows, x))
+
+    def _spline(self, parts: Penalized, units: int) -> Site:
+        scale, c = self._scale((units,), rank=2), float(self.centered)
+        trends, count = parts.polynomials.shape[1] - 1, len(parts.deviations)
+        own: Any = 0.0
+        if trends:
+            trend = sample("trend", self.trend_prior.over((trends, units)), rank=2)
+            own = jnp.asarray(parts.polynomials[:, 1:], trend.dtype) @ trend
+        base = sample_site(
+            "theta" + BASE, spread(dist.Normal(0.0, scale**c), (count, units))
+        )
+        curves = (parts.curves * parts.deviations).astype(base.value.dtype)
+        own = own + scale ** (1.0 - c) * (curves @ base.value)
+        value: Any = numpyro.deterministic("theta", own)
+        # A row sums coefficients, which are dependent under the guide.
+        return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))

@@ -1,0 +1,245 @@
+"""Trends and seasons that change with time: structural time series."""
+
+import functools
+from types import MappingProxyType
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, ArrayLike, Float, Integer
+
+from ... import _checks
+from ..._settings import setting
+from ...primitives import Site, linear, sample, sample_site
+from ._call import named, on_categories
+from ._canonical import canonical
+from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn
+from ._fixed_effects import zero_sum_basis, zero_sum_prior
+from ._op import Categories
+from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread
+
+#: A slope changes less from time to time than a level does.
+SLOW: Keywords = MappingProxyType({"scale": 0.1})
+
+
+class LocalTrendLayer(AbstractAdaptiveLayer):
+    r"""A trend whose level and slope walk: the local linear trend of structural time series.
+
+    $$y_n = \mu_{t_n}, \qquad \mu_t = \mu_{t-1} + \nu_{t-1} + \lambda\, \varepsilon_t, \quad
+    \nu_t = \nu_{t-1} + \lambda_\nu\, \zeta_t, \quad \varepsilon_t, \zeta_t \sim N(0, 1), \quad
+    \mu_0 = 0, \quad \nu_0 \sim \text{slope\_dist}$$
+
+    for each unit. The level at the first time is another term's: add an `InterceptLayer`. Call
+    it as ``layer(name, t, num_times, units=1)`` with integers `t` of shape (n,), counted from
+    0; the output has shape (n, units). Times without rows are drawn as they follow from the
+    others, so forecasts are rows of later times, which `num_times` includes from the start.
+
+    Steps are drawn by the principal components of the walks that they make, as in
+    `RandomWalkLayer`: few correlations of the posterior remain. They cost `num_times`² products.
+
+    Args:
+        scale_dist: Prior of the level's scale $\lambda$, as in `AdaptiveLayer`.
+        slope_scale_dist: Prior of the slope's scale $\lambda_\nu$, likewise: how much it changes
+            from one time to the next.
+        slope_dist: Prior of the first slope $\nu_0$, for one step of time: a class, or a
+            distribution.
+        scale_kwargs: The keywords of `scale_dist`.
+        slope_scale_kwargs: The keywords of `slope_scale_dist`; a tenth of those of the level.
+        slope_kwargs: The keywords of `slope_dist`.
+
+    Sites:
+        ``scale``, ``slope_scale``, ``slope_start`` (u,); ``level_base``, ``slope_base``
+        (c - 1, u); deterministic ``level`` and ``slope`` (c, u).
+
+    Raises:
+        ValueError: If a keyword is unknown, missing or out of range; if there are fewer than
+            two times; if a time is outside of 0 to `num_times` - 1. Under `jit`, where times
+            are not known beforehand, the running program raises.
+        TypeError: If `t` does not hold integers.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> seed(LocalTrendLayer(), 0)("month", jnp.array([0, 1, 1, 35]), 36).shape
+        (4, 1)
+
+    References:
+        Harvey (1989), "Forecasting, structural time series models and the Kalman filter",
+        section 2.3.2, equations 2.3.18.
+    """
+
+    slope_scale_prior: Prior = eqx.field(static=True)
+    slope_prior: Prior = eqx.field(static=True)
+
+    def __init__(
+        self,
+        scale_dist: Family = dist.HalfNormal,
+        slope_scale_dist: Family = dist.HalfNormal,
+        slope_dist: Family = dist.Normal,
+        scale_kwargs: Keywords = UNIT_SCALE,
+        slope_scale_kwargs: Keywords = SLOW,
+        slope_kwargs: Keywords = STANDARD,
+    ) -> None:
+        super().__init__(scale_dist, dist.Normal, ZERO_LOC, scale_kwargs, False)
+        self.slope_scale_prior = Prior(
+            "slope_scale", slope_scale_dist, slope_scale_kwargs, SLOW, False
+        )
+        self.slope_prior = Prior("slope", slope_dist, slope_kwargs, STANDARD, False)
+
+    @named
+    def __call__(
+        self, name: str, t: Integer[ArrayLike, "..."], num_times: int, units: int = 1
+    ) -> Float[Array, "*batch n u"]:
+        _at_least(num_times, 2, "level and slope have no step")
+
+        def rows(index: Array) -> Array:
+            return linear(index, self._level(num_times, units), op=Categories())
+
+        return on_categories(rows, t, num_times, name="t")
+
+    def _level(self, num_times: int, units: int) -> Site:
+        scale = self._scale((units,), rank=2)
+        slope_scale = sample("slope_scale", self.slope_scale_prior.over((units,)), rank=2)
+        start = sample("slope_start", self.slope_prior.over((units,)), rank=2)
+        shape = num_times - 1, units
+        level_base = sample_site("level" + BASE, spread(dist.Normal(0.0, 1.0), shape))
+        slope_base = sample_site("slope" + BASE, spread(dist.Normal(0.0, 1.0), shape))
+        level, slope, integral = (
+            m.astype(level_base.value.dtype) for m in _trend_maps(num_times)
+        )
+        time = jnp.arange(num_times, dtype=start.dtype)[:, None]
+        own: Any = start * time + scale * (level @ level_base.value)
+        own = own + slope_scale * (integral @ slope_base.value)
+        value: Any = numpyro.deterministic("level", own)
+        slopes: Any = start + slope_scale * (slope @ slope_base.value)
+        numpyro.deterministic("slope", slopes)
+        # Entries see the same draws.
+        return as_drawn(
+            Site(value, level_base.name.removesuffix(BASE), 2, level_base.infer)
+        )
+
+
+class SeasonalStateLayer(AbstractAdaptiveLayer):
+    r"""A season that changes from one period to the next.
+
+    $$y_n = \theta_{t_n}, \qquad \theta_t = -\sum_{j=1}^{p - 1} \theta_{t - j} + \lambda\,
+    \omega_t, \quad \omega_t \sim N(0, 1), \quad \lambda \sim \text{scale\_dist}$$
+
+    for each unit: any $p$ times in a row sum to zero in the mean, with the deviation $\lambda$,
+    and at $\lambda = 0$ the season repeats itself. It starts from the pattern $s\, Q b$ with
+    standard normal b and orthonormal columns of Q that sum to zero, as effects of
+    `FixedEffectsLayer` with ``contrast="sum"``. Call it as ``layer(name, t, num_times,
+    units=1)`` with integers `t` of shape (n,), counted from 0; the output has shape (n, units).
+    Forecasts are rows of later times, which `num_times` includes from the start. A season that
+    does not change is `SeasonalEffectsLayer`.
+
+    The noise is drawn by the principal components of the seasons that it makes, as in
+    `RandomWalkLayer`, at the cost of `num_times`² products.
+
+    Args:
+        period: Number of times $p$ in a period, at least 2.
+        scale_dist: Prior of $\lambda$, as in `AdaptiveLayer`.
+        start_dist: Prior of the first pattern: Normal of location zero, whose scale is $s$.
+        start_kwargs: The keywords of a class.
+        scale_kwargs: The keywords of `scale_dist`.
+
+    Sites:
+        ``scale`` (u,); ``start_base`` (p - 1, u); ``theta_base`` (c - p + 1, u);
+        deterministic ``start`` (p, u) and ``theta`` (c, u).
+
+    Raises:
+        ValueError: If a keyword is unknown, missing or out of range; if `period` is below 2, or
+            there are fewer times than a period has; if the start is not normal of location
+            zero; if a time is outside of 0 to `num_times` - 1. Under `jit`, where times are not
+            known beforehand, the running program raises.
+        TypeError: If `t` does not hold integers.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> seed(SeasonalStateLayer(period=12), 0)("month", jnp.array([0, 1, 35]), 36).shape
+        (3, 1)
+
+    References:
+        Harvey (1989), "Forecasting, structural time series models and the Kalman filter",
+        section 2.3.4, equation 2.3.35.
+    """
+
+    period: int = setting(check=_checks.size)
+    start_prior: Prior = eqx.field(static=True)
+
+    def __init__(
+        self,
+        period: int,
+        scale_dist: Family = dist.HalfNormal,
+        start_dist: Family = dist.Normal,
+        start_kwargs: Keywords = STANDARD,
+        scale_kwargs: Keywords = UNIT_SCALE,
+    ) -> None:
+        super().__init__(scale_dist, dist.Normal, ZERO_LOC, scale_kwargs, False)
+        self.period = period
+        self.start_prior = Prior("start", start_dist, start_kwargs, STANDARD, False)
+
+    def __check_init__(self) -> None:
+        if self.period < 2:
+            raise ValueError(f"`period` must be at least 2, got {self.period}.")
+        zero_sum_prior(self.start_prior, "start_dist")
+
+    @named
+    def __call__(
+        self, name: str, t: Integer[ArrayLike, "..."], num_times: int, units: int = 1
+    ) -> Float[Array, "*batch n u"]:
+        _at_least(num_times, self.period, f"a period has {self.period} times")
+
+        def rows(index: Array) -> Array:
+            return linear(index, self._season(num_times, units), op=Categories())
+
+        return on_categories(rows, t, num_times, name="t")
+
+    def _season(self, num_times: int, units: int) -> Site:
+        p = self.period
+        scale = self._scale((units,), rank=2)
+        first = sample_site("start" + BASE, self.start_prior.over((p - 1, units))).value
+        start: Any = zero_sum_basis(p).astype(first.dtype) @ first
+        start = jnp.asarray(numpyro.deterministic("start", start))
+        shape = num_times - p + 1, units
+        base = sample_site("theta" + BASE, spread(dist.Normal(0.0, 1.0), shape))
+        own: Any = jnp.take(start, np.arange(num_times) % p, axis=-2)
+        own = own + scale * (_season_map(num_times, p).astype(own.dtype) @ base.value)
+        value: Any = numpyro.deterministic("theta", own)
+        return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))
+
+
+def _at_least(num_times: int, least: int, why: str) -> None:
+    if num_times < least:
+        raise ValueError(f"`num_times` must be at least {least}, got {num_times}: {why}.")
+
+
+@functools.lru_cache(maxsize=8)
+def _trend_maps(num_times: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """From standard normal components: to the level's walk, the slope's, and its integral."""
+    walk = np.tril(np.ones((num_times, num_times)), -1)
+    integral = walk @ walk[:, :-1]
+    turn = _components(integral)
+    return walk[:, :-1] @ _components(walk[:, :-1]), walk[:, :-1] @ turn, integral @ turn
+
+
+@functools.lru_cache(maxsize=8)
+def _season_map(num_times: int, period: int) -> np.ndarray:
+    """From standard normal components to what the noise from the time `period` - 1 on adds.
+
+    One shock moves its own time of each later period up, and the next time down.
+    """
+    lag = np.subtract.outer(np.arange(num_times), np.arange(period - 1, num_times))
+    signs = (lag % period == 0) * 1.0 - (lag % period == 1)
+    own = np.where(lag >= 0, signs, 0.0)
+    return own @ _components(own)
+
+
+def _components(own: np.ndarray) -> np.ndarray:
+    """An orthogonal matrix of which `own` maps columns to orthogonal ones."""
+    _, values, rows = np.linalg.svd(own)
+    return canonical(values[::-1], rows[::-1].T)
