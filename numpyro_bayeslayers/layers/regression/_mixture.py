@@ -91,7 +91,8 @@ class MixtureLayer(eqx.Module):
     ) -> Float[Array, "*batch n u"]:
         def rows(x: Array) -> Array:
             probs: Any = jnp.asarray(self.weights) if self.weights else self._drawn(units)
-            mixture = dist.MixtureGeneral(dist.Categorical(probs), self._laws())
+            logits = jnp.log(jnp.maximum(probs, jnp.finfo(probs.dtype).tiny))
+            mixture = dist.MixtureGeneral(dist.Categorical(logits=logits), self._laws())
             return linear(x, sample_site("beta", spread(mixture, (x.shape[-1], units))))
 
         return activation(on_columns(rows, x))

@@ -29,7 +29,9 @@ def test_the_density_is_that_of_the_page(given):
     found = sites["a.beta"].log_prob
     np.testing.assert_allclose(found, np.log(each.sum(-1)).sum(), rtol=1e-5)
     shares = layer.component_probabilities(v["beta"], None if given else weights)
-    np.testing.assert_allclose(shares, each / each.sum(-1, keepdims=True), rtol=1e-4)
+    np.testing.assert_allclose(
+        shares, each / each.sum(-1, keepdims=True), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_the_prior_of_the_weights():
