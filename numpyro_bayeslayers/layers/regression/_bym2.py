@@ -9,12 +9,12 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Integer
 
-from ...primitives import Site, linear, sample, sample_site
+from ...primitives import Site, linear, sample
 from ._areas import Areas
 from ._call import named, on_categories
-from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn
+from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn, draw_components
 from ._op import Categories
-from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread, within_unit
+from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, within_unit
 
 #: Rather none or all of the variance than a part.
 MIXING: Keywords = MappingProxyType({"concentration1": 0.5, "concentration0": 0.5})
@@ -107,13 +107,13 @@ class BYM2Layer(AbstractAdaptiveLayer):
         return on_categories(rows, area, self.adjacency.count, name="area")
 
     def _effects(self, units: int) -> Site:
-        scale, c = self._scale((units,), rank=2), float(self.centered)
+        scale = self._scale((units,), rank=2)
         share = sample("mixing", self.mixing_prior.over((units,)), rank=2)
         spatial = self.adjacency.variances.astype(scale.dtype)[:, None]
         deviation = scale * jnp.sqrt(1.0 - share + share * spatial)
         shape = self.adjacency.count, units
-        base = sample_site("theta" + BASE, spread(dist.Normal(0.0, deviation**c), shape))
-        own = deviation ** (1.0 - c) * base.value
+        base, factor = draw_components("theta", shape, deviation, self.centered)
+        own = factor * base.value
         own = self.adjacency.components.astype(own.dtype) @ own
         value: Any = numpyro.deterministic("theta", own)
         return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))

@@ -18,7 +18,7 @@ from ..._centering import sample_around
 from ..._settings import setting
 from ...handlers._gradient_estimator import normal_moments
 from ...primitives import POSTERIOR, NewGroups, Site, sample, sample_site
-from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
+from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread
 
 BASE = "_base"
 
@@ -150,6 +150,18 @@ def draw(
         guide = dist.Normal(loc + factor * (moments[0] - c * loc), factor * moments[1])
     infer = {**base.infer, POSTERIOR: guide}
     return Site(value, base.name.removesuffix(BASE), len(shape), infer)
+
+
+def draw_components(
+    name: str, shape: tuple[int, ...], scale: Array, centered: bool | float = False
+) -> tuple[Site, Array]:
+    """Draw the normal components of `name` at a scale, as ``{name}_base``.
+
+    Also what they are then to be multiplied by: the scale to the power of one less `centered`.
+    """
+    law = lambda loc, scale: spread(dist.Normal(loc, scale), shape)
+    c = float(centered)
+    return sample_around(name, name + BASE, law, 0.0, scale, c), scale ** (1.0 - c)
 
 
 def as_drawn(site: Site) -> Site:

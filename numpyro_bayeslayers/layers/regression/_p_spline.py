@@ -11,11 +11,11 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
 from ..._settings import setting
-from ...primitives import Site, linear, sample, sample_site
+from ...primitives import Site, linear, sample
 from ._call import Activation, identity, named, on_columns
-from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn
+from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn, draw_components
 from ._penalized import Penalized, penalized
-from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread
+from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 from ._spline import spline_rows
 
 
@@ -112,17 +112,15 @@ class PSplineLayer(AbstractAdaptiveLayer):
         return activation(on_columns(rows, x))
 
     def _spline(self, parts: Penalized, units: int) -> Site:
-        scale, c = self._scale((units,), rank=2), float(self.centered)
+        scale = self._scale((units,), rank=2)
         trends, count = parts.polynomials.shape[1] - 1, len(parts.deviations)
         own: Any = 0.0
         if trends:
             trend = sample("trend", self.trend_prior.over((trends, units)), rank=2)
             own = jnp.asarray(parts.polynomials[:, 1:], trend.dtype) @ trend
-        base = sample_site(
-            "theta" + BASE, spread(dist.Normal(0.0, scale**c), (count, units))
-        )
+        base, factor = draw_components("theta", (count, units), scale, self.centered)
         curves = (parts.curves * parts.deviations).astype(base.value.dtype)
-        own = own + scale ** (1.0 - c) * (curves @ base.value)
+        own = own + factor * (curves @ base.value)
         value: Any = numpyro.deterministic("theta", own)
         # A row sums coefficients, which are dependent under the guide.
         return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))

@@ -16,10 +16,10 @@ from ..._settings import setting
 from ...primitives import Site, linear, sample, sample_site
 from ._call import named, on_categories
 from ._canonical import canonical
-from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn
+from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn, draw_components
 from ._fixed_effects import zero_sum_basis, zero_sum_prior
 from ._op import Categories
-from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread
+from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 
 #: A slope changes less from time to time than a level does.
 SLOW: Keywords = MappingProxyType({"scale": 0.1})
@@ -105,21 +105,19 @@ class LocalTrendLayer(AbstractAdaptiveLayer):
         slope_scale = sample("slope_scale", self.slope_scale_prior.over((units,)), rank=2)
         start = sample("slope_start", self.slope_prior.over((units,)), rank=2)
         shape = num_times - 1, units
-        level_base = sample_site("level" + BASE, spread(dist.Normal(0.0, 1.0), shape))
-        slope_base = sample_site("slope" + BASE, spread(dist.Normal(0.0, 1.0), shape))
+        base, factor = draw_components("level", shape, scale)
+        changes, change = draw_components("slope", shape, slope_scale)
         level, slope, integral = (
-            m.astype(level_base.value.dtype) for m in _trend_maps(num_times)
+            m.astype(base.value.dtype) for m in _trend_maps(num_times)
         )
         time = jnp.arange(num_times, dtype=start.dtype)[:, None]
-        own: Any = start * time + scale * (level @ level_base.value)
-        own = own + slope_scale * (integral @ slope_base.value)
+        own: Any = start * time + factor * (level @ base.value)
+        own = own + change * (integral @ changes.value)
         value: Any = numpyro.deterministic("level", own)
-        slopes: Any = start + slope_scale * (slope @ slope_base.value)
+        slopes: Any = start + change * (slope @ changes.value)
         numpyro.deterministic("slope", slopes)
         # Entries see the same draws.
-        return as_drawn(
-            Site(value, level_base.name.removesuffix(BASE), 2, level_base.infer)
-        )
+        return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))
 
 
 class SeasonalStateLayer(AbstractAdaptiveLayer):
@@ -206,9 +204,9 @@ class SeasonalStateLayer(AbstractAdaptiveLayer):
         start: Any = zero_sum_basis(p).astype(first.dtype) @ first
         start = jnp.asarray(numpyro.deterministic("start", start))
         shape = num_times - p + 1, units
-        base = sample_site("theta" + BASE, spread(dist.Normal(0.0, 1.0), shape))
+        base, factor = draw_components("theta", shape, scale)
         own: Any = jnp.take(start, np.arange(num_times) % p, axis=-2)
-        own = own + scale * (_season_map(num_times, p).astype(own.dtype) @ base.value)
+        own = own + factor * (_season_map(num_times, p).astype(own.dtype) @ base.value)
         value: Any = numpyro.deterministic("theta", own)
         return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))
 

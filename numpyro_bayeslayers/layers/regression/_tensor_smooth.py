@@ -1,7 +1,6 @@
 """A smooth surface over two numbers, under a penalty along each of them."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -14,11 +13,11 @@ from jaxtyping import Array, ArrayLike, Float, Num
 from ... import _checks
 from ..._settings import setting
 from ...basis import pairwise_interactions
-from ...primitives import Site, linear, sample, sample_site, when_known
+from ...primitives import Site, linear, sample, when_known
 from ._call import Activation, identity, named, on_columns
-from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn
+from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn, draw_components
 from ._penalized import Penalized, penalized
-from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread
+from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 from ._spline import spline_rows
 
 
@@ -118,7 +117,7 @@ class TensorSmoothLayer(AbstractAdaptiveLayer):
             if x.shape[-1] != 2:
                 raise ValueError(f"`x` must have two columns, got shape {x.shape}.")
             if knots is None:
-                when_known(x, partial(_warn_outside))
+                when_known(x, _warn_outside)
             bases = [
                 spline_rows(x[..., i : i + 1], t, degree, self.extrapolate)
                 for i, t in enumerate(both)
@@ -128,7 +127,7 @@ class TensorSmoothLayer(AbstractAdaptiveLayer):
         return activation(on_columns(rows, x))
 
     def _surface(self, parts: tuple[Penalized, ...], units: int) -> Site:
-        scale, c = self._scale((2, units), rank=2), float(self.centered)
+        scale = self._scale((2, units), rank=2)
         bases, rough = zip(*(_orthonormal(part) for part in parts), strict=True)
         functions = np.kron(*bases)
         first, second = (a.ravel()[:, None] for a in np.meshgrid(*rough, indexing="ij"))
@@ -146,8 +145,8 @@ class TensorSmoothLayer(AbstractAdaptiveLayer):
         )
         deviation = 1.0 / jnp.hypot(first / scale[..., :1, :], second / scale[..., 1:, :])
         shape = int((~is_free).sum()), units
-        base = sample_site("theta" + BASE, spread(dist.Normal(0.0, deviation**c), shape))
-        own = own + curves @ (deviation ** (1.0 - c) * base.value)
+        base, factor = draw_components("theta", shape, deviation, self.centered)
+        own = own + curves @ (factor * base.value)
         value: Any = numpyro.deterministic("theta", own)
         return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))
 

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
-from numpyro.handlers import seed, substitute
+from numpyro.handlers import seed, substitute, trace
 from scipy.interpolate import BSpline
 
 from numpyro_bayeslayers.basis import make_knots
+from numpyro_bayeslayers.handlers import recenter
 from numpyro_bayeslayers.layers import PSplineLayer
 
 from .draws import run
@@ -143,3 +144,20 @@ def test_sites_and_what_is_beyond_the_knots():
 def test_errors(call, error, match):
     with pytest.raises(error, match=match), seed(rng_seed=0):
         call()
+
+
+def test_components_can_be_recentered():
+    """A handler's coordinates are those that the layer has when it is made with them."""
+    model = recenter(PSplineLayer(), {"a.theta": 0.5})
+    names = trace(seed(model, 0)).get_trace("a", X, EQUAL)
+    assert names["a.theta_recentered"]["type"] == "sample"
+    given = {"a.scale": jnp.array([0.3]), "a.trend": jnp.array([[0.2]])}
+    base = np.linspace(-1, 1, 7)[:, None]
+    both = [
+        seed(substitute(layer, data=given | {name: jnp.asarray(base)}), 0)("a", X, EQUAL)
+        for layer, name in (
+            (model, "a.theta_recentered"),
+            (PSplineLayer(centered=0.5), "a.theta_base"),
+        )
+    ]
+    np.testing.assert_allclose(both[0], both[1], rtol=1e-4, atol=1e-5)
