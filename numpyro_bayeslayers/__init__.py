@@ -17,6 +17,8 @@ _ROOMS = (
     "basis",
     "distributions",
     "estimators",
+    "formula_terms",
+    "formulas",
     "handlers",
     "infer",
     "layers",

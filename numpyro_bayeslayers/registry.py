@@ -23,7 +23,7 @@ from ._options import one_of
 __all__ = ["ROOMS", "PluginError", "Provider", "available", "get", "providers", "refresh"]
 
 #: The rooms that can be added to; each has the entry-point group ``numpyro_bayeslayers.<room>``.
-ROOMS = ("layers", "handlers", "distributions")
+ROOMS = ("layers", "handlers", "distributions", "formula_terms")
 
 _HOME = "numpyro-bayeslayers"
 
@@ -77,7 +77,7 @@ def get(room: str, name: str) -> Any:
     """The object that is called `name` in `room`, imported now.
 
     Args:
-        room: ``"layers"``, ``"handlers"`` or ``"distributions"``.
+        room: ``"layers"``, ``"handlers"``, ``"distributions"`` or ``"formula_terms"``.
         name: A name of `available`, or ``"package:name"`` if several packages provide it.
 
     Raises:
@@ -106,7 +106,7 @@ def providers(room: str, *, check: bool = False) -> list[Provider]:
     """All that is installed in `room`, one row for each package and name, sorted by name.
 
     Args:
-        room: ``"layers"``, ``"handlers"`` or ``"distributions"``.
+        room: ``"layers"``, ``"handlers"``, ``"distributions"`` or ``"formula_terms"``.
         check: Import every object to see whether it works. Without it nothing is imported.
 
     Raises:
@@ -208,6 +208,9 @@ def _require_kind(room: str, found: Any) -> None:
 
         fits = _is_subclass(found, Distribution)
         wanted = "a class derived from numpyro.distributions.Distribution"
+    elif room == "formula_terms":
+        fits = callable(found)
+        wanted = "callable with a term, its columns and its settings"
     else:
         fits, wanted = callable(found), "callable with a model: a Messenger or a function"
     if not fits:
@@ -220,7 +223,7 @@ def _is_subclass(found: Any, kind: type) -> bool:
 
 def _one(room: str) -> str:
     """The word for one member of `room`."""
-    return room.removesuffix("s")
+    return room.removesuffix("s").replace("_", " ")
 
 
 def _clash(rivals: Sequence[Provider]) -> str:

@@ -21,7 +21,16 @@ FILES = sorted(
 )
 
 # Not imported before a function that needs them is called.
-OPTIONAL = ("pandas", "matplotlib", "sklearn", "blackjax", "orbax", "arviz", "narwhals")
+OPTIONAL = (
+    "pandas",
+    "matplotlib",
+    "sklearn",
+    "blackjax",
+    "orbax",
+    "arviz",
+    "narwhals",
+    "formulae",
+)
 # But the estimators are scikit-learn's, by their base class: with it comes what it imports.
 BRINGS = {"estimators": {"sklearn", "pandas", "narwhals"}}
 

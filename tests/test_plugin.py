@@ -39,12 +39,13 @@ names = {
     "layers": "LaplaceLinear",
     "handlers": "quantize",
     "distributions": "HyperbolicSecant",
+    "formula_terms": "laplace",
 }
 for room, name in names.items():
     assert name in registry.available(room), (room, registry.available(room))
 assert "bayeslayers_example" not in sys.modules
 
-layer, handler, distribution = (registry.get(room, name) for room, name in names.items())
+layer, handler, distribution, _ = (registry.get(room, name) for room, name in names.items())
 import jax.numpy as jnp
 from numpyro.handlers import seed
 print(seed(handler(layer(3, 2, name="out"), step=0.5), 0)(jnp.ones((5, 3))).shape)
@@ -63,6 +64,7 @@ def test_command_lists_it(python):
         ("layers", "LaplaceLinear"),
         ("handlers", "quantize"),
         ("distributions", "HyperbolicSecant"),
+        ("formula_terms", "laplace"),
     ]:
         assert (room, name, "bayeslayers-example", "0.1.0", "installed") in rows
     checked = python("-m", "numpyro_bayeslayers", "list", "layers", "--check")

@@ -1,13 +1,14 @@
-"""The claims of the plugin's three objects."""
+"""The claims of the plugin's objects."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
-from bayeslayers_example import HyperbolicSecant, LaplaceLinear, quantize
+from bayeslayers_example import HyperbolicSecant, LaplaceLinear, laplace, quantize
 from numpyro.handlers import seed, substitute, trace
 
+from numpyro_bayeslayers.formulas import Term, formula
 from numpyro_bayeslayers.testing import check_layer
 
 
@@ -87,3 +88,24 @@ def test_tails_do_not_overflow():
     d = HyperbolicSecant()
     assert jnp.isfinite(d.log_prob(1e6))
     assert jnp.isfinite(jax.grad(d.log_prob)(0.0))
+
+
+def test_term_is_found_by_formulas():
+    """Its slopes have Laplace priors of the scale of the outcome; rows are x / sd(x) times them."""
+    x = np.array([1.0, 2.0, 4.0, 7.0])
+    data = {"y": 3 * x, "x": x}
+    model = formula("y ~ laplace(x, width=0.5)", data)
+    sites = trace(seed(model, 0)).get_trace()
+    slope = sites["laplace(x, width=0.5).beta"]
+    law = dist.Laplace(0.0, 0.5 * data["y"].std())
+    np.testing.assert_allclose(
+        slope["fn"].log_prob(slope["value"]), law.log_prob(slope["value"]).sum(), rtol=1e-5
+    )
+    level = sites["Intercept_centered.beta"]["value"][0, 0]
+    mean = level + x / x.std() * slope["value"][0, 0]
+    np.testing.assert_allclose(sites["y"]["fn"].loc, mean, rtol=1e-5)
+
+
+def test_term_refuses_what_it_cannot_be():
+    with pytest.raises(ValueError, match=r"`laplace\(age\)`.*`width` above zero, got -1"):
+        laplace(Term("laplace(age)"), np.ones(3), width=-1.0)

@@ -23,6 +23,7 @@ from ._missing import Missing
 from ._names import check_names, check_rows
 from ._reach import warn_unreached
 from ._starts import start_of
+from ._tables import opened, reader_of
 from ._words import warn_counted_words
 
 
@@ -73,7 +74,8 @@ def fit(
 
     Args:
         model: Any NumPyro model with an argument `y` that may be None: then its observed
-            site is drawn. It is called with keywords.
+            site is drawn. It is called with keywords. A model that reads tables
+            (`formulas.formula`) needs no data, or other tables as ``data=``.
         y: The observations, one for each row.
         method: `VI`, `MCMC`, `Stein`, `Ensemble` or `Modes` with their options, or a name,
             ``"vi"``, ``"mcmc"``, ``"stein"``, ``"ensemble"``, ``"modes"``, for the defaults.
@@ -137,6 +139,8 @@ def fit(
         equation 29, for minibatches; Rubin (1976), "Inference and missing data", Biometrika
         63, for when what is missing may be left out.
     """
+    reader = reader_of(model)
+    model, y, data = opened(model, y, data)
     check_takes_y(model)
     check_names(model, [*data, *(constants or {})], fit)
     progress_bar = _checks.switch("progress_bar", progress_bar)
@@ -164,7 +168,7 @@ def fit(
         known.schema.with_codes(counts, held)
     asked = asked.with_held(known, held, sites.observed)
     problem = Problem(model, known, sites, size, steps, key, progress_bar, missing)
-    problem = problem._replace(asked=asked)
+    problem = problem._replace(asked=asked, reader=reader)
     warn_counted_words(whole, known.rows, known.schema, stacklevel=2)
     warn_unreached(problem, stacklevel=2)
     with computed_categories(known.rows):

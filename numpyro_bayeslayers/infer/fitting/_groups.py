@@ -101,7 +101,7 @@ class _Axes(NamedTuple):
     Args:
         rows: By the sites that grow with the rows, the axis that does.
         row: What this axis is called.
-        named: By site, the axis whose entries have names.
+        named: By site, the axes whose entries have names.
         num_rows: The number of rows.
         chains: The numbers of the chains.
         output: The name of the axis of several outputs, and theirs, if `y` is a table.
@@ -166,10 +166,9 @@ class _Axes(NamedTuple):
     ) -> tuple[list[str | None], dict[str, Any]]:
         dims: list[str | None] = [None] * len(shape)
         coords: dict[str, Any] = {}
-        if name in self.named:
-            place, words, label = self.named[name]
-            if place <= len(shape) and shape[-place] == len(words):
-                dims[-place], coords[label] = label, list(words)
+        for axis in self.named.get(name, ()):
+            if axis.fits(shape):
+                dims[-axis.place], coords[axis.title] = axis.title, list(axis.names)
         if name in self.rows and self.rows[name] < len(shape):
             dims[self.rows[name]] = self.row
             if self.output and name in self.rows and dims[-1] is None:

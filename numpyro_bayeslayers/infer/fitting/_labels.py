@@ -43,9 +43,13 @@ class Axis(NamedTuple):
     names: tuple[str, ...]
     title: str
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a site of this shape has the axis."""
+        return self.place <= len(shape) and shape[-self.place] == len(self.names)
 
-#: By site, the axis whose entries have names.
-Labels: TypeAlias = Mapping[str, Axis]
+
+#: By site, the axes whose entries have names.
+Labels: TypeAlias = Mapping[str, tuple[Axis, ...]]
 
 # What keeps columns in their places.
 _LAYOUT = {
@@ -70,13 +74,14 @@ def line(name: str, shape: tuple[int, ...], at: tuple[int, ...], labels: Labels)
     """What an entry of a site is called: ``price.beta[age]`` or, without names, ``a[0,1]``."""
     if not at:
         return name
-    axis, names, _ = labels.get(name, (0, (), ""))
     words = [str(i) for i in at]
-    if names and len(at) >= axis and shape[-axis] == len(names):
-        words[-axis] = names[at[-axis]]
+    named = [a for a in labels.get(name, ()) if a.fits(shape)]
+    for axis in named:
+        words[-axis.place] = axis.names[at[-axis.place]]
+    if named:
         # Beside a name, the only entry of another axis needs no number.
-        kept = [i for i, size in enumerate(shape) if size > 1 or i == len(shape) - axis]
-        words = [words[i] for i in kept]
+        places = {len(shape) - axis.place for axis in named}
+        words = [words[i] for i, size in enumerate(shape) if size > 1 or i in places]
     return f"{name}[{','.join(words)}]"
 
 
@@ -93,13 +98,15 @@ def title(source: str, kind: str) -> str:
 
 def labels_of(problem: Problem) -> Labels:
     """The columns and levels that coefficients belong to; nothing that is in doubt."""
+    given = {} if problem.reader is None else problem.reader.axes()
+    known = {site: tuple(Axis(*axis) for axis in axes) for site, axes in given.items()}
     names = _names(problem.data.schema)
     if not names:
-        return {}
+        return known
     try:
-        return _traced(problem, names)
+        return _traced(problem, names) | known
     except Exception:  # names are a help, no more
-        return {}
+        return known
 
 
 def _names(schema: Schema) -> dict[str, _Names]:
@@ -157,7 +164,7 @@ class _Product(NamedTuple):
     x: Any
 
 
-def _traced(problem: Problem, names: dict[str, _Names]) -> Labels:
+def _traced(problem: Problem, names: dict[str, _Names]) -> dict[str, tuple[Axis, ...]]:
     products: list[_Product] = []
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -187,7 +194,7 @@ def _traced(problem: Problem, names: dict[str, _Names]) -> Labels:
         if fits and is_lookup == (kind == "categories"):
             for name in _alike(product.site, shapes):
                 found.setdefault(name, set()).add(Axis(axis, words, title(source, kind)))
-    return {name: known.pop() for name, known in found.items() if len(known) == 1}
+    return {name: tuple(known) for name, known in found.items() if len(known) == 1}
 
 
 def _alike(site: str, shapes: dict[str, tuple[int, ...]]) -> list[str]:

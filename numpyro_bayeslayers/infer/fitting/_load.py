@@ -19,6 +19,7 @@ from ._fitted import Fit
 from ._method import Problem, checked_guide
 from ._methods import MCMC, METHODS
 from ._saved import KIND, Found, finder
+from ._tables import reader_of
 
 _OTHER_MODEL = (
     "`model` is not the one that was fitted: {how}. Hand over the model as it was when "
@@ -76,6 +77,8 @@ def load(
         >>> bool((again.predict(x=x).samples == found.predict(x=x).samples).all())
         True
     """
+    reader = reader_of(model)
+    model = model if reader is None else reader.program
     check_takes_y(model)
     header, arrays = read_file(path, KIND)
     check_origin(path, header, stacklevel=3)
@@ -95,7 +98,7 @@ def load(
         object.__setattr__(method, "guide", checked_guide("guide", guide))
     key = unpack(header["key"], arrays)
     found = finder(Found(header, arrays), kind)
-    problem = Problem(model, data, sites, **run, key=key, progress_bar=False)
+    problem = Problem(model, data, sites, **run, key=key, progress_bar=False, reader=reader)
     engine = _engine(str(path), kind, method)
     return Fit(problem, method, engine._run(problem._replace(found=found)))
 

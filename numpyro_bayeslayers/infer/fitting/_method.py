@@ -29,6 +29,7 @@ from ..training._member import Drawn
 from ._asked import Asked
 from ._data import Data, Sites, bind
 from ._missing import Missing
+from ._tables import AbstractTableModel
 
 # The usual approximations by name.
 _GUIDES = {
@@ -58,6 +59,7 @@ class Problem(NamedTuple):
         missing: What becomes of missing observations.
         found: Gives what the method found before, in place of running it; None to run it.
         asked: What it is asked for beside.
+        reader: The model that reads tables, of which `model` is the program; None for others.
     """
 
     model: Model
@@ -70,6 +72,7 @@ class Problem(NamedTuple):
     missing: Missing | None = None
     found: Callable[..., Any] | None = None
     asked: Asked = Asked()
+    reader: AbstractTableModel | None = None
 
     def bound(self, fn: Model) -> Model:
         """`fn`, a model or a guide, as a function of rows alone."""

@@ -20,6 +20,7 @@ from ._laws import ask, name_of
 from ._method import Posterior, Problem
 from ._new_levels import NewLevels, check_reach
 from ._predictions import Labels, Predictions, Reach
+from ._tables import made_of_table
 from ._unread import unread
 
 _NONE_OBSERVED = (
@@ -111,13 +112,14 @@ def predicted(
     """
     num_samples = _checks.size("num_samples", how.num_samples)
     batch_size = _checks.optional(_checks.size)("batch_size", how.batch_size)
-    known = problem.data
+    known, data = problem.data, made_of_table(problem.reader, data)
     missing = {n for n in known.schema.rows if n not in data and n != "y"}
     # Some rows must say how many there are.
     missing = missing if data.keys() & known.rows.keys() and y is None else set()
     free = unread(problem, getattr(method, "guide", None), missing)
-    rows = {"y": None} | data_to_predict(known, data, free, how.new_levels, y) | asked.rows
+    rows = {"y": None} | data_to_predict(known, data, free, how.new_levels, y)
     check_reach(on_all_rows(problem.bound(problem.model), known.num_rows), rows)
+    rows |= asked.rows
     is_new = _checks.optional(_checks.switch)("new_rows", how.new_rows)
     told = Told(Fitted(take_apart((), known.rows)), is_new, frozenset(data))
     with computed_categories(rows):

@@ -34,6 +34,7 @@ from ._predicting import Asked, predictions_from, site_of_rows
 from ._predictions import Predictions
 from ._programs import PROGRAMS, program_key
 from ._reach import reach_of
+from ._tables import opened
 
 _IMPROPER = (
     "`model` must have a prior to draw from, and {names} has none: it is improper. Give it a "
@@ -91,6 +92,7 @@ def prior(
         Gabry, Simpson, Vehtari, Betancourt and Gelman (2019), "Visualization in Bayesian
         workflow", JRSS A 182, section 3.
     """
+    model, y, data = opened(model, y, data)
     check_takes_y(model)
     num_samples = _checks.size("num_samples", num_samples)
     batch_size = _checks.optional(_checks.size)("batch_size", batch_size)

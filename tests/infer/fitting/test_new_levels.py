@@ -97,6 +97,8 @@ def test_the_others_are_as_without_new_ones():
 def test_the_mean_of_the_population():
     """It has the noise alone; 5 standard errors."""
     found = fitted().predict(town=NEW, num_samples=DRAWS, new_levels="mean")
+    curve = fitted().expected(town=NEW, num_samples=DRAWS, new_levels="mean")
+    np.testing.assert_allclose(curve.mean, found.mean, atol=5 * NOISE / DRAWS**0.5)
     draws = np.asarray(found.samples)[:, [0, 2, 3]]
     np.testing.assert_allclose(draws.std(0), NOISE, rtol=5 / np.sqrt(2 * DRAWS))
     np.testing.assert_allclose(draws.mean(0), 0, atol=5 * NOISE / DRAWS**0.5)

@@ -1,0 +1,274 @@
+"""Columns of a formula that formulae codes, learned of the first data and made of any."""
+
+from typing import Any
+
+import numpy as np
+
+from ._table import Table, is_numeric, levels_in, names_in
+from ._text import Block, formulae
+
+
+class Coded:
+    """A term as columns of numbers: those of formulae, by what the first data tells.
+
+    Args:
+        name: The term as the formula has it.
+        term: The term of formulae, which has seen the first data; None for a column of ones.
+    """
+
+    def __init__(self, name: str, term: Any) -> None:
+        self.name = name
+        self.term = term
+        self.labels = (
+            tuple(_short(label, name) for label in term.labels) if term else ("1",)
+        )
+
+    @classmethod
+    def all(
+        cls, terms: tuple[Any, ...], has_intercept: bool, table: Table
+    ) -> list["Coded"]:
+        """Terms coded together, so that none has columns that others have."""
+        package = formulae()
+        first = [package.Intercept()] if has_intercept else []
+        for term in terms:
+            table.check_whole(names_in(term), term.name)
+        model = package.Model(*first, *terms)
+        with np.errstate(all="ignore"):  # what is not finite is found below
+            model.eval(table, _environment(package, table))
+        found = [t for t in model.common_terms if isinstance(t, package.Term)]
+        for term in found:
+            _check_levels(term, table)
+        return [Coded(term.name, term) for term in found]
+
+    @classmethod
+    def of_block(cls, block: Block, table: Table) -> list["Coded"]:
+        """What varies between the groups of a block."""
+        package = formulae()
+        kind = package.Term
+        terms = [term for term in block.columns if isinstance(term, kind)]
+        is_full = len(terms) == len(block.columns)  # without an intercept
+        for term in terms:
+            table.check_whole(names_in(term), block.text)
+            with np.errstate(all="ignore"):
+                term.set_type(table, _environment(package, table))
+                term.set_data(is_full)
+            _check_levels(term, table)
+        rest = [Coded(term.name, term) for term in terms]
+        return rest if is_full else [Coded("1", None), *rest]
+
+    def values(self, table: Table, *, is_first: bool) -> np.ndarray:
+        """The columns, (n, d)."""
+        if self.term is None:
+            return np.ones((len(table), 1))
+        if not is_first:
+            table.check_whole(names_in(self.term), self.name)
+            _check_known(self.term, table)
+        with np.errstate(all="ignore"):
+            found = self.term.data if is_first else self.term.eval_new_data(table)
+        out = np.asarray(found, float)
+        out = out.reshape(len(table), -1)
+        check_finite(self.name, out)
+        return out
+
+
+class Group:
+    """The group of each row, by the categories of the first data.
+
+    Args:
+        block: The effects that vary between groups.
+        table: The first data.
+    """
+
+    def __init__(self, block: Block, table: Table) -> None:
+        self.name = block.factor.name
+        self.text = block.text
+        self.factor = block.factor
+        self._environment = _environment(formulae(), table)
+        levels = [levels_in(values) for values in self._columns(table)]
+        words = self._words(table)
+        self.levels = tuple(map(_word, levels[0]))
+        if len(levels) > 1:
+            self.levels = tuple(sorted(set(words)))
+        if len(self.levels) < 2:
+            raise ValueError(
+                f"`{self.name}` in `{block.text}` must have two groups or more, got "
+                f"{list(self.levels)}: the spread between groups is not known from one."
+            )
+
+    def values(self, table: Table, *, is_first: bool) -> Any:
+        """The groups as words, of the first data as a column that declares its levels."""
+        import pandas
+
+        words = self._words(table)
+        return (
+            pandas.Categorical(words, categories=list(self.levels)) if is_first else words
+        )
+
+    def _columns(self, table: Table) -> list[Any]:
+        table.check_whole(names_in(self.factor), self.text)
+        return [
+            values_of(component, table, self._environment)
+            for component in self.factor.components
+        ]
+
+    def _words(self, table: Table) -> list[str]:
+        columns = [list(map(_word, np.asarray(x).tolist())) for x in self._columns(table)]
+        return [":".join(words) for words in zip(*columns, strict=True)]
+
+
+class Numbers:
+    """The columns of a term that is a layer: its numbers in one array, and its categories.
+
+    Args:
+        name: The term as the formula has it.
+        call: Its call, of formulae.
+        table: The first data.
+    """
+
+    def __init__(self, name: str, call: Any, table: Table) -> None:
+        self.name = name
+        self._call = call
+        self._environment = _environment(formulae(), table)
+        self.settings = {
+            key: evaluated(name, value, table, self._environment)
+            for key, value in call.kwargs.items()
+        }
+        self.columns: list[str] = []
+        self.levels: dict[str, tuple[Any, ...]] = {}
+        self._matrix_names: list[str] = []
+        for argument, values in self._arguments(table):
+            if is_numeric(values):
+                self.columns.append(str(argument))
+                several = np.ndim(values) == 2
+                wide = range(np.shape(values)[1]) if several else ()
+                names = [f"{argument}[{i}]" for i in wide] or [str(argument)]
+                self._matrix_names += names
+            else:
+                self.levels[str(argument)] = tuple(map(_word, levels_in(values)))
+        self.labels = tuple(self._matrix_names)
+
+    def _arguments(self, table: Table) -> list[tuple[Any, Any]]:
+        table.check_whole(names_in(self._call), self.name)
+        pairs = [
+            (arg, evaluated(self.name, arg, table, self._environment))
+            for arg in self._call.args
+        ]
+        for argument, values in pairs:
+            if np.ndim(values) not in (1, 2) or len(values) != len(table):
+                raise ValueError(
+                    f"`{argument}` in the term `{self.name}` must be a column, got {values!r}. "
+                    "Settings have names: `s(x, k=10)`."
+                )
+        return pairs
+
+    def numbers(self, table: Table) -> np.ndarray | None:
+        """The numbers: (n,) of one column, else (n, d); None if there are none."""
+        found = [np.asarray(v, float) for _, v in self._arguments(table) if is_numeric(v)]
+        if not found:
+            return None
+        check_finite(self.name, np.column_stack(found))
+        return (
+            found[0] if len(found) == 1 and found[0].ndim == 1 else np.column_stack(found)
+        )
+
+    def categories(self, table: Table, *, is_first: bool) -> dict[str, Any]:
+        """The columns of categories by name."""
+        import pandas
+
+        found = {str(a): v for a, v in self._arguments(table) if str(a) in self.levels}
+        words = {n: list(map(_word, np.asarray(v).tolist())) for n, v in found.items()}
+        if not is_first:
+            return words
+        return {
+            name: pandas.Categorical(column, categories=list(self.levels[name]))
+            for name, column in words.items()
+        }
+
+
+def values_of(component: Any, table: Table, environment: Any) -> Any:
+    """The values of a variable or a call, categories as they are."""
+    call = getattr(component, "call", None)
+    if call is None:
+        return table[component.name]
+    values = evaluated(component.name, call, table, environment)
+    return values.data if hasattr(values, "contrast") else values
+
+
+def evaluated(name: str, part: Any, table: Table, environment: Any) -> Any:
+    """The value of an expression.
+
+    Raises:
+        ValueError: If it cannot be computed, with the term and the cause.
+    """
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused by its name
+            return part.eval(table, environment)
+    except Exception as error:
+        raise ValueError(
+            f"`{part}` in the term `{name}` cannot be computed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def check_finite(name: str, values: Any) -> None:
+    """All numbers are finite.
+
+    Raises:
+        ValueError: If one is not, with the term and the row.
+    """
+    rows = np.asarray(values, float).reshape(len(values), -1)
+    bad = np.flatnonzero(~np.isfinite(rows).all(1))
+    if bad.size:
+        found = rows[bad[0]][~np.isfinite(rows[bad[0]])][0]
+        raise ValueError(
+            f"`{name}` must be finite, got {found} in row {bad[0]} and {bad.size} such rows. "
+            "Leave these rows out, or change the term: the logarithm of 0 is not finite."
+        )
+
+
+def _environment(package: Any, table: Table) -> Any:
+    return package.Environment([table.namespace])
+
+
+def _check_levels(term: Any, table: Table) -> None:
+    """Each category of a term has a row."""
+    for component in term.components:
+        if component.kind != "categoric":
+            continue
+        values = values_of(component, table, getattr(component, "env", None))
+        empty = [v for v in component.levels if v not in set(np.asarray(values).tolist())]
+        if empty:
+            raise ValueError(
+                f"The term `{term.name}` has no row of the level {empty[0]!r} of "
+                f"`{component.name}`, so nothing is known of it. Leave the level out, "
+                f"`data[{component.name!r}].cat.remove_unused_categories()`, or let levels come "
+                f"from a population: `(1 | {component.name})`."
+            )
+
+
+def _check_known(term: Any, table: Table) -> None:
+    """Later data has no categories that the first data had not."""
+    for component in term.components:
+        if component.kind != "categoric":
+            continue
+        values = values_of(component, table, getattr(component, "env", None))
+        new = sorted(set(np.asarray(values).tolist()) - set(component.levels), key=str)
+        if new:
+            raise ValueError(
+                f"`{component.name}` in the term `{term.name}` has the level {new[0]!r}, which was "
+                f"not in the data of the formula. Known are {list(component.levels)}. Leave such "
+                f"rows out, or let levels come from a population: `(1 | {component.name})`."
+            )
+
+
+def _short(label: str, term: str) -> str:
+    """The label of a column without the name of its term: ``b`` of ``C(g)[b]``."""
+    if label.startswith(term + "[") and label.endswith("]"):
+        return label[len(term) + 1 : -1]
+    return label
+
+
+def _word(value: Any) -> str:
+    """A category as a word; whole numbers without a point."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)

@@ -1,0 +1,173 @@
+"""Likelihoods by the names that formulas have for them."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpyro.distributions as dist
+
+from .. import _checks
+from ..layers import heads
+
+
+class Family(NamedTuple):
+    """A likelihood.
+
+    Args:
+        link: Its link, called as ``link(prediction, y, name=...)``.
+        scale: What predictions are: ``"identity"`` (the mean), ``"log"`` (its logarithm),
+            ``"log_y"`` (the mean of the outcome's logarithm), ``"logit"`` or ``"none"``.
+        own: The link's arguments for parameters of its own, by the names that `priors` has.
+        outcome: ``"numbers"``, ``"classes"`` or ``"columns"``.
+        has_spread: Whether a parameter called sigma has the outcome's scale.
+    """
+
+    link: Callable[..., Any]
+    scale: str = "none"
+    own: Mapping[str, str] = {}
+    outcome: str = "numbers"
+    has_spread: bool = False
+
+
+def _own(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+_SIGMA = {"sigma": "scale"}
+_CUTS = _own("first_cut", "gaps")
+
+#: Likelihoods by name.
+FAMILIES: dict[str, Family] = {
+    "gaussian": Family(heads.gaussian_link, "identity", _SIGMA, has_spread=True),
+    "student_t": Family(
+        heads.student_t_link, "identity", {**_SIGMA, "df": "df"}, has_spread=True
+    ),
+    "lognormal": Family(heads.lognormal_link, "log_y", _SIGMA, has_spread=True),
+    "bernoulli": Family(heads.logit_link, "logit", outcome="classes"),
+    "binomial": Family(heads.binomial_link, "logit"),
+    "beta_binomial": Family(heads.beta_binomial_link, "logit", _own("precision")),
+    "poisson": Family(heads.poisson_link, "log"),
+    "negative_binomial": Family(heads.negative_binomial_link, "log", _own("concentration")),
+    "zero_inflated_poisson": Family(heads.zip_link, "log", _own("gate")),
+    "zero_inflated_negative_binomial": Family(
+        heads.zinb_link, "log", _own("gate", "concentration")
+    ),
+    "hurdle_poisson": Family(heads.hurdle_poisson_link, "log", _own("gate")),
+    "hurdle_negative_binomial": Family(
+        heads.hurdle_negative_binomial_link, "log", _own("gate", "concentration")
+    ),
+    "gamma": Family(heads.gamma_link, "log", _own("concentration")),
+    "inverse_gaussian": Family(heads.inverse_gaussian_link, "log", _own("shape")),
+    "exponential": Family(heads.exponential_link, "log"),
+    "weibull": Family(heads.weibull_link, "log", _own("concentration")),
+    "beta": Family(heads.beta_link, "logit", _own("precision")),
+    "zero_one_beta": Family(
+        heads.zero_one_beta_link, "logit", _own("precision", "ends", "ones")
+    ),
+    "ordered_beta": Family(
+        heads.ordered_beta_link, "logit", _own("precision", "first_cut", "gap")
+    ),
+    "categorical": Family(heads.categorical_link, outcome="classes"),
+    "ordinal": Family(heads.ordinal_link, own=_CUTS, outcome="classes"),
+    "von_mises": Family(heads.von_mises_link, own=_own("concentration")),
+}
+
+#: Names that bambi and brms have for them.
+ALIASES = {
+    "normal": "gaussian",
+    "t": "student_t",
+    "student": "student_t",
+    "negativebinomial": "negative_binomial",
+    "negbinomial": "negative_binomial",
+    "wald": "inverse_gaussian",
+    "inverse.gaussian": "inverse_gaussian",
+    "zero_inflated_negativebinomial": "zero_inflated_negative_binomial",
+    "zero_inflated_negbinomial": "zero_inflated_negative_binomial",
+    "hurdle_negativebinomial": "hurdle_negative_binomial",
+    "hurdle_negbinomial": "hurdle_negative_binomial",
+    "zero_one_inflated_beta": "zero_one_beta",
+    "cumulative": "ordinal",
+    "vonmises": "von_mises",
+}
+
+
+def family_of(family: Any) -> Family:
+    """The likelihood of a name, or of a link.
+
+    Raises:
+        ValueError: If there is none of this name.
+        TypeError: If it is neither a name nor a link.
+    """
+    if isinstance(family, str):
+        name = ALIASES.get(family, family)
+        return FAMILIES[_checks.one_of("family", name, [*FAMILIES, *ALIASES])]
+    if not callable(family):
+        raise TypeError(
+            f"`family` must be a name such as 'gaussian', or a link, got {family!r}."
+        )
+    return Family(family)
+
+
+class Moments(NamedTuple):
+    """Where predictions are before any term, and how far from each other they may be.
+
+    Args:
+        loc: The middle, on the scale of predictions.
+        scale: The standard deviation of the outcome there, 1 for logarithms and log odds.
+        size: The root mean square of the outcome there, of models without an intercept.
+    """
+
+    loc: float
+    scale: float
+    size: float
+
+
+def moments_of(
+    scale: str, y: Any, offset: np.ndarray | None, trials: np.ndarray | None
+) -> Moments:
+    """What the outcome tells of the scale of predictions.
+
+    Args:
+        scale: That of the family.
+        y: The outcome, NaN where it is missing.
+        offset: What is added to predictions.
+        trials: The trials of successes.
+    """
+    if scale == "none":
+        return Moments(0.0, 1.0, 1.0)
+    values = np.asarray(y, float).ravel()
+    shift = np.zeros(1) if offset is None else np.asarray(offset, float)
+    if scale in ("identity", "log_y"):
+        with np.errstate(all="ignore"):
+            values = np.log(values) if scale == "log_y" else values
+            if shift.size == values.size:
+                values = values - shift
+            values = values[np.isfinite(values)]
+        spread = float(values.std()) if values.size else 0.0
+        spread = spread if spread > 0 else 1.0
+        loc = float(values.mean()) if values.size else 0.0
+        return Moments(loc, spread, math.hypot(loc, spread))
+    mean = float(np.nanmean(values))
+    if scale == "log":
+        mean = max(mean, 1e-3) / float(np.mean(np.exp(shift)))
+        loc = math.log(mean)
+    else:
+        if trials is not None:
+            mean = float(np.nansum(values) / np.sum(np.broadcast_to(trials, values.shape)))
+        mean = min(max(mean, 1e-3), 1 - 1e-3)
+        loc = math.log(mean / (1 - mean)) - float(shift.mean())
+    return Moments(loc, 1.0, math.hypot(loc, 1.0))
+
+
+def own_priors(
+    family: Family, moments: Moments, priors: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The link's arguments: what was given, and the outcome's scale where sigma has it."""
+    found: dict[str, Any] = {}
+    if family.has_spread:
+        found["scale"] = dist.Exponential(1 / moments.scale)
+    for name, argument in family.own.items():
+        if name in priors:
+            found[argument] = priors[name]
+    return found

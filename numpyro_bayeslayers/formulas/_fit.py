@@ -1,0 +1,51 @@
+"""A formula fitted in one call."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..infer import MCMC, Fit, fit
+from ._model import formula
+
+
+def fit_formula(
+    text: str,
+    data: Any,
+    family: Any = "gaussian",
+    method: Any = MCMC(),
+    *,
+    priors: Mapping[str, Any] | None = None,
+    namespace: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Fit:
+    """Fit the model of a formula: `infer.fit` of `formula`.
+
+    The result predicts from new tables, ``found.predict(data=table)``: they need the columns of
+    the formula without its outcome, and are coded as the first one. A level of a group that was
+    not there is an error, unless ``new_levels="draw"`` or ``"mean"``.
+
+    Args:
+        text: As in `formula`.
+        data: As in `formula`.
+        family: As in `formula`.
+        method: As in `infer.fit`: `MCMC`, `VI`, `Ensemble`, `Stein`, or a name.
+        priors: As in `formula`.
+        namespace: As in `formula`.
+        options: Further options of `infer.fit`: ``seed``, ``num_steps``, ``batch_size``, ...
+
+    Raises:
+        ImportError: As `formula`.
+        TypeError: As `formula` and `infer.fit`.
+        ValueError: As `formula` and `infer.fit`.
+
+    Example:
+        >>> import numpy as np
+        >>> from numpyro_bayeslayers.infer import VI
+        >>> x = np.linspace(0.0, 1.0, 20)
+        >>> table = {"x": x, "y": 2 * x + 0.1 * np.cos(99 * x)}
+        >>> found = fit_formula("y ~ 1 + x", table, method=VI(), num_steps=10,
+        ...     progress_bar=False)
+        >>> found.predict(data={"x": np.zeros(3)}, num_samples=50).samples.shape
+        (50, 3)
+    """
+    model = formula(text, data, family, priors, namespace=namespace)
+    return fit(model, method=method, **options)

@@ -1,0 +1,149 @@
+"""The NumPyro model of a formula: arrays and layers, nothing of tables."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from jaxtyping import Array
+
+from ..layers import censored, truncated
+from ..layers.regression._linear import AbstractFixedLayer
+from ..primitives import effect, linear, sample_site, scope
+
+#: The argument that only says how many rows there are, where no term does.
+ROWS = "rows"
+
+
+class CommonLayer(AbstractFixedLayer):
+    """Linear terms under a fixed prior, of columns that are zero at the average row.
+
+    The call gives what the term adds to each row, and what it would add to the row of averages.
+
+    Args:
+        coef_dist: Prior of the coefficients.
+    """
+
+    def __call__(
+        self, name: str, x: Array, center: np.ndarray, units: int = 1
+    ) -> tuple[Array, Array]:
+        center = center.astype(x.dtype)
+        with scope(prefix=name):
+            beta = sample_site("beta", self.coef_prior.over((x.shape[-1], units)))
+            out = linear(x - center, beta)
+        effect(name, out)
+        return out, jnp.einsum("d,...du->...u", center, beta.value)
+
+
+class Common(NamedTuple):
+    """A term of the population: its name, its layer, the averages of its columns."""
+
+    name: str
+    layer: Callable[..., Any]
+    center: np.ndarray | None
+
+
+class Varying(NamedTuple):
+    """Effects that vary between groups: the name, the layer, its columns, its groups."""
+
+    name: str
+    layer: Callable[..., Any]
+    columns: str | None
+    group: str
+    num_groups: int
+
+
+class Special(NamedTuple):
+    """A term that is a layer of its own: its name, its function, its arguments."""
+
+    name: str
+    forward: Callable[..., Any]
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A NumPyro model. It is called with arrays by the names of terms.
+
+    Args:
+        intercept: The layer of the intercept at the average row; None for none.
+        common: Terms of the population.
+        varying: Effects of groups.
+        special: Terms that are layers.
+        units: Predictions of each row.
+        name: The name of the observed site.
+        link: The likelihood.
+        own: The link's own parameters.
+        bounds: ``"censored"``, ``"truncated"``, or None.
+        is_against_first: Whether the first class has the prediction zero.
+    """
+
+    intercept: Callable[..., Any] | None
+    common: tuple[Common, ...]
+    varying: tuple[Varying, ...]
+    special: tuple[Special, ...]
+    units: int
+    name: str
+    link: Callable[..., Any]
+    own: dict[str, Any]
+    bounds: str | None
+    is_against_first: bool
+
+    def __call__(
+        self,
+        data: dict[str, Any],
+        y: Any = None,
+        *,
+        trials: Any = None,
+        weights: Any = None,
+        lower: Any = None,
+        upper: Any = None,
+        low: Any = None,
+        high: Any = None,
+        offset: Any = None,
+    ) -> Any:
+        """Draw or observe the outcome of rows; see `FormulaModel`."""
+        link = self.link
+        if self.bounds == "censored" and y is not None:
+            link = censored(link, lower, upper)
+        elif self.bounds == "truncated":
+            link = truncated(link, low, high)
+        given = {"trials": trials, "weights": weights, "offset": offset}
+        more = {key: value for key, value in given.items() if value is not None}
+        prediction = self._predict(data)
+        return link(prediction, y, name=self.name, **more, **self.own)
+
+    def _predict(self, data: dict[str, Any]) -> Array:
+        parts: list[Any] = []
+        start = None
+        if self.intercept is not None:
+            start = self.intercept("Intercept_centered", units=self.units)
+            parts.append(start)
+        shift: Any = 0.0
+        for term in self.common:
+            x = data[term.name]
+            if term.center is None:
+                parts.append(term.layer(term.name, x, units=self.units))
+                continue
+            out, own = term.layer(term.name, x, term.center, units=self.units)
+            parts.append(out)
+            shift = shift + own
+        for term in self.varying:
+            group = data[term.group]
+            if term.columns is None:
+                parts.append(term.layer(term.name, group, term.num_groups))
+            else:
+                x = data[term.columns]
+                parts.append(term.layer(term.name, x, group, term.num_groups, self.units))
+        parts += [term.forward(*(data[a] for a in term.arguments)) for term in self.special]
+        if start is not None:
+            zero = start[..., 0, :] - shift
+            numpyro.deterministic("Intercept", zero[..., 0] if self.units == 1 else zero)
+        if ROWS in data:
+            parts.append(jnp.zeros_like(data[ROWS], float)[..., None])
+        total = sum(parts[1:], parts[0])
+        if self.is_against_first:
+            total = jnp.concatenate([jnp.zeros_like(total[..., :1]), total], -1)
+        return total
