@@ -11,6 +11,9 @@ To add an estimator of fields: a subclass of `AbstractFieldEstimator` with its g
 an observation model: one entry in `_observation.py`.
 """
 
+from ._bayesian_classifier import BayesianClassifier as BayesianClassifier
+from ._bayesian_count_regressor import BayesianCountRegressor as BayesianCountRegressor
+from ._bayesian_regressor import BayesianRegressor as BayesianRegressor
 from ._conformal_interval import ConformalRegressor as ConformalRegressor
 from ._conformal_set import ConformalClassifier as ConformalClassifier
 from ._neural_field import (
@@ -20,9 +23,12 @@ from ._neural_field import (
 )
 
 __all__ = [
+    "BayesianClassifier",
+    "BayesianCountRegressor",
     "BayesianNeuralFieldMAP",
     "BayesianNeuralFieldMLE",
     "BayesianNeuralFieldVI",
+    "BayesianRegressor",
     "ConformalClassifier",
     "ConformalRegressor",
 ]

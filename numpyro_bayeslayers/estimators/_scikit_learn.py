@@ -16,6 +16,7 @@ try:
     )
     from sklearn.utils.multiclass import check_classification_targets as check_classes
     from sklearn.utils.validation import (
+        _check_sample_weight as check_sample_weight,
         _num_samples as num_rows,
         check_consistent_length as check_consistent_length,
         check_is_fitted as check_is_fitted,
@@ -38,6 +39,7 @@ __all__ = [
     "check_consistent_length",
     "check_is_fitted",
     "check_random_state",
+    "check_sample_weight",
     "clone",
     "column_or_1d",
     "get_tags",

@@ -1,0 +1,82 @@
+"""A fitted estimator of tables as the header and the arrays of a file, and back."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._storage import Kind, check_origin, origin, pack, read_file, unpack, write_file
+from .._storage._file import Arrays
+from ._table_network import Network
+from ._table_rows import Columns
+
+_KIND = "an estimator"
+# What `fit` leaves behind, beside the columns and the network.
+_FOUND = (
+    "draws_",
+    "prior_scale_",
+    "offset_",
+    "factor_",
+    "losses_",
+    "validation_score_",
+    "units_",
+    "seed_",
+    "n_features_in_",
+)
+# What some leave behind.
+_ALSO = ("feature_names_in_", "classes_")
+
+
+def write_table_estimator(path: str | Path, estimator: Any) -> None:
+    """See `AbstractTableEstimator.save`."""
+    arrays: Arrays = {}
+    settings = dict(estimator.get_params(deep=False))
+    method = settings["method"]
+    if dataclasses.is_dataclass(method):
+        # Words say which one it was; its further options do not matter to predictions.
+        settings["method"] = type(method).__name__.lower()
+    found = {n: getattr(estimator, n) for n in _FOUND}
+    also = {
+        n: _packed_labels(getattr(estimator, n)) for n in _ALSO if hasattr(estimator, n)
+    }
+    header = {
+        **origin(),
+        "class": type(estimator).__name__,
+        "settings": pack("settings", settings, arrays),
+        "columns": pack("columns", tuple(estimator.columns_), arrays),
+        "network": pack("network", tuple(estimator.network_), arrays),
+        "found": pack("found", found, arrays),
+        "also": pack("also", also, arrays),
+    }
+    write_file(path, Kind(_KIND, f"{header['class']}.load(path)"), header, arrays)
+
+
+def _packed_labels(labels: np.ndarray) -> Any:
+    if labels.dtype.kind == "O":
+        return ["object", list(labels)]
+    return ["array", labels]
+
+
+def _unpacked_labels(packed: Any) -> np.ndarray:
+    kind, labels = packed
+    return np.array(labels, object) if kind == "object" else labels
+
+
+def read_table_estimator(path: str | Path, kind: type) -> Any:
+    """See `AbstractTableEstimator.load`."""
+    header, arrays = read_file(path, Kind(_KIND, f"{kind.__name__}.load(path)"))
+    if header["class"] != kind.__name__:
+        raise ValueError(
+            f"The file {str(path)!r} holds a {header['class']}. Read it by "
+            f"`{header['class']}.load(path)`."
+        )
+    check_origin(path, header, stacklevel=4)
+    estimator = kind(**unpack(header["settings"], arrays))
+    estimator.columns_ = Columns(*unpack(header["columns"], arrays))
+    estimator.network_ = Network(*unpack(header["network"], arrays))
+    for name, value in unpack(header["found"], arrays).items():
+        setattr(estimator, name, value)
+    for name, value in unpack(header["also"], arrays).items():
+        setattr(estimator, name, _unpacked_labels(value))
+    return estimator

@@ -1,0 +1,210 @@
+"""Members of a table's network: their training, the scale of the prior, and the noise's factor."""
+
+import dataclasses
+import math
+import warnings
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from ..infer import EarlyStopping, fit
+from ._table_network import Draws, Network, model_of, outputs_of, scores_of_factors
+from ._table_rows import padded, padded_size
+
+# The factors of the noise that are tried.
+FACTORS = np.exp(np.linspace(-1.5, 2.0, 71)).astype(np.float32)
+# The fewest held-out rows by which anything is chosen.
+LEAST_HELD = 8
+# Draws of a posterior that predictions mix, about.
+NUM_DRAWS = 200
+
+
+class Rows(NamedTuple):
+    """Rows in units of order one.
+
+    Args:
+        x: Inputs.
+        y: Outcomes.
+        weights: How much each counts.
+    """
+
+    x: Float[np.ndarray, "n d"]
+    y: np.ndarray
+    weights: Float[np.ndarray, " n"]
+
+    def padded(self) -> "Rows":
+        """The same with rows that count nothing, up to one of few sizes."""
+        size = padded_size(len(self.y))
+        weights = np.zeros(size, np.float32)
+        weights[: len(self.y)] = self.weights
+        return Rows(padded(self.x, size), padded(self.y, size), weights)
+
+    def counting(self, which: np.ndarray) -> "Rows":
+        """The same, of which only some count."""
+        return self._replace(weights=np.where(which, self.weights, 0).astype(np.float32))
+
+
+class Plan(NamedTuple):
+    """How members are trained.
+
+    Args:
+        method: A method of `fit`.
+        num_steps: Steps; None for chains.
+        batch_size: Rows in a step; None for all.
+        prior_scales: Those that are tried.
+        share: Of the rows, that is held out.
+        early_stopping: Whether members stop by the score of these.
+        seed: An integer.
+        progress_bar: Whether to show progress.
+    """
+
+    method: Any
+    num_steps: int | None
+    batch_size: int | None
+    prior_scales: tuple[float, ...]
+    share: float
+    early_stopping: bool
+    seed: int
+    progress_bar: bool
+
+
+class Trained(NamedTuple):
+    """What training found.
+
+    Args:
+        draws: Draws of the parameters.
+        losses: Of each member at each step; None for chains.
+        score: The mean log density of held-out rows; None if nothing was held out.
+    """
+
+    draws: Draws
+    losses: Any
+    score: float | None
+
+
+def held_out(count: int, plan: Plan) -> np.ndarray:
+    """Which rows are held out, drawn by the seed; none if they would be too few."""
+    held = np.zeros(count, bool)
+    number = round(plan.share * count)
+    if plan.num_steps is not None and number >= LEAST_HELD:
+        held[np.random.default_rng(plan.seed).permutation(count)[:number]] = True
+    return held
+
+
+def train(network: Network, rows: Rows, offset: Any, plan: Plan) -> Trained:
+    """Choose the scale of the prior and the factor by held-out rows, then fit all rows."""
+    held = held_out(len(rows.y), plan)
+    scales = plan.prior_scales
+    if not held.any():
+        middle = scales[len(scales) // 2]
+        return _fitted(network, rows, Draws({}, middle, offset, 1.0), plan)
+    seen = rows.counting(~held)
+    kept = Rows(rows.x[held], rows.y[held], rows.weights[held])
+    found = []
+    for scale in scales:
+        trained = _fitted(network, seen, Draws({}, scale, offset, 1.0), plan, kept)
+        found.append(_calibrated(network, trained, kept))
+    best = max(found, key=lambda trained: trained.score or -math.inf)
+    if plan.early_stopping:
+        return best
+    final = _fitted(network, rows, best.draws._replace(sites={}), plan)
+    return final._replace(score=best.score)
+
+
+def _fitted(
+    network: Network, rows: Rows, draws: Draws, plan: Plan, held: Rows | None = None
+) -> Trained:
+    """Members fitted to rows, started at the prior or at draws."""
+    rows = rows.padded()
+    options: dict[str, Any] = {"init": _starts(draws, plan)}
+    if held is not None and plan.early_stopping:
+        options["validation"] = _arguments(held, draws)
+        patience = max(plan.num_steps or 1, 5) // 5
+        options["early_stopping"] = EarlyStopping(patience, on="validation")
+    if plan.num_steps is not None:
+        size = plan.batch_size
+        options["num_steps"] = plan.num_steps
+        options["batch_size"] = None if size is None or size >= len(rows.y) else size
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found = fit(
+            model_of(network),
+            method=plan.method,
+            seed=plan.seed,
+            progress_bar=plan.progress_bar,
+            **options,
+            **_arguments(rows, draws),
+        )
+        each = getattr(plan.method, "num_members", None)
+        values = found.draws(num_samples=_draws_of(plan.method, each), all=True)
+    sites = {name: _flat(x) for name, x in values.items()}
+    losses = None if found.losses is None else np.asarray(found.losses)
+    return Trained(draws._replace(sites=sites), losses, None)
+
+
+def _draws_of(method: Any, num_members: int | None) -> int:
+    is_point = type(method).__name__ == "Modes" or num_members is None
+    return 1 if is_point else math.ceil(NUM_DRAWS / num_members)
+
+
+def _flat(x: Any) -> np.ndarray:
+    flat = np.asarray(x).reshape(-1, *np.shape(x)[2:])
+    step = max(1, len(flat) // NUM_DRAWS)
+    return flat[::step]
+
+
+def _arguments(rows: Rows, draws: Draws) -> dict[str, Any]:
+    count = len(rows.y)
+    offset = np.asarray(draws.offset, np.float32)
+    return {
+        "y": rows.y,
+        "x": rows.x,
+        "weights": rows.weights,
+        "prior_scale": np.full(count, draws.prior_scale, np.float32),
+        "offset": np.broadcast_to(offset, (count, *offset.shape)),
+    }
+
+
+def _calibrated(network: Network, trained: Trained, held: Rows) -> Trained:
+    """The factor under which held-out rows have the highest density."""
+    draws, held = trained.draws, held.padded()
+    outputs = outputs_of(network, on_device(draws), jnp.asarray(held.x))
+    arrays = outputs, jnp.asarray(held.y), jnp.asarray(held.weights), jnp.asarray(FACTORS)
+    scores = np.asarray(scores_of_factors(network, on_device(draws), *arrays))
+    scores = np.where(np.isfinite(scores), scores, -np.inf)
+    best = int(scores.argmax())
+    factor = float(FACTORS[best])
+    return trained._replace(draws=draws._replace(factor=factor), score=float(scores[best]))
+
+
+def on_device(draws: Draws) -> Draws:
+    """Numbers as arrays, which are no part of compiled programs."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), draws)
+
+
+def go_on(network: Network, rows: Rows, draws: Draws, plan: Plan) -> Trained:
+    """Members that go on with other rows, by a fifth of the steps and a tenth of their size."""
+    if plan.num_steps is None:
+        raise ValueError(
+            "`partial_fit` cannot go on with chains. Take `method='modes'` or 'ensemble', or "
+            "fit all rows anew."
+        )
+    method = plan.method
+    optim = method.optim / 10 if isinstance(method.optim, float) else method.optim
+    method = dataclasses.replace(method, optim=optim)
+    plan = plan._replace(method=method, num_steps=-(-plan.num_steps // 5))
+    return _fitted(network, rows, draws, plan)
+
+
+def _starts(draws: Draws, plan: Plan) -> Any:
+    """Where members start: a draw of each, if there are some."""
+    if not draws.sites:
+        return None
+    count = getattr(plan.method, "num_members", 1)
+    size = len(next(iter(draws.sites.values())))
+    some = np.arange(count) * size // count
+    one = lambda x: x[some] if count > 1 else x[0]
+    return {name: one(np.asarray(x)) for name, x in draws.sites.items()}
