@@ -18,17 +18,18 @@ from ..training._validation import share_of_rows
 from ._data import Data, data_to_predict
 from ._missing import GAPS
 
-_NO_STEPS = "`{name}` must be left out with {method}, which {why}. {mend}"
-_WHY = {
-    "MCMC": "has no steps of training",
-    "Stein": "moves its particles together, by forces and not by a loss",
-}
+_NO_STEPS = "`{name}` must be left out with MCMC, which has no steps of training. {mend}"
 _MEND = {
     "early_stopping": "Take VI(), Ensemble() or Modes().",
     "validation": "Score rows that were not fitted by `found.log_density(y=..., ...)`.",
     "checkpoint": "Keep the fit by `found.save(path)`.",
     "callbacks": "Take VI(), Ensemble() or Modes().",
 }
+_NO_LOSS = (
+    "`early_stopping` must be on the validation with Stein, got on='loss'. Its particles have no "
+    "loss: they follow forces, which may be least where nothing has moved yet. Give "
+    '`validation=0.1` and `EarlyStopping(patience, on="validation")`.'
+)
 _NO_Y = "`validation` must have 'y' too: the observations of the rows that are held out."
 _NO_SITE = (
     "`validation` needs a site that is observed with `y` and drawn without: hand `y` to a site "
@@ -67,16 +68,14 @@ class Asked(NamedTuple):
             ValueError: If the method has no such thing, a number is out of range, or stopping
                 needs rows that are held out.
         """
-        left_out = {"MCMC": _MEND, "Stein": [n for n in _MEND if n != "callbacks"]}
-        for name in left_out.get(method, ()):
+        for name, mend in _MEND.items() if method == "MCMC" else ():
             value = getattr(self, name)
             if value is not None and value != ():
-                why, mend = _WHY[method], _MEND[name]
-                raise ValueError(
-                    _NO_STEPS.format(name=name, method=method, why=why, mend=mend)
-                )
+                raise ValueError(_NO_STEPS.format(name=name, mend=mend))
         is_held = self.validation is not None
         rule = checked_around(self.early_stopping, self.checkpoint, is_held=is_held)
+        if method == "Stein" and rule is not None and rule.on == "loss":
+            raise ValueError(_NO_LOSS)
         return self._replace(early_stopping=rule)
 
     def divide(self, data: Data, key: PRNGKey) -> tuple[Data, dict[str, Any] | None]:

@@ -95,15 +95,15 @@ def fit(
             site's shape or led by the members, particles or chains. With the ``state`` of the
             `result` of a fit of the same data, guide and optimizer, the fit goes on.
         early_stopping: When a member of `VI`, `Ensemble` or `Modes` stops; its best parameters
-            are then those of the fit. ``EarlyStopping(on="validation")`` looks at what is
-            held out.
-        validation: What these three do not see, and are scored by as they go: a share of
+            are then those of the fit. ``EarlyStopping(on="validation")`` looks at what is held out; it
+            is the only one for `Stein`, whose particles stop together.
+        validation: What is not fitted, and scores the fit as it goes (but for `MCMC`): a share of
             the rows, above 0 and below 1, drawn by the seed, or a dictionary of data with
             ``"y"``, read as `data` is. The scores are in `Fit.validation`.
-        checkpoint: Where they save the run as it goes; a fit that finds the file goes on
-            from it.
-        callbacks: A function of `Progress`, or several, that all but `MCMC` call about twenty
-            times; one that returns True ends the fit.
+        checkpoint: Where the run is saved as it goes (but for `MCMC`); a fit that finds the file
+            goes on from it.
+        callbacks: A function of `Progress`, or several, called about twenty times (but for
+            `MCMC`); one that returns True ends the fit.
         data: The model's further arguments. Rows are arrays, lists, columns and tables of
             pandas or (through narwhals) of another library, and containers of these, that
             are as long as `y`; all others (strings, numbers, arrays of another length) are

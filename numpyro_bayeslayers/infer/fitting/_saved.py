@@ -104,7 +104,7 @@ class Found:
 
     def by_particles(self, shapes: Any) -> StepResult:
         """What moving particles found."""
-        return StepResult(*self.by_steps(shapes)[:3])
+        return StepResult(*self.by_steps(shapes))
 
     def by_chains(self, problem: Problem, model: Model) -> EnsembleMCMCResult:
         """What the chains drew."""

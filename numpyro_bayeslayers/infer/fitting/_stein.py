@@ -1,30 +1,23 @@
 """The method of `fit` that moves particles."""
 
-import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array
-from numpyro.contrib.einstein import RBFKernel, SteinVI
 from numpyro.contrib.einstein.stein_kernels import SteinKernel
-from numpyro.infer.autoguide import AutoDelta, AutoGuide
-from numpyro.optim import _NumPyroOptim, optax_to_numpyro
+from numpyro.infer.autoguide import AutoDelta
 
 from ... import _checks
-from ...handlers._feasible import feasible
-from ..ensembles._predictive import Predictor
-from ..training._arguments import take_apart
-from ..training._bounds import refuse_moving_bounds
-from ..training._cosine import over_steps
+from ..ensembles._map_run import digests
+from ..training._arguments import Arguments, merged, take_apart
+from ..training._checkpoint import run_identity
+from ..training._cosine import length_of, over_steps
+from ..training._divided import look_at_all
 from ..training._finite import Finite
-from ..training._guides import check_guide, needs_hessian
-from ..training._look import Look
-from ..training._member import Drawn, settle_anywhere
-from ..training._plates import in_batches, on_all_rows
-from ..training._rows import in_minibatch, scaled_sites
-from ..training._trainer import Around, Trainer
+from ..training._trainer import Around
+from ..training._training_loop import saying
+from ..training._validation import Validation
 from ._look import look_at_fit
 from ._method import (
     Posterior,
@@ -35,12 +28,8 @@ from ._method import (
     optimizer,
     settle,
 )
-from ._particles import started_at
-
-_NO_LAPLACE = (
-    "`guide` must draw while it is fitted, got AutoLaplaceApproximation, whose particles would "
-    "be modes alone. Take AutoNormal, or AutoLaplaceApproximation with `Ensemble`."
-)
+from ._particles import Moves, Particles, Setting
+from ._programs import PROGRAMS, program_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,99 +76,81 @@ class Stein:
             _checks.instance("kernel", self.kernel, SteinKernel, what)
 
     def _run(self, problem: Problem) -> Posterior:
-        data, size = problem.data, problem.batch_size
-        model = own = problem.bound(problem.model)
-        look, parts = Look(own), take_apart((), data.rows)
-        look.at_observations(parts)
-        look.at_layers(parts)
-        names: frozenset[str] = frozenset()
-        if size is not None:
-            guide = guide_of(self.guide, model, problem)
-            names = scaled_sites(model, guide, parts, size, data.num_rows)
-            model = in_batches(model, data.num_rows)
-
-        def scaled(scale: Any, **rows: Any) -> Any:
-            return in_minibatch(model, names, scale, 0)(**rows)
-
-        guide = guide_of(self.guide, scaled, problem)
-        if not isinstance(guide, AutoGuide):
-            given = guide if size is None else in_batches(guide, data.num_rows)
-            guide = lambda scale, **rows: given(**rows)
-        check_guide(guide)
-        # The guide is set up on the data itself, all of it or some rows.
-        refuse_moving_bounds(own, guide, (), data.rows, by_data=size is not None)
-        if needs_hessian(guide):
-            raise ValueError(_NO_LAPLACE)
-        is_point = isinstance(guide, AutoDelta)
-        stein: Any = SteinVI(
-            scaled,
-            guide,
-            _numpyro_optim(optimizer(self.optim)),
-            RBFKernel() if self.kernel is None else copy.deepcopy(self.kernel),
-            num_stein_particles=self.num_particles,
-            num_elbo_particles=1 if is_point else self.num_elbo_particles,
-            # As `numpyro.contrib.einstein.SVGD`, so that points are draws of the posterior.
-            loss_temperature=1.0 / self.num_particles if is_point else 1.0,
-        )
-
-        def step(state: Any, batch: Any, shared: Any, scale: Any) -> tuple[Any, Array]:
-            state, force = stein.update(state, scale, **batch)
-            return state, force[None]
-
-        key_init, key_rows = jax.random.split(problem.key)
-        first = {name: jax.tree.map(lambda x: x[:size], x) for name, x in data.rows.items()}
-
-        def start() -> Any:
-            with feasible():  # the trace of the model is for the supports of its sites
-                return jax.tree.map(jnp.asarray, stein.init(key_init, 1.0, **first))
-
-        def params_of(state: Any) -> dict[str, Array]:
-            params = stein.get_params(state)
-            shared = [name for name in params if name not in stein.guide_sites]
-            spread = lambda x: jnp.broadcast_to(x, (self.num_particles, *jnp.shape(x)))
-            return params | {name: jax.tree.map(spread, params[name]) for name in shared}
-
-        if problem.found is None:
-            first_state = started_at(start(), stein, problem, guide)
-            done = Trainer(step, lambda state: state).run(
-                over_steps(first_state, problem.num_steps or 1),
-                data.rows,
-                problem.num_steps or 1,
-                Around(callbacks=problem.asked.callbacks),
-                shown=params_of,
-                size=1,
-                work=size or data.num_rows,
-                key=key_rows,
-                batch_size=size,
-                progress_bar=problem.progress_bar,
-            )
-            result = StepResult(params_of(done.state), done.losses, done.state)
-        else:
-            result = problem.found(jax.eval_shape(lambda: params_of(start())))
-            settle_anywhere(guide)
-        params = result.params
-        law = on_all_rows(
-            lambda **rows: stein.guide(1.0, **rows),
-            data.num_rows,
-            is_auto=isinstance(guide, AutoGuide),
-        )
-        drawn = Drawn(on_all_rows(own, data.num_rows), law)
+        numbers = self.num_particles, self.num_elbo_particles
+        steps = problem.batch_size, problem.data.num_rows
+        model = problem.bound(problem.model)
+        setting = Setting(model, optimizer(self.optim), self.kernel, *numbers, *steps)
+        key = program_key(problem.data, setting, self.guide)
+        parts = take_apart((), problem.data.rows)
+        with PROGRAMS.take(key, lambda: Particles(setting)) as kept:
+            asked = problem.asked
+            look_at_all(kept.look, parts, asked.held)
+            if asked.held is not None and asked.held.is_share and steps[0] is None:
+                kept.check_apart(parts)  # minibatches are looked at anyway
+            moves = kept.ready(parts, lambda seen: guide_of(self.guide, seen, problem))
+            if problem.found is None:
+                result = _trained(moves, parts, problem)
+            else:
+                result = problem.found(moves.param_shapes)
+                if moves.is_own:
+                    moves.start(problem.key, parts.rows, parts.shared)
+        params, drawn = result.params, moves.drawn
         finite = Finite.of(params, self.num_particles, "particle")
-        kept = finite.take(params)
+        values = finite.take(params)
         if problem.found is None:
-            first_particle = jax.tree.map(lambda x: x[0], kept)
-            look_at_fit(look, drawn, first_particle, parts)
-        draw = drawing(Predictor(), drawn, kept, finite.count)
-        return Posterior(draw, params, None, result, finite)
+            first_particle = jax.tree.map(lambda x: x[0], values)
+            look_at_fit(kept.look, drawn, first_particle, parts)
+        draw = drawing(kept.predictor, drawn, values, finite.count)
+        has_all_steps = result.losses.shape[1] == problem.num_steps
+        is_cut = asked.early_stopping is not None or not has_all_steps
+        return Posterior(draw, params, None, result, finite, None, is_cut)
+
+
+def _trained(moves: Moves, parts: Arguments, problem: Problem) -> "StepResult":
+    """What the particles found."""
+    asked, num_steps, size = problem.asked, problem.num_steps or 1, problem.batch_size
+    key_init, key_rows = jax.random.split(problem.key)
+    with saying("compiling the start", problem.progress_bar):
+        state = moves.start(key_init, parts.rows, parts.shared)
+    if asked.init is not None:
+        state = moves.started_at(state, asked.init, problem.sites.latent)
+    state = over_steps(state, num_steps)
+    held = None
+    if asked.held is not None:
+        held = moves.held(asked.held, parts, key_rows)
+    around = Around(asked.early_stopping, asked.checkpoint, asked.callbacks, held)
+    identity = None
+    if asked.checkpoint is not None:
+        own, description = around.identity(moves.description(parts))
+        at = None if asked.init is None else digests(moves.unconstrained(state))
+        options = {"batch_size": size, "init": at, **length_of(state, num_steps), **own}
+        identity = run_identity(problem.key, options, description)
+    rows, shared = parts.rows, parts.shared
+    if size is None:
+        rows, shared = [None] * len(rows), merged(parts)
+    done = moves.trainer.run(
+        state,
+        rows,
+        num_steps,
+        around,
+        shown=moves.params,
+        size=1,
+        work=(size or parts.num_rows or 1) * moves.work,
+        key=key_rows,
+        shared=shared,
+        batch_size=size,
+        progress_bar=problem.progress_bar,
+        identity=identity,
+    )
+    best = moves.unconstrained(done.state) if done.params is None else done.params
+    last = jax.tree.map(lambda x: x[0], done.state)
+    return StepResult(moves.params(best), done.losses, last, done.validation)
 
 
 class StepResult(NamedTuple):
-    """Parameters by site name, a number for each step, and the last state."""
+    """Parameters by site name, a number for each step, the last state, and held-out scores."""
 
     params: dict[str, Array]
     losses: Array
     state: Any
-
-
-def _numpyro_optim(optim: Any) -> _NumPyroOptim:
-    return optim if isinstance(optim, _NumPyroOptim) else optax_to_numpyro(optim)
+    validation: Validation | None = None

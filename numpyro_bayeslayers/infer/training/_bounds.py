@@ -62,16 +62,30 @@ def refuse_moving_bounds(
         kwargs: Keyword arguments likewise.
         by_data: Whether bounds that the data decides are refused, too.
     """
-    of_sites, of_params = _moving(model, args, kwargs)
-    if isinstance(guide, AutoGuide):
-        kept = getattr(guide, "prototype_trace", None)  # None before it is set up
-        of_sites = {n: what for n, what in of_sites.items() if kept is None or n in kept}
-    else:
-        of_sites, of_params = {}, of_params | _moving(guide, args, kwargs)[1]
+    of_sites, of_params = _of_both(model, guide, args, kwargs)
     for text, found in ((_SUPPORT, of_sites), (_CONSTRAINT, of_params)):
         for what in (_DRAWS, _DATA) if by_data else (_DRAWS,):
             if names := [name for name, w in found.items() if w == what]:
                 raise ValueError(text.format(names=", ".join(map(repr, names)), what=what))
+
+
+def are_moved_by_data(
+    model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> bool:
+    """Whether the data decides bounds; see `refuse_moving_bounds`."""
+    of_sites, of_params = _of_both(model, guide, args, kwargs)
+    return _DATA in [*of_sites.values(), *of_params.values()]
+
+
+def _of_both(
+    model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The latent sites that the guide keeps, and the parameters, whose bounds move."""
+    of_sites, of_params = _moving(model, args, kwargs)
+    if not isinstance(guide, AutoGuide):
+        return {}, of_params | _moving(guide, args, kwargs)[1]
+    kept = getattr(guide, "prototype_trace", None)  # None before it is set up
+    return {n: w for n, w in of_sites.items() if kept is None or n in kept}, of_params
 
 
 def _moving(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from jax import lax, random
+from jax import lax, nn, random
 from jaxtyping import Array, Float
 from numpyro.handlers import seed, substitute, trace
 
@@ -15,7 +15,7 @@ from ..._typing import Message, Model, PRNGKey
 from ...distributions import _support
 from ...handlers._feasible import feasible
 from ._arguments import Arguments, on_shapes, put_together
-from ._member import Member, latents
+from ._member import Drawn, latents
 from ._memory import MOST_BYTES, peak_bytes
 from ._row_terms import row_terms
 from ._rows import row_axes
@@ -128,33 +128,41 @@ def rows_density(
 
 
 def score_of(
-    member: Member, kind: Kind, held: Any, fitted: Any, size: int, draws: int
+    drawn: Drawn,
+    params_of: Callable[[Any], dict[str, Any]],
+    kind: Kind,
+    held: Any,
+    fitted: Any,
+    size: int,
+    draws: int,
+    *,
+    are_one: bool = False,
 ) -> Callable[..., Float[Array, " e"]]:
     """The score of all members: ``score(state, rows, shared, fit_rows, fit_shared, key)``.
 
     Args:
-        member: What one member is.
+        drawn: The model and the guide of a member.
+        params_of: From a state to the parameters, and what the model keeps, of all members.
         kind: How rows are scored.
         held: What is no array among the arguments with the held-out rows.
         fitted: Likewise of the data of the fit, which the guide sees.
         size: The number of members.
         draws: Draws of each guide.
+        are_one: Whether members have one score, that of their mixture.
     """
 
-    def one(state: Any, keys: Any, given: Any, at_fit: Any) -> Float[Array, ""]:
-        params = member.constrained(member.unconstrained(state))
-        params = (state.mutable_state or {}) | params
-
+    def one(params: Any, keys: Any, given: Any, at_fit: Any) -> Float[Array, "*n"]:
         def density(key: PRNGKey) -> Float[Array, " n"]:
             key_guide, key_model = random.split(key)
-            values = params | latents(member.drawn, params, key_guide, *at_fit)
-            return rows_density(seed(member.drawn.model, key_model), kind, values, *given)
+            values = params | latents(drawn, params, key_guide, *at_fit)
+            return rows_density(seed(drawn.model, key_model), kind, values, *given)
 
         def add(total: Any, key: PRNGKey) -> tuple[Any, None]:
             return jnp.logaddexp(total, density(key)), None
 
         total, _ = lax.scan(add, density(keys[0]), keys[1:])
-        return (total - jnp.log(draws)).mean()
+        found = total - jnp.log(draws)
+        return found if are_one else found.mean()
 
     def score(
         state: Any, rows: Any, shared: Any, fit_rows: Any, fit_shared: Any, key: PRNGKey
@@ -163,10 +171,15 @@ def score_of(
         at_fit = put_together(fit_rows, fit_shared, fitted)
         keys = random.split(random.fold_in(key, _FIRST), (size, draws))
         each = lambda pair: one(*pair, given, at_fit)
-        at_once = _members_at_once(lambda: jax.vmap(each)((state, keys)), size)
+        pairs = params_of(state), keys
+        at_once = _members_at_once(lambda: jax.vmap(each)(pairs), size)
         if at_once >= size:
-            return jax.vmap(each)((state, keys))
-        return lax.map(each, (state, keys), batch_size=at_once)
+            found = jax.vmap(each)(pairs)
+        else:
+            found = lax.map(each, pairs, batch_size=at_once)
+        if not are_one:
+            return found
+        return (nn.logsumexp(found, axis=0) - jnp.log(size)).mean()[None]
 
     return score
 

@@ -5,7 +5,7 @@ import inspect
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer import SVI
@@ -100,7 +100,7 @@ class Member:
         """
         key = jax.random.key(0)
         svi, state = self._started(key, args, kwargs)
-        is_traced = _holds_tracers(self.guide, svi)
+        is_traced = holds_tracers(self.guide, svi.constrain_fn)
         if is_traced or may_move(self.guide):
             refuse_moving_bounds(self.model, self.guide, args, kwargs)
         if is_traced:
@@ -254,11 +254,16 @@ def latents(
     }
 
 
-def _holds_tracers(guide: Any, svi: SVI) -> bool:
-    """Whether bounds of supports or of constraints were computed in the trace that set them up."""
+def holds_tracers(guide: Any, constrain: Any) -> bool:
+    """Whether bounds of supports or of constraints were computed in the trace that set them up.
+
+    Args:
+        guide: The guide.
+        constrain: What NumPyro made of the constraints, from parameters to constrained ones.
+    """
     sites = (getattr(guide, "prototype_trace", None) or {}).values()
     laws = [s["fn"] for s in sites if s["type"] == "sample" and not s["is_observed"]]
-    bounds = [law.support for law in laws], getattr(svi.constrain_fn, "args", ())
+    bounds = [law.support for law in laws], getattr(constrain, "args", ())
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(bounds))
 
 
@@ -274,4 +279,4 @@ def settle_anywhere(guide: Any) -> None:
 
 
 def _zeros(value: Any) -> Any:
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), value)
+    return jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype)), value)

@@ -100,6 +100,11 @@ class Program:
         )
         return frozenset(self.param_shapes) - last
 
+    def _known(self, state: SVIState) -> dict[str, Any]:
+        """The parameters of all members, and what the model keeps, in a trace."""
+        params = jax.vmap(self.member.constrained)(self.member.unconstrained(state))
+        return (state.mutable_state or {}) | params
+
     def update(
         self, state: Any, rows: Any, shared: Any, scale: Any
     ) -> tuple[EnsembleSVIState, Array]:
@@ -141,7 +146,9 @@ class Program:
             is_drawn = is_random(self.member, params, fitted, self.rows or 0)
             draws = NUM_DRAWS if is_drawn else 1
             frames = parts.frame, fitted.frame
-            score = score_of(self.member, how, *frames, self._size, draws)
+            score = score_of(
+                self.member.drawn, self._known, how, *frames, self._size, draws
+            )
             self._scorers[kind] = Scorer(score, self.member.unconstrained), draws
         scorer, draws = self._scorers[kind]
         arrays = parts.rows, parts.shared, fitted.rows, fitted.shared, key

@@ -16,7 +16,6 @@ from numpyro_bayeslayers.infer import (
     Checkpoint,
     EarlyStopping,
     Ensemble,
-    Stein,
     fit,
     load,
 )
@@ -186,11 +185,8 @@ def lagged(x, y=None):
 def test_refuses():
     with pytest.raises(ValueError, match="A share of the rows cannot be held out"):
         quiet(lagged, y=Y, x=X, num_steps=3, validation=0.2)
-    for method in (MCMC(), Stein()):
-        steps = {} if isinstance(method, MCMC) else {"num_steps": 3}
-        name = type(method).__name__
-        with pytest.raises(ValueError, match=f"`validation` must be left out with {name}"):
-            quiet(model, y=Y, x=X, method=method, validation=0.2, **steps)
+    with pytest.raises(ValueError, match="`validation` must be left out with MCMC"):
+        quiet(model, y=Y, x=X, method=MCMC(), validation=0.2)
     with pytest.raises(ValueError, match="`callbacks` must be left out with MCMC"):
         quiet(model, y=Y, x=X, method=MCMC(), callbacks=print)
     with pytest.raises(TypeError, match="must be a share of the rows"):

@@ -14,7 +14,15 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from numpyro_bayeslayers.infer import MCMC, VI, Ensemble, Stein, fit, load
+from numpyro_bayeslayers.infer import (
+    MCMC,
+    VI,
+    EarlyStopping,
+    Ensemble,
+    Stein,
+    fit,
+    load,
+)
 from numpyro_bayeslayers.layers import logit_link
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -78,6 +86,39 @@ def test_log_density(fits, name):
     right = np.log(np.where(y == "on", p, 1 - p).mean(0))
     got = fits[name].log_density(y=y, x=NEW, **each_draw(name))
     np.testing.assert_allclose(got, right, atol=1e-5)
+
+
+STOPPED = {
+    "vi": VI(guide="delta", optim=0.2),
+    "ensemble": Ensemble(guide="delta", optim=0.2, num_members=2),
+    "stein": Stein(num_particles=5, optim=0.2),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_stopping_on_held_out_rows(name):
+    """The best scores that were seen are those of what is kept: of points, by numpy.
+
+    The words of the held-out rows are those of the fit turned round, so that all get worse.
+    """
+    turned = np.where(WORDS == "on", "off", "on")
+    found = fit(
+        model,
+        y=WORDS,
+        x=X,
+        method=STOPPED[name],
+        num_steps=300,
+        validation={"x": X, "y": turned},
+        early_stopping=EarlyStopping(patience=10, on="validation"),
+        progress_bar=False,
+    )
+    assert found.losses.shape[1] < 300
+    scores = found.validation.log_density
+    w = np.asarray(found.params["w_auto_loc"], float)
+    chance = 1 / (1 + np.exp(-w @ X.T * np.where(turned == "on", 1, -1)))
+    chance = chance.mean(0, keepdims=True) if name == "stein" else chance
+    np.testing.assert_allclose(scores.max(1), np.log(chance).mean(1), rtol=1e-5)
+    assert (scores.max(1) > scores[:, -1]).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
