@@ -17,6 +17,7 @@ from ... import _checks
 from ..._typing import Message, PRNGKey
 from ..training._arguments import Arguments, put_together
 from ..training._effort import Effort, effort, options
+from ..training._host import seldom
 from ..training._look import Look
 from ..training._member import Drawn, latents
 from ..training._rows import row_axes
@@ -104,13 +105,17 @@ class Predictor:
         cache_key = (id(drawn), parts.frame, "posterior", num_samples, level)
         if cache_key not in self._compiled:
 
-            def draw(params: Any, key: Any, rows: Any, shared: Any) -> dict[str, Array]:
+            def draw(
+                params: Any, key: Any, rows: Any, shared: Any, over: Any = jax.vmap
+            ) -> dict[str, Array]:
                 args, kwargs = put_together(rows, shared, parts.frame)
                 one = lambda params, key: latents(drawn, params, key, args, kwargs)
                 each = lambda key: jax.vmap(one)(params, random.split(key, _count(params)))
-                return jax.lax.map(each, random.split(key, num_samples))
+                return over(each)(random.split(key, num_samples))
 
-            self._compiled[cache_key] = jax.jit(draw, compiler_options=options(level))
+            one_by_one = functools.partial(draw, over=_one_by_one)
+            compiled = jax.jit(one_by_one, compiler_options=options(level))
+            self._compiled[cache_key] = seldom(draw, compiled)
         return self._compiled[cache_key](params, key, parts.rows, parts.shared)
 
     def _task(
@@ -178,8 +183,12 @@ class Predictor:
             task = task.in_blocks()
         level = effort(num_samples, num_rows, params)
         draw = self._program(task, num_samples, all_of_it.members, level)
+        given = params, key, *task.block(0, all_of_it.rows)
+        if isinstance(draw, seldom) and draw.is_for_host(*given):
+            return self._cuts.setdefault(kind, all_of_it)  # it is small
+        draw = draw.compiled if isinstance(draw, seldom) else draw
         # Traced, not compiled; the call traces no second time.
-        program = draw.trace(params, key, *task.block(0, all_of_it.rows)).jaxpr
+        program = draw.trace(*given).jaxpr
         cut = cut_to_fit(program, all_of_it, is_reduced=is_reduced)
         if block is not None:
             cut = cut._replace(rows=all_of_it.rows)
@@ -341,9 +350,15 @@ def _compile(task: _Task, num_samples: int, members: int, level: Effort) -> Any:
     def is_asked(name: str, site: Message) -> bool:
         return name in grows and _is_predicted(site) if sites is None else name in sites
 
-    @functools.partial(jax.jit, compiler_options=options(level))
     def draw(
-        params: Any, key: Any, start: Any, rows: Any, shared: Any, places: Any, fit: Any
+        params: Any,
+        key: Any,
+        start: Any,
+        rows: Any,
+        shared: Any,
+        places: Any,
+        fit: Any,
+        over: Any = jax.vmap,
     ) -> dict[str, Array]:
         count, given = _count(params), put_together(rows, shared, frame)
         at_fit = given if frame_of_fit is None else put_together(*fit, frame_of_fit)
@@ -355,6 +370,13 @@ def _compile(task: _Task, num_samples: int, members: int, level: Effort) -> Any:
                 return jax.vmap(of_one)(*pairs)
             return jax.lax.map(lambda pair: of_one(*pair), pairs, batch_size=members)
 
-        return jax.lax.map(each, random.split(key, num_samples))
+        return over(each)(random.split(key, num_samples))
 
-    return draw
+    one_by_one = functools.partial(draw, over=_one_by_one)
+    compiled = jax.jit(one_by_one, compiler_options=options(level))
+    has_rows = sites is None or any(name in grows for name in sites)
+    return compiled if has_rows else seldom(draw, compiled)
+
+
+def _one_by_one(each: Any) -> Any:
+    return functools.partial(jax.lax.map, each)

@@ -242,11 +242,11 @@ class Moves:
         inner, force = self.stein.update(inner, scale, **rows)
         return jax.tree.map(lambda x: x[None], inner), force[None]
 
-    def unconstrained(self, state: Any) -> dict[str, Array]:
+    def unconstrained(self, state: Any) -> Any:
         """The parameters as the optimizer sees them, led by an axis of one member."""
         return self.stein.optim.get_params(state.optim_state)
 
-    def _params(self, unconstrained: Any) -> dict[str, Array]:
+    def _params(self, unconstrained: Any) -> dict[str, Any]:
         """The parameters of each particle by site name, in their constrained space."""
         params = self.stein.constrain_fn(jax.tree.map(lambda x: x[0], unconstrained))
         count = self._setting.num_particles

@@ -15,6 +15,7 @@ import jax
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import PyTree
 
+from ._host import TOP, seldom
 from ._jit import is_dynamic
 
 #: A level of optimization of XLA; None for its own.
@@ -34,7 +35,6 @@ _DRAWS = 15
 _SPARING = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 _CHEAP: dict[str, Any] = {"xla_llvm_disable_expensive_passes": True}
 _LEVEL = "xla_backend_optimization_level"
-_TOP = get_opaque_trace_state()
 
 
 def effort(repeats: int, rows: int, *trees: PyTree) -> Effort:
@@ -53,7 +53,7 @@ def _size(tree: PyTree) -> int:
 
 
 def _effort_of(work: int) -> Effort:
-    if jax.default_backend() != "cpu" or get_opaque_trace_state() != _TOP:
+    if jax.default_backend() != "cpu" or get_opaque_trace_state() != TOP:
         return None  # options are for programs on their own
     if _LEVEL in os.environ.get("XLA_FLAGS", ""):
         return None  # the user has chosen
@@ -69,14 +69,14 @@ def options(level: Effort) -> dict[str, Any] | None:
 
 
 def once(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit` of a function of arrays that runs once, or seldom: compiled cheaply."""
+    """A function of arrays that runs once, or seldom: by NumPy, or compiled cheaply."""
     compiled = functools.cache(lambda level: jax.jit(fn, compiler_options=options(level)))
 
     @functools.wraps(fn)
     def call(*args: Any) -> Any:
         return compiled(_effort_of(_DRAWS * _size(args)))(*args)
 
-    return call
+    return seldom(fn, call)
 
 
 @functools.cache

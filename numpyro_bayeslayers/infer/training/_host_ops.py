@@ -232,6 +232,11 @@ def _iota(equation: Any) -> Any:
 
 
 @_op
+def _empty(equation: Any) -> Any:
+    return np.zeros(equation.outvars[0].aval.shape, equation.outvars[0].aval.dtype)
+
+
+@_op
 def _dot_general(equation: Any, x: Any, y: Any) -> Any:
     (cx, cy), (bx, by) = equation.params["dimension_numbers"]
     free = lambda a, used: [axis for axis in range(a.ndim) if axis not in used]
@@ -248,8 +253,14 @@ def _reduced(name: str, fn: Callable[..., Any]) -> None:
     OPERATIONS[name] = lambda equation, x: fn(x, axis=tuple(equation.params["axes"]))
 
 
+def _summed(x: Any, axis: tuple[int, ...]) -> Any:
+    """Of floating point, in double precision: NumPy adds one after another."""
+    is_real = np.issubdtype(x.dtype, np.floating)
+    return np.sum(x, axis=axis, dtype=np.float64 if is_real else None)
+
+
 for _name, _fn in (
-    ("reduce_sum", np.sum),
+    ("reduce_sum", _summed),
     ("reduce_prod", np.prod),
     ("reduce_max", np.max),
     ("reduce_min", np.min),
@@ -257,6 +268,17 @@ for _name, _fn in (
     ("reduce_or", np.any),
 ):
     _reduced(_name, _fn)
+
+
+@_op
+def _sort(equation: Any, *xs: Any) -> Any:
+    axis = equation.params["dimension"]
+    if equation.params["num_keys"] != 1:
+        raise NotImplementedError
+    if len(xs) == 1:
+        return np.sort(xs[0], axis)
+    order = np.argsort(xs[0], axis, kind="stable")
+    return [np.take_along_axis(x, order, axis) for x in xs]
 
 
 def _along(name: str, fn: Callable[..., Any]) -> None:
@@ -334,8 +356,13 @@ def _parted(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(high), np.asarray(numbers.astype(np.uint32))
 
 
+def unpacked(keys: np.ndarray) -> np.ndarray:
+    """The two words of keys, on a last axis."""
+    return np.stack(_parted(keys), axis=-1)
+
+
 _each("random_wrap", packed)
-_each("random_unwrap", lambda keys: np.stack(_parted(keys), axis=-1))
+_each("random_unwrap", unpacked)
 
 
 def _threefry(

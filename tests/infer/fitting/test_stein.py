@@ -73,15 +73,15 @@ def equal(one, other):
 
 
 def test_a_first_fit_compiles_few_programs(compiled):
-    """The start, the steps, and the parameters; another one for a prediction."""
+    """The steps; and a prediction. What is small is taken by NumPy: the start."""
     PROGRAMS.clear()
     short(made(), y=2 * X, x=X)  # small programs that are compiled once in a process
     PROGRAMS.clear()
     before = len(compiled)
     found = short(made(), y=2 * X, x=X)
-    assert len(compiled) - before <= 3
+    assert len(compiled) - before <= 1
     found.predict(x=X[:3], num_samples=6)
-    assert len(compiled) - before <= 4
+    assert len(compiled) - before <= 2
 
 
 def bounded(x, y=None):

@@ -10,7 +10,12 @@ from jax import lax, random
 from numpyro.handlers import seed, trace
 
 from numpyro_bayeslayers.infer.training import _host
-from numpyro_bayeslayers.infer.training._host import UnknownError, evaluated, on_host
+from numpyro_bayeslayers.infer.training._host import (
+    UnknownError,
+    evaluated,
+    on_host,
+    seldom,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 3)).astype(np.float32)
@@ -44,6 +49,23 @@ PROGRAMS = {
     ),
     "products": (
         lambda x: (x @ x.T, jnp.einsum("ab,cb->abc", x, x), jnp.einsum("ab,ac->abc", x, x)),
+        X,
+    ),
+    "orders": (
+        lambda x: (jnp.sort(x, 0), jnp.argsort(x, 1), lax.sort((x[0], x[1]), num_keys=1)),
+        X,
+    ),
+    "loops": (
+        lambda x: (
+            lax.while_loop(
+                lambda a: a[1] < x[0, 0] + 9, lambda a: (2 * a[0], a[1] + 1), (x, 0.0)
+            ),
+            jax.vmap(lambda a: lax.while_loop(lambda b: b.max() < 5, lambda b: 2 * b, a))(
+                x + 3
+            ),
+            lax.cond(x[0, 0] > 0, lambda a: a + 1, lambda a: a - 1, x),
+            lax.switch(7, [jnp.sin, jnp.cos], x),
+        ),
         X,
     ),
     "places": (
@@ -118,8 +140,8 @@ def test_draws_of_a_model_compile_nothing(compiled):
 
 
 def test_what_is_not_for_numpy_is_compiled(monkeypatch):
-    """A loop; more numbers than are worth it; keys of another kind."""
-    loop = lambda x: lax.while_loop(lambda a: a[0] < 3, lambda a: a + 1, x)
+    """A long loop; more numbers than are worth it; keys of another kind."""
+    loop = lambda x: lax.while_loop(lambda a: a[0] < 300, lambda a: a + 1, x)
     with pytest.raises(UnknownError):
         evaluated(jax.make_jaxpr(loop)(X[0]), [X[0]])
     found = on_host(loop, X[0], otherwise=lambda x: loop(x) + 10)
@@ -130,3 +152,33 @@ def test_what_is_not_for_numpy_is_compiled(monkeypatch):
     monkeypatch.setattr(_host, "MOST", 3)
     with pytest.raises(UnknownError, match="too large"):
         evaluated(jax.make_jaxpr(jnp.sin)(X), [X])
+
+
+def test_what_runs_seldom(compiled):
+    """By NumPy, with arrays and keys of JAX; outputs that nothing is asked for cost nothing."""
+
+    def start(key, x):
+        unknown = jnp.linalg.cholesky(x.T @ x)  # which leads nowhere
+        del unknown
+        return {
+            "key": random.split(key)[1],
+            "x": random.normal(key, x.shape) + x,
+            "none": None,
+        }
+
+    theirs = jax.jit(start)(KEY, X)
+    calls = seldom(start, jax.jit(start))
+    before = len(compiled)
+    ours = calls(KEY, X)
+    assert len(compiled) == before and calls.is_for_host(KEY, X)
+    np.testing.assert_array_equal(
+        *(random.key_data(found["key"]) for found in (ours, theirs))
+    )
+    np.testing.assert_allclose(ours["x"], theirs["x"], rtol=1e-5, atol=1e-6)
+    assert isinstance(ours["x"], jax.Array) and ours["none"] is None
+    assert ours["key"].dtype == theirs["key"].dtype
+
+    inside = jax.jit(lambda x: calls(KEY, x)["x"])(X)  # in another program, as a part of it
+    np.testing.assert_allclose(inside, theirs["x"], rtol=1e-5, atol=1e-6)
+    hard = seldom(jnp.linalg.inv, lambda x: "compiled")
+    assert hard(np.eye(2)) == "compiled" and not hard.is_for_host(np.eye(2))
