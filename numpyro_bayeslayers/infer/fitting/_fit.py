@@ -95,8 +95,8 @@ def fit(
             site's shape or led by the members, particles or chains. With the ``state`` of the
             `result` of a fit of the same data, guide and optimizer, the fit goes on.
         early_stopping: When a member of `VI`, `Ensemble` or `Modes` stops; its best parameters
-            are then those of the fit. ``EarlyStopping(on="validation")`` looks at what is held out; it
-            is the only one for `Stein`, whose particles stop together.
+            are then those of the fit. ``EarlyStopping(on="validation")`` looks at what is
+            held out; it is the only one for `Stein`, whose particles stop together.
         validation: What is not fitted, and scores the fit as it goes (but for `MCMC`): a share of
             the rows, above 0 and below 1, drawn by the seed, or a dictionary of data with
             ``"y"``, read as `data` is. The scores are in `Fit.validation`.
