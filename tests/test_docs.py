@@ -18,8 +18,8 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-# Pages with many fits: a minute or more each.
-LONG = {"ensembles.md", "regression_fit.md", "start.md", "field_estimators.md", "plots.md"}
+# The pages that a newcomer opens first; the others have more fits, some for minutes.
+FIRST = {"README.md", "CONTRIBUTING.md", "index.md", "choose.md"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # tests/test_master_class.py runs those of the master class, for their scores.
 TUTORIALS = sorted(
@@ -37,8 +37,12 @@ def _blocks(text):
         yield line, re.sub(f"^{match[1]}", "", match[2], flags=re.MULTILINE)
 
 
+def _has_code(page):
+    return next(_blocks(page.read_text()), None) is not None
+
+
 def _page(page):
-    marks = pytest.mark.slow if page.name in LONG else ()
+    marks = () if page.name in FIRST or not _has_code(page) else pytest.mark.slow
     return pytest.param(page, marks=marks, id=str(page.relative_to(ROOT)))
 
 

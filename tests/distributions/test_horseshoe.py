@@ -10,6 +10,7 @@ from numpyro.infer import MCMC, NUTS
 from scipy import special, stats
 
 from numpyro_bayeslayers.distributions import Horseshoe, RegularizedHorseshoe, SpikeAndSlab
+from tests.quick import mostly_slow
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +96,8 @@ def test_horseshoe_at_its_pole(precision):
 
 def regularized_by_quadrature(x, scale, slab, df):
     """Twofold trapezoidal rule over logarithms of the local scale and the slab's precision."""
-    u = np.linspace(-45, 45, 2001)
-    v = np.linspace(np.log(df / 2) - 45 / min(df / 2, 1), np.log(df / 2 + 40) + 1, 4001)
+    u = np.linspace(-45, 45, 1001)
+    v = np.linspace(np.log(df / 2) - 45 / min(df / 2, 1), np.log(df / 2 + 40) + 1, 2001)
     log_weight = np.log(2 / np.pi) + u - np.logaddexp(0, 2 * u)
     log_gamma = df / 2 * v - np.exp(v) - special.gammaln(df / 2)
     log_slab = v - np.log(df * slab**2 / 2)
@@ -126,7 +127,7 @@ def regularized(x, *args):
     return RegularizedHorseshoe(*args).log_prob(x)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", mostly_slow(SETTINGS, SETTINGS[::3]))
 def test_regularized_density(setting):
     # The last point is beyond what the quadrature sees of the lightest tails.
     x = POINTS if setting[2] < 500 else POINTS[:-1]

@@ -26,6 +26,7 @@ NEW = RNG.normal(size=(30, 2))
 QUANTILE = QuantileRegressor(alpha=0.0, solver="highs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("inner", "method"),
     [(LinearRegression(), "split"), (LinearRegression(), "cv+"), (QUANTILE, "quantile")],

@@ -48,6 +48,7 @@ class TooSure(ClassifierMixin, BaseEstimator):
         return self.predict_proba(X).argmax(1)
 
 
+@pytest.mark.slow
 def test_scikit_learn_takes_it():
     inner = LogisticRegression()
     with warnings.catch_warnings():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from numpyro_bayeslayers.estimators._observation import OBSERVATION_MODELS
+from tests.quick import mostly_slow
 
 from .tables import table
 
@@ -22,7 +23,7 @@ def broken(field, members):
     return twin
 
 
-@pytest.mark.parametrize("name", OBSERVATION_MODELS)
+@pytest.mark.parametrize("name", mostly_slow(OBSERVATION_MODELS, {"NORMAL"}))
 def test_predictions_are_those_of_the_others(fitted, name):
     df = table()[:5]
     sound, one = fitted[name], broken(fitted[name], [0])

@@ -24,6 +24,7 @@ from numpyro_bayeslayers.estimators import (
 from numpyro_bayeslayers.estimators._observation import OBSERVATION_MODELS, Units
 from numpyro_bayeslayers.infer import Checkpoint, EarlyStopping
 from numpyro_bayeslayers.layers import BayesianNeuralField
+from tests.quick import mostly_slow
 
 from .tables import ALL, SETTINGS, fit, table
 
@@ -31,7 +32,7 @@ from .tables import ALL, SETTINGS, fit, table
 class TestPredictions:
     """Against the members' distributions and SciPy."""
 
-    @pytest.mark.parametrize("name", OBSERVATION_MODELS)
+    @pytest.mark.parametrize("name", mostly_slow(OBSERVATION_MODELS, {"NORMAL", "ZINB"}))
     def test_mean_is_that_of_the_members(self, fitted, name):
         df = table()[:5]
         mean, quantiles = fitted[name].predict(df)
@@ -54,7 +55,7 @@ class TestPredictions:
             roots = [scipy.optimize.brentq(excess, -1e3, 1e3, (i, q)) for i in range(4)]
             np.testing.assert_allclose(found, roots, rtol=1e-5)
 
-    @pytest.mark.parametrize("name", ["NB", "ZINB"])
+    @pytest.mark.parametrize("name", mostly_slow(["NB", "ZINB"], {"ZINB"}))
     def test_quantiles_of_counts_are_the_first_that_reach(self, fitted, name):
         df = table()[:3]
         d = fitted[name].likelihood_model(df)

@@ -27,6 +27,7 @@ for arg in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_another_process_predicts_the_same(fitted, tmp_path):
     """To the last bit, for each estimator and observation model."""
     args = []

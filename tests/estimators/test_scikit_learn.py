@@ -24,6 +24,7 @@ def test_clone(kind):
         twin.set_params(dept=3)
 
 
+@pytest.mark.slow
 def test_clone_of_a_fit_is_not_fitted(normal):
     assert hasattr(normal, "params_")
     assert not hasattr(sklearn.base.clone(normal), "params_")
@@ -49,6 +50,7 @@ def error(field, df):
     return -np.abs(field.predict(df)[0] - df["y"]).mean()
 
 
+@pytest.mark.slow
 def test_grid_search():
     df = table()
     train, test = np.arange(18), np.arange(18, 24)

@@ -26,6 +26,7 @@ from numpyro_bayeslayers.layers import (
     DenseLocalReparameterization,
     DenseReparameterization,
 )
+from tests.quick import mostly_slow
 
 ESTIMATORS = [flipout, local_reparameterization]
 X = jax.random.normal(jax.random.key(0), (16, 3))
@@ -86,7 +87,9 @@ def first_loss(model, guide):
     return evaluate(jax.random.key(0))
 
 
-@pytest.mark.parametrize("loss", [Trace_ELBO(), TraceMeanField_ELBO(), TraceGraph_ELBO()])
+@pytest.mark.parametrize(
+    "loss", mostly_slow([Trace_ELBO(), TraceMeanField_ELBO(), TraceGraph_ELBO()], 2)
+)
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_acts_in_every_elbo(estimator, loss):
     handled = elbo(estimator(network), loss=loss)

@@ -12,6 +12,7 @@ from numpyro.infer.autoguide import AutoDelta
 from numpyro_bayeslayers.infer import MCMC, VI, Ensemble, EnsembleSVI, Stein, fit
 from numpyro_bayeslayers.infer.ensembles import _blocks
 from numpyro_bayeslayers.infer.ensembles._blocks import Cut, cut_to_fit
+from tests.quick import mostly_slow
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -55,7 +56,7 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", mostly_slow(METHODS, {"vi"}))
 def test_rows_that_see_each_other_are_predicted_whole(method):
     """The draws share one slope: each row of the mean is it times the cumulative sum."""
     steps = {} if method == "mcmc" else {"num_steps": 3}
@@ -92,6 +93,7 @@ def test_only_what_is_asked_for_must_be_of_one_row():
         ensemble.predict(KEY, result, X, return_sites=["mean"], **asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("most", "rows", "members"), [(2**31, N, 4), (1000, N, 2), (60, 7, 1)]
 )

@@ -51,6 +51,7 @@ def test_what_no_draw_depends_on_may_be_left_out():
     assert ensemble.predict(1, result, X, num_samples=2)["y"].shape == (2, 2, 6)
 
 
+@pytest.mark.slow
 def test_another_number_is_asked_for():
     ensemble, result = fitted(counts, X, np.ones(6), sd=3.0)
     with pytest.raises(ValueError, match=r"`sd` must be given: .*of 1\.0 in place of 3\.0"):

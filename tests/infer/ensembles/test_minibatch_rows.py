@@ -23,6 +23,7 @@ from numpyro_bayeslayers.infer import (
     log_joint_of,
 )
 from tests.infer.svi_problems import X, Y
+from tests.quick import mostly_slow
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -61,7 +62,10 @@ def without_k(model):
     return AutoDelta(block(seed(model, 0), hide=["k"]))
 
 
-@pytest.mark.parametrize("model", [summed, with_penalty, for_batches, enumerated])
+@pytest.mark.parametrize(
+    "model",
+    mostly_slow([summed, with_penalty, for_batches, enumerated], [summed, enumerated]),
+)
 def test_a_pass_of_minibatches_is_the_full_batch(model):
     """At a learning rate of zero, the mean loss over the three batches of a pass is exact."""
     is_enumerated = model is enumerated

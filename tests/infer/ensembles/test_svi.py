@@ -22,6 +22,7 @@ from numpyro_bayeslayers.handlers import flipout
 from numpyro_bayeslayers.infer import EarlyStopping, EnsembleSVI
 from numpyro_bayeslayers.layers import DenseReparameterization
 from tests.infer.svi_problems import X, Y, guide, model
+from tests.quick import mostly_slow
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -43,7 +44,11 @@ def equal(a, b):
 
 
 @pytest.mark.parametrize(
-    "kind", [AutoDelta, AutoNormal, SPREAD, AutoLowRankMultivariateNormal, guide]
+    "kind",
+    mostly_slow(
+        [AutoDelta, AutoNormal, SPREAD, AutoLowRankMultivariateNormal, guide],
+        [AutoNormal, guide],
+    ),
 )
 def test_members_are_separate_fits(kind):
     """The same parameters and losses as a stock `SVI` with the member's key.

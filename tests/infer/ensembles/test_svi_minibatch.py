@@ -11,6 +11,7 @@ from numpyro.infer.autoguide import AutoDelta, AutoNormal
 
 from numpyro_bayeslayers.infer import EnsembleSVI
 from tests.infer.svi_problems import X, Y, model
+from tests.quick import mostly_slow
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -36,7 +37,9 @@ def with_other_plate(x, y=None):
         numpyro.sample("y", dist.Normal(x @ jnp.ones(2) + shift.sum(), 1.0), obs=y)
 
 
-@pytest.mark.parametrize("fn", [model, by_event, by_factor, with_other_plate])
+@pytest.mark.parametrize(
+    "fn", mostly_slow([model, by_event, by_factor, with_other_plate], 2)
+)
 def test_a_pass_of_minibatches_is_the_full_batch(fn):
     """At a learning rate of zero, the mean loss over the three batches of a pass is exact."""
     ensemble = EnsembleSVI(fn, AutoDelta, optax.sgd(0.0), num_members=2)

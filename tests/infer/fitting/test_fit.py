@@ -344,6 +344,7 @@ def test_errors_of_methods(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_stein_in_minibatches_of_a_mixture():
     """Each particle is a normal; one compilation for all batches."""
     x, y = design()

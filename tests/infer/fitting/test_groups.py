@@ -23,6 +23,7 @@ from numpyro_bayeslayers.layers import (
     gaussian_link,
     poisson_link,
 )
+from tests.quick import mostly_slow
 
 arviz = pytest.importorskip("arviz")
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -65,7 +66,7 @@ def data(name):
     return fitted(name).to_arviz(num_samples=1000)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", mostly_slow(METHODS, {"vi"}))
 def test_log_likelihood_is_that_of_the_same_draws(name):
     found = data(name)
     mu = np.asarray(found.posterior["mu"], float)

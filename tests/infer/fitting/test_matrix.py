@@ -154,6 +154,7 @@ def numbers(name, found):
     }
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same(fits, tmp_path):
     """To the last bit."""
     pytest.importorskip("arviz")

@@ -64,6 +64,7 @@ def fitted():
     return fit_to_towns(effects, VI())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "method"), WAYS)
 def test_a_new_group_is_a_draw_of_the_population(model, method):
     """Its variance is that of groups and noise; two of its rows share the group.

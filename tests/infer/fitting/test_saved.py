@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from numpyro_bayeslayers._storage import read_file
 from numpyro_bayeslayers.infer import MCMC, VI, Ensemble, Stein, fit, load
 from numpyro_bayeslayers.infer.fitting._saved import KIND
+from tests.quick import mostly_slow
 
 from .saved_models import flat, given, model, numbers, table
 
@@ -156,7 +157,7 @@ def wider_guide(x, y=None):
 
 
 @pytest.mark.parametrize("guide", [own_guide, AutoNormal(flat)], ids=["function", "object"])
-@pytest.mark.parametrize("method", [VI, Stein])
+@pytest.mark.parametrize("method", mostly_slow([VI, Stein]))
 def test_a_guide_of_ones_own_is_given_again(tmp_path, guide, method):
     found = quiet(flat, **plain_rows(), method=method(guide=guide), num_steps=2)
     found.save(tmp_path / "fit")

@@ -77,6 +77,7 @@ def test_another_guide_starts_at_draws(points, method):
     assert len(set(found.round(6))) == min(len(found), 3)
 
 
+@pytest.mark.slow
 def test_chains_start_there(points):
     """Steps of size zero: all draws are the start."""
     kernel = functools.partial(NUTS, step_size=1e-12, adapt_step_size=False)

@@ -10,6 +10,7 @@ from numpyro_bayeslayers.infer import EnsembleSVI
 from numpyro_bayeslayers.infer.training import _effort
 from numpyro_bayeslayers.infer.training._effort import effort, once, options
 from tests.infer.svi_problems import X, Y, model
+from tests.quick import mostly_slow
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -54,7 +55,7 @@ def test_options_that_are_not_known_are_left_out(monkeypatch):
     jax.jit(lambda x: x + 1, compiler_options=options(0))(SMALL)
 
 
-@pytest.mark.parametrize("level", [0, 1, None])
+@pytest.mark.parametrize("level", mostly_slow([0, 1, None], {0}))
 def test_results_of_all_efforts(monkeypatch, level):
     """They are the same to rounding; 20 steps may multiply it by ten."""
     monkeypatch.setattr(_effort, "_MOST", {} if level is None else {level: np.inf})

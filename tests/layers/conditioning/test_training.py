@@ -69,6 +69,7 @@ def check(losses):
     assert (end < 0.2 * start).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_loss_falls_under_flipout(name):
     model, data = problem(name)
@@ -77,6 +78,7 @@ def test_loss_falls_under_flipout(name):
     check(svi.run(KEY, STEPS, *data, progress_bar=False).losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_loss_of_each_member_falls_under_flipout(name):
     model, data = problem(name)

@@ -79,6 +79,7 @@ class TestNormalDense:
             cls(3, 2)(X)
 
 
+@pytest.mark.slow
 def test_deep_fan_in_stack_has_bounded_prior_variance():
     """Linear layers of width 50: the variance of the output stays near one per layer.
 

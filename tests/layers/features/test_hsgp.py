@@ -23,6 +23,7 @@ from numpyro_bayeslayers.layers import (
     PeriodicKernel,
     RBFKernel,
 )
+from tests.quick import mostly_slow
 
 
 def gram(layer, x, **hyperparameters):
@@ -45,7 +46,7 @@ KERNELS = [RBFKernel(), MaternKernel(nu=0.5), MaternKernel(nu=1.5), MaternKernel
 NAMES = ["rbf", "matern12", "matern32", "matern52"]
 
 
-@pytest.mark.parametrize("dim", [1, 2])
+@pytest.mark.parametrize("dim", mostly_slow([1, 2]))
 @pytest.mark.parametrize("kernel", KERNELS, ids=NAMES)
 def test_gram_matrix_converges(kernel, dim):
     """The error shrinks as M grows; smooth kernels reach float32 accuracy in one dimension."""
@@ -115,7 +116,7 @@ def test_periodic_coefficients_are_scaled_bessel_functions(lengthscale):
 
 
 @pytest.mark.parametrize("kernel", [*KERNELS, PeriodicKernel()], ids=[*NAMES, "periodic"])
-@pytest.mark.parametrize("size", [1, 8, 64])
+@pytest.mark.parametrize("size", mostly_slow([1, 8, 64], {8}))
 def test_gradients_are_finite(kernel, size):
     """float32, lengthscales from 0.05 to 5: also where the spectral density underflows."""
     layer = HSGPFeatures.init(1, size, 2.0, kernel=kernel, name="f")

@@ -14,6 +14,7 @@ from numpyro.handlers import seed, substitute
 from scipy.special import gamma, kv
 
 from numpyro_bayeslayers import layers
+from tests.quick import mostly_slow
 
 M = 40_000
 DIMENSIONS = (1, 2, 3, 10)
@@ -64,7 +65,7 @@ def products(layer, x, lengthscale):
     return terms.reshape(len(x), -1, layer.n_features).sum(1)
 
 
-@pytest.mark.parametrize("dim", DIMENSIONS)
+@pytest.mark.parametrize("dim", mostly_slow(DIMENSIONS, DIMENSIONS[::2]))
 @pytest.mark.parametrize("name", LAYERS)
 def test_kernel(name, dim):
     make, exact = LAYERS[name]

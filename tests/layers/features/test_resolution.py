@@ -154,6 +154,7 @@ class TestWordAfterAFit:
         layer = HSGPFeatures.init(1, 2, 9.0, kernel=RBFKernel(), name="f")
         seed(layer, 0)(self.x)
 
+    @pytest.mark.slow
     def test_by_fit(self):
         layer = GaussianProcessEffectsLayer(RBFKernel(1.0, 0.01), num_basis=3)
 

@@ -11,6 +11,7 @@ from numpyro.primitives import Messenger
 
 from numpyro_bayeslayers.handlers import flipout, local_reparameterization
 from numpyro_bayeslayers.layers import BayesianNeuralField, BayesianSIREN
+from tests.quick import mostly_slow
 
 X = np.random.default_rng(0).uniform(-1, 1, (6, 2)).astype(np.float32)
 NETWORKS = {
@@ -33,7 +34,7 @@ class Listen(Messenger):
             self.names.append(msg["weight"].name)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", mostly_slow(NETWORKS))
 def test_every_linear_map_is_taken_over(name):
     """At a narrow guide a gradient estimator gives the plain value, at a wide one its own.
 

@@ -40,6 +40,7 @@ def test_laws_of_the_weights(wide):
     assert shapes == [(4, 128), (128, 128), (128, 128), (128, 60)]
 
 
+@pytest.mark.slow
 def test_activations_keep_their_law_over_depth():
     """Each of 9 layers of sines is arcsine distributed, and goes on following the input.
 

@@ -43,6 +43,7 @@ def test_survival_has_the_maximum_of_the_textbook():
     assert abs(jax.grad(total)(best)) < 1e-3 < abs(jax.grad(total)(best + 0.1))
 
 
+@pytest.mark.slow
 def test_tobit_recovers_what_was_cut_off():
     """N(0.5, 1) recorded from 0 upwards, 2,000 rows: 5 standard deviations of each (1e-6)."""
     y = np.maximum(RNG.normal(0.5, 1.0, 2000), 0.0)

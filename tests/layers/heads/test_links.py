@@ -11,6 +11,7 @@ from scipy import stats
 
 from numpyro_bayeslayers import layers
 from numpyro_bayeslayers.handlers import ensemble
+from tests.quick import mostly_slow
 
 from .cases import CASES, COUNTS, MU, RNG, N
 
@@ -79,6 +80,7 @@ def test_shapes_that_would_broadcast_are_refused(predicted, observed):
         layers.gaussian_link(jnp.zeros(predicted), jnp.zeros(observed), scale=1.0)
 
 
+@pytest.mark.slow
 def test_newcomers_first_model_recovers_the_slope():
     """y = 2 x + noise of sd 0.3, 200 rows: the posterior's sd is 0.02, the tolerance 5 of it."""
     x = RNG.normal(size=200)
@@ -123,7 +125,11 @@ def test_plate_subsamples_predictions_and_observations(given):
 
 
 @pytest.mark.parametrize(
-    "case", ["gaussian", "negative binomial", "zero-inflated", "ordinal"]
+    "case",
+    mostly_slow(
+        ["gaussian", "negative binomial", "zero-inflated", "ordinal"],
+        {"gaussian", "zero-inflated"},
+    ),
 )
 def test_plates_and_ensembles(case):
     """The log density inside of a plate is the sum over its cells."""

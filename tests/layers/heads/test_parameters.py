@@ -12,6 +12,7 @@ from scipy import stats
 
 from numpyro_bayeslayers import layers
 from numpyro_bayeslayers.handlers import ensemble
+from tests.quick import mostly_slow
 
 from .cases import CASES, MU, N
 
@@ -60,7 +61,7 @@ def sites_of(model):
     return trace(seed(model, 0)).get_trace()
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", mostly_slow(PARAMETERS, {"weibull", "precision"}))
 def test_a_parameter_is_a_prior_or_a_value(name):
     link, argument, site, prior, value = PARAMETERS[name]
     mu = jnp.zeros((N, 1))

@@ -15,6 +15,7 @@ from numpyro.infer.autoguide import AutoNormal
 from numpyro_bayeslayers.handlers import flipout, local_reparameterization
 from numpyro_bayeslayers.infer import EnsembleSVI
 from numpyro_bayeslayers.layers import lift
+from tests.quick import mostly_slow
 
 KEY = jax.random.key(0)
 N01 = dist.Normal(0, 1)
@@ -160,7 +161,9 @@ class Unreached(eqx.Module):
         return jax.grad(lambda x: jnp.tanh(self.linear(x)).sum())(x)
 
 
-@pytest.mark.parametrize("how", ["scan", "jit", "grad", "positions"])
+@pytest.mark.parametrize(
+    "how", mostly_slow(["scan", "jit", "grad", "positions"], {"jit", "scan"})
+)
 @pytest.mark.parametrize("estimator", [flipout, local_reparameterization])
 def test_what_no_estimator_reaches_is_named_and_plain(how, estimator):
     module = Unreached(eqx.nn.Linear(3, 3, key=KEY), how)

@@ -23,19 +23,27 @@ def run(layer, *inputs, **options):
     In double precision, so that formulas agree closely where large terms cancel.
     """
 
-    def model():
-        numpyro.deterministic("out", layer("a", *inputs, **options))
+    kept = {}
+
+    def draw():
+        with trace() as sites, seed(rng_seed=0):
+            numpyro.deterministic("out", layer("a", *inputs, **options))
+        kept.update(sites)
+        drawn = [name for name, site in sites.items() if site["type"] == "sample"]
+        log_probs = {
+            name: sites[name]["fn"].log_prob(sites[name]["value"]) for name in drawn
+        }
+        return {name: site["value"] for name, site in sites.items()}, log_probs
 
     with jax.enable_x64(True):
-        sites = trace(seed(model, 0)).get_trace()
-        values = {name: np.asarray(site["value"]) for name, site in sites.items()}
-        drawn = {name: _drawn(site) for name, site in sites.items() if name != "out"}
-    out = values.pop("out")
-    return out, {name.removeprefix("a."): v for name, v in values.items()}, drawn
+        found, log_probs = jax.jit(draw)()
+    values = {name.removeprefix("a."): np.asarray(v) for name, v in found.items()}
+    sites = {name: _drawn(site, log_probs.get(name)) for name, site in kept.items()}
+    del sites["out"]
+    return values.pop("out"), values, sites
 
 
-def _drawn(site):
+def _drawn(site, log_prob):
     if site["type"] != "sample":
         return Drawn(site["type"], None, None, {})
-    log_prob = float(site["fn"].log_prob(site["value"]))
-    return Drawn("sample", site["fn"].event_shape, log_prob, site["infer"])
+    return Drawn("sample", site["fn"].event_shape, float(log_prob), site["infer"])

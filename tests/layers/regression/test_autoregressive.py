@@ -40,6 +40,7 @@ def test_the_covariance_is_that_of_the_page(phi):
     np.testing.assert_allclose(root @ root.T, 1.5**2 * phi**lag, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_forecast_is_the_normal_given_what_was_seen():
     """Ten times seen all but exactly, three to come: phi^h of the last, and what is new.
 

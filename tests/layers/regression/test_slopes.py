@@ -71,6 +71,7 @@ def test_correlations_have_their_prior():
     assert theta.shape == (4000, 3, 2, 1)
 
 
+@pytest.mark.slow
 def test_new_groups_share_the_correlation():
     """Known scales and a correlation that the prior all but fixes: a new group has them too."""
     layer = RandomSlopesLayer(
