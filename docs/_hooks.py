@@ -1,18 +1,31 @@
-"""One page of API for each public module of the package: they follow from the exports.
+"""Pages of API for each public module and each family of layers, and formulas as MathML.
 
 And the path on which tutorials find what they share.
 """
 
+import functools
+import importlib
 import os
 import pkgutil
+import re
+import sys
 from pathlib import Path
 
 from mkdocs.structure.files import File
 
-PACKAGE = "numpyro_bayeslayers"
-PAGE = """# {name}
+sys.path.insert(0, str(Path(__file__).parent))
+from _math import as_mathml
 
-::: {package}.{name}
+PACKAGE = "numpyro_bayeslayers"
+LAYERS = f"{PACKAGE}.layers"
+MODULE = f"""# {{name}}
+
+::: {PACKAGE}.{{name}}
+"""
+LAYER = f"""::: {LAYERS}.{{name}}
+    options:
+      show_root_heading: true
+      show_root_toc_entry: true
 """
 
 
@@ -27,20 +40,52 @@ def on_startup(command, dirty):
     os.environ["PYTHONPATH"] = os.pathsep.join([shared, known] if known else [shared])
 
 
+def on_config(config):
+    """Add the pages to the navigation."""
+    families = [
+        {title: f"api/layers/{name}.md"} for name, (title, _) in _families().items()
+    ]
+    layers = [{"All layers": "api/layers.md"}, *families]
+    entries = [
+        {name: layers if name == "layers" else f"api/{name}.md"} for name in _modules()
+    ]
+    config.nav.append({"API": entries})
+    return config
+
+
+def on_files(files, config):
+    """Write the pages: a heading and directives each."""
+    pages = {f"api/{name}.md": MODULE.format(name=name) for name in _modules()}
+    index = ["# layers", "One page for each family."]
+    for family, (title, names) in _families().items():
+        entries = [LAYER.format(name=name) for name in names]
+        pages[f"api/layers/{family}.md"] = "\n".join([f"# {title}\n", *entries])
+        links = [f"[`{name}`](layers/{family}.md#{LAYERS}.{name})" for name in names]
+        index += [f"## {title}", ",\n".join(links)]
+    pages["api/layers.md"] = "\n\n".join(index) + "\n"
+    for path, content in pages.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def on_page_content(html, page, **kwargs):
+    """Draw formulas."""
+    return as_mathml(html, is_tutorial=page.file.src_uri.endswith(".py"))
+
+
 def _modules():
     folder = Path(__file__).parents[1] / PACKAGE
     return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if m.name[0] != "_")
 
 
-def on_config(config):
-    """Add the pages to the navigation."""
-    config.nav.append({"API": [{name: f"api/{name}.md"} for name in _modules()]})
-    return config
-
-
-def on_files(files, config):
-    """Write the pages: a heading and a directive each."""
-    for name in _modules():
-        page = PAGE.format(name=name, package=PACKAGE)
-        files.append(File.generated(config, f"api/{name}.md", content=page))
-    return files
+@functools.cache
+def _families():
+    """The title and the public names of each room of `layers`."""
+    layers = importlib.import_module(LAYERS)
+    rooms = [m.name for m in pkgutil.iter_modules(layers.__path__) if m.name[0] != "_"]
+    found = {"base": ("Base classes", ["AbstractLayer", "AbstractRowLayer"])}
+    for name in sorted(rooms):
+        room = importlib.import_module(f"{LAYERS}.{name}")
+        title = re.split("[:,.]", room.__doc__)[0]
+        found[name] = title, sorted(set(vars(room)) & set(layers.__all__))
+    return found
