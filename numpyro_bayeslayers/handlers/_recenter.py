@@ -66,7 +66,7 @@ class recenter(Messenger):  # noqa: N801
         _checks.instance(
             "centering", centering, Mapping, "a dictionary from names of sites"
         )
-        self.centering = {n: _checked(n, c) for n, c in (centering or {}).items()}
+        self.centering = checked_centering(centering or {})
         self._met: dict[str, None] = {}
         super().__init__(fn)
 
@@ -114,6 +114,15 @@ class recenter(Messenger):  # noqa: N801
         for transform in found.transforms:
             value = transform(value)
         become_deterministic(msg, value)
+
+
+def checked_centering(centering: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers from 0 to 1, by site.
+
+    Raises:
+        ValueError: If one is out of range.
+    """
+    return {name: _checked(name, c) for name, c in centering.items()}
 
 
 def _is_latent(msg: Message) -> bool:

@@ -85,7 +85,9 @@ class ChainPrograms:
         def steps(
             state: Any, kept: Any, first: Any, end: Any, keys: Any, start: Any, arrays: Any
         ) -> tuple[Any, Any]:
-            # Once more for what the kernel remembers of it; its state is not used.
+            # Once more for what the kernel remembers of it; its state is not used. Wherever the
+            # chains have started, the program is one.
+            start = getattr(state, fields.names[0]) if self._is_told else start
             fresh, _, (args, kwargs) = begin(keys, start, arrays)
             collect = _collector(fresh, fields, length.num_chains, args, kwargs)
 
@@ -104,8 +106,8 @@ class ChainPrograms:
             fresh, state, (args, kwargs) = begin(keys, start, arrays)
             return _collector(fresh, fields, length.num_chains, args, kwargs)(state)
 
-        # Only HMC tells by its state whether it has found a start: others must run as they
-        # are, to raise.
+        # Only these tell by their states whether they have found a start: others must run as
+        # they are, to raise.
         self._is_told = isinstance(kernel, HMC)
         self._init_as_it_is = init
         self._init = jax.jit(init) if self._is_told else init
@@ -118,9 +120,8 @@ class ChainPrograms:
         """Run all chains: what was collected, (draws, chains, ...), and the last states."""
         with saying("compiling the start", progress_bar):
             state = self._start(keys, start, arrays)
-        size = self._length.num_samples
-        shapes = self._empty.eval_shape(keys, start, arrays)
-        kept = jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), shapes)
+        kept = self._nothing(keys, start, arrays)
+        start = None if self._is_told else start
         total = self._length.steps
         chunk = max(total // REFRESHES, 1) if progress_bar else total
         shown = {"desc": "compiling"} if progress_bar else {"disable": True}
@@ -134,6 +135,32 @@ class ChainPrograms:
                     bar.set_postfix_str(_told(state), refresh=False)
                     bar.update(end - first)
         return kept, state
+
+    def positions(
+        self, keys: Any, start: PyTree, arrays: list[Any], num_steps: int, every: int
+    ) -> dict[str, Any]:
+        """Where chains of HMC are in the second half of the first steps of their warm-up.
+
+        Returns:
+            Unconstrained values by site, (looks, chains, *site).
+        """
+        state = self._start(keys, start, arrays)
+        kept = self._nothing(keys, start, arrays)
+        found = []
+        for first in range(0, num_steps, every):
+            end = first + every
+            state, kept = self._steps(state, kept, first, end, keys, None, arrays)
+            if 2 * end > num_steps:  # a copy: the buffers are used again
+                found.append(jax.tree.map(np.array, state.z))
+        stacked = jax.tree.map(lambda *x: np.stack(x), *found)
+        is_one = self._length.num_chains == 1
+        return jax.tree.map(lambda x: x[:, None] if is_one else x, stacked)
+
+    def _nothing(self, keys: Any, start: PyTree, arrays: list[Any]) -> Any:
+        """Where the draws will be."""
+        size = self._length.num_samples
+        shapes = self._empty.eval_shape(keys, start, arrays)
+        return jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), shapes)
 
     def _start(self, keys: Any, start: PyTree, arrays: list[Any]) -> Any:
         state = self._init(keys, start, arrays)

@@ -14,7 +14,7 @@ from numpyro.infer.mcmc import MCMCKernel
 from numpyro.infer.util import unconstrain_fn
 
 from ... import _checks
-from ..._typing import Model
+from ..._typing import Model, PRNGKey
 from ...handlers._feasible import feasible
 from ..training._arguments import as_arguments, take_apart
 from ..training._inputs import Seed, as_key
@@ -32,6 +32,8 @@ class EnsembleMCMCResult(NamedTuple):
         samples: Values by site name, (members, draws, *site).
         mcmc: The sampler as it was after the run, for its summary, its extra fields, its
             last state and `arviz.from_numpyro`.
+        centering: The centeredness of sites that were drawn in other coordinates, if `fit` was
+            asked for these (`MCMC`).
 
     Example:
         >>> EnsembleMCMCResult(samples={}, mcmc=None).samples
@@ -40,6 +42,7 @@ class EnsembleMCMCResult(NamedTuple):
 
     samples: dict[str, Array]
     mcmc: MCMC | None
+    centering: dict[str, Array] | None = None
 
 
 class EnsembleMCMC:
@@ -148,6 +151,22 @@ class EnsembleMCMC:
         kept, state = programs.run(keys, start, arrays, progress_bar)
         mcmc = as_mcmc(self.kernel, self._length, args, kwargs, kept, state)
         return EnsembleMCMCResult(mcmc.get_samples(group_by_chain=True), mcmc)
+
+    def _first_positions(
+        self,
+        rng_key: PRNGKey,
+        start: dict[str, Array] | None,
+        steps: tuple[int, int],
+        fields: tuple[str, ...],
+        kwargs: dict[str, Any],
+    ) -> dict[str, Any]:
+        """See `ChainPrograms.positions`; the programs are those of `run`."""
+        keys = jax.random.split(rng_key, self.num_members)
+        if self.num_members == 1:
+            keys, start = jax.tree.map(lambda x: x[0], (keys, start))
+        frame = Frame(((), kwargs))
+        programs = self._programs(frame, Fields.of(self.kernel, fields))
+        return programs.positions(keys, start, frame.arrays(((), kwargs)), *steps)
 
     def _programs(self, frame: Frame, fields: Fields) -> ChainPrograms:
         if (frame, fields) not in self._compiled:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from ._chain_figures import (
     ChainFigures,
@@ -38,6 +38,8 @@ class Diagnostics(NamedTuple):
         depth_share: The share of draws at the maximal tree depth of `NUTS`.
         energy: The worst chain's E-BFMI; below 0.3 the chain hardly changes its energy, and
             needs other coordinates.
+        centering: The centeredness of each entry of the sites that chains drew in other
+            coordinates, by site; see `MCMC`.
         slope: For each member, the slope of the loss, in nats a step. Where the step size is
             a number it falls to zero along a cosine, and every loss ends flat: the slope is
             therefore that of steps of the first size, over the second half of the way. Any
@@ -66,6 +68,7 @@ class Diagnostics(NamedTuple):
     n_eff_site: str | None = None
     depth_share: float | None = None
     energy: float | None = None
+    centering: dict[str, Array] | None = None
     slope: Float[np.ndarray, " e"] | None = None
     slope_error: Float[np.ndarray, " e"] | None = None
     pareto_k: Float[np.ndarray, " e"] | None = None
@@ -165,6 +168,7 @@ class Ending:
             n_eff_site=self._label(least[:2]) if least else "",
             depth_share=figures.depth_share,
             energy=None if energy is None else energy_share(energy),
+            centering=self._posterior.result.centering,
             not_finite=bad,
             advice=tuple(said),
         )
@@ -185,7 +189,9 @@ class Ending:
         """What stands above a summary."""
         bad = [int(e) for e in np.flatnonzero(~self._posterior.finite.which)]
         if self._posterior.samples is not None:
-            return {"divergences": self._chains.divergences, "not_finite": bad}
+            found = self._posterior.result.centering
+            more = {} if found is None else {"centering": found}
+            return {"divergences": self._chains.divergences, "not_finite": bad, **more}
         k = self.pareto_k()
         return {"pareto_k": None if k is None else k.tolist(), "not_finite": bad}
 

@@ -9,6 +9,7 @@ from ..._storage import Kind, NotDataError, origin, pack, unpack, unpack_leaves,
 from ..._storage._file import Arrays
 from ..._storage._tree import pack_leaves
 from ..._typing import Model
+from ..ensembles._centering import own_sites
 from ..ensembles._chains import Length, mcmc_of
 from ..ensembles._functions import EnsembleResult
 from ..ensembles._mcmc import EnsembleMCMCResult
@@ -50,6 +51,7 @@ def write_fit(
         header["validation"] = pack_validation(seen, arrays)
     else:
         header["chains"] = _chains(result, arrays)
+        header["centering"] = pack("centering", result.centering, arrays)
     write_file(path, KIND, header, arrays)
 
 
@@ -114,7 +116,10 @@ class Found:
         depth = chains["depth"]
         kernel._max_tree_depth = tuple(depth) if isinstance(depth, list) else depth
         mcmc = mcmc_of(kernel, length, (), problem.data.rows, fields)
-        return EnsembleMCMCResult(mcmc.get_samples(group_by_chain=True), mcmc)
+        samples = own_sites(mcmc.get_samples(group_by_chain=True))
+        packed = self._header.get("centering")
+        found = None if packed is None else unpack(packed, self._arrays)
+        return EnsembleMCMCResult(samples, mcmc, found)
 
 
 def finder(found: Found, kind: type) -> Any:

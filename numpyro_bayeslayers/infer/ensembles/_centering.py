@@ -1,0 +1,308 @@
+r"""Coordinates of hierarchical sites, found by what a short run says of them.
+
+A site $\theta \sim N(\mu, \sigma^2)$ of which the data know $\theta$ with the precision $i$,
+the other sites given, is best drawn at the centeredness $i / (i + \sigma^{-2})$: the share of
+its information that comes from the data (Papaspiliopoulos, Roberts and Sköld 2007, section 2).
+The precision of the data is the diagonal of a Hessian, which products with random signs
+estimate. Where $\sigma$ is uncertain, so is the share; as a neck of a funnel costs more than a
+ridge, the share that is exceeded by nine of ten draws is taken, and none if it is small.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import random
+from jax.extend.core import Literal
+from jaxtyping import Array
+from numpyro.handlers import seed, substitute, trace
+from numpyro.infer import HMC
+from numpyro.infer.util import constrain_fn, log_density
+from numpyro.primitives import _PYRO_STACK, Messenger
+
+from ..._centering import RECENTERED, Around, Asked, loc_scale_of, value_at
+from ..._typing import Message, Model, PRNGKey
+from ...handlers import recenter
+from ...handlers._feasible import feasible
+from ..training._effort import once
+from ._functions import EnsembleResult
+from ._mcmc import EnsembleMCMC
+
+#: The argument of a model that holds the centeredness of its sites; it sorts after its rows.
+CENTERING = "~centering"
+
+#: The share below which a site is not centered at all; and the one of its draws that counts.
+LEAST, QUANTILE = 0.1, 0.1
+#: Signs for each draw, of which the diagonal is estimated.
+PROBES = 4
+#: Steps of the two trials, the looks at them, and the shortest warm-up that is tried before.
+TRIALS, EVERY, SHORTEST = (40, 60), 2, 100
+
+
+def with_centering(model: Model) -> Model:
+    """The model of rows, which takes the centeredness of its sites beside."""
+
+    def between(**rows: Any) -> Any:
+        centering = rows.pop(CENTERING)
+        return recenter(model, centering)(**rows) if centering else model(**rows)
+
+    return between
+
+
+class _noting(Messenger):  # noqa: N801
+    """Notes what sites with a location and a scale are drawn around, by their names."""
+
+    def __init__(self, fn: Model) -> None:
+        self.found: dict[str, Around] = {}
+        super().__init__(fn)
+
+    def process_message(self, msg: Message) -> None:
+        if msg["type"] == "centering" and msg["value"] is None:
+            at = next(i for i, other in enumerate(_PYRO_STACK) if other is self)
+            name = msg["args"][0][at]
+            note = lambda around: self.found.update({name: around})
+            msg["value"] = Asked(name, None, note)
+        elif msg["type"] == "sample" and not msg["is_observed"]:
+            name, found = msg["name"], loc_scale_of(msg["fn"])
+            if any(name == around.own for around in self.found.values()):
+                return
+            if found is not None and not found.transforms:
+                self.found[name] = Around(name, found.loc, found.scale, 1.0)
+
+
+def _look(model: Model, rows: Any, values: dict[str, Any]) -> tuple[dict, dict]:
+    """What sites are drawn around at values of all latent sites, and the trace."""
+    noting = _noting(model)
+    sites = trace(substitute(seed(noting, random.key(0)), data=values)).get_trace(**rows)
+    return noting.found, sites
+
+
+class Coordinates:
+    """The sites of a model that may be drawn in other coordinates.
+
+    Args:
+        model: A model of rows.
+        rows: Its arguments.
+    """
+
+    def __init__(self, model: Model, rows: dict[str, Any]) -> None:
+        self._model = model
+        shapes: dict[str, Any] = {}
+        names: list[str] = []
+
+        def run(rows: dict[str, Any]) -> dict[str, Any]:
+            found, sites = _look(feasible(model), rows, {})
+            names.extend(found)
+            latent = lambda s: s["type"] == "sample" and not s["is_observed"]
+            owns = {around.own: name for name, around in found.items()}
+            shapes.update({owns[n]: jnp.shape(sites[n]["value"]) for n in owns})
+            return {n: s["value"] for n, s in sites.items() if latent(s)}
+
+        self._latents = jax.eval_shape(run, rows)
+        self._shapes = shapes
+        among = self._hierarchical(rows)
+        self.names = tuple(n for n in names if n in among)
+        self._choose = once(self._chosen)
+        self._move = once(self._moved)
+
+    def at(self, centered: float) -> dict[str, Array]:
+        """One number for all of them."""
+        return {name: jnp.full(self._shapes[name], centered) for name in self.names}
+
+    def _hierarchical(self, rows: dict[str, Any]) -> set[str]:
+        """Those whose location or scale depends on other latent sites."""
+        order: list[str] = []
+
+        def around(values: dict[str, Any], rows: dict[str, Any]) -> list[Any]:
+            found, _ = _look(self._model, rows, values)
+            order.extend(found)
+            return [jnp.asarray(a.loc) + jnp.asarray(a.scale) for a in found.values()]
+
+        closed = jax.make_jaxpr(around)(self._latents, rows)
+        program = closed.jaxpr
+        latent = set(program.invars[: len(jax.tree.leaves(self._latents))])
+        # Forward: what is computed of latent sites, whole equations at a time.
+        for equation in program.eqns:
+            if any(not isinstance(v, Literal) and v in latent for v in equation.invars):
+                latent.update(equation.outvars)
+        is_one = [not isinstance(v, Literal) and v in latent for v in program.outvars]
+        return {name for name, one in zip(order, is_one, strict=True) if one}
+
+    def start_of(
+        self, values: dict[str, Any], centering: Mapping[str, Any], rows: dict[str, Any]
+    ) -> dict[str, Array]:
+        """Values of the model's latent sites, led by the chains, in other coordinates."""
+        return self._move(values, dict(centering), rows)
+
+    def _moved(self, values: Any, centering: Any, rows: Any) -> dict[str, Array]:
+        def one(values: dict[str, Any]) -> dict[str, Array]:
+            found, sites = _look(self._model, rows, values)
+            return self._renamed(values, found, sites, centering)
+
+        return jax.vmap(one)(values)
+
+    def _renamed(
+        self, values: Any, found: Any, sites: Any, centering: Any
+    ) -> dict[str, Any]:
+        kept = dict(values)
+        for name, c in centering.items():
+            own, loc, scale, centered = found[name]
+            kept.pop(own, None)
+            z = value_at(sites[own]["value"], loc, scale, centered, c)
+            kept[name + RECENTERED] = jnp.broadcast_to(z, jnp.shape(sites[own]["value"]))
+        return kept
+
+    def choose(
+        self, key: PRNGKey, positions: dict[str, Any], centering: Any, rows: Any
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """The centeredness of each entry, and the last positions in its coordinates.
+
+        Args:
+            key: Draws the signs.
+            positions: Unconstrained values at the coordinates so far, (looks, chains, *site).
+            centering: The coordinates so far.
+            rows: The arguments of the model.
+        """
+        seeds = random.key_data(key)
+        return self._choose(positions, centering, rows, seeds)
+
+    def _chosen(self, positions: Any, centering: Any, rows: Any, seeds: Any) -> Any:
+        between = seed(with_centering(self._model), random.key(0))
+        kwargs = {**rows, CENTERING: centering}
+
+        def own_values(z: dict[str, Array]) -> dict[str, Array]:
+            values = constrain_fn(between, (), kwargs, z, return_deterministic=True)
+            return {name: values[name] for name in self._latents}
+
+        def share(z: dict[str, Array], key: Array) -> dict[str, Array]:
+            return self._shares(own_values(z), rows, key)
+
+        looks, chains = jax.tree.leaves(positions)[0].shape[:2]
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), positions)
+        keys = random.split(random.wrap_key_data(seeds), looks * chains)
+        # One draw after another: memory is that of one Hessian's product.
+        shares = jax.lax.map(lambda each: share(*each), (flat, keys))
+        chosen = {}
+        for name, each in shares.items():
+            level = jnp.nanquantile(each, QUANTILE, axis=0)
+            chosen[name] = jnp.where(level >= LEAST, level, 0.0)
+
+        def moved(z: dict[str, Array]) -> dict[str, Array]:
+            values = own_values(z)
+            found, sites = _look(self._model, rows, values)
+            values = self._renamed(values, found, sites, chosen)
+            # All that is not recentered stays unconstrained, as it is.
+            is_new = lambda n: n.endswith(RECENTERED) or n not in z
+            return {n: x if is_new(n) else z[n] for n, x in values.items()}
+
+        return chosen, jax.vmap(moved)(jax.tree.map(lambda x: x[-1], positions))
+
+    def _shares(self, values: dict[str, Array], rows: Any, key: Array) -> dict[str, Array]:
+        """The data's share of the information on each entry, the other sites given."""
+        found, sites = _look(self._model, rows, values)
+        owns = {found[name].own: values[found[name].own] for name in self.names}
+        seeded = seed(self._model, random.key(0))
+
+        def joint(own: dict[str, Array]) -> Array:
+            return log_density(seeded, (), rows, {**values, **own})[0]
+
+        def prior(own: dict[str, Array]) -> Array:
+            terms = [sites[n]["fn"].log_prob(x).sum() for n, x in own.items()]
+            return jnp.sum(jnp.stack(terms))
+
+        def curvature(fn: Any, along: Any) -> Any:
+            _, product = jax.jvp(jax.grad(fn), (owns,), (along,))
+            return jax.tree.map(lambda a, b: -a * b, along, product)
+
+        def probe(key: Array) -> Any:
+            keys = dict(zip(owns, random.split(key, len(owns)), strict=True))
+            signs = lambda n, x: random.rademacher(keys[n], x.shape, x.dtype)
+            return curvature(joint, {n: signs(n, x) for n, x in owns.items()})
+
+        whole = jax.tree.map(
+            lambda x: x.mean(0), jax.vmap(probe)(random.split(key, PROBES))
+        )
+        alone = curvature(prior, jax.tree.map(jnp.ones_like, owns))
+        shares = {}
+        for name in self.names:
+            own, _, scale, centered = found[name]
+            info = jnp.maximum(scale ** (2 * centered) * (whole[own] - alone[own]), 0.0)
+            shares[name] = info / (1.0 + info)
+        return shares
+
+
+def find(
+    chains: EnsembleMCMC,
+    coordinates: Coordinates,
+    key: PRNGKey,
+    start: dict[str, Any] | None,
+    rows: dict[str, Any],
+    fields: tuple[str, ...],
+) -> tuple[dict[str, Array], Any]:
+    """The centeredness of a model's sites by two short trials, and where these ended.
+
+    Args:
+        chains: Chains of the model `with_centering`, of HMC or NUTS.
+        coordinates: The model's.
+        key: The random key.
+        start: Values of the model's latent sites, led by the chains, or None.
+        rows: The arguments of the model.
+        fields: What the run after it will collect.
+    """
+    centering, init = coordinates.at(0.5), None
+    if start is not None:
+        moved = coordinates.start_of(start, centering, rows)
+        given = {**rows, CENTERING: centering}
+        kernel: Any = chains.kernel
+        init = chains._start(moved, kernel.model, (), given, True)
+    for i, num_steps in enumerate(TRIALS):
+        kwargs = {**rows, CENTERING: centering}
+        own = random.fold_in(key, i + 1)
+        steps = num_steps, EVERY
+        positions = chains._first_positions(own, init, steps, fields, kwargs)
+        centering, init = coordinates.choose(own, positions, centering, rows)
+    return centering, init
+
+
+def coordinates_of(
+    centering: Any,
+    chains: EnsembleMCMC,
+    coordinates: Coordinates,
+    key: PRNGKey,
+    start: dict[str, Any] | None,
+    rows: dict[str, Any],
+    fields: tuple[str, ...],
+) -> tuple[dict[str, Array], Any]:
+    """The centeredness of sites, and where chains start in these coordinates.
+
+    Args:
+        centering: ``"auto"``, or numbers by site.
+        chains: Chains of the model `with_centering`.
+        coordinates: The model's.
+        key: The random key.
+        start: Values of the model's latent sites, led by the chains, or None.
+        rows: The arguments of the model.
+        fields: What the run will collect.
+
+    Raises:
+        ValueError: If coordinates are to be found for a kernel without gradients.
+    """
+    if centering != "auto":
+        given = {name: jnp.asarray(c, float) for name, c in centering.items()}
+    elif not isinstance(chains.kernel, HMC):
+        raise ValueError(
+            '`centering="auto"` is for HMC and NUTS, got a kernel of type '
+            f"{type(chains.kernel).__name__}. Give the numbers by site, or None."
+        )
+    elif coordinates.names and chains.num_warmup >= SHORTEST:
+        found, last = find(chains, coordinates, key, start, rows, fields)
+        return found, EnsembleResult(last, jnp.zeros((0, 0)), None)
+    else:
+        given = {}
+    return given, None if start is None else coordinates.start_of(start, given, rows)
+
+
+def own_sites(samples: dict[str, Array]) -> dict[str, Array]:
+    """Draws without coordinates that the model itself does not have."""
+    return {name: x for name, x in samples.items() if not name.endswith(RECENTERED)}

@@ -1,0 +1,145 @@
+"""Coordinates that a short run finds: the share of information, draws, names, programs."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from numpyro_bayeslayers.infer import MCMC, fit, load
+from numpyro_bayeslayers.infer.ensembles._centering import Coordinates
+from numpyro_bayeslayers.layers import RandomEffectsLayer, gaussian_link
+
+pytestmark = pytest.mark.usefixtures("as_users_run")
+
+quiet = functools.partial(fit, progress_bar=False)
+ROWS, NOISE = np.array([1, 4, 60]), 0.5
+GROUP = np.repeat(np.arange(3), ROWS)
+Y = np.array([-1.0, 0.6, 1.2])[GROUP] + NOISE * np.random.default_rng(0).normal(size=65)
+
+
+def by_layer(group, y=None, centered=False):
+    f = RandomEffectsLayer(centered=centered)("a", group, 3)[..., 0]
+    return gaussian_link(f, y, scale=NOISE)
+
+
+def plain(group, y=None):
+    m = numpyro.sample("m", dist.Normal(0, 1))
+    s = numpyro.sample("s", dist.HalfNormal(1.0))
+    numpyro.sample("fixed", dist.Normal(0.0, 2.0))
+    with numpyro.plate("groups", 3):
+        theta = numpyro.sample("theta", dist.Normal(m, s))
+    return gaussian_link(theta[group], y, scale=NOISE)
+
+
+VALUES = {"s": 0.3, "m": 0.1, "fixed": 0.0, "theta": jnp.array([0.1, -0.4, 0.7])}
+OF_LAYER = {"a.scale": 0.3}
+CASES = {
+    "plain": (plain, VALUES, "theta"),
+    "centered": (
+        functools.partial(by_layer, centered=True),
+        {**OF_LAYER, "a.theta": jnp.ones((3, 1))},
+        "a.theta",
+    ),
+    "half": (
+        functools.partial(by_layer, centered=0.5),
+        {**OF_LAYER, "a.theta_base": jnp.ones((3, 1))},
+        "a.theta",
+    ),
+    "non-centered": (by_layer, {**OF_LAYER, "a.theta_base": jnp.ones((3, 1))}, "a.theta"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_share_of_information_in_the_normal_case(case):
+    """n rows of noise s_y tell n / s_y^2 of an effect, its population 1 / s^2: exactly."""
+    model, values, name = CASES[case]
+    rows = {"group": jnp.asarray(GROUP), "y": jnp.asarray(Y, float)}
+    coordinates = Coordinates(model, rows)
+    assert coordinates.names == (name,)  # and no site whose law depends on no other
+    values = jax.tree.map(lambda x: jnp.asarray(x, float), values)
+    got = jax.jit(coordinates._shares)(values, rows, jax.random.key(0))[name]
+    data = ROWS / NOISE**2
+    np.testing.assert_allclose(got.ravel(), data / (data + 1 / 0.3**2), rtol=1e-4)
+
+
+def test_positions_move_into_other_coordinates_and_back():
+    """A start is the same point of the model, whatever the coordinates it is written in."""
+    model, values, name = CASES["half"]
+    rows = {"group": jnp.asarray(GROUP), "y": jnp.asarray(Y, float)}
+    coordinates = Coordinates(model, rows)
+    led = jax.tree.map(lambda x: jnp.stack([x, 2 * jnp.asarray(x)]), values)
+    moved = coordinates.start_of(led, {name: jnp.full((3, 1), 1.0)}, rows)
+    scale = led["a.scale"][:, None, None]
+    right = scale**0.5 * led["a.theta_base"]
+    np.testing.assert_allclose(moved[f"{name}_recentered"], right, rtol=1e-5)
+    assert set(moved) == {"a.scale", f"{name}_recentered"}
+
+
+def exact(group, y):
+    """The posterior of the effects by quadrature over their scale."""
+    scales = np.linspace(1e-3, 4.0, 2000)
+    size, mean = np.bincount(group), np.bincount(group, y) / np.bincount(group)
+    own = NOISE**2 / size
+    var = scales[:, None] ** 2 + own
+    logs = -0.5 * scales**2 - 0.5 * (np.log(var) + mean**2 / var).sum(1)
+    weight = np.exp(logs - logs.max())
+    shrunk = scales[:, None] ** 2 / var * mean
+    return (weight[:, None] * shrunk).sum(0) / weight.sum(), (
+        weight * scales
+    ).sum() / weight.sum()
+
+
+@pytest.fixture(scope="module")
+def found():
+    method = MCMC(num_warmup=200, num_samples=400, num_chains=4, centering="auto")
+    return quiet(by_layer, y=Y, group=GROUP, method=method)
+
+
+def test_the_posterior_is_that_of_the_model(found):
+    """Against quadrature; tolerances are six standard errors of 300 effective draws."""
+    effects, scale = exact(GROUP, Y)
+    draws = found.draws()
+    assert set(draws) == {"a.scale", "a.theta"}
+    got = np.asarray(draws["a.theta"])
+    spread = got.std((0, 1)).ravel()
+    error = np.abs(got.mean((0, 1)).ravel() - effects)
+    assert (error < 6 * spread / np.sqrt(300)).all()
+    values = np.asarray(draws["a.scale"])
+    assert abs(values.mean() - scale) < 6 * values.std() / np.sqrt(300)
+
+
+def test_what_was_chosen_is_told_and_kept(found, tmp_path):
+    """Many rows are drawn centered, and more so than few; a file has the numbers too."""
+    c = np.asarray(found.diagnostics().centering["a.theta"]).ravel()
+    assert c[2] > 0.8 and c[0] < c[1] < c[2]
+    assert (
+        found.summary().attrs["centering"]["a.theta"] is found.result.centering["a.theta"]
+    )
+    found.save(tmp_path / "chains.fit")
+    again = load(tmp_path / "chains.fit", by_layer)
+    np.testing.assert_array_equal(again.diagnostics().centering["a.theta"].ravel(), c)
+    assert set(again.draws()) == {"a.scale", "a.theta"}
+
+
+def test_a_second_fit_compiles_nothing(found, compiled):
+    """Trials, the choice and the chains are programs of the model and its shapes."""
+    before = len(compiled)
+    quiet(by_layer, y=Y + 1.0, group=GROUP, method=found.method, seed=3)
+    assert len(compiled) == before
+
+
+def test_numbers_that_are_given():
+    """A dictionary is taken as it is; an unknown site is an error of the handler."""
+    how = {"num_warmup": 5, "num_samples": 4, "num_chains": 1}
+    given = {"y": Y, "group": GROUP}
+    found = quiet(plain, **given, method=MCMC(centering={"theta": 0.25}, **how))
+    assert float(found.diagnostics().centering["theta"]) == 0.25
+    with pytest.raises(ValueError, match="got 'thetta'"):
+        quiet(plain, **given, method=MCMC(centering={"thetta": 0.25}, **how))
+    for wrong, what in (("best", "`centering` must be one of"), ({"theta": 2.0}, "from 0")):
+        with pytest.raises(ValueError, match=what):
+            MCMC(centering=wrong)
