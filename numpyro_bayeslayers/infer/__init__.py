@@ -10,6 +10,7 @@ handed to `TrainingLoop`, its object and its one-shot, and one export line each 
 
 from ._effects import layer_effects
 from ._log_joint import log_joint_of
+from ._mclmc import MCLMC, AdjustedMCLMC, MCLMCState
 from ._reparam import autoreparam, autoreshape
 from .ensembles._functions import (
     EnsembleResult,
@@ -38,8 +39,10 @@ from .training._early_stopping import EarlyStopping
 from .training._validation import Validation
 
 __all__ = [
+    "MCLMC",
     "MCMC",
     "VI",
+    "AdjustedMCLMC",
     "Checkpoint",
     "Diagnostics",
     "EarlyStopping",
@@ -52,6 +55,7 @@ __all__ = [
     "EnsembleState",
     "EnsembleVI",
     "Fit",
+    "MCLMCState",
     "Modes",
     "Predictions",
     "Progress",

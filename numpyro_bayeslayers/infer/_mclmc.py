@@ -1,0 +1,400 @@
+"""Microcanonical Langevin samplers of blackjax as kernels of NumPyro."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax, random
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PyTree
+from numpyro.infer import init_to_uniform
+from numpyro.infer.hmc_util import warmup_adapter
+from numpyro.infer.mcmc import MCMCKernel
+from numpyro.infer.util import ParamInfo, initialize_model
+from numpyro.util import is_prng_key
+
+from .. import _checks
+from .._typing import Model, PRNGKey
+from ._mclmc_tuning import Tuning, begin, blackjax_parts, measured, settled
+
+_SIZE = (
+    "{name} needs a model with at least 2 latent numbers, got {size}: its momentum is a "
+    "direction. Take NUTS."
+)
+
+
+class MCLMCState(NamedTuple):
+    """Where a chain of `MCLMC` or `AdjustedMCLMC` is.
+
+    Args:
+        i: The number of draws so far, warm-up included.
+        z: Unconstrained values by site.
+        potential_energy: The negative log density there.
+        z_grad: The gradient of the log density, as one vector.
+        momentum: A direction, as one vector.
+        num_steps: Steps of the integrator in the last draw.
+        energy_change: The change of the energy: of `MCLMC` the root of its mean square over the
+            steps of the draw, of `AdjustedMCLMC` that of the proposal.
+        accept_prob: The probability of acceptance of the last proposal; 1 without proposals.
+        mean_accept_prob: Its mean, over the warm-up and then over the draws.
+        diverging: Whether the integrator failed in the last draw.
+        adapt_state: What the warm-up has found: ``step_size``, ``inverse_mass_matrix``, ...
+        rng_key: The key of the next draw.
+    """
+
+    i: Array
+    z: PyTree
+    potential_energy: Array
+    z_grad: Array
+    momentum: Array
+    num_steps: Array
+    energy_change: Array
+    accept_prob: Array
+    mean_accept_prob: Array
+    diverging: Array
+    adapt_state: Any
+    rng_key: PRNGKey
+
+
+class AbstractMCLMC(MCMCKernel):
+    """What the two samplers share: models, starts, several chains."""
+
+    _model: Model
+
+    def __init__(self, model: Model, init_strategy: Callable[..., Any]) -> None:
+        _checks.function("model", model)
+        blackjax_parts(type(self).__name__)
+        self._model = model
+        self._init_strategy = _checks.function("init_strategy", init_strategy)
+        self._num_warmup = 0
+        self._potential_fn_gen: Callable[..., Any] | None = None
+        self._postprocess_fn: Callable[..., Any] | None = None
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self._model
+
+    @property
+    def sample_field(self) -> str:
+        """The field of the state that holds the draw."""
+        return "z"
+
+    @property
+    def default_fields(self) -> tuple[str, ...]:
+        """What is collected by itself."""
+        return ("z", "diverging")
+
+    def postprocess_fn(
+        self, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None
+    ) -> Any:
+        """From unconstrained values to those of the model's sites."""
+        if self._postprocess_fn is None:
+            return lambda z: z
+        return self._postprocess_fn(*model_args, **(model_kwargs or {}))
+
+    def init(
+        self,
+        rng_key: Any,
+        num_warmup: int,
+        init_params: PyTree | None,
+        model_args: tuple[Any, ...],
+        model_kwargs: dict[str, Any] | None,
+    ) -> MCLMCState:
+        """Start a chain, or several for a batch of keys."""
+        self._num_warmup = num_warmup
+        model_kwargs = model_kwargs or {}
+        is_one = is_prng_key(rng_key)
+        both = random.split(rng_key) if is_one else jax.vmap(random.split)(rng_key)
+        key, key_start = (both[0], both[1]) if is_one else (both[:, 0], both[:, 1])
+        found = initialize_model(
+            key_start,
+            self._model,
+            dynamic_args=True,
+            init_strategy=self._init_strategy,
+            model_args=model_args,
+            model_kwargs=model_kwargs,
+        )
+        self._potential_fn_gen, self._postprocess_fn = found[1], found[2]
+        start = found[0] if init_params is None else init_params
+        z = start.z if isinstance(start, ParamInfo) else start
+        size = sum(x.size for x in jax.tree.leaves(z)) // (1 if is_one else len(key))
+        if size < 2:
+            raise ValueError(_SIZE.format(name=type(self).__name__, size=size))
+        first = functools.partial(self._first, self._log_density(model_args, model_kwargs))
+        return (first if is_one else jax.vmap(first))(key, z)
+
+    def sample(
+        self, state: MCLMCState, model_args: tuple[Any, ...], model_kwargs: Any
+    ) -> MCLMCState:
+        """Draw once, in one chain or in several."""
+        fn = self._log_density(model_args, model_kwargs or {})
+        draw = functools.partial(self._draw, fn)
+        return draw(state) if jnp.ndim(state.i) == 0 else jax.vmap(draw)(state)
+
+    def _log_density(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._potential_fn_gen is None:
+            raise RuntimeError(
+                f"`{type(self).__name__}.sample` needs `init` to run before."
+            )
+        potential = self._potential_fn_gen(*args, **kwargs)
+        return lambda z: -potential(z)
+
+    def _first(self, fn: Callable[..., Any], key: PRNGKey, z: PyTree) -> MCLMCState:
+        key, key_momentum = random.split(key)
+        flat, unravel = ravel_pytree(z)
+        value, grad = jax.value_and_grad(lambda x: fn(unravel(x)))(flat)
+        momentum = random.normal(key_momentum, flat.shape, flat.dtype)
+        zero = jnp.zeros((), flat.dtype)
+        return MCLMCState(
+            i=jnp.zeros((), jnp.int32),
+            z=z,
+            potential_energy=-value,
+            z_grad=grad,
+            momentum=momentum / jnp.linalg.norm(momentum),
+            num_steps=jnp.zeros((), jnp.int32),
+            energy_change=zero,
+            accept_prob=zero,
+            mean_accept_prob=zero,
+            diverging=jnp.zeros((), bool),
+            adapt_state=self._tuning(flat),
+            rng_key=key,
+        )
+
+    def _next(self, state: MCLMCState, accept_prob: Array, **new: Any) -> MCLMCState:
+        """The state after a draw."""
+        i = state.i + 1
+        n = jnp.where(i <= self._num_warmup, i, i - self._num_warmup)
+        mean = state.mean_accept_prob + (accept_prob - state.mean_accept_prob) / n
+        return state._replace(i=i, accept_prob=accept_prob, mean_accept_prob=mean, **new)
+
+    def _tuning(self, flat: Array) -> Any:
+        raise NotImplementedError
+
+    def _draw(self, fn: Callable[..., Any], state: MCLMCState) -> MCLMCState:
+        raise NotImplementedError
+
+
+class MCLMC(AbstractMCLMC):
+    r"""Microcanonical Langevin Monte Carlo, for `numpyro.infer.MCMC` and `EnsembleMCMC`.
+
+    The chain moves at constant speed along a direction $u$ that the gradient turns,
+
+    $$\dot x = u, \qquad \dot u = \frac{(I - u u^\top)\, \nabla \log p(x)}{d - 1} +
+    \text{noise}$$
+
+    so that each step of the integrator costs one or two gradients, whatever the curvature,
+    and nothing is rejected. Step size, scales of the coordinates and the length over which
+    the direction is forgotten are found in the warm-up, as the reference does. Draws are biased by
+    the step size: with the usual `energy_variance` variances are a few percent too small.
+    `AdjustedMCLMC` has no bias. It is for posteriors of many numbers: networks.
+
+    Args:
+        model: A NumPyro model, of at least two latent numbers.
+        num_steps: Steps of the integrator for each draw, at least 1.
+        energy_variance: The variance of the energy's change in a step, for each number of
+            the model: smaller is slower and less biased.
+        init_strategy: Where chains start, as in NUTS.
+
+    Raises:
+        ImportError: If blackjax is not installed.
+        TypeError: If a number is no number, or `model` cannot be called.
+        ValueError: If a number is out of range, or the model has one latent number only.
+
+    Example:
+        >>> import jax, numpyro, numpyro.distributions as dist
+        >>> from numpyro.infer import MCMC
+        >>> def model():
+        ...     numpyro.sample("x", dist.Normal(0, 1).expand([10]).to_event(1))
+        >>> mcmc = MCMC(MCLMC(model), num_warmup=100, num_samples=200, progress_bar=False)
+        >>> mcmc.run(jax.random.key(0))
+        >>> mcmc.get_samples()["x"].shape
+        (200, 10)
+
+    References:
+        Robnik, De Luca, Silverstein and Seljak (2023), "Microcanonical Hamiltonian Monte
+        Carlo", JMLR 24, section 3 and appendix for the tuning; Robnik and Seljak (2024),
+        "Fluctuation without dissipation: microcanonical Langevin Monte Carlo", AABI.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        num_steps: int = 10,
+        energy_variance: float = 5e-4,
+        init_strategy: Callable[..., Any] = init_to_uniform,
+    ) -> None:
+        super().__init__(model, init_strategy)
+        self._num_steps = _checks.size("num_steps", num_steps)
+        self._energy_variance = float(_checks.positive("energy_variance", energy_variance))
+
+    def get_diagnostics_str(self, state: MCLMCState) -> str:
+        """What a progress bar says."""
+        tuning = state.adapt_state
+        return f"step size {tuning.step_size:.2e}, length {tuning.length:.2e}"
+
+    def _tuning(self, flat: Array) -> Tuning:
+        return begin(flat)
+
+    def _draw(self, fn: Callable[..., Any], state: MCLMCState) -> MCLMCState:
+        integrators, mclmc = blackjax_parts("MCLMC")[:2]
+        kernel = mclmc.build_kernel()
+        flat, unravel = ravel_pytree(state.z)
+        density = lambda x: fn(unravel(x))
+        total = self._num_warmup * self._num_steps
+
+        def step(j: Any, carry: Any) -> Any:
+            place, tuning, squares, failed, key = carry
+            key, key_step = random.split(key)
+            now = tuning.inverse_mass_matrix, tuning.length, tuning.step_size
+            place, info = kernel(key_step, place, density, *now)
+            change = info.energy_change
+            at = state.i * self._num_steps + j
+            seen = measured(
+                tuning,
+                at,
+                total,
+                place.position,
+                change,
+                info.nonans,
+                self._energy_variance,
+            )
+            seen = settled(seen, at, total)
+            tuning = jax.tree.map(lambda a, b: jnp.where(at < total, a, b), seen, tuning)
+            squares = squares + jnp.square(change)
+            return place, tuning, squares, failed | ~info.nonans, key
+
+        place = integrators.IntegratorState(
+            flat, state.momentum, -state.potential_energy, state.z_grad
+        )
+        zero, never = jnp.zeros((), flat.dtype), jnp.zeros((), bool)
+        first = place, state.adapt_state, zero, never, state.rng_key
+        place, tuning, squares, failed, key = lax.fori_loop(0, self._num_steps, step, first)
+        return self._next(
+            state,
+            jnp.ones((), flat.dtype),
+            z=unravel(place.position),
+            potential_energy=-place.logdensity,
+            z_grad=place.logdensity_grad,
+            momentum=place.momentum,
+            num_steps=jnp.full((), self._num_steps, jnp.int32),
+            energy_change=jnp.sqrt(squares / self._num_steps),
+            diverging=failed,
+            adapt_state=tuning,
+            rng_key=key,
+        )
+
+
+class AdjustedMCLMC(AbstractMCLMC):
+    r"""Microcanonical Hamiltonian Monte Carlo with a Metropolis step: draws without bias.
+
+    A proposal is the end of a trajectory at constant speed whose number of steps is uniform,
+    from a fresh direction; it is accepted with the probability
+    $\min(1, e^{-\Delta E})$. Step size and scales are found in the warm-up, by the windows
+    of NumPyro's NUTS.
+
+    Args:
+        model: A NumPyro model, of at least two latent numbers.
+        target_accept_prob: The share of proposals that the step size aims at, above 0 and
+            below 1.
+        length: The mean length of a trajectory, in units of $\sqrt d$ scaled coordinates.
+        max_steps: The most steps of a trajectory.
+        init_strategy: Where chains start, as in NUTS.
+
+    Raises:
+        ImportError: If blackjax is not installed.
+        TypeError: If a number is no number, or `model` cannot be called.
+        ValueError: If a number is out of range, or the model has one latent number only.
+
+    Example:
+        >>> import jax, numpyro, numpyro.distributions as dist
+        >>> from numpyro.infer import MCMC
+        >>> def model():
+        ...     numpyro.sample("x", dist.Normal(0, 1).expand([10]).to_event(1))
+        >>> mcmc = MCMC(AdjustedMCLMC(model), num_warmup=100, num_samples=200,
+        ...             progress_bar=False)
+        >>> mcmc.run(jax.random.key(0))
+        >>> mcmc.get_samples()["x"].shape
+        (200, 10)
+
+    References:
+        Robnik, Cohn-Gordon and Seljak (2025), "Metropolis adjusted microcanonical Hamiltonian
+        Monte Carlo", arXiv:2503.01707.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        target_accept_prob: float = 0.9,
+        length: float = 1.3,
+        max_steps: int = 1000,
+        init_strategy: Callable[..., Any] = init_to_uniform,
+    ) -> None:
+        super().__init__(model, init_strategy)
+        self._target = _checks.share("target_accept_prob", target_accept_prob)
+        self._length = float(_checks.positive("length", length))
+        self._max_steps = _checks.size("max_steps", max_steps)
+
+    def get_diagnostics_str(self, state: MCLMCState) -> str:
+        """What a progress bar says."""
+        return (
+            f"{state.num_steps} steps of size {state.adapt_state.step_size:.2e}. "
+            f"acc. prob={state.mean_accept_prob:.2f}"
+        )
+
+    def _adapter(self) -> Any:
+        return warmup_adapter(self._num_warmup, target_accept_prob=self._target)
+
+    def _tuning(self, flat: Array) -> Any:
+        start, _ = self._adapter()
+        size = 0.25 * jnp.sqrt(jnp.asarray(flat.size, flat.dtype))
+        found = start((flat,), random.key(0), size, mass_matrix_size=flat.size)
+        return found._replace(rng_key=None)
+
+    def _draw(self, fn: Callable[..., Any], state: MCLMCState) -> MCLMCState:
+        *_, dynamic = blackjax_parts("AdjustedMCLMC")
+        kernel = dynamic.build_kernel(
+            integration_steps_fn=lambda key, most: random.randint(key, (), 1, most + 1)
+        )
+        flat, unravel = ravel_pytree(state.z)
+        tuning = state.adapt_state
+        key, key_step, key_length = random.split(state.rng_key, 3)
+        place = dynamic.DynamicHMCState(
+            flat, -state.potential_energy, state.z_grad, key_length
+        )
+        # Uniform from 1: twice the mean length is the longest.
+        longest = 2 * self._length * jnp.sqrt(flat.size) / tuning.step_size
+        most = jnp.clip(jnp.ceil(longest), 1, self._max_steps).astype(jnp.int32)
+        place, info = kernel(
+            key_step,
+            place,
+            lambda x: fn(unravel(x)),
+            tuning.step_size,
+            inverse_mass_matrix=tuning.inverse_mass_matrix,
+            integration_steps_params=(most,),
+        )
+        accept = jnp.nan_to_num(info.acceptance_rate)
+        z = unravel(place.position)
+        _, adapt = self._adapter()
+        tuning = lax.cond(
+            state.i < self._num_warmup,
+            lambda t: adapt(state.i, accept, (place.position,), t),
+            lambda t: t,
+            tuning,
+        )
+        return self._next(
+            state,
+            accept,
+            z=z,
+            potential_energy=-place.logdensity,
+            z_grad=place.logdensity_grad,
+            num_steps=info.num_integration_steps,
+            energy_change=-jnp.log(jnp.maximum(accept, jnp.finfo(flat.dtype).tiny)),
+            diverging=info.is_divergent,
+            adapt_state=tuning,
+            rng_key=key,
+        )
