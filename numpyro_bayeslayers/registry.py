@@ -13,6 +13,7 @@ qualified name, ``"acme-layers:LaplaceLinear"``; our own names are no exception.
 
 import difflib
 import re
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib import invalidate_caches, metadata
@@ -143,11 +144,35 @@ def _installed(room: str) -> tuple[Provider, ...]:
             "by `pip install -e .`, and call `numpyro_bayeslayers.registry.refresh()`."
         ) from None
     rows: dict[tuple[str, str], Provider] = {}
-    for point in metadata.entry_points(group=f"numpyro_bayeslayers.{room}"):
-        package, version, requires = _origin(point.dist)
-        row = Provider(room, point.name, package, version, point.value, requires)
-        rows.setdefault((row.package, row.name), row)  # the first on `sys.path` wins
+    for installed in metadata.distributions():
+        for point in _points(installed, f"numpyro_bayeslayers.{room}"):
+            package, version, requires = _origin(installed)
+            row = Provider(room, point.name, package, version, point.value, requires)
+            rows.setdefault((row.package, row.name), row)  # the first on `sys.path` wins
     return tuple(sorted(rows.values()))
+
+
+def _points(
+    package: metadata.Distribution, group: str
+) -> tuple[metadata.EntryPoint, ...] | metadata.EntryPoints:
+    """What a package offers; nothing, with a warning, if the list cannot be read."""
+    try:
+        return package.entry_points.select(group=group)
+    except Exception as error:  # a damaged package must not hide the others
+        warnings.warn(
+            f"The entry_points.txt of {_origin(package)[0]} cannot be read "
+            f"({_told(error)}): what it offers is left out. Reinstall or uninstall it.",
+            stacklevel=4,
+        )
+        return ()
+
+
+def _told(error: BaseException) -> str:
+    """The kind of an error and its words, or that it has none that can be printed."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # a plugin's own class of errors
+        return f"{type(error).__name__}, whose text cannot be printed"
 
 
 def _origin(package: metadata.Distribution | None) -> tuple[str, str, str]:
@@ -186,11 +211,13 @@ def _load(row: Provider) -> Any:
     try:
         found = metadata.EntryPoint(row.name, row.target, row.room).load()
         _require_kind(row.room, found)
-    except (Exception, SystemExit) as error:  # whatever a plugin does when it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a plugin does when it is imported
         needs = f"; it requires {row.requires}" if row.requires else ""
         raise PluginError(
             f"The {_one(row.room)} {row.name!r} ({row.target}) of {row.release} cannot be "
-            f"used{needs}: {type(error).__name__}: {error}. Update or uninstall {row.package}."
+            f"used{needs}: {_told(error)}. Update or uninstall {row.package}."
         ) from error
     return found
 

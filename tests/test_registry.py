@@ -13,6 +13,14 @@ from numpyro_bayeslayers import registry
 from numpyro_bayeslayers.registry import PluginError
 
 HOME = "numpyro-bayeslayers"
+UNPRINTABLE = """
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+raise Mute
+"""
 
 
 def test_lists_without_importing(install):
@@ -107,6 +115,9 @@ def test_broken_plugin_breaks_only_itself(install):
         ("raise SystemExit(3)", "SystemExit"),
         ("1 / 0", "ZeroDivisionError"),
         ("", "AttributeError"),
+        ("Wide: = 3", "SyntaxError"),
+        ("import pytest\npytest.skip('not here', allow_module_level=True)", "Skipped"),
+        (UNPRINTABLE, "Mute, whose text cannot be printed"),
     ],
 )
 def test_whatever_the_import_raises_is_reported(install, code, cause):
@@ -124,6 +135,24 @@ def test_repaired_plugin_loads(install, tmp_path):
     )
     registry.refresh()
     assert registry.get("layers", "Wide").__name__ == "AbstractLayer"
+
+
+@pytest.mark.parametrize("line", [b"no equals sign\n", b"Wide = \xff\xfe\n"])
+def test_a_list_that_cannot_be_read_hides_no_other(install, tmp_path, line):
+    install("acme-layers", ["Wide"])
+    install("zeta", ["Narrow"])
+    path = tmp_path / "acme_layers-1.0.dist-info" / "entry_points.txt"
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.warns(UserWarning, match="entry_points.txt of acme-layers cannot be read"):
+        names = registry.available("layers")
+    assert "Narrow" in names and "Wide" not in names
+    assert registry.get("layers", "Narrow").__name__ == "Narrow"
+
+
+def test_ctrl_c_while_a_plugin_is_imported_stops(install):
+    install("acme-layers", ["Wide"], "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        registry.get("layers", "Wide")
 
 
 def test_late_install_is_found_after_refresh(install):
