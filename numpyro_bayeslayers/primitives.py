@@ -27,7 +27,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array
-from numpyro.handlers import replay, seed
+from numpyro.handlers import replay, seed, trace
 from numpyro.primitives import _PYRO_STACK, Messenger, apply_stack, mutable, plate
 
 from ._linear_op import (
@@ -80,11 +80,16 @@ def _claim(name: str) -> None:
     """Refuse a second draw of one name within one run of a seeded model.
 
     `trace` refuses it for sample sites only. `seed(model)` makes a fresh handler for each
-    call, so what is noted on that handler lasts as long as the run.
+    call, so what is noted on that handler lasts as long as the run. A trace inside of it is
+    of a run of its own: without `jit` an autoguide makes several to find where to start.
     """
     for handler in reversed(_PYRO_STACK):
-        if isinstance(handler, seed) and handler.stateful:
-            claimed = handler.__dict__.setdefault("_bayeslayers_claimed", set())
+        if isinstance(handler, trace) or (isinstance(handler, seed) and handler.stateful):
+            # `trace` begins with a new record each time that it is entered.
+            run = getattr(handler, "trace", None)
+            of, claimed = handler.__dict__.get("_bayeslayers_claimed", (None, None))
+            if claimed is None or of is not run:
+                of, claimed = handler.__dict__["_bayeslayers_claimed"] = run, set()
             if name in claimed:
                 raise ValueError(_DUPLICATE.format(name=name))
             claimed.add(name)

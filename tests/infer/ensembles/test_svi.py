@@ -261,3 +261,23 @@ def test_bounds_may_be_computed():
     found, expected = (run(make(bounded(one)), 3) for one in (jnp.ones(()), 1.0))
     for name, value in expected.params.items():
         np.testing.assert_allclose(found.params[name], value, rtol=1e-4)
+
+
+def test_without_compilation():
+    """Under `jax.disable_jit` a start runs the model several times, which is no second layer."""
+
+    def layered(x, y):
+        mu = DenseReparameterization(2, 1, name="f")(x)[:, 0]
+        with numpyro.plate("rows", len(x)):
+            numpyro.sample("y", dist.Normal(mu, 0.5), obs=y)
+
+    x = np.arange(8.0, dtype=np.float32).reshape(4, 2) / 8
+
+    def losses():
+        ensemble = EnsembleSVI(layered, AutoNormal, optax.adam(0.1), num_members=2)
+        run = ensemble.run(jax.random.key(0), 1, x, x.sum(1), progress_bar=False)
+        return np.asarray(run.losses)
+
+    with jax.disable_jit():
+        found = losses()
+    np.testing.assert_allclose(found, losses(), rtol=1e-5)
