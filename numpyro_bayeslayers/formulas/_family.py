@@ -70,6 +70,9 @@ FAMILIES: dict[str, Family] = {
     ),
     "categorical": Family(heads.categorical_link, outcome="classes"),
     "ordinal": Family(heads.ordinal_link, own=_CUTS, outcome="classes"),
+    "multivariate_normal": Family(
+        heads.multivariate_normal_link, "identity", _SIGMA, has_spread=True
+    ),
     "von_mises": Family(heads.von_mises_link, own=_own("concentration")),
 }
 
@@ -88,6 +91,7 @@ ALIASES = {
     "hurdle_negbinomial": "hurdle_negative_binomial",
     "zero_one_inflated_beta": "zero_one_beta",
     "cumulative": "ordinal",
+    "mvnormal": "multivariate_normal",
     "vonmises": "von_mises",
 }
 

@@ -17,6 +17,7 @@ from ._ends import (
     ordered_beta_link as ordered_beta_link,
     zero_one_beta_link as zero_one_beta_link,
 )
+from ._joint import multivariate_normal_link as multivariate_normal_link
 from ._location_scale import (
     gaussian_link as gaussian_link,
     heteroscedastic_link as heteroscedastic_link,
@@ -54,6 +55,7 @@ __all__ = [
     "inverse_gaussian_link",
     "logit_link",
     "lognormal_link",
+    "multivariate_normal_link",
     "negative_binomial_link",
     "ordered_beta_link",
     "ordinal_link",

@@ -80,6 +80,7 @@ def observe(
     weights: PerRow = None,
     mask: PerRow = None,
     offset: PerRow = None,
+    is_joint: bool = False,
     **predictors: ArrayLike,
 ) -> Array:
     """Sample the site `name` from ``law(**predictors)``, one observation for each row.
@@ -92,6 +93,7 @@ def observe(
         weights: How often each row counts, at least 0. Not read for draws.
         mask: Which rows count, True or False. Not read for draws.
         offset: What is added to the first of the predictors.
+        is_joint: Whether the outputs of a row are one event.
         predictors: Arrays (n,), (n, 1), or (n, u) for several outputs, by argument.
     """
     check_name(name)
@@ -111,6 +113,8 @@ def observe(
     if plates and plate is None:
         _check_no_rows(arrays, plates)
     arrays = align(arrays, plates)
+    if is_joint:
+        arrays = {key: _of_whole_rows(key, x) for key, x in arrays.items()}
     # Inside of JAX's transformations an array made of a known one is traced.
     known = {key: as_held(x) for key, x in known.items() if is_known(x)}
     known = {key: x.reshape(arrays[key].shape) for key, x in known.items()}
@@ -123,7 +127,8 @@ def observe(
             "`plate` out: the rows of each cell then are one event."
         )
     with plate as chosen:
-        arrays = {key: _of_rows(key, x, chosen, plate) for key, x in arrays.items()}
+        axis = 0 if is_joint else -1
+        arrays = {k: _of_rows(k, x, chosen, plate, axis) for k, x in arrays.items()}
         is_all = plate.subsample_size == plate.size
         return _sample(name, law, arrays, known if is_all else {}, 0)
 
@@ -294,11 +299,25 @@ def _check_no_rows(arrays: dict[str, Array], plates: tuple[int, ...]) -> None:
         )
 
 
-def _of_rows(name: str, x: Array, rows: Array, plate: numpyro.plate) -> Array:
-    """The plate's rows of `x`; what the model subsampled itself is left as it is."""
-    if x.ndim == 0 or x.shape[-1] in (1, len(rows)):
+def _of_whole_rows(name: str, x: Array) -> Array:
+    """Weights and masks of rows of which all outputs are one event, without their axis."""
+    if name not in ("weights", "mask"):
         return x
-    if x.ndim > 1 or len(x) != plate.size:
+    if x.shape[-1:] != (1,):
+        raise ValueError(
+            f"`{name}` must be one for each row, (n,) or (n, 1), got shape {x.shape}: the "
+            "outputs of a row are one observation here."
+        )
+    return x[..., 0]
+
+
+def _of_rows(
+    name: str, x: Array, rows: Array, plate: numpyro.plate, axis: int = -1
+) -> Array:
+    """The plate's rows of `x`; what the model subsampled itself is left as it is."""
+    if x.ndim == 0 or x.shape[axis] in (1, len(rows)):
+        return x
+    if (x.ndim > 1 and axis == -1) or len(x) != plate.size:
         raise ValueError(
             f"`{name}` has shape {x.shape}, but `plate` has {plate.size} rows, of which it "
             f"draws {len(rows)}. Give one output, for all rows or for those that are drawn."
