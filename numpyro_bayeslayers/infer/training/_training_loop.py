@@ -35,8 +35,8 @@ Losses = Callable[[], np.ndarray]
 # the state to go on from, and whether the run ends.
 OnChunk = Callable[[PyTree, int, Losses], tuple[PyTree, bool]]
 
-# The most steps of one chunk: the size of its buffer of losses, and how far the device may
-# run ahead of the host.
+# The most steps of one chunk: the size of its buffer of losses. The device runs ahead of the
+# host by two chunks at most.
 CHUNK = 1024
 REFRESHES = 20
 
@@ -128,6 +128,8 @@ class TrainingLoop:
                     carry, (data, shared), key, *at, batch_size=batch_size
                 )
                 chunks.append((losses, stop - start))
+                # The device has one chunk to go on with, and no more: Ctrl-C ends it soon.
+                jax.block_until_ready([losses for losses, _ in chunks[-2:-1]])
                 if not bar.disable:
                     bar.set_description_str(refresh=False)
                     _refresh(bar, chunks, start, stop)

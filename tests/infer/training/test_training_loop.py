@@ -357,3 +357,31 @@ def test_a_line_says_what_runs(capsys, monkeypatch):
     with _training_loop.saying("compiling the start", False):
         pass
     assert "compiling" not in capsys.readouterr().err
+
+
+def test_the_device_is_two_chunks_ahead_at_most(monkeypatch):
+    """Each chunk is waited for before the next but one is handed over: Ctrl-C ends soon."""
+    size = _training_loop.CHUNK
+    events, loop = [], _training_loop.TrainingLoop(lambda s, *_: (s, s))
+
+    class Losses:
+        shape = (size, 1)
+
+        def __init__(self, stop):
+            self.stop = stop
+
+        def __array__(self, *args, **kwargs):
+            return np.zeros(self.shape)
+
+        def block_until_ready(self):
+            events.append(("waited", self.stop // size))
+            return self
+
+    def run_chunk(carry, data, key, start, stop, *, batch_size):
+        events.append(("handed over", stop // size))
+        return carry, Losses(stop)
+
+    monkeypatch.setattr(loop, "_compiled", lambda level: run_chunk)
+    loop.run(jnp.zeros(1), (), 3 * size, key=jax.random.key(0), progress_bar=False)
+    over, waited = "handed over", "waited"
+    assert events == [(over, 1), (over, 2), (waited, 1), (over, 3), (waited, 2)]
