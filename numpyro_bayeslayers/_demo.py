@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +20,12 @@ import numpyro
 import numpyro.distributions as dist
 import optax
 from jaxtyping import Array, Float
-from numpyro.handlers import substitute, trace
 from numpyro.infer import MCMC, NUTS, SVI, Predictive, TraceMeanField_ELBO, init_to_sample
 from numpyro.infer.autoguide import AutoNormal
 
 from .handlers import flipout
-from .infer import EnsembleMAP, EnsembleSVI, ensemble_predict
+from .infer import EnsembleSVI
 from .layers import DenseReparameterization
-
-Draws = Float[Array, "draws n"]
 
 
 class Data(NamedTuple):
@@ -43,12 +40,27 @@ class Data(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """Predictive normals of each draw at the test rows, and the seconds they took."""
+    """Draws of the outcomes of the test rows, their log density, and the seconds they took."""
 
-    mean: Draws
-    std: Draws
+    outcomes: np.ndarray
+    log_density: np.ndarray
     compile_s: float
     run_s: float
+
+
+def of_normals(mean: Any, std: Any, data: Data, seconds: list[float]) -> Fit:
+    """What an equal mixture of normals, one for each draw, predicts in the output's own units."""
+    mean = np.asarray(mean) * data.scale + data.shift
+    std = np.asarray(std) * data.scale
+    noise = np.random.default_rng(0).standard_normal(
+        (max(1, 4000 // len(mean)), *mean.shape)
+    )
+    outcomes = (mean + std * noise).reshape(-1, mean.shape[-1])
+    normals = dist.Normal(jnp.asarray(mean), jnp.asarray(std)).log_prob(
+        jnp.asarray(data.y_test)
+    )
+    density = jax.nn.logsumexp(normals, axis=0) - jnp.log(len(mean))
+    return Fit(outcomes, np.asarray(density), *seconds)
 
 
 def network(
@@ -85,32 +97,19 @@ def fit_svi(data: Data, width: int, steps: int) -> Fit:
         result = svi.run(jax.random.key(0), steps, data.x, data.y, init_state=state)
         predict = Predictive(net, guide=guide, params=result.params, num_samples=200)
         draws = predict(jax.random.key(1), data.x_test)
-    return Fit(draws["mean"], draws["std"], *seconds)
+    return of_normals(draws["mean"], draws["std"], data, seconds)
 
 
-def fit_ensemble(data: Data, width: int, steps: int) -> Fit:
-    """Sixteen networks from different starts, each at its posterior mode."""
+def fit_estimator(data: Data, width: int, steps: int) -> Fit:
+    """The estimator: eight modes, whose prior and noise are chosen on held-out patients."""
+    from .estimators import BayesianRegressor
 
-    def init(key: Array) -> dict[str, Array]:
-        drawn = Predictive(partial(network, width=width), num_samples=1)(key, data.x[:1])
-        return {name: value[0] for name, value in drawn.items()}
-
-    def log_joint(params: dict[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
-        sites = trace(substitute(partial(model, width=width), params)).get_trace(x, y)
-        loglik = sites["y"]["fn"].log_prob(y).sum()
-        logprior = sum(sites[name]["fn"].log_prob(value) for name, value in params.items())
-        return loglik, logprior
-
-    def predict(params: dict[str, Array], x: Array) -> tuple[Array, Array]:
-        return substitute(network, params)(x, width)
-
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
-    ensemble = EnsembleMAP(log_joint, init, optimizer, ensemble_size=16)
+    model = BayesianRegressor((width,), num_steps=steps, random_state=0)
     with stopwatch() as seconds:
-        result = ensemble.run(0, steps, data.x, data.y)
-        mean, std = ensemble_predict(result.params, predict, data.x_test)
-        jax.block_until_ready(mean)
-    return Fit(mean, std, *seconds)
+        model.fit(data.x, np.asarray(data.y) * data.scale + data.shift)
+        outcomes = model.sample(data.x_test, 4000)
+        density = model.score_samples(data.x_test, data.y_test)
+    return Fit(outcomes, density, *seconds)
 
 
 def fit_ensemble_svi(data: Data, width: int, steps: int) -> Fit:
@@ -124,7 +123,7 @@ def fit_ensemble_svi(data: Data, width: int, steps: int) -> Fit:
         draws = ensemble.predict(1, result, data.x_test, num_samples=20)
         jax.block_until_ready(draws)
     mean, std = (draws[site].reshape(-1, len(data.x_test)) for site in ("mean", "std"))
-    return Fit(mean, std, *seconds)
+    return of_normals(mean, std, data, seconds)
 
 
 def fit_nuts(data: Data, width: int, steps: int) -> Fit:
@@ -135,7 +134,7 @@ def fit_nuts(data: Data, width: int, steps: int) -> Fit:
         mcmc.run(jax.random.key(0), data.x, data.y)
         predict = Predictive(net, posterior_samples=mcmc.get_samples())
         draws = predict(jax.random.key(1), data.x_test)
-    return Fit(draws["mean"], draws["std"], *seconds)
+    return of_normals(draws["mean"], draws["std"], data, seconds)
 
 
 def load() -> Data:
@@ -190,21 +189,12 @@ class Scores(NamedTuple):
 
 
 def score(fit: Fit, data: Data) -> Scores:
-    """Scores of the equal mixture of the draws' normals, with its 90% interval."""
-    mean = np.asarray(fit.mean) * data.scale + data.shift
-    std = np.asarray(fit.std) * data.scale
-    noise = np.random.default_rng(0).standard_normal(
-        (max(1, 4000 // len(mean)), *mean.shape)
-    )
-    outcomes = (mean + std * noise).reshape(-1, mean.shape[-1])
-    low, high = np.quantile(outcomes, [0.05, 0.95], axis=0)
-    normals = dist.Normal(jnp.asarray(mean), jnp.asarray(std)).log_prob(
-        jnp.asarray(data.y_test)
-    )
-    nll = -jnp.mean(jax.nn.logsumexp(normals, axis=0) - jnp.log(len(mean)))
-    middle = mean.mean(0)
+    """Scores of a fit, with its 90% interval."""
+    low, high = np.quantile(fit.outcomes, [0.05, 0.95], axis=0)
+    middle = fit.outcomes.mean(0)
     rmse = np.sqrt(np.mean((middle - data.y_test) ** 2))
     coverage = np.mean((low <= data.y_test) & (data.y_test <= high))
+    nll = -fit.log_density.mean()
     return Scores(float(rmse), float(nll), float(coverage), low, middle, high)
 
 
@@ -219,13 +209,15 @@ def table(fits: dict[str, Fit], scores: dict[str, Scores]) -> str:
     return "\n".join([head, *rows])
 
 
-def draw(scores: dict[str, Scores], data: Data, path: Path) -> None:
-    """Intervals and outcomes of the test rows, in the order of the predicted mean."""
+def draw(fits: dict[str, Fit], scores: dict[str, Scores], data: Data, path: Path) -> None:
+    """Intervals and outcomes of the test rows by predicted mean, and how often they hold."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14, 4), layout="constrained")
-    axes = figure.subplots(1, len(scores), sharey=True)
+    from .plots import plot_calibration
+
+    figure = Figure(figsize=(14, 8), layout="constrained")
+    axes, below = figure.subplots(2, len(scores), sharey="row")
     for axis, (name, s) in zip(axes, scores.items(), strict=True):
         order, rank = np.argsort(s.middle), np.arange(len(s.middle))
         inside = ((s.low <= data.y_test) & (data.y_test <= s.high))[order]
@@ -248,6 +240,8 @@ def draw(scores: dict[str, Scores], data: Data, path: Path) -> None:
     for label, color in labels.items():
         axes[0].plot([], [], color=color, lw=2.5, label=label)
     axes[0].legend(loc="upper left", fontsize=8)
+    for axis, fit in zip(below, fits.values(), strict=True):
+        plot_calibration(data.y_test, fit.outcomes, ax=axis)
     FigureCanvasAgg(figure).print_png(path)
 
 
@@ -267,7 +261,9 @@ def main(out: str | Path = "bayeslayers-demo.png", *, quick: bool = False) -> No
     data, share = load(), 0.1 if quick else 1.0
     ways: dict[str, Callable[[Data], Fit]] = {
         "SVI with flipout": partial(fit_svi, width=32, steps=int(3000 * share)),
-        "16 modes (EnsembleMAP)": partial(fit_ensemble, width=32, steps=int(1000 * share)),
+        "8 modes (BayesianRegressor)": partial(
+            fit_estimator, width=32, steps=int(2000 * share)
+        ),
         "16 guides (EnsembleSVI)": partial(
             fit_ensemble_svi, width=32, steps=int(1000 * share)
         ),
@@ -280,5 +276,5 @@ def main(out: str | Path = "bayeslayers-demo.png", *, quick: bool = False) -> No
     scores = {name: score(fit, data) for name, fit in fits.items()}
     print(f"\n{len(data.y)} patients to learn from, {len(data.y_test)} to predict\n")
     print(table(fits, scores))
-    draw(scores, data, path)
+    draw(fits, scores, data, path)
     print(f"\nThe predictions are drawn in {path}")

@@ -122,7 +122,7 @@ class BayesianRegressor(AbstractNumberEstimator):
         prior_scale: $s$, positive; chosen on held-out rows if None (1 for chains).
         num_steps: Steps of each fit; if None 2,000, and at least twenty passes over the rows.
         learning_rate: The first step size of Adam, which falls to zero along a cosine.
-        batch_size: Rows in a step; at most 512 if None.
+        batch_size: Rows in a step; if None all, or 256 of more than 512.
         validation: The share of rows that is held out, above 0 and below 1. If that were fewer
             than 8 rows, nothing is held out, $s$ is 1 and the factor too.
         early_stopping: Whether each member stops by the density of held-out rows, and keeps its

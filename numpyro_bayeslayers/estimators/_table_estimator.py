@@ -33,8 +33,8 @@ from ._table_training import Draws, Plan, Rows, Trained, go_on, on_device, train
 
 # Rows and numbers of a block of predictions, about.
 _BLOCK_ROWS, _BLOCK = 4096, 2**22
-# Rows in a step, for tables of more.
-_BATCH = 512
+# Rows in a step, for tables of more than twice as many.
+_BATCH = 256
 # The scales of the prior that are tried.
 PRIOR_SCALES = (0.5, 1.0, 2.0)
 
@@ -181,9 +181,11 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         return y
 
     def _weights(self, sample_weight: Any, x: np.ndarray) -> np.ndarray:
-        weights = check_sample_weight(
-            sample_weight, x, dtype=np.float64, ensure_non_negative=True
-        )
+        weights = check_sample_weight(sample_weight, x, dtype=np.float64)
+        if (weights < 0).any():
+            raise ValueError(
+                "Negative values in data passed to `sample_weight`: it must be at least 0."
+            )
         if not weights.any():
             raise ValueError("`sample_weight` must be positive in one row at least.")
         return weights
@@ -211,13 +213,13 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
             )
         method = method_of(method)
         is_chain = isinstance(method, MCMC)
-        size = self.batch_size or _BATCH
+        size = self.batch_size or (_BATCH if count > 2 * _BATCH else count)
         is_fixed = self.prior_scale is not None or is_chain
         scales = (float(self.prior_scale or 1.0),) if is_fixed else PRIOR_SCALES
         return Plan(
             method,
             None if is_chain else self.num_steps or steps_for(count, size),
-            size,
+            None if size >= count else size,
             scales,
             float(self.validation),
             bool(self.early_stopping),
@@ -382,5 +384,5 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
 
 
 def steps_for(count: int, batch: int) -> int:
-    """Steps of a fit: 2,000, and for large tables twenty passes."""
+    """Steps of a fit: 2,000, and twenty passes over large tables."""
     return max(2000, 20 * -(-count // batch))

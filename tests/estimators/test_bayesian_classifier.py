@@ -8,8 +8,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from numpyro_bayeslayers.estimators import BayesianClassifier
 from numpyro_bayeslayers.metrics import expected_calibration_error

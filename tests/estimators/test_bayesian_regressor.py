@@ -140,7 +140,7 @@ def test_units_do_not_matter():
 
 
 def test_categories_are_read_by_their_words():
-    """Columns in any order, levels by name; a level that was not there is an error."""
+    """Levels by name; a level that was not there, or another order of columns, is an error."""
     town = np.array(["oslo", "rome", "kyiv"])[np.arange(60) % 3]
     shift = np.array([0.0, 5.0, -5.0])[np.arange(60) % 3]
     table = pd.DataFrame({"a": X[:, 0], "town": town, "b": X[:, 1]})
@@ -152,6 +152,8 @@ def test_categories_are_read_by_their_words():
         found.predict(at.assign(town="paris"))
     with pytest.raises(ValueError, match=r"'b'.*NaN"):
         found.predict(at.assign(b=np.nan))
+    with pytest.raises(ValueError, match="same order"):
+        found.predict(at[["town", "a", "b"]])
     with pytest.raises(ValueError, match="must be a table"):
         found.predict(X[:, :1])
 
