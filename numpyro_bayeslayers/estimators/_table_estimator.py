@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _checks
 from ..infer import MCMC
-from ..infer.fitting._methods import method_of
+from ..infer.fitting._known_methods import method_of
 from ._scikit_learn import (
     check_consistent_length,
     check_is_fitted,

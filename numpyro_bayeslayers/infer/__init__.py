@@ -32,6 +32,7 @@ from .fitting._load import load
 from .fitting._methods import MCMC, VI, Ensemble, Modes
 from .fitting._predictions import Predictions, Reach
 from .fitting._prior import prior
+from .fitting._sampled_ensemble import SampledEnsemble
 from .fitting._stein import Stein
 from .training._callbacks import Progress
 from .training._checkpoint import Checkpoint
@@ -60,6 +61,7 @@ __all__ = [
     "Predictions",
     "Progress",
     "Reach",
+    "SampledEnsemble",
     "Stein",
     "Validation",
     "autoreparam",

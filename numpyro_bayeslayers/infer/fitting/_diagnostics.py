@@ -129,7 +129,8 @@ class Ending:
         finite = self._posterior.finite
         if not finite.are_all:
             said.append(f"Not finite: {finite.named()}; predictions leave them out.")
-        if finite.count and not are_short:
+        are_apart = getattr(self._method, "are_apart", False)
+        if finite.count and not are_short and not are_apart:
             said += self._chains.advice(self._label)
         return said
 

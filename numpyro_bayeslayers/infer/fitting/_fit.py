@@ -17,8 +17,9 @@ from ._categories import categories_of, computed_categories
 from ._data import bind, check_takes_y, data_of_fit, sites_of, without_gaps
 from ._described import check_kept
 from ._fitted import Fit
+from ._known_methods import Method, method_of
 from ._method import Problem
-from ._methods import MCMC, VI, Method, method_of
+from ._methods import MCMC, VI
 from ._missing import Missing
 from ._names import check_names, check_rows
 from ._reach import warn_unreached
@@ -77,8 +78,9 @@ def fit(
             site is drawn. It is called with keywords. A model that reads tables
             (`formulas.formula`) needs no data, or other tables as ``data=``.
         y: The observations, one for each row.
-        method: `VI`, `MCMC`, `Stein`, `Ensemble` or `Modes` with their options, or a name,
-            ``"vi"``, ``"mcmc"``, ``"stein"``, ``"ensemble"``, ``"modes"``, for the defaults.
+        method: `VI`, `MCMC`, `Stein`, `Ensemble`, `Modes` or `SampledEnsemble` with their
+            options, or a name, ``"vi"``, ``"mcmc"``, ``"stein"``, ``"ensemble"``, ``"modes"``,
+            ``"sampled_ensemble"``, for the defaults.
         batch_size: Rows in a step, at least 1; all rows if None or at least N.
         num_steps: Steps of training, at least 1. Give it or `num_epochs`; `MCMC` takes
             neither.

@@ -17,10 +17,10 @@ from ..training._inputs import Seed, as_key
 from ..training._validation import Validation
 from ._diagnostics import Diagnostics, Ending
 from ._groups import groups_of
+from ._known_methods import Method
 from ._labels import is_base
 from ._laws import log_mean
 from ._method import Posterior, Problem
-from ._methods import Method
 from ._new_levels import NewLevels
 from ._predicting import (
     Asked,

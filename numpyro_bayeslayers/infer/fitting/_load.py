@@ -16,8 +16,8 @@ from ._data import Data, bind, check_takes_y, sites_of, without_gaps
 from ._described import NotKept, restored_method
 from ._described_sites import described_sites, how_they_differ
 from ._fitted import Fit
+from ._known_methods import METHODS
 from ._method import Problem, checked_guide
-from ._methods import MCMC, METHODS
 from ._saved import KIND, Found, finder
 from ._tables import reader_of
 
@@ -125,9 +125,8 @@ def _constants(
 
 def _engine(path: str, kind: Any, method: Any) -> Any:
     """The method with what predictions need of its options."""
-    wanted = {"guide", "num_members", "num_particles"}
-    if kind is MCMC:
-        wanted = {"num_warmup", "num_samples", "num_chains"}
+    lengths = {"num_warmup", "num_samples", "num_chains"}
+    wanted = {"guide", "num_members", "num_particles"} | lengths
     given = {option.name for option in dataclasses.fields(kind) if option.init}
     names = wanted & given
     options = {name: getattr(method, name) for name in names}

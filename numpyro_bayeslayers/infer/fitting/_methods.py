@@ -1,6 +1,5 @@
 """Ways of fitting, each an object that carries its own options."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +44,6 @@ from ._method import (
     settle,
 )
 from ._programs import PROGRAMS, program_key
-from ._stein import Stein
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +83,7 @@ class VI:
         settle(self, guide=checked_guide, optim=checked_optim)
 
     def _run(self, problem: Problem) -> Posterior:
-        return _run_variational(self, 1, problem)
+        return run_variational(self, 1, problem)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +121,7 @@ class Ensemble(VI):
 
     def _run(self, problem: Problem) -> Posterior:
         # Medians of draws are much alike: members that start there end as one.
-        return _run_variational(self, self.num_members, problem, init_to_sample)
+        return run_variational(self, self.num_members, problem, init_to_sample)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,28 +290,14 @@ def _checked_coordinates(name: str, given: Any) -> Any:
 # What is kept of each draw for the diagnostics, beside divergences.
 _NOTED = ("energy", "num_steps")
 
-METHODS = {"vi": VI, "mcmc": MCMC, "stein": Stein, "ensemble": Ensemble, "modes": Modes}
-Method = VI | MCMC | Stein
 
-
-def method_of(method: Any) -> Method:
-    """The method that was given, or is meant by its name."""
-    if isinstance(method, str):
-        _checks.one_of("method", method, METHODS)
-        return METHODS[method]()
-    if inspect.isclass(method) and method in METHODS.values():
-        return method()
-    what = "VI(), MCMC(), Stein(), Ensemble(), Modes() or the name of one"
-    _checks.instance("method", method, tuple(METHODS.values()), what)
-    return method
-
-
-def _run_variational(
+def run_variational(
     method: VI,
     num_members: int,
     problem: Problem,
     start: Callable[..., Any] = init_to_median,
 ) -> Posterior:
+    """Fit a guide to each member, from a start of its own."""
     model = problem.bound(problem.model)
     guide = guide_of(method.guide, model, problem, start)
     optim = optimizer(method.optim)

@@ -18,8 +18,8 @@ from ..training._state import EnsembleSVIState
 from ._data import bind
 from ._described import described_method
 from ._described_sites import described_sites
+from ._known_methods import METHODS, Method
 from ._method import Posterior, Problem
-from ._methods import METHODS, Method
 from ._stein import Stein, StepResult
 
 KIND = Kind("a fit", "numpyro_bayeslayers.infer.load(path, model)")
@@ -124,7 +124,8 @@ class Found:
 
 def finder(found: Found, kind: type) -> Any:
     """What stands in place of running a method of this kind."""
-    ways = {METHODS["mcmc"]: found.by_chains, Stein: found.by_particles}
+    by_chains = METHODS["mcmc"], METHODS["sampled_ensemble"]
+    ways = {**dict.fromkeys(by_chains, found.by_chains), Stein: found.by_particles}
     return ways.get(kind, found.by_steps)
 
 

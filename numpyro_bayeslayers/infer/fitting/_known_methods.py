@@ -1,0 +1,33 @@
+"""The methods of `fit`, by name."""
+
+import inspect
+from typing import Any
+
+from ... import _checks
+from ._methods import MCMC, VI, Ensemble, Modes
+from ._sampled_ensemble import SampledEnsemble
+from ._stein import Stein
+
+METHODS = {
+    "vi": VI,
+    "mcmc": MCMC,
+    "stein": Stein,
+    "ensemble": Ensemble,
+    "modes": Modes,
+    "sampled_ensemble": SampledEnsemble,
+}
+Method = VI | MCMC | Stein
+
+
+def method_of(method: Any) -> Method:
+    """The method that was given, or is meant by its name."""
+    if isinstance(method, str):
+        _checks.one_of("method", method, METHODS)
+        return METHODS[method]()
+    if inspect.isclass(method) and method in METHODS.values():
+        return method()
+    what = (
+        "VI(), MCMC(), Stein(), Ensemble(), Modes(), SampledEnsemble() or the name of one"
+    )
+    _checks.instance("method", method, tuple(METHODS.values()), what)
+    return method

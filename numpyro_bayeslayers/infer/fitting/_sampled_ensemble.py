@@ -1,0 +1,94 @@
+"""Modes first, then a chain from each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.infer import init_to_sample
+
+from ... import _checks
+from .._mclmc import MCLMC
+from ._asked import Asked
+from ._method import Posterior, Problem, settle
+from ._methods import MCMC, Modes, run_variational
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledEnsemble(Modes):
+    """Find modes from different starts, run a chain from each, and predict by all draws.
+
+    A chain stays near its mode; together they see more of a posterior with many modes, like
+    that of a network, than as many draws of one chain. Training is that of `Modes`, with the
+    steps, minibatches, held-out rows and early stopping that `fit` is given; the chains then
+    see all rows of the fit. Predictions are an equal mixture of all draws. The chains are
+    not meant to agree: no R-hat is judged.
+
+    Args:
+        num_members: How many modes, and chains, at least 1.
+        optim: The optimizer of the modes, as in `VI`.
+        num_warmup: Steps of adaptation of each chain, at least 0.
+        num_samples: Draws of each chain, at least 1.
+        kernel: A kernel class of NumPyro, or a function that makes one of a model. `MCLMC`
+            needs blackjax; NUTS does not.
+        kernel_options: Its further arguments.
+
+    Raises:
+        TypeError: If a number is no integer, or `kernel` cannot be called.
+        ValueError: If a number is out of range.
+
+    Example:
+        >>> SampledEnsemble(num_members=4, num_samples=25).num_samples
+        25
+
+    References:
+        Sommer, Robnik, Nozadze, Seljak and Rügamer (2025), "Microcanonical Langevin
+        ensembles: advancing the sampling of Bayesian neural networks", ICLR.
+    """
+
+    #: The chains are in different modes: that they differ is no news.
+    are_apart: ClassVar[bool] = True
+
+    num_warmup: int = 100
+    num_samples: int = 50
+    kernel: Callable[..., Any] = MCLMC
+    kernel_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        Modes.__post_init__(self)
+        settle(self, num_warmup=_checks.count, num_samples=_checks.size)
+        settle(self, kernel=_checks.function)
+
+    def _run(self, problem: Problem) -> Posterior:
+        chains = MCMC(
+            num_warmup=self.num_warmup,
+            num_samples=self.num_samples,
+            num_chains=self.num_members,
+            kernel=self.kernel,
+            kernel_options=self.kernel_options,
+        )
+        if problem.found is not None:
+            return chains._run(problem)
+        modes = run_variational(self, self.num_members, problem, init_to_sample)
+        key = jax.random.fold_in(problem.key, 1)
+        asked = Asked(init=_starts(modes))
+        return chains._run(problem._replace(asked=asked, key=key))
+
+
+def _starts(modes: Posterior) -> dict[str, Any]:
+    """The modes by site; one that is not finite gives way to others, in turn."""
+    good = np.flatnonzero(modes.finite.which)
+    if not len(good):
+        raise ValueError(
+            "No mode is finite, so that no chain can start: take a smaller step size, "
+            "SampledEnsemble(optim=0.001), or scale inputs and outcomes to order one."
+        )
+    size = len(modes.finite.which)
+    which = np.where(modes.finite.which, np.arange(size), np.resize(good, size))
+    return {
+        name.removesuffix("_auto_loc"): jnp.asarray(value)[which]
+        for name, value in modes.params.items()
+        if name.endswith("_auto_loc")
+    }
