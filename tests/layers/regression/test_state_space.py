@@ -7,7 +7,8 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.handlers import seed, substitute
 
-from numpyro_bayeslayers.layers import LocalTrendLayer, SeasonalStateLayer
+from numpyro_bayeslayers.infer import VI, fit
+from numpyro_bayeslayers.layers import LocalTrendLayer, SeasonalStateLayer, gaussian_link
 
 from .draws import run
 
@@ -103,6 +104,42 @@ def test_a_season_without_noise_repeats_itself():
     np.testing.assert_allclose(v["theta"], np.tile(v["start"], (4, 1))[:TIMES], atol=1e-6)
     np.testing.assert_allclose(v["start"].sum(0), 0.0, atol=1e-6)
     np.testing.assert_allclose(out, v["theta"][t], rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_forecast_is_the_normal_given_what_was_seen():
+    """Trend and season of eight times seen, three to come: by the states' dense covariance.
+
+    4,000 draws: 5 standard errors of the mean and 5 times 0.022 of the variance (6e-7); the
+    guide of full rank is exact but for what optimization leaves, 0.1 here.
+    """
+    known = lambda scale: dist.LogNormal(np.log(scale), 0.02)
+    trend, season = (
+        LocalTrendLayer(known(0.5), known(0.2)),
+        SeasonalStateLayer(3, known(0.3)),
+    )
+    y = np.array([0.3, 1.5, 0.2, 1.0, 2.6, 1.4, 2.2, 3.9])
+
+    def model(t, y=None):
+        mean = trend("trend", t, TIMES) + season("season", t, TIMES)
+        return gaussian_link(mean, y, scale=0.3)
+
+    level = covariance_of_states(
+        np.array([[1.0, 1.0], [0.0, 1.0]]), np.diag([0.25, 0.04]), np.diag([0.0, 1.0])
+    )
+    bases = {"start_base": 2, "theta_base": TIMES - 2}
+    all_times = level + covariance(season, {"scale": 0.3}, bases)
+    seen, new = slice(0, 8), [8, 10]
+    gain = np.linalg.solve(
+        all_times[seen, seen] + 0.09 * np.eye(8), all_times[seen][:, new]
+    ).T
+    variance = np.diag(all_times[np.ix_(new, new)] - gain @ all_times[seen][:, new]) + 0.09
+    way = {"method": VI(guide="full_rank"), "num_steps": 8000, "progress_bar": False}
+    found = fit(model, y=y, t=np.arange(8), **way)
+    draws = np.asarray(found.predict(t=np.array(new), num_samples=4000).samples)
+    error = 5 * np.sqrt(variance / 4000) + 0.1
+    assert (np.abs(draws.mean(0) - gain @ y) < error).all()
+    np.testing.assert_allclose(draws.var(0), variance, rtol=0.15)
 
 
 @pytest.mark.usefixtures("as_users_run")
