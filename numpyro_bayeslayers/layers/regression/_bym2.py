@@ -35,7 +35,8 @@ class BYM2Layer(AbstractAdaptiveLayer):
 
     Call it as ``layer(name, area, units=1)`` with integers `area` of shape (n,), the rows of
     `adjacency`; the output has shape (n, units). Areas without rows of data are drawn as they
-    follow from the others.
+    follow from the others. Names of areas become numbers by the order of the map, not of the
+    alphabet: ``pandas.Categorical(names, categories=names_of_the_map)``.
 
     The sum of both parts is drawn, in the principal components of the map, and not each part:
     half as many sites, of which few are correlated. Components cost `c`² products.

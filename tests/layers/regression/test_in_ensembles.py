@@ -30,7 +30,13 @@ TERMS = {
 }
 
 
-@pytest.mark.parametrize("name", TERMS)
+# One of each kind; the others are alike.
+QUICK = {"BYM2Layer", "MixtureLayer"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in TERMS]
+)
 def test_the_density_is_the_sum_of_members(name):
     def model():
         f = numpyro.deterministic("f", TERMS[name]()[..., 0])
