@@ -1,17 +1,23 @@
 """The weights that turn draws of a guide into draws of the posterior."""
 
+import functools
 from typing import Any
 
 import jax
-from jax import random
-from jaxtyping import Array, Float
+import numpy as np
+from jax import lax, random
+from jaxtyping import Array, ArrayLike, Float
 from numpyro.infer import Trace_ELBO, TraceEnum_ELBO
 from numpyro.infer.elbo import ELBO
 
 from ..._typing import PRNGKey
 from ..training._arguments import Arguments, put_together
 from ..training._effort import effort, options
+from ..training._host import seldom
 from ..training._member import Drawn
+
+#: The most numbers that NumPy computes, and the draws that it takes at a time.
+MOST, _AT_ONCE = 2**26, 50
 
 
 def log_weights_of(
@@ -22,7 +28,7 @@ def log_weights_of(
     num_samples: int,
     loss: ELBO,
     compiled: dict[Any, Any],
-) -> Float[Array, "e s"]:
+) -> Float[ArrayLike, "e s"]:
     """The log weights of draws of the members' guides: the evidence bound of each draw alone.
 
     Args:
@@ -36,20 +42,41 @@ def log_weights_of(
     """
     frame = parts.frame
     members = jax.tree.leaves(params)[0].shape[0]
+    size = min(_AT_ONCE, num_samples)
     level = effort(num_samples, parts.num_rows or 1, params)
     cache_key = (id(drawn), frame, "log_weights", num_samples, level)
     if cache_key not in compiled:
         is_summed = isinstance(loss, TraceEnum_ELBO)
         single: Any = TraceEnum_ELBO() if is_summed else Trace_ELBO()
 
-        def weights(params: Any, key: PRNGKey, rows: Any, shared: Any) -> Any:
+        def weights(
+            params: Any,
+            key: PRNGKey,
+            rows: Any,
+            shared: Any,
+            start: Any = None,
+            over: Any = jax.vmap,
+        ) -> Any:
             args, kwargs = put_together(rows, shared, frame)
 
             def bound(params: Any, key: PRNGKey) -> Array:
                 return -single.loss(key, params, drawn.model, drawn.guide, *args, **kwargs)
 
             keys = random.split(key, (num_samples, members))
-            return jax.lax.map(lambda keys: jax.vmap(bound)(params, keys), keys).T
+            if start is not None:
+                keys = lax.dynamic_slice_in_dim(keys, start, size)
+            return over(lambda keys: jax.vmap(bound)(params, keys))(keys).T
 
-        compiled[cache_key] = jax.jit(weights, compiler_options=options(level))
-    return compiled[cache_key](params, key, parts.rows, parts.shared)
+        one_by_one = functools.partial(
+            weights, over=lambda fn: functools.partial(lax.map, fn)
+        )
+        whole = jax.jit(one_by_one, compiler_options=options(level))
+        compiled[cache_key] = seldom(weights, whole, MOST * size // num_samples)
+    program, given = compiled[cache_key], (params, key, parts.rows, parts.shared)
+    if program.program(*given, np.int32(0)) is None:
+        return program.compiled(*given)
+    starts = [min(at, num_samples - size) for at in range(0, num_samples, size)]
+    found = np.empty((members, num_samples), float)
+    for at in starts:
+        found[:, at : at + size] = program(*given, np.int32(at))
+    return found

@@ -184,11 +184,14 @@ class Predictor:
         level = effort(num_samples, num_rows, params)
         draw = self._program(task, num_samples, all_of_it.members, level)
         given = params, key, *task.block(0, all_of_it.rows)
-        if isinstance(draw, seldom) and draw.is_for_host(*given):
-            return self._cuts.setdefault(kind, all_of_it)  # it is small
-        draw = draw.compiled if isinstance(draw, seldom) else draw
+        small = draw.program(*given)
+        if (
+            small is not None
+            and cut_to_fit(small, all_of_it, is_reduced=is_reduced) == all_of_it
+        ):
+            return self._cuts.setdefault(kind, all_of_it)
         # Traced, not compiled; the call traces no second time.
-        program = draw.trace(*given).jaxpr
+        program = draw.compiled.trace(*given).jaxpr
         cut = cut_to_fit(program, all_of_it, is_reduced=is_reduced)
         if block is not None:
             cut = cut._replace(rows=all_of_it.rows)
@@ -374,8 +377,7 @@ def _compile(task: _Task, num_samples: int, members: int, level: Effort) -> Any:
 
     one_by_one = functools.partial(draw, over=_one_by_one)
     compiled = jax.jit(one_by_one, compiler_options=options(level))
-    has_rows = sites is None or any(name in grows for name in sites)
-    return compiled if has_rows else seldom(draw, compiled)
+    return seldom(draw, compiled)
 
 
 def _one_by_one(each: Any) -> Any:

@@ -75,22 +75,30 @@ class seldom:  # noqa: N801
     Args:
         fn: A function of pytrees of arrays, which can be traced.
         compiled: A function that gives the same, for a program that is not for NumPy.
+        most: The most numbers that the operations may give.
     """
 
-    def __init__(self, fn: Callable[..., Any], compiled: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        compiled: Callable[..., Any],
+        most: int = MOST_SELDOM,
+    ) -> None:
         self._traced = jax.jit(fn)
+        self._most = most
         self.compiled = compiled
         functools.update_wrapper(self, fn)
 
-    def is_for_host(self, *args: Any) -> bool:
-        """Whether NumPy will take it; a loop may turn out to be too long."""
+    def program(self, *args: Any) -> ClosedJaxpr | None:
+        """What NumPy will take, or None; a loop may turn out to be too long."""
         if not _are_here(jax.tree.leaves(args)):
-            return False
+            return None
+        found = self._traced.trace(*args).jaxpr
         try:
-            _check(self._traced.trace(*args).jaxpr, MOST_SELDOM)
+            _check(found, self._most)
         except UnknownError:
-            return False
-        return True
+            return None
+        return found
 
     def __call__(self, *args: Any) -> Any:
         leaves = jax.tree.leaves(args)
@@ -99,7 +107,7 @@ class seldom:  # noqa: N801
         found = self._traced.trace(*args)
         program = found.jaxpr
         try:
-            flat = evaluated(program, leaves, MOST_SELDOM)
+            flat = evaluated(program, leaves, self._most)
         except UnknownError:
             return self.compiled(*args)
         arrays = map(_to_jax, flat, program.out_avals)

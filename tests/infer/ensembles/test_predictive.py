@@ -143,7 +143,7 @@ def test_memory_is_bounded_by_a_block():
     task = ensemble._predictor._task(drawn, result.params, parts, None, Told())
     draw = _compile(task, 4, 8, None)
     args = (result.params, KEY, *task.block(0, 1000))
-    temporary = draw.lower(*args).compile().memory_analysis().temp_size_in_bytes
+    temporary = draw.compiled.lower(*args).compile().memory_analysis().temp_size_in_bytes
     assert temporary < 40 * 1000 * 8 * 4  # some tens of numbers for each row and member
     out = ensemble.predict(
         KEY,

@@ -73,15 +73,17 @@ def equal(one, other):
 
 
 def test_a_first_fit_compiles_few_programs(compiled):
-    """The steps; and a prediction. What is small is taken by NumPy: the start."""
+    """The steps alone: NumPy takes starts and predictions that are small."""
     PROGRAMS.clear()
-    short(made(), y=2 * X, x=X)  # small programs that are compiled once in a process
+    answers(
+        short(made(), y=2 * X, x=X)
+    )  # small programs that are compiled once in a process
     PROGRAMS.clear()
     before = len(compiled)
     found = short(made(), y=2 * X, x=X)
     assert len(compiled) - before <= 1
     found.predict(x=X[:3], num_samples=6)
-    assert len(compiled) - before <= 2
+    assert len(compiled) - before <= 1
 
 
 def bounded(x, y=None):
