@@ -33,11 +33,11 @@ from ._mcmc import EnsembleMCMC
 CENTERING = "~centering"
 
 #: The share below which a site is not centered at all; and the one of its draws that counts.
-LEAST, QUANTILE = 0.1, 0.1
+LEAST, QUANTILE = 0.3, 0.1
 #: Signs for each draw, of which the diagonal is estimated.
 PROBES = 4
 #: Steps of the two trials, the looks at them, and the shortest warm-up that is tried before.
-TRIALS, EVERY, SHORTEST = (40, 60), 2, 100
+TRIALS, EVERY, SHORTEST = (20, 60), 2, 100
 
 
 def with_centering(model: Model) -> Model:

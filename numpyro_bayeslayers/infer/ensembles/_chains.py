@@ -31,11 +31,17 @@ class Length(NamedTuple):
     num_warmup: int
     num_samples: int
     num_chains: int
+    thinning: int = 1
 
     @property
     def steps(self) -> int:
         """All steps of a chain."""
         return self.num_warmup + self.num_samples
+
+    @property
+    def kept(self) -> int:
+        """The draws of a chain that are kept: of each `thinning`, the last."""
+        return self.num_samples // self.thinning
 
 
 class Fields(NamedTuple):
@@ -95,7 +101,9 @@ class ChainPrograms:
             def body(i: Any, carry: Any) -> Any:
                 state, kept = carry
                 state = fresh.sample(state, args, kwargs)
-                at = i - length.num_warmup
+                left_out = length.num_samples % length.thinning
+                at = (i - length.num_warmup - left_out) // length.thinning
+                # The last of those that share a place stays there.
                 put = lambda: jax.tree.map(
                     lambda a, v: a.at[at].set(v), kept, collect(state)
                 )
@@ -159,7 +167,7 @@ class ChainPrograms:
 
     def _nothing(self, keys: Any, start: PyTree, arrays: list[Any]) -> Any:
         """Where the draws will be."""
-        size = self._length.num_samples
+        size = self._length.kept
         shapes = self._empty.eval_shape(keys, start, arrays)
         return jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), shapes)
 
@@ -258,6 +266,7 @@ def mcmc_of(
         num_samples=length.num_samples,
         num_chains=length.num_chains,
         chain_method="vectorized",
+        thinning=length.thinning,
     )
     mcmc._states, mcmc._states_flat = fields, None
     mcmc._args, mcmc._kwargs = args, kwargs

@@ -64,6 +64,8 @@ class EnsembleMCMC:
         num_warmup: Steps of adaptation of each chain, at least 0.
         num_samples: Draws of each chain, at least 1.
         num_members: The number of chains, at least 1.
+        thinning: Of so many draws one is kept, as in `numpyro.infer.MCMC`: at least 1 and at
+            most `num_samples`.
 
     Raises:
         TypeError: If `kernel` is no NumPyro kernel.
@@ -84,14 +86,26 @@ class EnsembleMCMC:
     """
 
     def __init__(
-        self, kernel: MCMCKernel, num_warmup: int, num_samples: int, num_members: int
+        self,
+        kernel: MCMCKernel,
+        num_warmup: int,
+        num_samples: int,
+        num_members: int,
+        *,
+        thinning: int = 1,
     ) -> None:
         _checks.instance("kernel", kernel, MCMCKernel, "a kernel of numpyro.infer")
         self.kernel = kernel
         self.num_warmup = _checks.count("num_warmup", num_warmup)
         self.num_samples = _checks.size("num_samples", num_samples)
         self.num_members = _checks.size("num_members", num_members)
-        self._length = Length(self.num_warmup, self.num_samples, self.num_members)
+        self.thinning = _checks.size("thinning", thinning)
+        if self.thinning > self.num_samples:
+            raise ValueError(
+                f"`thinning` must be at most `num_samples`, {self.num_samples}, got {thinning}."
+            )
+        numbers = self.num_warmup, self.num_samples, self.num_members
+        self._length = Length(*numbers, self.thinning)
         self._compiled: dict[Any, ChainPrograms] = {}
         self._unconstrained: dict[Frame, Callable[..., dict[str, Array]]] = {}
         self.look = Look(getattr(kernel, "model", None))

@@ -8,7 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 import optax
 import pytest
-from numpyro.infer import AIES, HMC, NUTS
+from numpyro.infer import AIES, HMC, MCMC, NUTS
 
 from numpyro_bayeslayers.infer import (
     EnsembleMAP,
@@ -73,6 +73,37 @@ def test_chains_are_those_that_run_alone():
         alone = EnsembleMCMC(NUTS(model, max_tree_depth=3), 10, 10, num_members=1)
         first = alone.run(0, x, y, progress_bar=False).samples["mean"]
         np.testing.assert_allclose(draws[:1], first, rtol=1e-8)
+
+
+def test_thinning_keeps_what_numpyro_keeps():
+    """Of 10 draws by threes, the last of each three after the first, which is left out."""
+    all_of, kept = (
+        EnsembleMCMC(
+            HMC(model, step_size=0.1, num_steps=2, adapt_step_size=False),
+            3,
+            10,
+            2,
+            thinning=k,
+        ).run(0, X, Y, progress_bar=False)
+        for k in (1, 3)
+    )
+    right = all_of.samples["mean"][:, [3, 6, 9]]
+    np.testing.assert_allclose(kept.samples["mean"], right, rtol=1e-6)
+    assert kept.mcmc.get_extra_fields()["diverging"].shape == (6,)
+    stock = MCMC(
+        HMC(model, step_size=0.1, num_steps=2, adapt_step_size=False),
+        num_warmup=3,
+        num_samples=10,
+        num_chains=2,
+        chain_method="vectorized",
+        thinning=3,
+        progress_bar=False,
+    )
+    stock.run(jax.random.key(0), X, Y)
+    alike = stock.get_samples(group_by_chain=True)["mean"]
+    np.testing.assert_allclose(kept.samples["mean"], alike, rtol=1e-5)
+    with pytest.raises(ValueError, match="`thinning` must be at most"):
+        EnsembleMCMC(HMC(model), 1, 2, 1, thinning=3)
 
 
 def short():
