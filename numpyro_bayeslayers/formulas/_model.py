@@ -204,10 +204,6 @@ class FormulaModel(AbstractTableModel):
         name = self._design.name_of(block, columns)
         key, count = self._design.key_of(group), len(group.levels)
         is_level = len(columns) == 1 and columns[0].term is None
-        if is_level and units > 1:
-            raise ValueError(
-                f"`{block.text}` cannot be: effects of groups are for outcomes of one column."
-            )
         spread = np.ones(1)
         if not is_level:
             values = np.asarray(self._design.first["data"][name])
@@ -218,7 +214,7 @@ class FormulaModel(AbstractTableModel):
         prior = self._prior(name, default)
         if not isinstance(prior, (dist.Distribution, type)):
             layer = _checks.function(f"priors[{name!r}]", prior)
-        elif is_level:
+        elif is_level and units == 1:
             kind: Any = RandomEffectsLayer
             layer = kind(prior)
         else:

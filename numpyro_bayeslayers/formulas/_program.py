@@ -132,10 +132,11 @@ class Program:
             shift = shift + own
         for term in self.varying:
             group = data[term.group]
-            if term.columns is None:
+            if term.columns is None and self.units == 1:
                 parts.append(term.layer(term.name, group, term.num_groups))
             else:
-                x = data[term.columns]
+                is_level = term.columns is None
+                x = jnp.ones(jnp.shape(group)) if is_level else data[term.columns]
                 parts.append(term.layer(term.name, x, group, term.num_groups, self.units))
         parts += [term.forward(*(data[a] for a in term.arguments)) for term in self.special]
         if start is not None:

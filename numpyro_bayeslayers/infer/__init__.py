@@ -10,6 +10,7 @@ handed to `TrainingLoop`, its object and its one-shot, and one export line each 
 
 from ._effects import layer_effects
 from ._log_joint import log_joint_of
+from ._mathematics import Description, describe
 from ._mclmc import MCLMC, AdjustedMCLMC, MCLMCState
 from ._reparam import autoreparam, autoreshape
 from .ensembles._functions import (
@@ -45,6 +46,7 @@ __all__ = [
     "VI",
     "AdjustedMCLMC",
     "Checkpoint",
+    "Description",
     "Diagnostics",
     "EarlyStopping",
     "Ensemble",
@@ -66,6 +68,7 @@ __all__ = [
     "Validation",
     "autoreparam",
     "autoreshape",
+    "describe",
     "ensemble_init",
     "ensemble_loss",
     "ensemble_map",

@@ -126,3 +126,12 @@ def test_classes_keep_their_words():
     logits = np.concatenate([[0.0], v["Intercept"] + v["x.beta"][0] * 1.0])
     wanted = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(predictions.probabilities[1], wanted, rtol=1e-4)
+
+
+def test_missing_outcomes_are_left_out_if_asked():
+    table = D.assign(y=D.y.where(D.x > -1))
+    with pytest.raises(ValueError, match=r"missing='drop'"):
+        fit_formula("y ~ x", table, method=VI(guide="delta"), num_steps=1)
+    options = {"method": VI(guide="delta"), "num_steps": 1, "progress_bar": False}
+    found = fit_formula("y ~ x", table, missing="drop", **options)
+    assert np.isfinite(found.expected(data=table[["x"]]).mean).all()

@@ -108,12 +108,13 @@ def no_intercept(v):
 
 def smooth(v):
     knots = make_knots(X, 2, 3)
-    walk = np.cumsum(v["s(x, k=6).delta"], 0)[:, 0]
-    extra = np.asarray(bspline_basis(X, knots, 3)) @ walk
-    scale = v["s(x, k=6).scale"]
+    theta, base = v["s(x, k=6).theta"][:, 0], v["s(x, k=6).theta_base"]
+    extra = np.asarray(bspline_basis(X, knots, 3)) @ theta
+    assert base.shape == (4, 1)  # six functions, of which a line has two
     found = {
-        "s(x, k=6).scale": stats.halfnorm(scale=S).logpdf(scale),
-        "s(x, k=6).delta_base": normal(v["s(x, k=6).delta_base"], 0, 1),
+        "s(x, k=6).scale": stats.halfnorm(scale=S).logpdf(v["s(x, k=6).scale"]).sum(),
+        "s(x, k=6).trend": normal(v["s(x, k=6).trend"], 0, 2.5 * S),
+        "s(x, k=6).theta_base": normal(base, 0, 1),
     }
     return gaussian(v, {}, extra) | found
 
