@@ -15,7 +15,8 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, Var, get_opaque_trace_state
 
-from ._host_ops import OPERATIONS, packed, unpacked
+from ._host_ops import OPERATIONS
+from ._threefry import packed, unpacked
 
 #: Outside of any program.
 TOP = get_opaque_trace_state()

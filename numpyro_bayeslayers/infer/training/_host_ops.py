@@ -4,11 +4,13 @@ Each is a function of the traced operation, whose parameters it reads, and of Nu
 is one number of 64 bits, so that arrays of keys have the shapes that they have in JAX.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.special
+
+from ._threefry import counted, joined, packed, threefry, unpacked
 
 Operation = Callable[..., Any]
 
@@ -342,69 +344,28 @@ def _gather(equation: Any, x: Any, indices: Any) -> Any:
     return np.moveaxis(found, range(space, found.ndim), numbers.offset_dims)
 
 
-def packed(words: np.ndarray) -> np.ndarray:
-    """Keys from their two words, which are on the last axis."""
-    return _joined(np.asarray(words[..., 0]), np.asarray(words[..., 1]))
-
-
-def _joined(high: np.ndarray, low: np.ndarray) -> np.ndarray:
-    return np.asarray((high.astype(np.uint64) << np.uint64(32)) | low.astype(np.uint64))
-
-
-def _parted(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    high = np.asarray(numbers >> np.uint64(32)).astype(np.uint32)
-    return np.asarray(high), np.asarray(numbers.astype(np.uint32))
-
-
-def unpacked(keys: np.ndarray) -> np.ndarray:
-    """The two words of keys, on a last axis."""
-    return np.stack(_parted(keys), axis=-1)
-
-
 _each("random_wrap", packed)
 _each("random_unwrap", unpacked)
 
 
-def _threefry(
-    keys: np.ndarray, high: np.ndarray, low: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Two words after 20 rounds (Salmon et al. 2011, "Parallel random numbers", SC11)."""
-    first, second = _parted(keys)
-    words = first, second, first ^ second ^ np.uint32(0x1BD11BDA)
-    x, y = high + words[0], low + words[1]
-    for group in range(5):
-        for turn in ((13, 15, 26, 6), (17, 29, 16, 24))[group % 2]:
-            x = x + y
-            y = x ^ ((y << np.uint32(turn)) | (y >> np.uint32(32 - turn)))
-        x = x + words[(group + 1) % 3]
-        y = y + words[(group + 2) % 3] + np.uint32(group + 1)
-    return np.asarray(x), np.asarray(y)
-
-
-def _counted(keys: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Two words for each entry of `shape`, for each key."""
-    numbers = np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.uint64).reshape(shape)
-    return _threefry(keys.reshape(*keys.shape, *[1] * len(shape)), *_parted(numbers))
-
-
 @_op
 def _random_split(equation: Any, keys: Any) -> Any:
-    return _joined(*_counted(keys, equation.params["shape"]))
+    return joined(*counted(keys, equation.params["shape"]))
 
 
 @_op
 def _random_bits(equation: Any, keys: Any) -> Any:
-    high, low = _counted(keys, equation.params["shape"])
+    high, low = counted(keys, equation.params["shape"])
     width = equation.params["bit_width"]
     if width == 64:
-        return _joined(high, low)
+        return joined(high, low)
     return (high ^ low).astype(np.dtype(f"u{width // 8}"))
 
 
 @_op
 def _random_fold_in(equation: Any, keys: Any, number: Any) -> Any:
     number = number.astype(np.uint32)
-    return _joined(*_threefry(keys, np.zeros_like(number), number))
+    return joined(*threefry(keys, np.zeros_like(number), number))
 
 
 @_op
