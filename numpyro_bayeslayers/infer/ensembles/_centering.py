@@ -36,8 +36,9 @@ CENTERING = "~centering"
 LEAST, QUANTILE = 0.3, 0.1
 #: Signs for each draw, of which the diagonal is estimated.
 PROBES = 4
-#: Steps of the two trials, the looks at them, and the shortest warm-up that is tried before.
-TRIALS, EVERY, SHORTEST = (20, 60), 2, 100
+#: Steps of the trials (of none, it is the start that is looked at), the steps between looks,
+#: and the shortest warm-up that is tried before.
+TRIALS, EVERY, SHORTEST = (0, 60), 2, 100
 
 
 def with_centering(model: Model) -> Model:
@@ -240,7 +241,7 @@ def find(
     rows: dict[str, Any],
     fields: tuple[str, ...],
 ) -> tuple[dict[str, Array], Any]:
-    """The centeredness of a model's sites by two short trials, and where these ended.
+    """The centeredness of a model's sites by a look and a short trial, and where this ended.
 
     Args:
         chains: Chains of the model `with_centering`, of HMC or NUTS.

@@ -150,12 +150,14 @@ class ChainPrograms:
     ) -> dict[str, Any]:
         """Where chains of HMC are in the second half of the first steps of their warm-up.
 
+        Of no step, it is where they start.
+
         Returns:
             Unconstrained values by site, (looks, chains, *site).
         """
         state = self._start(keys, start, arrays)
         kept = self._nothing(keys, start, arrays)
-        found = []
+        found = [] if num_steps else [jax.tree.map(np.array, state.z)]
         for first in range(0, num_steps, every):
             end = first + every
             state, kept = self._steps(state, kept, first, end, keys, None, arrays)

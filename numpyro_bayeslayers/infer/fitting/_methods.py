@@ -173,8 +173,8 @@ class MCMC:
         centering: The coordinates of sites with a location and a scale, see
             `handlers.recenter`: None as the model is written; a dictionary of numbers from 0
             (non-centered) to 1 (centered) by site; or ``"auto"``, the share of the information
-            on each entry that comes from the data, found by two trials of 80 steps in all
-            before the warm-up. Draws are of the model's own sites in any case, and
+            on each entry that comes from the data, found by a trial of 60 steps before
+            the warm-up. Draws are of the model's own sites in any case, and
             `Fit.diagnostics` has the numbers. ``"auto"`` is for HMC and NUTS; with less than
             100 steps of warm-up, and without hierarchical sites, it does nothing.
 
