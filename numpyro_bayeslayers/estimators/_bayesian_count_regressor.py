@@ -103,6 +103,9 @@ class BayesianCountRegressor(AbstractNumberEstimator):
             )
         return y
 
+    def _predicted(self, X: Any) -> np.ndarray:
+        return np.round(self.predict(X))
+
     def _offset(self, y: np.ndarray, weights: np.ndarray) -> Any:
         mean = (weights @ y) / weights.sum()
         return np.float32(np.log(max(mean, 1e-3)))

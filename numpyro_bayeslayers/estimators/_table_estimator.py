@@ -42,6 +42,7 @@ PRIOR_SCALES = (0.5, 1.0, 2.0)
 class AbstractTableEstimator(AbstractTableReader, abc.ABC):
     """A Bayesian network for a table. See `BayesianRegressor` for the settings."""
 
+    predict: Any
     #: The likelihoods that there are.
     _likelihoods: dict[str, Any]
 
@@ -99,6 +100,10 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
 
     def _num_outputs(self) -> int:
         return 1
+
+    def _predicted(self, X: Any) -> np.ndarray:
+        """One outcome for each row."""
+        return self.predict(X)
 
     def _rows(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> Rows:
         x = self.columns_.standardized(x)
@@ -273,7 +278,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         """Outputs of blocks of rows, with further arrays of these, and how many count."""
         num_draws = len(next(iter(self.draws_.values())))
         most = max(64, min(_BLOCK_ROWS, _BLOCK // num_draws))
-        draws = on_device(self._draws())
+        draws = on_device(self._draws(), float)
         for start in range(0, len(x), most):
             parts = [a[start : start + most] for a in (x, *of_rows)]
             count = len(parts[0])
@@ -283,18 +288,22 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
 
     def _over_rows(self, function: Any, x: np.ndarray, *of_rows: np.ndarray) -> np.ndarray:
         """What a function of the outputs of rows gives, along its last axis."""
-        found = [
-            np.asarray(function(self.network_, draws, outputs, *parts), float)[..., :count]
-            for draws, outputs, parts, count in self._blocks(x, *of_rows)
-        ]
+        # In double precision a row's numbers do not depend on the rows beside it.
+        with jax.enable_x64(True):
+            found = [
+                np.asarray(function(self.network_, draws, outputs, *parts), float)[
+                    ..., :count
+                ]
+                for draws, outputs, parts, count in self._blocks(x, *of_rows)
+            ]
         return np.concatenate(found, -1)
 
-    def score_samples(self, X: Any, y: Any) -> np.ndarray:
+    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         """The log predictive density (probability, for counts and classes) of each outcome.
 
         Args:
             X: Rows, with the columns of `fit`.
-            y: Their outcomes.
+            y: Their outcomes; if None what is predicted, which says how sure that is.
 
         Returns:
             In nats, (n,), in the units of the outcome.
@@ -304,6 +313,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
             ValueError: If columns, levels or classes are others than in `fit`, or rows differ.
         """
         x = self._inputs(X)
+        y = self._predicted(X) if y is None else y
         y = self._read_outcome(self._column(y, x))
         z = self._transformed(y)
         density = self._over_rows(log_density_of, x, self._standard(z))

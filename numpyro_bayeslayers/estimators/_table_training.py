@@ -180,9 +180,9 @@ def _calibrated(network: Network, trained: Trained, held: Rows) -> Trained:
     return trained._replace(draws=draws._replace(factor=factor), score=float(scores[best]))
 
 
-def on_device(draws: Draws) -> Draws:
+def on_device(draws: Draws, kind: Any = np.float32) -> Draws:
     """Numbers as arrays, which are no part of compiled programs."""
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), draws)
+    return jax.tree.map(lambda x: jnp.asarray(x, kind), draws)
 
 
 def go_on(network: Network, rows: Rows, draws: Draws, plan: Plan) -> Trained:

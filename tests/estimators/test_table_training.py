@@ -1,0 +1,64 @@
+"""The factor of the noise, held-out rows, and sizes of programs."""
+
+import numpy as np
+import scipy.special
+import scipy.stats
+
+from numpyro_bayeslayers.estimators._table_network import Draws, Network
+from numpyro_bayeslayers.estimators._table_rows import merged, padded_size, units_of
+from numpyro_bayeslayers.estimators._table_training import (
+    Plan,
+    Rows,
+    Trained,
+    _calibrated,
+    held_out,
+)
+
+
+def test_the_factor_is_how_much_the_noise_was_too_small():
+    """Noise twice as large as two members say, in 800 rows: 2 within 4%, in steps of 5%."""
+    network = Network(1, (), "relu", "normal")
+    zeros = np.zeros((2, 1, 1), np.float32)
+    sites = {"skip.weight": zeros, "skip.bias": zeros[:, 0], "noise_skip.weight": zeros}
+    sites["noise_level"] = np.zeros(2, np.float32)
+    sigma = 1e-3 + np.log(2.0)  # softplus(0), beside the least
+    probabilities = (np.arange(800) + 0.5) / 800
+    y = 2 * sigma * scipy.special.ndtri(probabilities)
+    x = np.zeros((800, 1), np.float32)
+    rows = Rows(x, y.astype(np.float32), np.ones(800, np.float32))
+    found = _calibrated(network, Trained(Draws(sites, 1.0, 0.0, 1.0), None, None), rows)
+    assert 1.9 < found.draws.factor < 2.11
+    expected = scipy.stats.norm(0, found.draws.factor * sigma).logpdf(y).mean()
+    np.testing.assert_allclose(found.score, expected, atol=1e-3)
+
+
+def test_few_rows_are_not_held_out():
+    plan = Plan(None, 10, None, (1.0,), 0.15, False, 0, False)
+    assert not held_out(40, plan).any()
+    assert held_out(100, plan).sum() == 15
+    assert not held_out(100, plan._replace(num_steps=None)).any()  # chains
+    assert (held_out(100, plan) != held_out(100, plan._replace(seed=1))).any()
+
+
+def test_sizes_are_few_and_not_much_larger():
+    sizes = [padded_size(n) for n in range(1, 3000)]
+    assert all(
+        n <= s <= max(n + 7, 1.125 * n) for n, s in zip(range(1, 3000), sizes, strict=True)
+    )
+    assert len(set(sizes)) < 70
+
+
+def test_equal_rows_are_counted_together():
+    x, y = np.array([[1.0], [0.0], [1.0], [5.0]]), np.array([2.0, 3.0, 2.0, 9.0])
+    rows, outcomes, weights = merged(x, y, np.array([1.0, 0.5, 2.0, 0.0]))
+    np.testing.assert_array_equal(rows, [[0.0], [1.0]])
+    np.testing.assert_array_equal(outcomes, [3.0, 2.0])
+    np.testing.assert_array_equal(weights, [0.5, 3.0])
+
+
+def test_units_of_columns_of_any_size():
+    x = np.random.default_rng(0).normal(size=(50, 3)) * [1.0, 1e200, 0.0] + [0.0, 0.0, 7.0]
+    mean, scale = units_of(x, np.ones(50))
+    np.testing.assert_allclose(mean[:2] / [1, 1e200], x[:, :2].mean(0) / [1, 1e200])
+    np.testing.assert_allclose(scale[0], x[:, 0].std())
+    assert mean[2] == 7.0 and scale[2] == 1.0
