@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numpyro.distributions as dist
 from jaxtyping import Array
 
 
@@ -40,3 +41,12 @@ def line_up(value: Array, event_dim: int, rank: int) -> Array:
         return value
     ones = (1,) * (rank - event_dim)
     return value.reshape(value.shape[:plates] + ones + value.shape[plates:])
+
+
+def factorized_normal(fn: dist.Distribution | None) -> dist.Normal | None:
+    """The elementwise normal behind `fn`, or None if there is none."""
+    while isinstance(
+        fn, (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
+    ):
+        fn = fn.base_dist
+    return fn if isinstance(fn, dist.Normal) else None

@@ -38,7 +38,11 @@ from ._linear_op import (
 )
 from ._row_shape import check_rows
 from ._scope import join, scope as scope
-from ._site import Site as Site, line_up as line_up
+from ._site import (
+    Site as Site,
+    factorized_normal as factorized_normal,
+    line_up as line_up,
+)
 from ._typing import Message, PRNGKey
 
 # Where a handler that moves sites across a boundary (the ensemble) leaves the guide's
@@ -393,12 +397,3 @@ def when_known(
     elif _PYRO_STACK:
         keys = {"check": look, "is_fitted": is_fitted, "weight": Site(x)}
         message("when_known", lambda _: None, (x,), **keys)
-
-
-def factorized_normal(fn: dist.Distribution | None) -> dist.Normal | None:
-    """The elementwise normal behind `fn`, or None if there is none."""
-    while isinstance(
-        fn, (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
-    ):
-        fn = fn.base_dist
-    return fn if isinstance(fn, dist.Normal) else None
