@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of estimators, all of them; those without a fit are quick."""
+"""scikit-learn's own checks of estimators; those without a fit are quick."""
 
 import warnings
 
@@ -32,11 +32,18 @@ QUICK = (
 )
 
 
+# This check draws outcomes that are no whole numbers, which counts refuse.
+NO_COUNTS = pytest.mark.xfail(reason="its outcomes are no counts", raises=ValueError)
+
+
 def _checks():
     for kind in ALL:
         for estimator, check in estimator_checks_generator(kind):
             name = check.func.__name__
-            marks = () if name in QUICK else pytest.mark.slow
+            marks = [] if name in QUICK else [pytest.mark.slow]
+            is_count = isinstance(kind, BayesianCountRegressor)
+            if is_count and name == "check_fit_idempotent":
+                marks.append(NO_COUNTS)
             yield pytest.param(
                 estimator, check, marks=marks, id=f"{type(kind).__name__}-{name}"
             )
