@@ -107,7 +107,9 @@ def train(network: Network, rows: Rows, offset: Any, plan: Plan) -> Trained:
     for scale in scales:
         trained = _fitted(network, seen, Draws({}, scale, offset, 1.0), plan, kept)
         found.append(_calibrated(network, trained, kept))
-    best = max(found, key=lambda trained: trained.score or -math.inf)
+    best = max(
+        found, key=lambda trained: -math.inf if trained.score is None else trained.score
+    )
     if plan.early_stopping:
         return best
     final = _fitted(network, rows, best.draws._replace(sites={}), plan)

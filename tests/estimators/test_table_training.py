@@ -4,6 +4,7 @@ import numpy as np
 import scipy.special
 import scipy.stats
 
+from numpyro_bayeslayers.estimators import _table_training
 from numpyro_bayeslayers.estimators._table_network import Draws, Network
 from numpyro_bayeslayers.estimators._table_rows import merged, padded_size, units_of
 from numpyro_bayeslayers.estimators._table_training import (
@@ -12,6 +13,7 @@ from numpyro_bayeslayers.estimators._table_training import (
     Trained,
     _calibrated,
     held_out,
+    train,
 )
 
 
@@ -62,3 +64,21 @@ def test_units_of_columns_of_any_size():
     np.testing.assert_allclose(mean[:2] / [1, 1e200], x[:, :2].mean(0) / [1, 1e200])
     np.testing.assert_allclose(scale[0], x[:, 0].std())
     assert mean[2] == 7.0 and scale[2] == 1.0
+
+
+def test_a_mean_log_density_of_zero_is_a_score(monkeypatch):
+    """It is better than all below; taken as no score it lost to them."""
+    scores = iter([-1.0, 0.0, -2.0])
+    trained = Trained(Draws({}, 1.0, 0.0, 1.0), None, None)
+    monkeypatch.setattr(
+        _table_training, "_fitted", lambda n, r, draws, *a: trained._replace(draws=draws)
+    )
+    monkeypatch.setattr(
+        _table_training,
+        "_calibrated",
+        lambda n, found, kept: found._replace(score=next(scores)),
+    )
+    rows = Rows(np.zeros((100, 1), np.float32), np.zeros(100), np.ones(100, np.float32))
+    plan = Plan(None, 10, None, (0.5, 1.0, 2.0), 0.15, False, 0, False)
+    found = train(Network(1, (), "relu", "normal"), rows, 0.0, plan)
+    assert found.draws.prior_scale == 1.0 and found.score == 0.0
