@@ -117,8 +117,9 @@ def model_of(network: Network) -> Model:
     def model(x: Any, weights: Any, prior_scale: Any, offset: Any, y: Any = None) -> None:
         outputs = network.outputs(x, prior_scale[0], offset[0])
         law = LIKELIHOODS[network.likelihood].law(outputs, network.sites(), 1.0)
-        with numpyro.handlers.scale(scale=weights):
-            numpyro.sample("obs", law, obs=y)
+        counts = weights > 0
+        with numpyro.handlers.scale(scale=jnp.where(counts, weights, 1.0)):
+            numpyro.sample("obs", law.mask(counts), obs=y)
 
     return model
 

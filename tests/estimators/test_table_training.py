@@ -1,11 +1,14 @@
 """The factor of the noise, held-out rows, and sizes of programs."""
 
+import jax.numpy as jnp
 import numpy as np
 import scipy.special
 import scipy.stats
+from numpyro.handlers import seed
+from numpyro.infer.util import log_density
 
 from numpyro_bayeslayers.estimators import _table_training
-from numpyro_bayeslayers.estimators._table_network import Draws, Network
+from numpyro_bayeslayers.estimators._table_network import Draws, Network, model_of
 from numpyro_bayeslayers.estimators._table_rows import merged, padded_size, units_of
 from numpyro_bayeslayers.estimators._table_training import (
     Plan,
@@ -82,3 +85,18 @@ def test_a_mean_log_density_of_zero_is_a_score(monkeypatch):
     plan = Plan(None, 10, None, (0.5, 1.0, 2.0), 0.15, False, 0, False)
     found = train(Network(1, (), "relu", "normal"), rows, 0.0, plan)
     assert found.draws.prior_scale == 1.0 and found.score == 0.0
+
+
+def test_rows_that_count_nothing_are_as_good_as_absent():
+    """They stand in for rows that are held out, with chains too, where weights are known."""
+    rng, model = np.random.default_rng(0), model_of(Network(2, (3,), "relu", "normal"))
+    rows = {"x": rng.normal(size=(6, 2)).astype(np.float32)}
+    rows |= {"weights": np.array([1.0, 2.0, 0.0, 1.0, 0.0, 0.5], np.float32)}
+    rows |= {"prior_scale": np.ones(6, np.float32), "offset": np.zeros(6, np.float32)}
+    rows |= {"y": np.array([0.0, 1.0, np.inf, 2.0, 3.0, 1.0], np.float32)}
+    rows = {name: jnp.asarray(x) for name, x in rows.items()}
+    some = {name: x[rows["weights"] > 0] for name, x in rows.items()}
+    found, expected = (
+        log_density(seed(model, 0), (), each, {})[0] for each in (rows, some)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
