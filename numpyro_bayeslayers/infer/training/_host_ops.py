@@ -252,7 +252,10 @@ def _dot_general(equation: Any, x: Any, y: Any) -> Any:
 
 
 def _reduced(name: str, fn: Callable[..., Any]) -> None:
-    OPERATIONS[name] = lambda equation, x: fn(x, axis=tuple(equation.params["axes"]))
+    # Those of a program under `vmap` are NumPy's integers.
+    OPERATIONS[name] = lambda equation, x: fn(
+        x, axis=tuple(map(int, equation.params["axes"]))
+    )
 
 
 def _summed(x: Any, axis: tuple[int, ...]) -> Any:

@@ -18,7 +18,7 @@ from ..._centering import sample_around
 from ..._settings import setting
 from ...handlers._gradient_estimator import normal_moments
 from ...primitives import POSTERIOR, NewGroups, Site, sample, sample_site
-from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread
+from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, check_spreads, spread
 
 BASE = "_base"
 
@@ -136,6 +136,7 @@ def draw(
     if not prior.is_location_scale:
         return sample_site(name, prior.over(shape, scale=scale))
     loc = prior.loc
+    check_spreads(jnp.shape(loc), shape)
     law = lambda loc, scale: prior.over(shape, loc=loc, scale=scale)
     own = name if c == 1.0 else name + BASE
     base = sample_around(name, own, law, loc, scale, c)

@@ -122,15 +122,23 @@ class Prior:
 
 def spread(fn: dist.Distribution, shape: tuple[int, ...]) -> dist.Distribution:
     """Independent entries of event shape `shape`; plates of settings stay on the left."""
-    batch = fn.batch_shape
-    own = batch[max(len(batch) - len(shape), 0) :]
+    plates = check_spreads(fn.batch_shape, shape)
+    return fn.expand(plates + shape).to_event(len(shape))
+
+
+def check_spreads(settings: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The plates on the left of settings for coefficients of event shape `shape`.
+
+    Raises:
+        ValueError: If settings of this shape do not broadcast to the coefficients.
+    """
+    own = settings[max(len(settings) - len(shape), 0) :]
     if any(a not in (1, b) for a, b in zip(reversed(own), reversed(shape), strict=False)):
         raise ValueError(
-            f"The prior's settings have shape {batch}, which does not broadcast to that of "
+            f"The prior's settings have shape {settings}, which does not broadcast to that of "
             f"the coefficients, {shape}."
         )
-    full = batch[: len(batch) - len(own)] + shape
-    return fn.expand(full).to_event(len(shape))
+    return settings[: len(settings) - len(own)]
 
 
 def within_unit(prior: Prior, name: str) -> Prior:
