@@ -138,6 +138,7 @@ def test_quantiles_and_probabilities_are_inverse(case):
     np.testing.assert_allclose(f["icdf"](f["cdf"](x)), x, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DISCRETE)
 def test_quantiles_of_counts_are_the_first_that_reach(case):
     f = compiled(case)

@@ -74,6 +74,7 @@ def test_one_class_and_new_classes_are_refused(linear):
         BayesianClassifier(**QUICK).fit(X, X[:, 0])
 
 
+@pytest.mark.slow
 def test_cross_validation():
     scores = cross_val_score(BayesianClassifier(**QUICK, prior_scale=1.0), X, Y, cv=2)
     assert scores.mean() > 0.5

@@ -55,6 +55,7 @@ def test_the_mean_and_the_excess_are_found(counts):
     assert 0.3 < counts.draws_["excess"].mean() < 0.9
 
 
+@pytest.mark.slow
 def test_poisson_is_its_own_variance():
     found = fitted("poisson", num_members=1)
     mean, std = found.predict(X, return_std=True)

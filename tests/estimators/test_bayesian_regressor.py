@@ -205,6 +205,7 @@ def test_lognormal_needs_positive_outcomes():
         BayesianRegressor(**QUICK, likelihood="lognormal").fit(X, Y - 100)
 
 
+@pytest.mark.slow
 def test_what_is_odd_is_fitted():
     """A constant column, switches, lists, fewer rows than columns, a constant outcome."""
     wide = BayesianRegressor(**QUICK).fit(np.zeros((4, 60)).tolist(), [1, 2, 3, 4])

@@ -23,6 +23,7 @@ def model(x, y=None):
 X = jnp.ones((3, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("init_scale", "auto"),
     [(None, AutoDelta(model)), (0.3, AutoNormal(model, init_scale=0.3))],

@@ -92,6 +92,7 @@ def positive(x, y=None):
         numpyro.sample("y", dist.Normal(x @ w, scale), obs=y)
 
 
+@pytest.mark.slow
 def test_mode_is_that_of_auto_delta():
     guide = AutoDelta(positive)
     svi = SVI(positive, guide, optax.adam(0.02), Trace_ELBO())

@@ -263,6 +263,7 @@ def test_bounds_may_be_computed():
         np.testing.assert_allclose(found.params[name], value, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_compilation():
     """Under `jax.disable_jit` a start runs the model several times, which is no second layer."""
 

@@ -69,6 +69,7 @@ def test_chains_do_not_end_silently():
     assert {"diverging", "energy"} <= set(stats)
 
 
+@pytest.mark.slow
 def test_sites_are_called_as_in_the_summary_and_stuck_chains_are_told():
     """Steps of a million are never taken: one warning, no arithmetic of NumPy's."""
     table = pd.DataFrame(X, columns=["one", "age"])
@@ -114,6 +115,7 @@ def arrived(columns, guide):
     return quiet(model, y=Y, x=x, method=VI(guide=guide, optim=0.05), num_steps=2000)
 
 
+@pytest.mark.slow
 def test_log_weights_are_those_of_the_evidence():
     """Their mean, by logarithms, is the evidence: a normal of covariance I noise² + x xᵀ.
 

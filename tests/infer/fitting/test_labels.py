@@ -64,6 +64,7 @@ def test_each_line_has_the_values_of_its_name():
     np.testing.assert_allclose(means["s.beta[dose]"], draws[..., 1, 0].mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_the_model_makes_of_columns():
     """Standardized ones are the same columns; moved, mixed or chosen ones are not."""
 

@@ -81,6 +81,7 @@ def test_minibatches_stand_for_what_is_there():
     assert (abs(found.params["beta_auto_loc"][0] - mean) < 0.3 * width).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "missing", [pytest.param("drop", marks=pytest.mark.slow), "impute"]
 )
@@ -147,6 +148,7 @@ def test_entries_of_several_outputs():
     np.testing.assert_allclose(found.losses, other.losses, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_counts_and_words():
     """Gaps of integers and of categories, in a table's own words for them."""
     counts = pd.array([1, None, 3, 0, 2, None], dtype="Int64")

@@ -92,6 +92,7 @@ def bounded(x, y=None):
         numpyro.sample("y", dist.Normal(z, NOISE), obs=y)
 
 
+@pytest.mark.slow
 def test_bounds_of_the_data_are_those_of_each_fit():
     """Of the same shapes, one after the other."""
     for shift in (0.0, 10.0):
@@ -116,6 +117,7 @@ def test_bounds_that_a_model_computes_are_kept(compiled):
         assert np.all((u > 3) & (u < 4))
 
 
+@pytest.mark.slow
 def test_kernels_that_draw_do_so_in_each_fit():
     """Another seed gives other random features, and so another path from the same start."""
     kernel = MixtureKernel([0.5, 0.5], [RBFKernel(), RandomFeatureKernel()])

@@ -74,6 +74,7 @@ def test_supports_that_move_are_refused_by_guides_that_keep_them(door, kind):
         DOORS[door](model)
 
 
+@pytest.mark.slow
 def test_stein_refuses_them_where_it_would_be_wrong():
     """Its guide is set up on the data: bounds of all rows are right, those of some are not."""
     run = lambda model, **how: fit(

@@ -186,6 +186,7 @@ def test_what_is_optimized_is_looked_at_when_it_is_found():
         Look(fitted, before=look).at_layers(parts)
 
 
+@pytest.mark.slow
 def test_what_the_data_answered_is_not_said_again_at_the_end():
     """A learned lengthscale asks for a second look; the box was looked at in the first."""
     learned, moved = (

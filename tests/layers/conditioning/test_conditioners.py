@@ -108,6 +108,7 @@ def test_log_det_is_that_of_the_jacobian():
         CONDITIONERS["film"].log_det(Z)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cond_dim", [4, 16, 64])
 def test_generated_weights_have_the_laws_deviations(cond_dim):
     """Over 400 standard normal contexts and thousands of weights: within 5% of the law.

@@ -120,6 +120,7 @@ def test_arc_cosine_kernel(order, dim):
     assert np.abs((terms.mean(1) - exact) / (terms.std(1) / math.sqrt(M))).max() < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dim", "n_features"), [(4, 8), (4, 6), (10, 10), (3, 2)])
 def test_orthogonal_features_are_unbiased_and_vary_less(dim, n_features):
     """4,000 draws each; the variance ratio of two samples of that size has sd of about 4%."""

@@ -96,6 +96,7 @@ class TestHorseshoe:
 
         assert jax.jit(lambda key: seed(model, key)(X))(jax.random.key(0)).shape == (30, 1)
 
+    @pytest.mark.slow
     def test_a_noise_for_each_plate(self):
         """Inside a plate, a drawn noise is each cell's own."""
 
