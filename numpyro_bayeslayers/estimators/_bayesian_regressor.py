@@ -43,7 +43,7 @@ class AbstractNumberEstimator(RegressorMixin, AbstractTableEstimator):
         units = np.array([shift, scale], np.float32)
         moments = lambda *args: np.stack(moments_of(*args, units))
         mean, std = self._over_rows(moments, x)
-        if not REGRESSION.get(self.network_.likelihood, REGRESSION["normal"]).is_log:
+        if not self.network_.is_log:
             mean, std = shift + scale * mean, scale * std
         return (mean, std) if return_std else mean
 

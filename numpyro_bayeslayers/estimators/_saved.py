@@ -11,7 +11,6 @@ from ..layers import BayesianNeuralField
 from ..preprocessing import SpatiotemporalFit
 from ._observation import Units
 
-_KIND = "an estimator"
 # What `fit` leaves behind, beside the table, the units and the field.
 _FOUND = (
     "params_",
@@ -42,7 +41,7 @@ def write_estimator(path: str | Path, estimator: Any) -> None:
         "field": {n: getattr(estimator.field_, n) for n in ("width", "depth")},
         "found": {n: pack(n, getattr(estimator, n), arrays) for n in _FOUND},
     }
-    write_file(path, Kind(_KIND, f"{header['class']}.load(path)"), header, arrays)
+    write_file(path, file_kind(header["class"]), header, arrays)
 
 
 def _listed(value: Any) -> Any:
@@ -51,15 +50,30 @@ def _listed(value: Any) -> Any:
     return value if is_array or not hasattr(value, "tolist") else value.tolist()
 
 
-def read_estimator(path: str | Path, kind: type) -> Any:
-    """See `AbstractFieldEstimator.load`."""
-    header, arrays = read_file(path, Kind(_KIND, f"{kind.__name__}.load(path)"))
+def file_kind(name: str) -> Kind:
+    """What a file of the estimator `name` is of."""
+    return Kind("an estimator", f"{name}.load(path)")
+
+
+def read_own(path: str | Path, kind: type) -> tuple[dict[str, Any], Arrays]:
+    """The header and the arrays of a file that an estimator of class `kind` wrote.
+
+    Raises:
+        ValueError: If the file is damaged, or of another class.
+    """
+    header, arrays = read_file(path, file_kind(kind.__name__))
     if header["class"] != kind.__name__:
         raise ValueError(
             f"The file {str(path)!r} holds a {header['class']}. Read it by "
             f"`{header['class']}.load(path)`."
         )
-    check_origin(path, header, stacklevel=4)
+    check_origin(path, header, stacklevel=5)  # where `load` is called
+    return header, arrays
+
+
+def read_estimator(path: str | Path, kind: type) -> Any:
+    """See `AbstractFieldEstimator.load`."""
+    header, arrays = read_own(path, kind)
     found = {n: unpack(v, arrays) for n, v in header["found"].items()}
     settings = {n: unpack(v, arrays) for n, v in header["settings"].items()}
     estimator = kind(**settings)

@@ -18,7 +18,6 @@ from ._scikit_learn import (
     check_random_state,
     check_sample_weight,
 )
-from ._table_likelihood import LIKELIHOODS
 from ._table_network import (
     ACTIVATIONS,
     Network,
@@ -115,7 +114,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         return ((y - shift) / scale).astype(np.float32)
 
     def _transformed(self, y: np.ndarray) -> np.ndarray:
-        return np.log(y) if LIKELIHOODS[self.network_.likelihood].is_log else y
+        return np.log(y) if self.network_.is_log else y
 
     # Fitting.
 
@@ -318,7 +317,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         z = self._transformed(y)
         density = self._over_rows(log_density_of, x, self._standard(z))
         density -= np.log(self.units_[1])
-        return density - z if LIKELIHOODS[self.network_.likelihood].is_log else density
+        return density - z if self.network_.is_log else density
 
     def sample(self, X: Any, n: int = 1) -> np.ndarray:
         """Draw outcomes of each row, noise included.
@@ -357,7 +356,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         """Outcomes in their own units."""
         shift, scale = self.units_
         y = shift + scale * z
-        return np.exp(y) if LIKELIHOODS[self.network_.likelihood].is_log else y
+        return np.exp(y) if self.network_.is_log else y
 
     # Files.
 

@@ -58,6 +58,11 @@ class Network(NamedTuple):
     blocks: tuple[tuple[int, int], ...] = ()
     embedding_size: int = 4
 
+    @property
+    def is_log(self) -> bool:
+        """Whether it is the logarithm of the outcome that has the law."""
+        return LIKELIHOODS[self.likelihood].is_log
+
     def outputs(
         self, x: Float[Array, "n d"], prior_scale: Any, offset: Any
     ) -> Float[Array, "n k"]:
@@ -175,7 +180,7 @@ def quantiles_of(network: Network, draws: Draws, outputs: Any, levels: Any) -> A
 def moments_of(network: Network, draws: Draws, outputs: Any, units: Any) -> Any:
     """The means and deviations of the mixture of draws, in units of the outcome's logarithm."""
     law = law_of(network, draws, outputs, draws.factor)
-    if LIKELIHOODS[network.likelihood].is_log:
+    if network.is_log:
         law = dist.LogNormal(units[0] + units[1] * law.loc, units[1] * law.scale)
     mixture = EnsembleMixture(law)
     return mixture.mean, jnp.sqrt(mixture.variance)

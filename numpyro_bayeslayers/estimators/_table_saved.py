@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .._storage import Kind, check_origin, origin, pack, read_file, unpack, write_file
+from .._storage import origin, pack, unpack, write_file
 from .._storage._file import Arrays
+from ._saved import file_kind, read_own
 from ._table_network import Network
 from ._table_rows import Columns
 
-_KIND = "an estimator"
 # What `fit` leaves behind, beside the columns and the network.
 _FOUND = (
     "draws_",
@@ -49,7 +49,7 @@ def write_table_estimator(path: str | Path, estimator: Any) -> None:
         "found": pack("found", found, arrays),
         "also": pack("also", also, arrays),
     }
-    write_file(path, Kind(_KIND, f"{header['class']}.load(path)"), header, arrays)
+    write_file(path, file_kind(header["class"]), header, arrays)
 
 
 def _packed_labels(labels: np.ndarray) -> Any:
@@ -65,13 +65,7 @@ def _unpacked_labels(packed: Any) -> np.ndarray:
 
 def read_table_estimator(path: str | Path, kind: type) -> Any:
     """See `AbstractTableEstimator.load`."""
-    header, arrays = read_file(path, Kind(_KIND, f"{kind.__name__}.load(path)"))
-    if header["class"] != kind.__name__:
-        raise ValueError(
-            f"The file {str(path)!r} holds a {header['class']}. Read it by "
-            f"`{header['class']}.load(path)`."
-        )
-    check_origin(path, header, stacklevel=4)
+    header, arrays = read_own(path, kind)
     estimator = kind(**unpack(header["settings"], arrays))
     estimator.columns_ = Columns(*unpack(header["columns"], arrays))
     estimator.network_ = Network(*unpack(header["network"], arrays))

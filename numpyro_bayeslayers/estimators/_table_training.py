@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ..infer import EarlyStopping, fit
+from ..infer import EarlyStopping, Modes, fit
 from ._table_network import Draws, Network, model_of, outputs_of, scores_of_factors
 from ._table_rows import padded, padded_size
 
@@ -140,15 +140,15 @@ def _fitted(
             **options,
             **_arguments(rows, draws),
         )
-        each = getattr(plan.method, "num_members", None)
-        values = found.draws(num_samples=_draws_of(plan.method, each), all=True)
+        values = found.draws(num_samples=_draws_of(plan.method), all=True)
     sites = {name: _flat(x) for name, x in values.items()}
     losses = None if found.losses is None else np.asarray(found.losses)
     return Trained(draws._replace(sites=sites), losses, None)
 
 
-def _draws_of(method: Any, num_members: int | None) -> int:
-    is_point = type(method).__name__ == "Modes" or num_members is None
+def _draws_of(method: Any) -> int:
+    num_members = getattr(method, "num_members", None)
+    is_point = type(method) is Modes or num_members is None
     return 1 if is_point else math.ceil(NUM_DRAWS / num_members)
 
 
@@ -172,14 +172,14 @@ def _arguments(rows: Rows, draws: Draws) -> dict[str, Any]:
 
 def _calibrated(network: Network, trained: Trained, held: Rows) -> Trained:
     """The factor under which held-out rows have the highest density."""
-    draws, held = trained.draws, held.padded()
-    outputs = outputs_of(network, on_device(draws), jnp.asarray(held.x))
+    draws, held = on_device(trained.draws), held.padded()
+    outputs = outputs_of(network, draws, jnp.asarray(held.x))
     arrays = outputs, jnp.asarray(held.y), jnp.asarray(held.weights), jnp.asarray(FACTORS)
-    scores = np.asarray(scores_of_factors(network, on_device(draws), *arrays))
+    scores = np.asarray(scores_of_factors(network, draws, *arrays))
     scores = np.where(np.isfinite(scores), scores, -np.inf)
     best = int(scores.argmax())
-    factor = float(FACTORS[best])
-    return trained._replace(draws=draws._replace(factor=factor), score=float(scores[best]))
+    calibrated = trained.draws._replace(factor=float(FACTORS[best]))
+    return trained._replace(draws=calibrated, score=float(scores[best]))
 
 
 def on_device(draws: Draws, kind: Any = np.float32) -> Draws:
