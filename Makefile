@@ -26,7 +26,7 @@ LOWER := --upgrade --resolution $(RESOLUTION)
 endif
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-stack lint format bench docs master-class clean
+.PHONY: demo test test-slow test-stack lint format bench docs screenshots master-class clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.has-demo
@@ -82,6 +82,10 @@ master-class: $(VENV)/.has-docs
 
 docs: $(VENV)/.has-docs
 	XLA_FLAGS="$(call known,$(QUICK))" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Ten pages as pictures at two widths, in .cache/screenshots, from the site that `make docs` left.
+screenshots:
+	$(BIN)/python docs/_screenshots.py
 
 clean:
 	rm -rf .venv .venv-* .cache site dist build .pytest_cache .ruff_cache .import_linter_cache

@@ -1,32 +1,30 @@
-"""Pages of API for each public module and each family of layers, and formulas as MathML.
+"""Pages of API, links to them, formulas as MathML, tutorials, and what is checked at the end."""
 
-And the path on which tutorials find what they share.
-"""
-
-import functools
-import importlib
+import logging
 import os
-import pkgutil
-import re
 import sys
 from pathlib import Path
 
 from mkdocs.structure.files import File
 
 sys.path.insert(0, str(Path(__file__).parent))
+from _api import PACKAGE, families, rooms
+from _links import Links
 from _math import as_mathml
+from _site_check import faults_of
+from _tutorials import Tutorials
 
-PACKAGE = "numpyro_bayeslayers"
-LAYERS = f"{PACKAGE}.layers"
 MODULE = f"""# {{name}}
 
 ::: {PACKAGE}.{{name}}
 """
-LAYER = f"""::: {LAYERS}.{{name}}
+MEMBER = """::: {path}
     options:
       show_root_heading: true
       show_root_toc_entry: true
 """
+links, tutorials = Links(), Tutorials()
+log = logging.getLogger("mkdocs.hooks.site")
 
 
 def on_startup(command, dirty):
@@ -37,55 +35,66 @@ def on_startup(command, dirty):
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     shared = str(Path(__file__).parent / "tutorials")
     known = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([shared, known] if known else [shared])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [shared, known] if known else [shared]
+    )
 
 
 def on_config(config):
     """Add the pages to the navigation."""
-    families = [
-        {title: f"api/layers/{name}.md"} for name, (title, _) in _families().items()
-    ]
-    layers = [{"All layers": "api/layers.md"}, *families]
-    entries = [
-        {name: layers if name == "layers" else f"api/{name}.md"} for name in _modules()
-    ]
+    entries = []
+    for room in rooms():
+        pages = [
+            {title: f"api/{room}/{page}.md"}
+            for page, (title, _) in families(room).items()
+        ]
+        index = f"api/{room}.md"
+        entries.append(
+            {room: [{f"All of {room}": index}, *pages] if pages else index}
+        )
     config.nav.append({"API": entries})
     return config
 
 
 def on_files(files, config):
     """Write the pages: a heading and directives each."""
-    pages = {f"api/{name}.md": MODULE.format(name=name) for name in _modules()}
-    index = ["# layers", "One page for each family."]
-    for family, (title, names) in _families().items():
-        entries = [LAYER.format(name=name) for name in names]
-        pages[f"api/layers/{family}.md"] = "\n".join([f"# {title}\n", *entries])
-        links = [f"[`{name}`](layers/{family}.md#{LAYERS}.{name})" for name in names]
-        index += [f"## {title}", ",\n".join(links)]
-    pages["api/layers.md"] = "\n\n".join(index) + "\n"
+    pages = {}
+    for room in rooms():
+        index = [f"# {room}", "One page for each family."]
+        for page, (title, names) in families(room).items():
+            paths = {name: f"{PACKAGE}.{room}.{name}" for name in names}
+            entries = [MEMBER.format(path=path) for path in paths.values()]
+            pages[f"api/{room}/{page}.md"] = "\n".join(
+                [f"# {title}\n", *entries]
+            )
+            found = [
+                f"[`{name}`]({room}/{page}.md#{path})"
+                for name, path in paths.items()
+            ]
+            index += [f"## {title}", ",\n".join(found)]
+        whole = (
+            "\n\n".join(index) + "\n"
+            if families(room)
+            else MODULE.format(name=room)
+        )
+        pages[f"api/{room}.md"] = whole
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
     return files
 
 
 def on_page_content(html, page, **kwargs):
-    """Draw formulas."""
-    return as_mathml(html, is_tutorial=page.file.src_uri.endswith(".py"))
+    """Draw formulas, link names to their descriptions, take the styles of tutorials out."""
+    is_tutorial = page.file.src_uri.endswith(".py")
+    html = as_mathml(html, is_tutorial=is_tutorial)
+    if is_tutorial:
+        html = tutorials.of_page(html, page)
+    return links.of_page(html, page)
 
 
-def _modules():
-    folder = Path(__file__).parents[1] / PACKAGE
-    return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if m.name[0] != "_")
-
-
-@functools.cache
-def _families():
-    """The title and the public names of each room of `layers`."""
-    layers = importlib.import_module(LAYERS)
-    rooms = [m.name for m in pkgutil.iter_modules(layers.__path__) if m.name[0] != "_"]
-    found = {"base": ("Base classes", ["AbstractLayer", "AbstractRowLayer"])}
-    for name in sorted(rooms):
-        room = importlib.import_module(f"{LAYERS}.{name}")
-        title = re.split("[:,.]", room.__doc__)[0]
-        found[name] = title, sorted(set(vars(room)) & set(layers.__all__))
-    return found
+def on_post_build(config):
+    """Write what tutorials share, and say what is wrong with the site."""
+    site = Path(config.site_dir)
+    tutorials.write(site)
+    for fault in [*links.faults(), *faults_of(site, Path(config.docs_dir))]:
+        log.warning(fault)

@@ -13,7 +13,9 @@ _MARKED = re.compile(
 _CODE = re.compile(
     r"(<(?:pre|code|script|style)\b.*?</(?:pre|code|script|style)>)", re.DOTALL
 )
-_DOLLARS = re.compile(r"\$\$(?P<block>[^$]+)\$\$|(?<![\\$\w])\$(?P<line>[^$\n<>]+)\$(?!\d)")
+_DOLLARS = re.compile(
+    r"\$\$(?P<block>[^$]+)\$\$|(?<![\\$\w])\$(?P<line>[^$\n<>]+)\$(?!\d)"
+)
 
 
 def as_mathml(page: str, *, is_tutorial: bool = False) -> str:
@@ -32,4 +34,6 @@ def _of_dollars(match: re.Match[str]) -> str:
 
 
 def _formula(text: str, is_block: bool) -> str:
-    return convert(html.unescape(text).strip(), display="block" if is_block else "inline")
+    return convert(
+        html.unescape(text).strip(), display="block" if is_block else "inline"
+    )

@@ -42,8 +42,12 @@ class Signatures(griffe.Extension):
             signature = inspect.signature(live)
         except (TypeError, ValueError):  # built-in classes do not tell
             return
-        parameters = griffe.Parameters(*map(_parameter, signature.parameters.values()))
-        cls.set_member("__init__", griffe.Function("__init__", parameters=parameters))
+        parameters = griffe.Parameters(
+            *map(_parameter, signature.parameters.values())
+        )
+        cls.set_member(
+            "__init__", griffe.Function("__init__", parameters=parameters)
+        )
 
 
 def _parameter(live):

@@ -23,7 +23,11 @@ from numpyro.infer.autoguide import AutoDelta
 from numpyro_bayeslayers.infer import EnsembleSVI
 
 jax.config.update("jax_enable_x64", True)
-plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
+plt.rcParams |= {
+    "figure.dpi": 110,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 # KEYS[0] makes the data, KEYS[k] is for model k.
 KEYS = random.split(random.PRNGKey(666), 16)
@@ -118,12 +122,18 @@ def nuts(
     # So only the curve's and the scalars' count.
     told = [x for name, x in chains.items() if name == "f" or x.ndim == 2]
     r_hat = max(np.max(split_gelman_rubin(np.asarray(x))) for x in told)
-    latents = {name: value for name, value in mcmc.get_samples().items() if name != "f"}
+    latents = {
+        name: value for name, value in mcmc.get_samples().items() if name != "f"
+    }
     draws = Predictive(predict or model, latents)(key_predict, X_TEST)["y"]
-    return Fitted(np.asarray(draws)[None], time.perf_counter() - start, float(r_hat))
+    return Fitted(
+        np.asarray(draws)[None], time.perf_counter() - start, float(r_hat)
+    )
 
 
-def mode(model: Callable[..., Any], key: jax.Array, num_draws: int = 200) -> Fitted:
+def mode(
+    model: Callable[..., Any], key: jax.Array, num_draws: int = 200
+) -> Fitted:
     """Modes of the posterior: SVI with a delta guide, 2000 steps of Adam, from eight starts.
 
     Where a run ends depends on where it began and, with dropout, on the masks on its way, more
@@ -147,7 +157,9 @@ def show(name: str, fitted: Fitted, ax: Any = None) -> Fitted:
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 2.4), layout="constrained")
     x = X_TEST[:, 0]
-    ax.fill_between(x, *fitted.band, alpha=0.25, label="95% of new observations")
+    ax.fill_between(
+        x, *fitted.band, alpha=0.25, label="95% of new observations"
+    )
     ax.plot(x, fitted.mean[0], label="predictive mean")
     ax.plot(x, curve(x), "k--", lw=1, label="truth")
     ax.plot(X[:, 0], Y, "k.", ms=3, label="data")
@@ -166,7 +178,9 @@ def table(scores: Mapping[str, Fitted]) -> pd.DataFrame:
     rows = {
         name: {
             "R²": f"{fitted.r2:.3f}",
-            "worst R-hat": "" if fitted.r_hat is None else f"{fitted.r_hat:.3f}",
+            "worst R-hat": ""
+            if fitted.r_hat is None
+            else f"{fitted.r_hat:.3f}",
             "seconds": f"{fitted.seconds:.0f}",
         }
         for name, fitted in scores.items()

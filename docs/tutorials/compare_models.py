@@ -33,7 +33,11 @@ from numpyro_bayeslayers.layers import (
     student_t_link,
 )
 
-plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
+plt.rcParams |= {
+    "figure.dpi": 110,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 table = sm.datasets.engel.load_pandas().data
 table = table / table.mean()  # in units of the mean household
 x, y = table[["income"]] - 1, table["foodexp"]
@@ -48,7 +52,9 @@ x, y = table[["income"]] - 1, table["foodexp"]
 
 # %%
 def line(x):
-    return InterceptLayer(dist.Normal(1.0, 1.0))("base") + FixedPriorLayer()("slope", x)
+    return InterceptLayer(dist.Normal(1.0, 1.0))("base") + FixedPriorLayer()(
+        "slope", x
+    )
 
 
 def even(x, y=None):
@@ -61,7 +67,9 @@ def heavy(x, y=None):
 
 def fan(x, y=None):
     level = InterceptLayer(dist.Normal(-2.0, 1.0))("spread_base")
-    return heteroscedastic_link(line(x), level + FixedPriorLayer()("spread_slope", x), y)
+    return heteroscedastic_link(
+        line(x), level + FixedPriorLayer()("spread_slope", x), y
+    )
 
 
 models = {"even": even, "heavy tails": heavy, "fan": fan}
@@ -76,8 +84,9 @@ models = {"even": even, "heavy tails": heavy, "fan": fan}
 for name, model in models.items():
     drawn = prior(model, x=x, y=y)
     low, high = np.mean(drawn.quantiles((0.05, 0.95)), axis=1)
+    beyond = drawn.reach.beyond
     print(
-        f"{name}: 90% of draws in {low:.1f} to {high:.1f}, {drawn.reach.beyond:.0%} beyond"
+        f"{name}: 90% of draws in {low:.1f} to {high:.1f}, {beyond:.0%} beyond"
     )
 
 # %% [markdown]
@@ -101,15 +110,22 @@ kept["fan"].summary()[["mean", "5%", "95%", "n_eff", "r_hat"]]
 # three times the mean food, is out of the picture.
 
 # %%
-figure, panels = plt.subplots(1, 3, figsize=(8, 2.8), sharey=True, layout="constrained")
+figure, panels = plt.subplots(
+    1, 3, figsize=(8, 2.8), sharey=True, layout="constrained"
+)
 order = np.argsort(x["income"].to_numpy())
 for ax, (name, found) in zip(panels, kept.items(), strict=True):
     low, high = found.predict(x=x).quantiles((0.05, 0.95))
     inside = np.mean((low <= y.to_numpy()) & (y.to_numpy() <= high))
-    ax.fill_between(table["income"].iloc[order], low[order], high[order], alpha=0.25)
+    ax.fill_between(
+        table["income"].iloc[order], low[order], high[order], alpha=0.25
+    )
     ax.plot(table["income"], y, ".", ms=3, color="0.3")
     ax.set(
-        title=f"{name}: {inside:.0%} inside", xlabel="income", xlim=(0.3, 3), ylim=(0, 4)
+        title=f"{name}: {inside:.0%} inside",
+        xlabel="income",
+        xlim=(0.3, 3),
+        ylim=(0, 4),
     )
 _ = panels[0].set_ylabel("spent on food")
 
@@ -154,9 +170,13 @@ _ = az.plot_compare(table_of_models, ax=ax)
 # Do new data look like the data? Each line is a new set of 235 households.
 
 # %%
-figure, panels = plt.subplots(1, 3, figsize=(8, 2.6), sharey=True, layout="constrained")
+figure, panels = plt.subplots(
+    1, 3, figsize=(8, 2.6), sharey=True, layout="constrained"
+)
 for ax, (name, tree) in zip(panels, trees.items(), strict=True):
-    az.plot_ppc(tree, ax=ax, num_pp_samples=50, random_seed=0, legend=False, textsize=8)
+    az.plot_ppc(
+        tree, ax=ax, num_pp_samples=50, random_seed=0, legend=False, textsize=8
+    )
     ax.set(title=name, xlabel="spent on food", xlim=(-0.3, 3))
 
 # %% [markdown]

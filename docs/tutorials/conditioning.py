@@ -23,7 +23,11 @@ from sklearn.datasets import load_sample_images
 
 from numpyro_bayeslayers.layers import SIREN, ConditionedINR, FiLM, HyperSIREN
 
-plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
+plt.rcParams |= {
+    "figure.dpi": 110,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
 def train(net, loss, steps, rate):
@@ -33,12 +37,16 @@ def train(net, loss, steps, rate):
 
     def step(carry, _):
         arrays, state = carry
-        value, grads = jax.value_and_grad(lambda a: loss(eqx.combine(a, rest)))(arrays)
+        value, grads = jax.value_and_grad(lambda a: loss(eqx.combine(a, rest)))(
+            arrays
+        )
         updates, state = optimizer.update(grads, state)
         return (optax.apply_updates(arrays, updates), state), value
 
     start = (arrays, optimizer.init(arrays))
-    (arrays, _), losses = jax.jit(lambda c: jax.lax.scan(step, c, None, steps))(start)
+    (arrays, _), losses = jax.jit(lambda c: jax.lax.scan(step, c, None, steps))(
+        start
+    )
     return eqx.combine(arrays, rest), losses
 
 
@@ -87,9 +95,18 @@ errors = [float(jnp.sqrt(wave_error(waves, f))) for f in (seen, held_out)]
 print(f"root mean square error: {errors[0]:.3f} seen, {errors[1]:.3f} held out")
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.6), sharey=True, layout="constrained")
+figure, axes = plt.subplots(
+    1, 3, figsize=(9, 2.6), sharey=True, layout="constrained"
+)
 for ax, frequency in zip(axes, held_out[jnp.array([0, 3, 6])], strict=True):
-    ax.plot(x, jnp.sin(2 * jnp.pi * frequency * x), "k", lw=3, alpha=0.25, label="truth")
+    ax.plot(
+        x,
+        jnp.sin(2 * jnp.pi * frequency * x),
+        "k",
+        lw=3,
+        alpha=0.25,
+        label="truth",
+    )
     ax.plot(x, waves(x, context(frequency)), lw=1.2, label="HyperSIREN")
     ax.set(title=f"f = {frequency:.2f}, held out", xlabel="x")
 _ = axes[0].legend(fontsize=8, frameon=False, loc="upper left")
@@ -109,10 +126,14 @@ for image in load_sample_images().images:
     images.append(gray[: 48 * 8, : 64 * 10].reshape(48, 8, 64, 10).mean((1, 3)))
 pixels = jnp.asarray(np.stack(images), jnp.float32)
 sides = [np.linspace(-1, 1, n) for n in pixels.shape[1:]]
-places = jnp.asarray(np.stack(np.meshgrid(*sides, indexing="ij"), -1).reshape(-1, 2))
+places = jnp.asarray(
+    np.stack(np.meshgrid(*sides, indexing="ij"), -1).reshape(-1, 2)
+)
 places = places.astype(jnp.float32)
 keys = jax.random.split(jax.random.key(2))
-inner = SIREN.init(2, 96, 1, depth=4, key=keys[0], first_omega=20.0, hidden_omega=20.0)
+inner = SIREN.init(
+    2, 96, 1, depth=4, key=keys[0], first_omega=20.0, hidden_omega=20.0
+)
 photographs = ConditionedINR.init(
     inner, conditioner_cls=FiLM, cond_dim=1, key=keys[1], gamma_activation="exp"
 )

@@ -22,10 +22,18 @@ import optax
 from numpyro.handlers import seed, substitute
 
 from numpyro_bayeslayers.distributions import EnsembleMixture
-from numpyro_bayeslayers.infer import EnsembleMAP, ensemble_predict, log_joint_of
+from numpyro_bayeslayers.infer import (
+    EnsembleMAP,
+    ensemble_predict,
+    log_joint_of,
+)
 from numpyro_bayeslayers.layers import BayesianNeuralField
 
-plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
+plt.rcParams |= {
+    "figure.dpi": 110,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 # %% [markdown]
 # ## The data
@@ -55,9 +63,9 @@ seen = ~silent & (week < LAST)
 
 x_all = np.stack([week, station], axis=1)
 truth = surface(week, station).astype(np.float32)
-measured = truth + noise * np.random.default_rng(0).normal(size=truth.shape).astype(
-    np.float32
-)
+measured = truth + noise * np.random.default_rng(0).normal(
+    size=truth.shape
+).astype(np.float32)
 x, y = x_all[seen], measured[seen]
 
 # %% [markdown]
@@ -81,7 +89,9 @@ field = BayesianNeuralField(
 
 def model(x, y=None):
     mean = field(x)
-    scale = 0.01 + jnp.exp(numpyro.sample("log_scale", dist.Logistic(-1.0, 1.0)))
+    scale = 0.01 + jnp.exp(
+        numpyro.sample("log_scale", dist.Logistic(-1.0, 1.0))
+    )
     with numpyro.plate("rows", len(x)):
         numpyro.sample("y", dist.Normal(mean, scale), obs=y)
 
@@ -110,11 +120,12 @@ prediction = EnsembleMixture(dist.Normal(means, scales))
 low, high = (prediction.icdf(q) for q in (0.025, 0.975))
 
 for what, rows in {"silent stretch": silent, "forecast": week >= LAST}.items():
-    inside = np.mean((measured[rows] > low[rows]) & (measured[rows] < high[rows]))
-    error = np.sqrt(np.mean((prediction.mean - truth)[rows] ** 2))
-    print(
-        f"{what}: error of the mean {error:.2f}, {inside:.0%} of values in the 95% interval"
+    inside = np.mean(
+        (measured[rows] > low[rows]) & (measured[rows] < high[rows])
     )
+    error = np.sqrt(np.mean((prediction.mean - truth)[rows] ** 2))
+    print(f"{what}: error of the mean {error:.2f}")
+    print(f"{what}: {inside:.0%} of values in the 95% interval")
 
 # %% [markdown]
 # ## Mean and width
@@ -136,7 +147,9 @@ for axis, (title, (values, colors, (least, most))) in zip(
     axes.flat, panels.items(), strict=True
 ):
     grid = np.asarray(values).reshape(WEEKS, len(stations)).T
-    picture = axis.pcolormesh(weeks, stations, grid, cmap=colors, vmin=least, vmax=most)
+    picture = axis.pcolormesh(
+        weeks, stations, grid, cmap=colors, vmin=least, vmax=most
+    )
     axis.set_title(title, fontsize=10)
     axis.axvline(LAST - 0.5, color="0.3", linewidth=0.8, linestyle="--")
     figure.colorbar(picture, ax=axis)
@@ -150,17 +163,36 @@ plt.show()
 # A station in the silent stretch, and one whose only gap is the future.
 
 # %%
-figure, axes = plt.subplots(2, 1, figsize=(9, 5), sharex=True, layout="constrained")
+figure, axes = plt.subplots(
+    2, 1, figsize=(9, 5), sharex=True, layout="constrained"
+)
 for axis, place in zip(axes, (14, 4), strict=True):
     rows = station == stations[place]
     axis.fill_between(
         weeks, low[rows], high[rows], color="tab:blue", alpha=0.2, linewidth=0
     )
-    axis.plot(weeks, prediction.mean[rows], color="tab:blue", label="mean and 95% interval")
-    axis.plot(weeks, truth[rows], color="0.2", linewidth=1, linestyle="--", label="truth")
+    axis.plot(
+        weeks,
+        prediction.mean[rows],
+        color="tab:blue",
+        label="mean and 95% interval",
+    )
+    axis.plot(
+        weeks,
+        truth[rows],
+        color="0.2",
+        linewidth=1,
+        linestyle="--",
+        label="truth",
+    )
     known = rows & seen
     axis.plot(
-        week[known], measured[known], ".", color="0.4", markersize=3, label="measured"
+        week[known],
+        measured[known],
+        ".",
+        color="0.4",
+        markersize=3,
+        label="measured",
     )
     axis.set_title(f"place {stations[place]:.2f}", fontsize=10)
     axis.set_ylabel("value")

@@ -26,7 +26,19 @@ import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from _master_class import KEYS, X_TEST, X, Y, curve, frozen, mode, nuts, plt, show, table
+from _master_class import (
+    KEYS,
+    X_TEST,
+    X,
+    Y,
+    curve,
+    frozen,
+    mode,
+    nuts,
+    plt,
+    show,
+    table,
+)
 from jax import random
 
 scores = {}
@@ -48,7 +60,9 @@ line = eqx.nn.Linear(1, "scalar", key=KEYS[1])
 
 
 def line_model(x, y=None):
-    weight = numpyro.sample("weight", dist.Normal(0, 1).expand([1, 1]).to_event(2))
+    weight = numpyro.sample(
+        "weight", dist.Normal(0, 1).expand([1, 1]).to_event(2)
+    )
     bias = numpyro.sample("bias", dist.Normal(0, 1).expand([1]).to_event(1))
     net = eqx.tree_at(lambda net: (net.weight, net.bias), line, (weight, bias))
     f = numpyro.deterministic("f", jax.vmap(net)(x))
@@ -93,7 +107,9 @@ def network_model(x, y=None, network=network_30):
         numpyro.sample("y", dist.Normal(f, sigma), obs=y)
 
 
-scores["2 network, mode"] = show("A network at its mode", mode(network_model, KEYS[2]))
+scores["2 network, mode"] = show(
+    "A network at its mode", mode(network_model, KEYS[2])
+)
 
 # %% [markdown]
 # ## 3. The same with dropout that stays on
@@ -135,7 +151,9 @@ def small_network_model(x, y=None):
     return network_model(x, y, network=network_15)
 
 
-scores["4 network, NUTS"] = show("A network by NUTS", nuts(small_network_model, KEYS[4]))
+scores["4 network, NUTS"] = show(
+    "A network by NUTS", nuts(small_network_model, KEYS[4])
+)
 
 # %% [markdown]
 # ## 5. Random features, frozen
@@ -172,7 +190,9 @@ readout = Readout(
 
 
 def features_model(x, y=None):
-    weight = numpyro.sample("weight", dist.Normal(0, 1).expand([1, 40]).to_event(2))
+    weight = numpyro.sample(
+        "weight", dist.Normal(0, 1).expand([1, 40]).to_event(2)
+    )
     net = eqx.tree_at(lambda net: net.linear.weight, readout, weight)
     f = numpyro.deterministic("f", jax.vmap(net)(x))
     sigma = numpyro.sample("sigma", dist.HalfNormal(1))
@@ -238,7 +258,9 @@ two_layers = TwoLayers(
 
 
 def two_layers_model(x, y=None):
-    inner = numpyro.sample("inner", dist.Normal(0, 1).expand([4, 15]).to_event(2))
+    inner = numpyro.sample(
+        "inner", dist.Normal(0, 1).expand([4, 15]).to_event(2)
+    )
     out = numpyro.sample("out", dist.Normal(0, 1).expand([1, 10]).to_event(2))
     net = eqx.tree_at(
         lambda net: (net.inner.weight, net.out.weight), two_layers, (inner, out)
@@ -250,7 +272,8 @@ def two_layers_model(x, y=None):
 
 
 scores["7 two layers"] = show(
-    "Two layers of features", nuts(two_layers_model, KEYS[7], 200, 300, max_tree_depth=7)
+    "Two layers of features",
+    nuts(two_layers_model, KEYS[7], 200, 300, max_tree_depth=7),
 )
 
 # %% [markdown]

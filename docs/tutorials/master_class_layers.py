@@ -74,7 +74,9 @@ def network_model(x, y=None):
     observe(network(x, 30), y)
 
 
-scores["2 network, mode"] = show("A network at its mode", mode(network_model, KEYS[2]))
+scores["2 network, mode"] = show(
+    "A network at its mode", mode(network_model, KEYS[2])
+)
 
 # %% [markdown]
 # ## 3. The same with dropout that stays on
@@ -98,7 +100,9 @@ scores["3 dropout, mode"] = show(
 
 # %%
 small_network_model = lambda x, y=None: observe(network(x, 15), y)
-scores["4 network, NUTS"] = show("A network by NUTS", nuts(small_network_model, KEYS[4]))
+scores["4 network, NUTS"] = show(
+    "A network by NUTS", nuts(small_network_model, KEYS[4])
+)
 
 # %% [markdown]
 # ## 5. Random features, frozen
@@ -110,7 +114,11 @@ scores["4 network, NUTS"] = show("A network by NUTS", nuts(small_network_model, 
 # %%
 def cosines(key, number, name):
     frequencies, phases = frozen(key, number)
-    values = {f"{name}.W": frequencies, f"{name}.b": phases, f"{name}.lengthscale": 1.0}
+    values = {
+        f"{name}.W": frequencies,
+        f"{name}.b": phases,
+        f"{name}.lengthscale": 1.0,
+    }
     return condition(RBFCosineFeatures(1, number, name=name), values)
 
 
@@ -182,7 +190,10 @@ scores["6 amplitude, weights integrated out"] = show(
 
 # %%
 key_first, key_second, _ = jax.random.split(KEYS[7], 3)
-first, second = cosines(key_first, 15, "first"), cosines(key_second, 10, "second")
+first, second = (
+    cosines(key_first, 15, "first"),
+    cosines(key_second, 10, "second"),
+)
 inner = DenseReparameterization(15, 4, bias=False, name="inner")
 out = DenseReparameterization(10, 1, bias=False, name="out")
 
@@ -193,7 +204,8 @@ def two_layers_model(x, y=None):
 
 
 scores["7 two layers"] = show(
-    "Two layers of features", nuts(two_layers_model, KEYS[7], 200, 300, max_tree_depth=7)
+    "Two layers of features",
+    nuts(two_layers_model, KEYS[7], 200, 300, max_tree_depth=7),
 )
 
 # %% [markdown]

@@ -26,7 +26,18 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import optax
-from _master_class import KEYS, STARTS, X_TEST, Fitted, X, Y, frozen, nuts, show, table
+from _master_class import (
+    KEYS,
+    STARTS,
+    X_TEST,
+    Fitted,
+    X,
+    Y,
+    frozen,
+    nuts,
+    show,
+    table,
+)
 from numpyro.distributions import constraints
 
 from numpyro_bayeslayers.infer import Ensemble, fit
@@ -38,7 +49,9 @@ NORMAL = dist.Normal(0, 1)
 
 def observe(f, y, scale=1.0):
     f = numpyro.deterministic("f", f)
-    gaussian_link(f, y, "y", sigma_dist=dist.HalfNormal, sigma_kwargs={"scale": scale})
+    gaussian_link(
+        f, y, "y", sigma_dist=dist.HalfNormal, sigma_kwargs={"scale": scale}
+    )
 
 
 # %% [markdown]
@@ -75,7 +88,9 @@ def variational(model, key, guide, num_draws=200):
     how = {"num_steps": 4000, "init": {"y.sigma": 0.5}, "progress_bar": False}
     found = fit(model, y=Y, x=X, method=method, seed=key_run, **how)
     num_samples = STARTS * num_draws
-    draws = found.predict(x=X_TEST, num_samples=num_samples, seed=key_predict).samples
+    draws = found.predict(
+        x=X_TEST, num_samples=num_samples, seed=key_predict
+    ).samples
     draws = np.asarray(draws).reshape(num_draws, STARTS, len(X_TEST))
     return Fitted(draws.swapaxes(0, 1), time.perf_counter() - start)
 
@@ -108,7 +123,8 @@ def dropout_model(x, y=None):
 
 
 scores["3 dropout, mode"] = show(
-    "Dropout at the mode", variational(dropout_model, KEYS[3], "delta", num_draws=100)
+    "Dropout at the mode",
+    variational(dropout_model, KEYS[3], "delta", num_draws=100),
 )
 
 # %% [markdown]
@@ -117,7 +133,9 @@ scores["3 dropout, mode"] = show(
 # %%
 net_15 = network(15, KEYS[4])
 small_network_model = lambda x, y=None: observe(net_15(x), y)
-scores["4 network, NUTS"] = show("A network by NUTS", nuts(small_network_model, KEYS[4]))
+scores["4 network, NUTS"] = show(
+    "A network by NUTS", nuts(small_network_model, KEYS[4])
+)
 
 # %% [markdown]
 # ## 5. Random features, frozen
@@ -154,7 +172,9 @@ scores["5 features"] = show(
 # independent: a normal guide of full rank has room for it.
 
 # %%
-_ = show("Full-rank normal guide", variational(features_model, KEYS[5], "full_rank"))
+_ = show(
+    "Full-rank normal guide", variational(features_model, KEYS[5], "full_rank")
+)
 
 # %% [markdown]
 # ## 6. The same with a learned amplitude
@@ -182,7 +202,9 @@ scores["6 amplitude"] = show(
 # %%
 def hyperparameters():
     amplitude = numpyro.sample("amplitude", dist.HalfNormal(1))
-    linear = lift(readout, {"weight": dist.Normal(0, amplitude)}, name="readout")
+    linear = lift(
+        readout, {"weight": dist.Normal(0, amplitude)}, name="readout"
+    )
     return linear, numpyro.sample("sigma", dist.HalfNormal(0.1))
 
 
@@ -208,10 +230,14 @@ scores["6 amplitude, weights integrated out"] = show(
 # marginal likelihood's maximum.
 
 # %%
-free = lift(features, {"lengthscale": constraints.positive, "*": None}, name="phi")
+free = lift(
+    features, {"lengthscale": constraints.positive, "*": None}, name="phi"
+)
 free_model = lambda x, y=None: collapsed_model(x, y, features=free.draw())
 guide = numpyro.infer.autoguide.AutoDelta(free_model)
-svi = numpyro.infer.SVI(free_model, guide, optax.adam(2e-2), numpyro.infer.Trace_ELBO())
+svi = numpyro.infer.SVI(
+    free_model, guide, optax.adam(2e-2), numpyro.infer.Trace_ELBO()
+)
 params = svi.run(KEYS[6], 500, X, Y, progress_bar=False).params
 {name: round(float(value), 3) for name, value in params.items()}
 
@@ -237,10 +263,13 @@ modules = [
     Averaged(cosines(key_second, 10)),
     eqx.nn.Linear(10, "scalar", use_bias=False, key=key_linear),
 ]
-two_layers = lift(eqx.nn.Sequential(modules), {"*.weight": NORMAL, "*": None}, name="net")
+two_layers = lift(
+    eqx.nn.Sequential(modules), {"*.weight": NORMAL, "*": None}, name="net"
+)
 two_layers_model = lambda x, y=None: observe(two_layers(x), y, scale=0.1)
 scores["7 two layers"] = show(
-    "Two layers of features", nuts(two_layers_model, KEYS[7], 200, 300, max_tree_depth=7)
+    "Two layers of features",
+    nuts(two_layers_model, KEYS[7], 200, 300, max_tree_depth=7),
 )
 
 # %% [markdown]

@@ -33,7 +33,11 @@ from numpyro_bayeslayers.layers import (
     gaussian_link,
 )
 
-plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
+plt.rcParams |= {
+    "figure.dpi": 110,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 panel = sm.datasets.grunfeld.load_pandas().data
 table = pd.DataFrame(
     {
@@ -52,7 +56,9 @@ y = jnp.asarray(table.investment.to_numpy(), jnp.float32)
 # The classical fit. Its intervals take the variances of the firms and of the noise for known.
 
 # %%
-classical = smf.mixedlm("investment ~ value + capital", table, groups=table.firm).fit()
+classical = smf.mixedlm(
+    "investment ~ value + capital", table, groups=table.firm
+).fit()
 print(classical.summary().tables[1])
 
 # %% [markdown]
@@ -75,7 +81,9 @@ def sample(model, *args):
     mcmc = MCMC(kernel, num_warmup=600, num_samples=600, progress_bar=False)
     mcmc.run(jax.random.key(0), *args, extra_fields=("diverging",))
     print("divergences:", int(mcmc.get_extra_fields()["diverging"].sum()))
-    return {name: np.asarray(value) for name, value in mcmc.get_samples().items()}
+    return {
+        name: np.asarray(value) for name, value in mcmc.get_samples().items()
+    }
 
 
 draws = sample(model, x, firm, y)
@@ -93,13 +101,22 @@ def classical_interval(name):
 
 
 rows = {
-    "value": (classical_interval("value"), interval(draws["slopes.beta"][:, 0, 0])),
-    "capital": (classical_interval("capital"), interval(draws["slopes.beta"][:, 1, 0])),
+    "value": (
+        classical_interval("value"),
+        interval(draws["slopes.beta"][:, 0, 0]),
+    ),
+    "capital": (
+        classical_interval("capital"),
+        interval(draws["slopes.beta"][:, 1, 0]),
+    ),
     "sd of firms": (
         f"{np.sqrt(classical.cov_re.iloc[0, 0]):.3f}",
         interval(draws["firm.scale"]),
     ),
-    "sd of noise": (f"{np.sqrt(classical.scale):.3f}", interval(draws["obs.sigma"])),
+    "sd of noise": (
+        f"{np.sqrt(classical.scale):.3f}",
+        interval(draws["obs.sigma"]),
+    ),
 }
 pd.DataFrame(rows, index=["REML", "posterior"]).T
 
@@ -109,7 +126,9 @@ pd.DataFrame(rows, index=["REML", "posterior"]).T
 
 # %%
 effects = draws["firm.theta"][..., 0]
-blups = np.array([float(classical.random_effects[name].iloc[0]) for name in firms])
+blups = np.array(
+    [float(classical.random_effects[name].iloc[0]) for name in firms]
+)
 order = np.argsort(blups)
 low, middle, high = np.quantile(effects, [0.05, 0.5, 0.95], axis=0)
 figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")

@@ -34,7 +34,11 @@ from numpyro_bayeslayers.layers import (
     RBFKernel,
 )
 
-plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
+plt.rcParams |= {
+    "figure.dpi": 110,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 # %% [markdown]
 # ## Functions of one input
@@ -50,7 +54,10 @@ def draws(layer, x, lengthscale, number=4):
         model, data = layer, {}
     else:
         model = RandomKitchenSinks.init(layer, 1, name="f")
-        data = {"f.phi.lengthscale": jnp.asarray(lengthscale), "f.bias": jnp.zeros(1)}
+        data = {
+            "f.phi.lengthscale": jnp.asarray(lengthscale),
+            "f.bias": jnp.zeros(1),
+        }
 
     def draw(key):
         return seed(substitute(model, data=data), key)(x).reshape(len(x))
@@ -66,10 +73,16 @@ priors = {
     "periodic, period 4": HSGPFeatures.init(
         1, 15, 1.0, kernel=PeriodicKernel(1.0, 0.8, 4.0), name="g"
     ),
-    "arc-cosine, order 0": ArcCosineFourierFeatures.init(2, 500, order=0, name="phi"),
-    "arc-cosine, order 1": ArcCosineFourierFeatures.init(2, 500, order=1, name="phi"),
+    "arc-cosine, order 0": ArcCosineFourierFeatures.init(
+        2, 500, order=0, name="phi"
+    ),
+    "arc-cosine, order 1": ArcCosineFourierFeatures.init(
+        2, 500, order=1, name="phi"
+    ),
 }
-figure, axes = plt.subplots(2, 3, figsize=(9, 4.4), sharex=True, layout="constrained")
+figure, axes = plt.subplots(
+    2, 3, figsize=(9, 4.4), sharex=True, layout="constrained"
+)
 for ax, (title, layer) in zip(axes.flat, priors.items(), strict=True):
     # A constant second input stands for a bias inside of the arc-cosine features.
     inputs = x if layer.in_features == 1 else jnp.hstack([x, jnp.ones_like(x)])
@@ -86,17 +99,26 @@ for ax in axes[1]:
 
 # %%
 side = np.linspace(-3, 3, 90)
-grid = jnp.asarray(np.stack(np.meshgrid(side, side), -1).reshape(-1, 2), jnp.float32)
+grid = jnp.asarray(
+    np.stack(np.meshgrid(side, side), -1).reshape(-1, 2), jnp.float32
+)
 two = {
     "RBF": RBFFourierFeatures(2, 1000, name="phi"),
     "Matérn 3/2": MaternFourierFeatures(2, 1000, name="phi"),
     "Laplace (Matérn 1/2)": LaplaceFourierFeatures(2, 1000, name="phi"),
 }
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained", sharey=True)
+figure, axes = plt.subplots(
+    1, 3, figsize=(9, 3.2), layout="constrained", sharey=True
+)
 for ax, (title, layer) in zip(axes, two.items(), strict=True):
     surface = draws(layer, grid, 1.0, number=1).reshape(90, 90)
     image = ax.imshow(
-        surface, extent=(-3, 3, -3, 3), origin="lower", cmap="RdBu_r", vmin=-2.5, vmax=2.5
+        surface,
+        extent=(-3, 3, -3, 3),
+        origin="lower",
+        cmap="RdBu_r",
+        vmin=-2.5,
+        vmax=2.5,
     )
     ax.set(title=title, xlabel="$x_1$")
 axes[0].set_ylabel("$x_2$")
@@ -119,8 +141,14 @@ exact = {
     "Laplace (Matérn 1/2)": np.exp(-distance),
 }
 classes = [RBFFourierFeatures, MaternFourierFeatures, LaplaceFourierFeatures]
-kernels = [RBFKernel(1.0, 1.0), MaternKernel(1.0, 1.0, 1.5), MaternKernel(1.0, 1.0, 0.5)]
-figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained", sharey=True)
+kernels = [
+    RBFKernel(1.0, 1.0),
+    MaternKernel(1.0, 1.0, 1.5),
+    MaternKernel(1.0, 1.0, 0.5),
+]
+figure, axes = plt.subplots(
+    1, 3, figsize=(9, 3), layout="constrained", sharey=True
+)
 for ax, (title, curve), features, kernel in zip(
     axes, exact.items(), classes, kernels, strict=True
 ):
@@ -147,7 +175,9 @@ _ = axes[0].legend(fontsize=8, frameon=False)
 
 # %%
 key = jax.random.key(0)
-x_train = jnp.sort(jax.random.uniform(key, (40,), minval=-1.0, maxval=1.0))[:, None]
+x_train = jnp.sort(jax.random.uniform(key, (40,), minval=-1.0, maxval=1.0))[
+    :, None
+]
 x_train = x_train[(x_train[:, 0] < -0.1) | (x_train[:, 0] > 0.35)]
 noise = 0.2 * jax.random.normal(jax.random.key(1), (len(x_train),))
 y_train = jnp.sin(5 * x_train[:, 0]) + noise
@@ -176,7 +206,9 @@ predictive = Predictive(predict, mcmc.get_samples())
 samples = predictive(jax.random.key(3), x_train, y_train, x_new)["y_new"]
 low, middle, high = np.quantile(samples, [0.05, 0.5, 0.95], axis=0)
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
-ax.fill_between(x_new[:, 0], low, high, alpha=0.25, label="90% of new observations")
+ax.fill_between(
+    x_new[:, 0], low, high, alpha=0.25, label="90% of new observations"
+)
 ax.plot(x_new[:, 0], middle, label="median")
 ax.plot(x_new[:, 0], np.sin(5 * x_new[:, 0]), "k--", lw=1, label="truth")
 ax.plot(x_train[:, 0], y_train, "k.", ms=4, label="data")

@@ -23,9 +23,16 @@ import pandas as pd
 from matplotlib.dates import YearLocator
 
 from numpyro_bayeslayers.estimators import BayesianNeuralFieldMAP
-from numpyro_bayeslayers.metrics import interval_coverage, root_mean_squared_error
+from numpyro_bayeslayers.metrics import (
+    interval_coverage,
+    root_mean_squared_error,
+)
 
-plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False}
+plt.rcParams |= {
+    "figure.dpi": 110,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 # %% [markdown]
 # ## The file
@@ -38,9 +45,9 @@ plt.rcParams |= {"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right
 # %%
 def level(date, east, north):
     """Meters above sea level, so many kilometers from the south-western corner."""
-    years = (np.asarray(date, "datetime64[D]") - np.datetime64("2018-01-01")).astype(
-        float
-    ) / 365
+    years = (
+        np.asarray(date, "datetime64[D]") - np.datetime64("2018-01-01")
+    ).astype(float) / 365
     relief = 100 + 0.05 * north + 2 * np.sin(np.pi * east / 80)
     wave = (0.5 + 0.02 * north) * np.sin(2 * np.pi * (years - 0.1 - east / 400))
     fall = -0.5 * years * np.exp(-(east**2 + north**2) / (2 * 30**2))
@@ -50,7 +57,9 @@ def level(date, east, north):
 
 rng = np.random.default_rng(1)
 weeks = pd.date_range("2018-01-01", "2021-12-27", freq="W-MON")
-wells = pd.DataFrame({"east": rng.uniform(0, 80, 40), "north": rng.uniform(0, 60, 40)})
+wells = pd.DataFrame(
+    {"east": rng.uniform(0, 80, 40), "north": rng.uniform(0, 60, 40)}
+)
 rows = pd.DataFrame({"date": weeks}).merge(
     wells.rename_axis("well").reset_index(), how="cross"
 )
@@ -106,27 +115,41 @@ print(field.losses_.shape)  # members, steps
 
 # %%
 LEVELS = (0.025, 0.5, 0.975)
-fig, axes = plt.subplots(2, 2, figsize=(9, 5), sharex=True, layout="constrained")
+fig, axes = plt.subplots(
+    2, 2, figsize=(9, 5), sharex=True, layout="constrained"
+)
 for ax, well in zip(axes.flat, SILENT, strict=True):
     here = rows[rows["well"] == well]
     mean, (low, median, high) = field.predict(here, quantiles=LEVELS)
     known = table[table["well"] == well]
     late = here[here["date"] >= "2020-07-01"]
-    ax.fill_between(here["date"], low, high, color="C0", alpha=0.25, lw=0, label="95%")
+    ax.fill_between(
+        here["date"], low, high, color="C0", alpha=0.25, lw=0, label="95%"
+    )
     ax.plot(here["date"], median, "C0", label="median")
     ax.plot(here["date"], here["truth"], "C1--", lw=1, label="truth")
     ax.plot(known["date"], known["level"], "k.", ms=2.5, label="measured")
     ax.plot(
-        late["date"], late["level"], "o", mfc="w", mec="k", ms=3, mew=0.5, label="unseen"
+        late["date"],
+        late["level"],
+        "o",
+        mfc="w",
+        mec="k",
+        ms=3,
+        mew=0.5,
+        label="unseen",
     )
-    ax.set_title(
-        f"well {well}: {here['east'].iloc[0]:.0f} km E, {here['north'].iloc[0]:.0f} km N",
-        fontsize=9,
-    )
+    east, north = here["east"].iloc[0], here["north"].iloc[0]
+    ax.set_title(f"well {well}: {east:.0f} km E, {north:.0f} km N", fontsize=9)
     ax.xaxis.set_major_locator(YearLocator())
 axes[0, 0].set_ylabel("level (m)")
 axes[1, 0].set_ylabel("level (m)")
-fig.legend(*ax.get_legend_handles_labels(), fontsize=8, ncols=5, loc="outside lower center")
+fig.legend(
+    *ax.get_legend_handles_labels(),
+    fontsize=8,
+    ncols=5,
+    loc="outside lower center",
+)
 plt.show()
 
 # %%
@@ -134,9 +157,8 @@ test = rows[unseen]
 mean, (low, median, high) = field.predict(test, quantiles=LEVELS)
 error = root_mean_squared_error(test["level"].to_numpy(), mean)
 coverage = interval_coverage(test["level"].to_numpy(), low, high)
-print(
-    f"{len(test)} unseen: error {error:.2f} m, noise {NOISE} m; {coverage:.0%} in their 95%"
-)
+print(f"{len(test)} unseen: error {error:.2f} m, noise {NOISE} m")
+print(f"{coverage:.0%} of them in their 95% intervals")
 assert error < 2 * NOISE
 assert coverage > 0.8
 
@@ -161,7 +183,9 @@ def snapshot(date):
 
 before, _ = snapshot("2018-10-01")
 now, width = snapshot("2020-10-05")
-fig, axes = plt.subplots(1, 3, figsize=(11, 3), sharey=True, layout="constrained")
+fig, axes = plt.subplots(
+    1, 3, figsize=(11, 3), sharey=True, layout="constrained"
+)
 panels = [
     (now, "viridis", "level on 5 October 2020 (m)"),
     (now - before, "RdBu", "change since October 2018 (m)"),
@@ -170,7 +194,9 @@ panels = [
 for ax, (values, colors, title) in zip(axes, panels, strict=True):
     limit = np.abs(values).max()
     bounds = {"vmin": -limit, "vmax": limit} if colors == "RdBu" else {}
-    shown = ax.pcolormesh(east, north, values, cmap=colors, shading="gouraud", **bounds)
+    shown = ax.pcolormesh(
+        east, north, values, cmap=colors, shading="gouraud", **bounds
+    )
     ax.plot(wells["east"], wells["north"], "o", mfc="w", mec="k", ms=3, mew=0.6)
     ax.set_title(title, fontsize=9)
     ax.set_xlabel("km east")
