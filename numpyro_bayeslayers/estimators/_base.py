@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, Float
 
 from .. import _checks
+from .._threads import ALONE
 from .._typing import Model
 from ..infer import Checkpoint, EarlyStopping, EnsembleVI
 from ..infer.training._finite import Finite
@@ -287,9 +288,10 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         )
 
     def _components(self, posterior: Posterior, x: Float[np.ndarray, "n d"]) -> Any:
-        observation = OBSERVATION_MODELS[self.observation_model]
-        rows = jnp.asarray(x, float)
-        return components(self.field_, observation, self.units_, posterior, rows)
+        with ALONE:
+            observation = OBSERVATION_MODELS[self.observation_model]
+            rows = jnp.asarray(x, float)
+            return components(self.field_, observation, self.units_, posterior, rows)
 
 
 def _check_splits(num_splits: Any, ensemble_size: Any, checkpoint: Any) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 from numpyro.handlers import seed, trace
 
+from .._threads import ALONE
 from .._typing import Model, PRNGKey
 
 # Names of the guide's parameters: the site's name with one of these.
@@ -60,12 +61,13 @@ def _start(shape: tuple[int, ...], value: float) -> Any:
 
 
 def _latent_shapes(model: Model, *args: Any) -> dict[str, tuple[int, ...]]:
-    shapes = {}
+    with ALONE:
+        shapes = {}
 
-    def look() -> None:
-        for name, site in trace(seed(model, 0)).get_trace(*args).items():
-            if site["type"] == "sample" and not site["is_observed"]:
-                shapes[name] = site["fn"].shape()
+        def look() -> None:
+            for name, site in trace(seed(model, 0)).get_trace(*args).items():
+                if site["type"] == "sample" and not site["is_observed"]:
+                    shapes[name] = site["fn"].shape()
 
-    jax.eval_shape(look)  # nothing is computed
-    return shapes
+        jax.eval_shape(look)  # nothing is computed
+        return shapes

@@ -12,6 +12,7 @@ from numpyro.handlers import seed, substitute, trace
 from numpyro.primitives import Messenger
 
 from .. import _checks
+from .._threads import ALONE
 from .._typing import Message, Model
 
 
@@ -50,43 +51,49 @@ def layer_effects(
         >>> layer_effects(model, draws, jnp.array([[1.0, 2.0]]))["price"].shape
         (3, 1, 1)
     """
-    _checks.instance("draws", draws, Mapping, "a mapping from names of sites to draws")
-    batch_ndims = _checks.size("batch_ndims", batch_ndims)
-    values = {name: jnp.asarray(value) for name, value in draws.items()}
-    shapes = {value.shape[:batch_ndims] for value in values.values()}
-    if len(shapes) != 1 or 0 in (shape := shapes.pop()) or len(shape) != batch_ndims:
-        raise ValueError(
-            f"`draws` must have the same {batch_ndims} axes of draws at each site, got "
-            f"{ {name: value.shape for name, value in values.items()} }."
-        )
-    flat = {name: v.reshape(-1, *v.shape[batch_ndims:]) for name, v in values.items()}
-    args, kwargs = jax.tree.map(_as_array, (args, kwargs), is_leaf=_is_table)
-    missing: set[str] = set()
-
-    def one(values: dict[str, Array], key: Any) -> dict[str, Array]:
-        noting = _noting(model)
-        sites = trace(substitute(seed(noting, key), data=values)).get_trace(*args, **kwargs)
-        latent = {
-            n for n, s in sites.items() if s["type"] == "sample" and not s["is_observed"]
-        }
-        missing.update(latent - values.keys())
-        return noting.found
-
-    keys = random.split(random.key(0))
-    first = {name: value[0] for name, value in flat.items()}
-    # What depends on the key depends on a site that is not among the draws.
-    found = jax.jit(jax.vmap(one, (None, 0)))(first, keys)
-    for name, value in found.items():
-        if not bool(jnp.array_equal(value[0], value[1], equal_nan=True)):
+    with ALONE:
+        _checks.instance("draws", draws, Mapping, "a mapping from names of sites to draws")
+        batch_ndims = _checks.size("batch_ndims", batch_ndims)
+        values = {name: jnp.asarray(value) for name, value in draws.items()}
+        shapes = {value.shape[:batch_ndims] for value in values.values()}
+        if len(shapes) != 1 or 0 in (shape := shapes.pop()) or len(shape) != batch_ndims:
             raise ValueError(
-                f"`draws` must have all sites that effects depend on; {name!r} changes with one "
-                f"of {sorted(missing)}. Take `found.draws(all=True)` of a fit."
+                f"`draws` must have the same {batch_ndims} axes of draws at each site, got "
+                f"{ {name: value.shape for name, value in values.items()} }."
             )
-    if not found:
-        raise ValueError(
-            '`model` must call a regression layer, like `AdaptiveLayer()("price", x)`.'
-        )
-    return jax.jit(jax.vmap(one, (0, None)))(flat, keys[0])
+        flat = {name: v.reshape(-1, *v.shape[batch_ndims:]) for name, v in values.items()}
+        args, kwargs = jax.tree.map(_as_array, (args, kwargs), is_leaf=_is_table)
+        missing: set[str] = set()
+
+        def one(values: dict[str, Array], key: Any) -> dict[str, Array]:
+            noting = _noting(model)
+            sites = trace(substitute(seed(noting, key), data=values)).get_trace(
+                *args, **kwargs
+            )
+            latent = {
+                n
+                for n, s in sites.items()
+                if s["type"] == "sample" and not s["is_observed"]
+            }
+            missing.update(latent - values.keys())
+            return noting.found
+
+        keys = random.split(random.key(0))
+        first = {name: value[0] for name, value in flat.items()}
+        # What depends on the key depends on a site that is not among the draws.
+        found = jax.jit(jax.vmap(one, (None, 0)))(first, keys)
+        for name, value in found.items():
+            if not bool(jnp.array_equal(value[0], value[1], equal_nan=True)):
+                raise ValueError(
+                    "`draws` must have all sites that effects depend on; "
+                    f"{name!r} changes with one of {sorted(missing)}. Take "
+                    "`found.draws(all=True)` of a fit."
+                )
+        if not found:
+            raise ValueError(
+                '`model` must call a regression layer, like `AdaptiveLayer()("price", x)`.'
+            )
+        return jax.jit(jax.vmap(one, (0, None)))(flat, keys[0])
 
 
 class _noting(Messenger):  # noqa: N801

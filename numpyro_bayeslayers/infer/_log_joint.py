@@ -13,6 +13,7 @@ from numpyro.distributions.util import is_identically_one
 from numpyro.handlers import seed, substitute, trace
 
 from .. import _checks
+from .._threads import ALONE
 from .._typing import Message, Model, PRNGKey
 from ..handlers._feasible import feasible
 from ..primitives import DIVERGENCE
@@ -85,28 +86,31 @@ def log_joint_of(
         )
 
     def init_fn(key: PRNGKey) -> Params:
-        key_latent, key_param = random.split(key)
-        start = functools.partial(_start, model, args=example, kwargs=example_kwargs)
-        shapes, has_params = jax.eval_shape(start, key)
-        keys = random.split(key_latent, max(len(shapes), 1))
-        latent = {
-            name: random.uniform(k, x.shape, x.dtype, -2.0, 2.0)
-            for k, (name, x) in zip(keys, shapes.items(), strict=False)
-        }
-        return latent | (start(key_param)[1] if has_params else {})
+        with ALONE:
+            key_latent, key_param = random.split(key)
+            start = functools.partial(_start, model, args=example, kwargs=example_kwargs)
+            shapes, has_params = jax.eval_shape(start, key)
+            keys = random.split(key_latent, max(len(shapes), 1))
+            latent = {
+                name: random.uniform(k, x.shape, x.dtype, -2.0, 2.0)
+                for k, (name, x) in zip(keys, shapes.items(), strict=False)
+            }
+            return latent | (start(key_param)[1] if has_params else {})
 
     def log_joint(
         params: Params, x: PyTree, y: PyTree
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        args = (params, model, (x, y), example_kwargs)
-        terms, subsamples = _terms(*args)
-        if subsamples:
-            _check_unused(lambda indices: _terms(*args, indices)[0], subsamples)
-        return terms
+        with ALONE:
+            args = (params, model, (x, y), example_kwargs)
+            terms, subsamples = _terms(*args)
+            if subsamples:
+                _check_unused(lambda indices: _terms(*args, indices)[0], subsamples)
+            return terms
 
-    look, parts = Look(model), take_apart(example, example_kwargs)
-    refuse_kept(look.kept(parts), "`log_joint_of`", "`EnsembleSVI`")
-    look.at_observations(parts)
+    with ALONE:
+        look, parts = Look(model), take_apart(example, example_kwargs)
+        refuse_kept(look.kept(parts), "`log_joint_of`", "`EnsembleSVI`")
+        look.at_observations(parts)
     return init_fn, log_joint
 
 

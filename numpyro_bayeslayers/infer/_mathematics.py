@@ -12,6 +12,7 @@ from jax import random
 from numpyro.handlers import seed, substitute, trace
 
 from .. import _checks
+from .._threads import ALONE
 from .._typing import Model
 from ..handlers._feasible import feasible
 from .training._determined import inputs_of
@@ -78,42 +79,48 @@ def describe(model: Model, *args: Any, **kwargs: Any) -> Description:
         obs.sigma ~ Exponential(1)
         obs (5) ~ Normal(f(slope.beta), obs.sigma)
     """
-    _checks.function("model", model)
-    run = feasible(model)
-    sites = trace(seed(run, random.key(0))).get_trace(*args, **kwargs)
-    shown = {n: s for n, s in sites.items() if s["type"] in ("sample", "deterministic")}
-    free = {n: s["value"] for n, s in shown.items() if not s.get("is_observed")}
-    free = {
-        n: v for n, v in free.items() if isinstance(v, (jax.Array, np.ndarray, float, int))
-    }
-    drawn = {n: v for n, v in free.items() if shown[n]["type"] == "sample"}
+    with ALONE:
+        _checks.function("model", model)
+        run = feasible(model)
+        sites = trace(seed(run, random.key(0))).get_trace(*args, **kwargs)
+        shown = {n: s for n, s in sites.items() if s["type"] in ("sample", "deterministic")}
+        free = {n: s["value"] for n, s in shown.items() if not s.get("is_observed")}
+        free = {
+            n: v
+            for n, v in free.items()
+            if isinstance(v, (jax.Array, np.ndarray, float, int))
+        }
+        drawn = {n: v for n, v in free.items() if shown[n]["type"] == "sample"}
 
-    def sources_of(values: dict[str, Any], kind: str) -> dict[tuple[str, str], set[str]]:
-        """The values that each parameter of sites of a kind is computed from."""
-        keys: list[tuple[str, str]] = []
+        def sources_of(
+            values: dict[str, Any], kind: str
+        ) -> dict[tuple[str, str], set[str]]:
+            """The values that each parameter of sites of a kind is computed from."""
+            keys: list[tuple[str, str]] = []
 
-        def parameters(values: dict[str, Any]) -> list[Any]:
-            given = substitute(seed(run, random.key(0)), data=values)
-            found = trace(given).get_trace(*args, **kwargs)
-            parts = _parts({n: found[n] for n, s in shown.items() if s["type"] == kind})
-            keys.extend(key for key, _ in parts)
-            return [jnp.asarray(x) for _, x in parts]
+            def parameters(values: dict[str, Any]) -> list[Any]:
+                given = substitute(seed(run, random.key(0)), data=values)
+                found = trace(given).get_trace(*args, **kwargs)
+                parts = _parts({n: found[n] for n, s in shown.items() if s["type"] == kind})
+                keys.extend(key for key, _ in parts)
+                return [jnp.asarray(x) for _, x in parts]
 
-        needs = inputs_of(jax.make_jaxpr(parameters)(values))
-        names = sorted(values)  # as JAX orders a dictionary
-        return {k: {names[i] for i in n} for k, n in zip(keys, needs, strict=True)}
+            needs = inputs_of(jax.make_jaxpr(parameters)(values))
+            names = sorted(values)  # as JAX orders a dictionary
+            return {k: {names[i] for i in n} for k, n in zip(keys, needs, strict=True)}
 
-    # Given a computed value, laws depend on it alone; it depends on what is drawn.
-    needs = sources_of(free, "sample") | sources_of(drawn, "deterministic")
-    lines: dict[str, _Line] = {
-        name: _Line(name, jnp.shape(s["value"]), _law(s), {}) for name, s in shown.items()
-    }
-    for (name, argument), value in _parts(shown):
-        sources = [n for n in lines if n in needs[name, argument] and n != name]
-        lines[name].parameters[argument] = _value(value, sources, free)
-    text = "\n".join(map(_text, lines.values()))
-    body = r" \\".join(map(_latex, lines.values()))
-    return Description(text, r"$$\begin{aligned}" + body + r"\end{aligned}$$")
+        # Given a computed value, laws depend on it alone; it depends on what is drawn.
+        needs = sources_of(free, "sample") | sources_of(drawn, "deterministic")
+        lines: dict[str, _Line] = {
+            name: _Line(name, jnp.shape(s["value"]), _law(s), {})
+            for name, s in shown.items()
+        }
+        for (name, argument), value in _parts(shown):
+            sources = [n for n in lines if n in needs[name, argument] and n != name]
+            lines[name].parameters[argument] = _value(value, sources, free)
+        text = "\n".join(map(_text, lines.values()))
+        body = r" \\".join(map(_latex, lines.values()))
+        return Description(text, r"$$\begin{aligned}" + body + r"\end{aligned}$$")
 
 
 def _parts(sites: dict[str, Any]) -> list[tuple[tuple[str, str], Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpyro.handlers import seed as seeded, trace
 
 from .. import _checks
+from .._threads import ALONE
 from .._typing import Model, Seed
 from ._axes import (
     BLACK,
@@ -187,12 +188,15 @@ def plot_prior(
     at = column("x", x, rows)
 
     def draw(key: Any) -> Any:
-        traced = trace(seeded(model, key))
-        if site is None:
-            return traced(x, **data)
-        sites = traced.get_trace(x, **data)
-        _checks.one_of("site", site, [n for n, s in sites.items() if s["type"] != "param"])
-        return sites[site]["value"]
+        with ALONE:
+            traced = trace(seeded(model, key))
+            if site is None:
+                return traced(x, **data)
+            sites = traced.get_trace(x, **data)
+            _checks.one_of(
+                "site", site, [n for n, s in sites.items() if s["type"] != "param"]
+            )
+            return sites[site]["value"]
 
     drawn = jax.vmap(draw)(jax.random.split(key, num_draws))
     if not isinstance(drawn, jax.Array) or drawn.size != num_draws * rows:

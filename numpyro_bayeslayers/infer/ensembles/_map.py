@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
 from ... import _checks
+from ..._threads import ALONE
 from ..._typing import Params, PRNGKey
 from ..training._alike import are_alike, warn_alike
 from ..training._arguments import take_apart
@@ -158,8 +159,9 @@ class EnsembleMAP:
             >>> EnsembleMAP(log_joint, lambda key: 0.0, optax.sgd(0.1)).init(0).params.shape
             (16,)
         """
-        state = self._init(as_key(seed))
-        return state._replace(description=self._known(state).description)
+        with ALONE:
+            state = self._init(as_key(seed))
+            return state._replace(description=self._known(state).description)
 
     def _known(self, state: EnsembleState | None = None) -> Known:
         """What its runs are of, found once: from a state, if there is one."""
@@ -198,10 +200,11 @@ class EnsembleMAP:
             >>> losses
             Array([3., 3.], dtype=float32)
         """
-        scale = _checks.positive("scale", scale)
-        after, losses = self._step(plain_state(state), (x_batch, y_batch), (), scale)
-        of = state.description and state.description.with_data(None)
-        return after._replace(order_key=state.order_key, description=of), losses
+        with ALONE:
+            scale = _checks.positive("scale", scale)
+            after, losses = self._step(plain_state(state), (x_batch, y_batch), (), scale)
+            of = state.description and state.description.with_data(None)
+            return after._replace(order_key=state.order_key, description=of), losses
 
     def run(
         self,
@@ -260,67 +263,70 @@ class EnsembleMAP:
             >>> ensemble.run(0, 5, jnp.ones(3), jnp.ones(3), progress_bar=False).losses.shape
             (2, 5)
         """
-        num_epochs = _checks.size("num_epochs", num_epochs)
-        batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
-        progress_bar = _checks.switch("progress_bar", progress_bar)
-        callbacks = checked_callbacks(callbacks)
-        check_one_start(init, init_state)
-        rule = checked_around(early_stopping, checkpoint, is_held=validation is not None)
-        if isinstance(init, EnsembleState):
-            init, init_state = None, init
-        x, y = as_data(x=x, y=y).values()
-        check_data(x=x, y=y)
-        key, parts = as_key(seed), take_apart((x, y), {})
-        parts, held_out = divided_pair(validation, parts, key)
-        (x, y), _ = parts.frame.fill(parts.rows)
-        num_rows = check_data(x=x, y=y)
-        look_at_all(self._look, parts, held_out)
-        taken = 0
-        if init_state is not None:
-            start = init_state
-            check_state(self._known(), start, parts, name="init_state")
-            taken, key = position(start, key)
-        else:
-            start = self._init(key)
-            if init is not None:
-                start = started_at(init, start, self.ensemble_size, self._restart)
-            if are_alike(start.params):
-                mend = "Let `init_fn` draw from its key." if init is None else APART
-                warn_alike(start.params, mend)
-        size = None if batch_size is None or batch_size >= num_rows else batch_size
-        if size is not None:
-            self._check_rows(start, x, y, size)
-        held = None
-        if held_out is not None:
-            held = held_of(self._scorer, held_out)
-            self._check_rows(start, *held.arrays[:2], None)
-        around = Around(rule, checkpoint, callbacks, held)
-        of_run = self._known(start).description.with_data(data_texts(parts))
-        identity = None
-        if checkpoint is not None:
-            own, of_whole = around.identity(of_run)
-            at = None if init is None else digests(start.params)
-            options = {"batch_size": size, "taken": taken, "init": at, **own}
-            identity = self._of.identity(key, options, of_whole)
-        shown = shown_with(start)
-        done = self._trainer.run(
-            plain_state(start if init_state is None else copied(start)),
-            jax.tree.map(jnp.asarray, (x, y)),
-            num_epochs,
-            around,
-            shown=shown,
-            size=self.ensemble_size,
-            work=size or num_rows,
-            key=key,
-            batch_size=size,
-            progress_bar=progress_bar,
-            taken=taken,
-            identity=identity,
-        )
-        last = done.state._replace(order_key=start.order_key, description=of_run)
-        params = last.params if done.params is None else shown(done.params)
-        warn_non_finite(params, done.losses)
-        return EnsembleResult(params, done.losses, last, done.validation)
+        with ALONE:
+            num_epochs = _checks.size("num_epochs", num_epochs)
+            batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
+            progress_bar = _checks.switch("progress_bar", progress_bar)
+            callbacks = checked_callbacks(callbacks)
+            check_one_start(init, init_state)
+            rule = checked_around(
+                early_stopping, checkpoint, is_held=validation is not None
+            )
+            if isinstance(init, EnsembleState):
+                init, init_state = None, init
+            x, y = as_data(x=x, y=y).values()
+            check_data(x=x, y=y)
+            key, parts = as_key(seed), take_apart((x, y), {})
+            parts, held_out = divided_pair(validation, parts, key)
+            (x, y), _ = parts.frame.fill(parts.rows)
+            num_rows = check_data(x=x, y=y)
+            look_at_all(self._look, parts, held_out)
+            taken = 0
+            if init_state is not None:
+                start = init_state
+                check_state(self._known(), start, parts, name="init_state")
+                taken, key = position(start, key)
+            else:
+                start = self._init(key)
+                if init is not None:
+                    start = started_at(init, start, self.ensemble_size, self._restart)
+                if are_alike(start.params):
+                    mend = "Let `init_fn` draw from its key." if init is None else APART
+                    warn_alike(start.params, mend)
+            size = None if batch_size is None or batch_size >= num_rows else batch_size
+            if size is not None:
+                self._check_rows(start, x, y, size)
+            held = None
+            if held_out is not None:
+                held = held_of(self._scorer, held_out)
+                self._check_rows(start, *held.arrays[:2], None)
+            around = Around(rule, checkpoint, callbacks, held)
+            of_run = self._known(start).description.with_data(data_texts(parts))
+            identity = None
+            if checkpoint is not None:
+                own, of_whole = around.identity(of_run)
+                at = None if init is None else digests(start.params)
+                options = {"batch_size": size, "taken": taken, "init": at, **own}
+                identity = self._of.identity(key, options, of_whole)
+            shown = shown_with(start)
+            done = self._trainer.run(
+                plain_state(start if init_state is None else copied(start)),
+                jax.tree.map(jnp.asarray, (x, y)),
+                num_epochs,
+                around,
+                shown=shown,
+                size=self.ensemble_size,
+                work=size or num_rows,
+                key=key,
+                batch_size=size,
+                progress_bar=progress_bar,
+                taken=taken,
+                identity=identity,
+            )
+            last = done.state._replace(order_key=start.order_key, description=of_run)
+            params = last.params if done.params is None else shown(done.params)
+            warn_non_finite(params, done.losses)
+            return EnsembleResult(params, done.losses, last, done.validation)
 
     def _check_rows(
         self, state: EnsembleState, x: PyTree, y: PyTree, size: int | None

@@ -14,6 +14,7 @@ from numpyro.infer.mcmc import MCMCKernel
 from numpyro.infer.util import unconstrain_fn
 
 from ... import _checks
+from ..._threads import ALONE
 from ..._typing import Model, PRNGKey
 from ...handlers._feasible import feasible
 from ..training._arguments import as_arguments, take_apart
@@ -142,29 +143,33 @@ class EnsembleMCMC:
                 observation is none that its likelihood has, or the model keeps something
                 from step to step (`numpyro.mutable`, a schedule of `temper`).
         """
-        progress_bar = _checks.switch("progress_bar", progress_bar)
-        args, kwargs = as_arguments(args, kwargs)
-        start = init.params if isinstance(init, EnsembleResult) else init
-        model = getattr(self.kernel, "model", None)
-        parts = take_apart(args, kwargs)
-        refuse_kept(self.look.kept(parts), "`EnsembleMCMC`", "`EnsembleSVI`")
-        self.look.at_observations(parts)
-        self.look.at_layers(parts)
-        if start is not None and model is not None:
-            is_constrained = not isinstance(init, EnsembleResult)
-            start = self._start(start, model, args, kwargs, is_constrained)
-        elif start is not None:
-            for path, value in jax.tree_util.tree_leaves_with_path(start):
-                self._check_leads(f"`init{jax.tree_util.keystr(path)}`", value)
-        keys = jax.random.split(as_key(rng_key), self.num_members)
-        if self.num_members == 1:  # NumPyro's single chain has no axis of chains
-            keys, start = jax.tree.map(lambda x: x[0], (keys, start))
-        frame, fields = Frame((args, kwargs)), Fields.of(self.kernel, tuple(extra_fields))
-        programs = self._programs(frame, fields)
-        arrays = frame.arrays((args, kwargs))
-        kept, state = programs.run(keys, start, arrays, progress_bar)
-        mcmc = as_mcmc(self.kernel, self._length, args, kwargs, kept, state)
-        return EnsembleMCMCResult(mcmc.get_samples(group_by_chain=True), mcmc)
+        with ALONE:
+            progress_bar = _checks.switch("progress_bar", progress_bar)
+            args, kwargs = as_arguments(args, kwargs)
+            start = init.params if isinstance(init, EnsembleResult) else init
+            model = getattr(self.kernel, "model", None)
+            parts = take_apart(args, kwargs)
+            refuse_kept(self.look.kept(parts), "`EnsembleMCMC`", "`EnsembleSVI`")
+            self.look.at_observations(parts)
+            self.look.at_layers(parts)
+            if start is not None and model is not None:
+                is_constrained = not isinstance(init, EnsembleResult)
+                start = self._start(start, model, args, kwargs, is_constrained)
+            elif start is not None:
+                for path, value in jax.tree_util.tree_leaves_with_path(start):
+                    self._check_leads(f"`init{jax.tree_util.keystr(path)}`", value)
+            keys = jax.random.split(as_key(rng_key), self.num_members)
+            if self.num_members == 1:  # NumPyro's single chain has no axis of chains
+                keys, start = jax.tree.map(lambda x: x[0], (keys, start))
+            frame, fields = (
+                Frame((args, kwargs)),
+                Fields.of(self.kernel, tuple(extra_fields)),
+            )
+            programs = self._programs(frame, fields)
+            arrays = frame.arrays((args, kwargs))
+            kept, state = programs.run(keys, start, arrays, progress_bar)
+            mcmc = as_mcmc(self.kernel, self._length, args, kwargs, kept, state)
+            return EnsembleMCMCResult(mcmc.get_samples(group_by_chain=True), mcmc)
 
     def _first_positions(
         self,

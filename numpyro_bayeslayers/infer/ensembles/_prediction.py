@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 from numpyro.handlers import block
 
 from ... import _checks
+from ..._threads import ALONE
 from ..._typing import Params
 from ..training._arguments import beside_params
 from ..training._inputs import as_data, row_count
@@ -59,17 +60,18 @@ def ensemble_predict(
         >>> ensemble_predict(weights, predict, jnp.ones((10, 3)), batch_size=4).shape
         (4, 10)
     """
-    _checks.function("predict_fn", predict_fn)
-    if batch_size is not None:
-        _checks.size("batch_size", batch_size)
-    x_new = jax.tree.map(jnp.asarray, as_data(x_new=x_new)["x_new"])
-    num_rows = row_count(x_new=x_new)
-    if batch_size is not None and batch_size >= num_rows:
-        batch_size = None
-    _member_count(params_stacked)
-    if batch_size is not None:
-        _check_blocks(params_stacked, predict_fn, x_new, batch_size)
-    return _predict(params_stacked, predict_fn, x_new, batch_size)
+    with ALONE:
+        _checks.function("predict_fn", predict_fn)
+        if batch_size is not None:
+            _checks.size("batch_size", batch_size)
+        x_new = jax.tree.map(jnp.asarray, as_data(x_new=x_new)["x_new"])
+        num_rows = row_count(x_new=x_new)
+        if batch_size is not None and batch_size >= num_rows:
+            batch_size = None
+        _member_count(params_stacked)
+        if batch_size is not None:
+            _check_blocks(params_stacked, predict_fn, x_new, batch_size)
+        return _predict(params_stacked, predict_fn, x_new, batch_size)
 
 
 # The kinds of predictions that were looked at; bounded.

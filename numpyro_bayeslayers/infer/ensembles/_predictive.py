@@ -14,6 +14,7 @@ from numpyro.handlers import seed, trace
 from numpyro.primitives import Messenger
 
 from ... import _checks
+from ..._threads import ALONE
 from ..._typing import Message, PRNGKey
 from ..training._arguments import Arguments, put_together
 from ..training._effort import Effort, effort, options
@@ -61,36 +62,37 @@ class Predictor:
         A statistic may be one for all sites, or one for each of some that keeps the axes of
         the site.
         """
-        self._looks.setdefault(id(drawn), Look(drawn.model)).at_layers(parts)
-        task = self._task(drawn, params, parts, sites, told)
-        num_rows = parts.num_rows or 1
-        how = key, num_samples
-        cut = self._cut(task, params, how, block, is_reduced=bool(statistic))
-        if cut.rows < num_rows:
-            task = task.in_blocks()
-        level = effort(num_samples, num_rows, params)
-        draw, grows = self._program(task, num_samples, cut.members, level), task.grows
-        out: dict[str, Any] = {}
-        for start in range(0, num_rows, cut.rows):
-            # The last block is moved back to be full; the rows that overlap are drawn again.
-            at = min(start, num_rows - cut.rows)
-            found = draw(params, key, *task.block(at, cut.rows))
-            for name, value in found.items():
-                reduce = _of_site(statistic, name)
-                # Outside of the program: a function made anew for each call, as lambdas
-                # are, would compile and keep a program each time.
-                value = value if reduce is None else reduce(value)
-                axis = grows.get(name, -3) + (2 if reduce is None else 0)
-                axis = 0 if callable(statistic) else axis
-                if axis < 0 or num_rows == cut.rows:
-                    out.setdefault(name, value)
-                    continue
-                if name not in out:
-                    shape = (*value.shape[:axis], num_rows, *value.shape[axis + 1 :])
-                    out[name] = np.empty(shape, value.dtype)
-                where = (slice(None),) * axis + (slice(at, at + cut.rows),)
-                out[name][where] = np.asarray(value)
-        return {name: jnp.asarray(value) for name, value in out.items()}
+        with ALONE:
+            self._looks.setdefault(id(drawn), Look(drawn.model)).at_layers(parts)
+            task = self._task(drawn, params, parts, sites, told)
+            num_rows = parts.num_rows or 1
+            how = key, num_samples
+            cut = self._cut(task, params, how, block, is_reduced=bool(statistic))
+            if cut.rows < num_rows:
+                task = task.in_blocks()
+            level = effort(num_samples, num_rows, params)
+            draw, grows = self._program(task, num_samples, cut.members, level), task.grows
+            out: dict[str, Any] = {}
+            for start in range(0, num_rows, cut.rows):
+                # The last block is moved back to be full; the rows that overlap are drawn again.
+                at = min(start, num_rows - cut.rows)
+                found = draw(params, key, *task.block(at, cut.rows))
+                for name, value in found.items():
+                    reduce = _of_site(statistic, name)
+                    # Outside of the program: a function made anew for each call, as lambdas
+                    # are, would compile and keep a program each time.
+                    value = value if reduce is None else reduce(value)
+                    axis = grows.get(name, -3) + (2 if reduce is None else 0)
+                    axis = 0 if callable(statistic) else axis
+                    if axis < 0 or num_rows == cut.rows:
+                        out.setdefault(name, value)
+                        continue
+                    if name not in out:
+                        shape = (*value.shape[:axis], num_rows, *value.shape[axis + 1 :])
+                        out[name] = np.empty(shape, value.dtype)
+                    where = (slice(None),) * axis + (slice(at, at + cut.rows),)
+                    out[name][where] = np.asarray(value)
+            return {name: jnp.asarray(value) for name, value in out.items()}
 
     def posterior(
         self,
@@ -101,22 +103,25 @@ class Predictor:
         num_samples: int,
     ) -> dict[str, Array]:
         """Draws of the latent sites from each member's guide, (draws, members, *event)."""
-        level = effort(num_samples, 1, params)
-        cache_key = (id(drawn), parts.frame, "posterior", num_samples, level)
-        if cache_key not in self._compiled:
+        with ALONE:
+            level = effort(num_samples, 1, params)
+            cache_key = (id(drawn), parts.frame, "posterior", num_samples, level)
+            if cache_key not in self._compiled:
 
-            def draw(
-                params: Any, key: Any, rows: Any, shared: Any, over: Any = jax.vmap
-            ) -> dict[str, Array]:
-                args, kwargs = put_together(rows, shared, parts.frame)
-                one = lambda params, key: latents(drawn, params, key, args, kwargs)
-                each = lambda key: jax.vmap(one)(params, random.split(key, _count(params)))
-                return over(each)(random.split(key, num_samples))
+                def draw(
+                    params: Any, key: Any, rows: Any, shared: Any, over: Any = jax.vmap
+                ) -> dict[str, Array]:
+                    args, kwargs = put_together(rows, shared, parts.frame)
+                    one = lambda params, key: latents(drawn, params, key, args, kwargs)
+                    each = lambda key: jax.vmap(one)(
+                        params, random.split(key, _count(params))
+                    )
+                    return over(each)(random.split(key, num_samples))
 
-            one_by_one = functools.partial(draw, over=_one_by_one)
-            compiled = jax.jit(one_by_one, compiler_options=options(level))
-            self._compiled[cache_key] = seldom(draw, compiled)
-        return self._compiled[cache_key](params, key, parts.rows, parts.shared)
+                one_by_one = functools.partial(draw, over=_one_by_one)
+                compiled = jax.jit(one_by_one, compiler_options=options(level))
+                self._compiled[cache_key] = seldom(draw, compiled)
+            return self._compiled[cache_key](params, key, parts.rows, parts.shared)
 
     def _task(
         self,

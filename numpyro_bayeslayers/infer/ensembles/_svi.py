@@ -11,6 +11,7 @@ from numpyro.infer import Trace_ELBO
 from numpyro.infer.elbo import ELBO
 
 from ... import _checks
+from ..._threads import ALONE
 from ..._typing import Model
 from ...handlers import ensemble
 from .._arviz import inference_data, of_members
@@ -125,9 +126,10 @@ class EnsembleSVI:
             args: Arguments of the model and the guide.
             kwargs: Keyword arguments likewise.
         """
-        parts = take_apart(args, kwargs)
-        program = self._programs.get(parts, parts.num_rows)
-        return self._programs.start(program, as_key(rng_key), parts)
+        with ALONE:
+            parts = take_apart(args, kwargs)
+            program = self._programs.get(parts, parts.num_rows)
+            return self._programs.start(program, as_key(rng_key), parts)
 
     def update(
         self,
@@ -151,10 +153,11 @@ class EnsembleSVI:
         Raises:
             ValueError: If `num_rows` is less than the rows given, or as `run`.
         """
-        parts = take_apart(args, kwargs)
-        scale = 1.0 if num_rows is None else part_scale(num_rows, parts.num_rows)
-        program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)
-        return program.update(state, parts.rows, parts.shared, scale)
+        with ALONE:
+            parts = take_apart(args, kwargs)
+            scale = 1.0 if num_rows is None else part_scale(num_rows, parts.num_rows)
+            program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)
+            return program.update(state, parts.rows, parts.shared, scale)
 
     def get_params(self, state: EnsembleSVIState) -> dict[str, Array]:
         """The members' parameters by site name, in their constrained space.

@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array
 from tqdm.auto import tqdm
 
+from ..._threads import ALONE
 from ..._typing import PRNGKey
 from ..training._arguments import Arguments, merged, part_scale, part_size
 from ..training._callbacks import checked_callbacks
@@ -63,81 +64,82 @@ def run_on_rows(
     programs: Programs, key: PRNGKey, num_steps: int, parts: Arguments, asked: Options
 ) -> tuple[EnsembleResult, Arguments]:
     """Train on data that is in memory; see `EnsembleSVI.run`. Gives the data of the steps too."""
-    callbacks, progress_bar = checked_callbacks(asked.callbacks), asked.progress_bar
-    init, init_state = asked.init, asked.init_state
-    check_one_start(init, init_state)
-    is_held = asked.validation is not None
-    rule = checked_around(asked.early_stopping, asked.checkpoint, is_held=is_held)
-    named_as = "init_state"
-    if isinstance(init, EnsembleSVIState):
-        init, init_state, named_as = None, init, "init"
-    parts, held_out = divided(asked.validation, parts, key, programs.look.model)
-    look_at_all(programs.look, parts, held_out)
-    batch_size = part_size(asked.batch_size, parts.num_rows)
-    if held_out is not None and held_out.is_share and batch_size is None:
-        programs.check_apart(parts)  # minibatches are looked at anyway
-    of = None if batch_size is None else parts.num_rows
-    program = programs.get(parts, batch_size or parts.num_rows, num_rows=of)
-    starts = ANYWHERE
-    if init_state is not None:
-        check_state(program, init_state, parts, name=named_as)
-        check_not_spent(named_as, plain(init_state))
-    elif init is not None:
-        starts = starts_at(program, init, parts, programs.size)
-    start: Any = init_state
-    if start is None or not program.is_started:
-        with saying("compiling the start", progress_bar):
-            start = programs.start(program, key, parts, starts, stacklevel=5)
-            start = over_steps(start, num_steps)
-    state: Any = plain(start)
-    taken = 0
-    if init_state is not None:
-        start, (taken, key) = init_state, position(init_state, key)
-        state = jax.tree.map(jnp.copy, plain(init_state))  # the loop reuses buffers
-    held = None
-    if held_out is not None:
-        held = program.held(held_out.parts, parts, held_out.sites, state, key)
-    around = Around(rule, asked.checkpoint, callbacks, held)
-    is_repeated = asked.checkpoint is not None
-    description = description_of(program, parts, repeated=is_repeated)
-    identity = None
-    if is_repeated:
-        own, of_whole = around.identity(description)
-        options = {"batch_size": batch_size, "taken": taken, **own}
-        options |= length_of(state, num_steps)
-        options |= {} if starts is ANYWHERE else {"init": starts.identity}
-        identity = run_identity(key, options, of_whole)
-    rows, shared = parts.rows, parts.shared
-    if batch_size is None:
-        rows, shared = [None] * len(rows), merged(parts)
-    rows, shared = programs.lay_out((rows, shared), PartitionSpec())
-    done = program.trainer.run(
-        state,
-        rows,
-        num_steps,
-        around,
-        shown=program.constrain,
-        size=programs.size,
-        work=(batch_size or parts.num_rows or 1) * program.member.loss.num_particles,
-        key=key,
-        shared=shared,
-        batch_size=batch_size,
-        progress_bar=progress_bar,
-        taken=taken,
-        identity=identity,
-    )
-    state, losses = done.state, done.losses
-    best = program.member.unconstrained(state) if done.params is None else done.params
-    params = program.constrain(best)
-    if needs_hessian(program.member.guide):
-        found = program.finish(params, state, rows, shared)
-        _warn_flat(found)
-        params |= found
-    if not asked.is_quiet:
-        warn_non_finite(params, losses, stacklevel=4)
-    of_run = program.description.with_data(description.fields["data"])
-    last = named(state, start, of_run)
-    return EnsembleResult(params, losses, last, done.validation), parts
+    with ALONE:
+        callbacks, progress_bar = checked_callbacks(asked.callbacks), asked.progress_bar
+        init, init_state = asked.init, asked.init_state
+        check_one_start(init, init_state)
+        is_held = asked.validation is not None
+        rule = checked_around(asked.early_stopping, asked.checkpoint, is_held=is_held)
+        named_as = "init_state"
+        if isinstance(init, EnsembleSVIState):
+            init, init_state, named_as = None, init, "init"
+        parts, held_out = divided(asked.validation, parts, key, programs.look.model)
+        look_at_all(programs.look, parts, held_out)
+        batch_size = part_size(asked.batch_size, parts.num_rows)
+        if held_out is not None and held_out.is_share and batch_size is None:
+            programs.check_apart(parts)  # minibatches are looked at anyway
+        of = None if batch_size is None else parts.num_rows
+        program = programs.get(parts, batch_size or parts.num_rows, num_rows=of)
+        starts = ANYWHERE
+        if init_state is not None:
+            check_state(program, init_state, parts, name=named_as)
+            check_not_spent(named_as, plain(init_state))
+        elif init is not None:
+            starts = starts_at(program, init, parts, programs.size)
+        start: Any = init_state
+        if start is None or not program.is_started:
+            with saying("compiling the start", progress_bar):
+                start = programs.start(program, key, parts, starts, stacklevel=5)
+                start = over_steps(start, num_steps)
+        state: Any = plain(start)
+        taken = 0
+        if init_state is not None:
+            start, (taken, key) = init_state, position(init_state, key)
+            state = jax.tree.map(jnp.copy, plain(init_state))  # the loop reuses buffers
+        held = None
+        if held_out is not None:
+            held = program.held(held_out.parts, parts, held_out.sites, state, key)
+        around = Around(rule, asked.checkpoint, callbacks, held)
+        is_repeated = asked.checkpoint is not None
+        description = description_of(program, parts, repeated=is_repeated)
+        identity = None
+        if is_repeated:
+            own, of_whole = around.identity(description)
+            options = {"batch_size": batch_size, "taken": taken, **own}
+            options |= length_of(state, num_steps)
+            options |= {} if starts is ANYWHERE else {"init": starts.identity}
+            identity = run_identity(key, options, of_whole)
+        rows, shared = parts.rows, parts.shared
+        if batch_size is None:
+            rows, shared = [None] * len(rows), merged(parts)
+        rows, shared = programs.lay_out((rows, shared), PartitionSpec())
+        done = program.trainer.run(
+            state,
+            rows,
+            num_steps,
+            around,
+            shown=program.constrain,
+            size=programs.size,
+            work=(batch_size or parts.num_rows or 1) * program.member.loss.num_particles,
+            key=key,
+            shared=shared,
+            batch_size=batch_size,
+            progress_bar=progress_bar,
+            taken=taken,
+            identity=identity,
+        )
+        state, losses = done.state, done.losses
+        best = program.member.unconstrained(state) if done.params is None else done.params
+        params = program.constrain(best)
+        if needs_hessian(program.member.guide):
+            found = program.finish(params, state, rows, shared)
+            _warn_flat(found)
+            params |= found
+        if not asked.is_quiet:
+            warn_non_finite(params, losses, stacklevel=4)
+        of_run = program.description.with_data(description.fields["data"])
+        last = named(state, start, of_run)
+        return EnsembleResult(params, losses, last, done.validation), parts
 
 
 def run_on_stream(
@@ -150,25 +152,26 @@ def run_on_stream(
     init_state: Any,
 ) -> EnsembleResult:
     """Train on one batch after another; see `EnsembleSVI.run_batches`."""
-    state, losses = init_state, []
-    for parts in tqdm(batches, **({} if progress_bar else {"disable": True})):
-        programs.look.at_observations(parts)
-        scale = part_scale(num_rows, parts.num_rows)
-        program = programs.get(parts, parts.num_rows, num_rows=num_rows)
-        if needs_hessian(program.member.guide):
-            raise ValueError(_NEEDS_ALL_ROWS)
-        if not losses and state is not None:
-            check_state(program, state, name="init_state")
-        if state is None:
-            programs.look.at_layers(parts)
-            state = programs.start(program, key, parts, stacklevel=5)
-        state, loss = program.update(state, parts.rows, parts.shared, scale)
-        losses.append(loss)
-    if state is None or not losses:
-        raise ValueError("`batches` must give at least one batch, got none.")
-    params, all_losses = programs.latest.params(state), jnp.stack(losses, axis=1)
-    warn_non_finite(params, all_losses, stacklevel=4)
-    return EnsembleResult(params, all_losses, state)
+    with ALONE:
+        state, losses = init_state, []
+        for parts in tqdm(batches, **({} if progress_bar else {"disable": True})):
+            programs.look.at_observations(parts)
+            scale = part_scale(num_rows, parts.num_rows)
+            program = programs.get(parts, parts.num_rows, num_rows=num_rows)
+            if needs_hessian(program.member.guide):
+                raise ValueError(_NEEDS_ALL_ROWS)
+            if not losses and state is not None:
+                check_state(program, state, name="init_state")
+            if state is None:
+                programs.look.at_layers(parts)
+                state = programs.start(program, key, parts, stacklevel=5)
+            state, loss = program.update(state, parts.rows, parts.shared, scale)
+            losses.append(loss)
+        if state is None or not losses:
+            raise ValueError("`batches` must give at least one batch, got none.")
+        params, all_losses = programs.latest.params(state), jnp.stack(losses, axis=1)
+        warn_non_finite(params, all_losses, stacklevel=4)
+        return EnsembleResult(params, all_losses, state)
 
 
 def _warn_flat(scales: dict[str, Array]) -> None:

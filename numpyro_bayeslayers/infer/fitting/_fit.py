@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ... import _checks
+from ..._threads import ALONE
 from ..._typing import Model
 from ..training._arguments import part_size
 from ..training._callbacks import Callback, checked_callbacks
@@ -141,44 +142,45 @@ def fit(
         equation 29, for minibatches; Rubin (1976), "Inference and missing data", Biometrika
         63, for when what is missing may be left out.
     """
-    reader = reader_of(model)
-    model, y, data = opened(model, y, data)
-    check_takes_y(model)
-    check_names(model, [*data, *(constants or {})], fit)
-    progress_bar = _checks.switch("progress_bar", progress_bar)
-    way, key = method_of(method), as_key(seed)
-    check_kept(way)
-    around = early_stopping, validation, checkpoint, checked_callbacks(callbacks)
-    asked = Asked(start_of(init), *around).check(type(way).__name__)
-    known, held = asked.divide(data_of_fit(y, data, constants, missing), key)
-    check_rows(known.schema.rows, Fit.predict)
-    size = part_size(batch_size, known.num_rows)
-    if isinstance(way, MCMC):
-        _check_no_steps(batch_size, num_steps, num_epochs)
-        steps = None
-    else:
-        steps = _steps(num_steps, num_epochs, known.num_rows, size)
-    sites = sites_of(bind(model, known), known)
-    if not isinstance(way, VI):
-        kind = f"`method`={type(way).__name__}()"
-        refuse_kept(sites.kept, kind, "VI() or Ensemble()")
-    model, sites = without_gaps(missing, model, known, sites, in_parts=size is not None)
-    whole = on_all_rows(bind(model, known), known.num_rows)
-    counts = categories_of(whole, known.rows)
-    known = known.with_codes(counts)
-    if held is not None:
-        known.schema.with_codes(counts, held)
-    asked = asked.with_held(known, held, sites.observed)
-    problem = Problem(model, known, sites, size, steps, key, progress_bar, missing)
-    problem = problem._replace(asked=asked, reader=reader)
-    warn_counted_words(whole, known.rows, known.schema, stacklevel=2)
-    warn_unreached(problem, stacklevel=2)
-    with computed_categories(known.rows):
-        posterior = way._run(problem)
-        # What it started at, and the rows held out, are let go.
-        found = Fit(problem._replace(asked=Asked()), way, posterior)
-    found._ending.warn(stacklevel=2)
-    return found
+    with ALONE:
+        reader = reader_of(model)
+        model, y, data = opened(model, y, data)
+        check_takes_y(model)
+        check_names(model, [*data, *(constants or {})], fit)
+        progress_bar = _checks.switch("progress_bar", progress_bar)
+        way, key = method_of(method), as_key(seed)
+        check_kept(way)
+        around = early_stopping, validation, checkpoint, checked_callbacks(callbacks)
+        asked = Asked(start_of(init), *around).check(type(way).__name__)
+        known, held = asked.divide(data_of_fit(y, data, constants, missing), key)
+        check_rows(known.schema.rows, Fit.predict)
+        size = part_size(batch_size, known.num_rows)
+        if isinstance(way, MCMC):
+            _check_no_steps(batch_size, num_steps, num_epochs)
+            steps = None
+        else:
+            steps = _steps(num_steps, num_epochs, known.num_rows, size)
+        sites = sites_of(bind(model, known), known)
+        if not isinstance(way, VI):
+            kind = f"`method`={type(way).__name__}()"
+            refuse_kept(sites.kept, kind, "VI() or Ensemble()")
+        model, sites = without_gaps(missing, model, known, sites, in_parts=size is not None)
+        whole = on_all_rows(bind(model, known), known.num_rows)
+        counts = categories_of(whole, known.rows)
+        known = known.with_codes(counts)
+        if held is not None:
+            known.schema.with_codes(counts, held)
+        asked = asked.with_held(known, held, sites.observed)
+        problem = Problem(model, known, sites, size, steps, key, progress_bar, missing)
+        problem = problem._replace(asked=asked, reader=reader)
+        warn_counted_words(whole, known.rows, known.schema, stacklevel=2)
+        warn_unreached(problem, stacklevel=2)
+        with computed_categories(known.rows):
+            posterior = way._run(problem)
+            # What it started at, and the rows held out, are let go.
+            found = Fit(problem._replace(asked=Asked()), way, posterior)
+        found._ending.warn(stacklevel=2)
+        return found
 
 
 def _check_no_steps(

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ... import _checks
+from ..._threads import ALONE
 from ...preprocessing.schema import Level
 from .._arviz import inference_data
 from .._reparam import DECENTERED
@@ -164,10 +165,11 @@ class Fit:
                 across rows, if latent values of rows cannot be told apart, or not be taken
                 without those of others, or if no member is finite.
         """
-        self._posterior.finite.warn_left_out(stacklevel=2)
-        name = site_of_rows(self._problem, site)
-        how = How(num_samples, seed, batch_size, new_rows, new_levels)
-        return predictions_of(*self._found, name, how, data)
+        with ALONE:
+            self._posterior.finite.warn_left_out(stacklevel=2)
+            name = site_of_rows(self._problem, site)
+            how = How(num_samples, seed, batch_size, new_rows, new_levels)
+            return predictions_of(*self._found, name, how, data)
 
     def expected(
         self,
@@ -196,12 +198,13 @@ class Fit:
             ValueError: As `predict`, and if the likelihood has no mean: a class is no number,
                 and Cauchy's law has tails too long.
         """
-        self._posterior.finite.warn_left_out(stacklevel=2)
-        name = observed_site(self._problem.sites, site)
-        how = How(num_samples, seed, batch_size, new_rows, new_levels)
-        asked = Asked.instead(name, "mean")
-        (draws,) = predicted(*self._found, asked, how, data).values()
-        return Predictions.of(draws)
+        with ALONE:
+            self._posterior.finite.warn_left_out(stacklevel=2)
+            name = observed_site(self._problem.sites, site)
+            how = How(num_samples, seed, batch_size, new_rows, new_levels)
+            asked = Asked.instead(name, "mean")
+            (draws,) = predicted(*self._found, asked, how, data).values()
+            return Predictions.of(draws)
 
     def log_density(
         self,
@@ -236,12 +239,13 @@ class Fit:
             TypeError: As `predict`.
             ValueError: As `predict`.
         """
-        self._posterior.finite.warn_left_out(stacklevel=2)
-        name = observed_site(self._problem.sites, site)
-        how = How(num_samples, seed, batch_size, new_rows, new_levels)
-        asked = Asked.instead(name, "density")
-        (densities,) = predicted(*self._found, asked, how, data, y).values()
-        return log_mean(densities)
+        with ALONE:
+            self._posterior.finite.warn_left_out(stacklevel=2)
+            name = observed_site(self._problem.sites, site)
+            how = How(num_samples, seed, batch_size, new_rows, new_levels)
+            asked = Asked.instead(name, "density")
+            (densities,) = predicted(*self._found, asked, how, data, y).values()
+            return log_mean(densities)
 
     def draws(
         self, *, num_samples: int = 1000, seed: Seed = 2, all: bool = False
@@ -265,27 +269,34 @@ class Fit:
 
     def _draws(self, num_samples: int, seed: Seed, all: bool = True) -> dict[str, Array]:
         """As `draws`; it is called by methods alone, whose caller a warning points to."""
-        num_samples = _checks.size("num_samples", num_samples)
-        finite = self._posterior.finite
-        finite.warn_left_out(stacklevel=3)
-        sites, data = self._problem.sites, self._problem.data
-        rows, of_rows = data.rows | {"y": None}, rows_of_sites(self._problem)
-        # Of the values of rows, those are posterior draws that `autoreparam` computes.
-        kept = [
-            n for n in sites.computed if n not in of_rows or n + DECENTERED in sites.latent
-        ]
-        names = tuple(dict.fromkeys([*sites.latent, *kept]))
-        if not _checks.switch("all", all):
-            names = tuple(n for n in names if not is_base(n, sites.computed))
-        samples = self._posterior.samples
-        if samples is not None:
-            return finite.take({name: samples[name] for name in names if name in samples})
-        count = num_samples * finite.count
-        told = Told(Fitted(take_apart((), data.rows)), is_new=False)
-        how = count, data.num_rows, names, told
-        found = self._posterior.draw(as_key(seed), rows, *how)
-        # On the host, which compiles nothing.
-        return {n: jax.device_put(np.asarray(x).swapaxes(0, 1)) for n, x in found.items()}
+        with ALONE:
+            num_samples = _checks.size("num_samples", num_samples)
+            finite = self._posterior.finite
+            finite.warn_left_out(stacklevel=3)
+            sites, data = self._problem.sites, self._problem.data
+            rows, of_rows = data.rows | {"y": None}, rows_of_sites(self._problem)
+            # Of the values of rows, those are posterior draws that `autoreparam` computes.
+            kept = [
+                n
+                for n in sites.computed
+                if n not in of_rows or n + DECENTERED in sites.latent
+            ]
+            names = tuple(dict.fromkeys([*sites.latent, *kept]))
+            if not _checks.switch("all", all):
+                names = tuple(n for n in names if not is_base(n, sites.computed))
+            samples = self._posterior.samples
+            if samples is not None:
+                return finite.take(
+                    {name: samples[name] for name in names if name in samples}
+                )
+            count = num_samples * finite.count
+            told = Told(Fitted(take_apart((), data.rows)), is_new=False)
+            how = count, data.num_rows, names, told
+            found = self._posterior.draw(as_key(seed), rows, *how)
+            # On the host, which compiles nothing.
+            return {
+                n: jax.device_put(np.asarray(x).swapaxes(0, 1)) for n, x in found.items()
+            }
 
     def summary(
         self,
@@ -315,12 +326,13 @@ class Fit:
             ImportError: If pandas is not installed.
             ValueError: If `prob` is not above 0 and below 1.
         """
-        check_pandas()
-        prob = _checks.share("prob", prob)
-        draws = self._draws(num_samples, seed, all)
-        are_chains = self._posterior.samples is not None
-        labels, header = self._ending.labels, self._ending.header()
-        return summary_of(draws, prob, labels, are_chains=are_chains, header=header)
+        with ALONE:
+            check_pandas()
+            prob = _checks.share("prob", prob)
+            draws = self._draws(num_samples, seed, all)
+            are_chains = self._posterior.samples is not None
+            labels, header = self._ending.labels, self._ending.header()
+            return summary_of(draws, prob, labels, are_chains=are_chains, header=header)
 
     def diagnostics(self) -> Diagnostics:
         """How the fit ended: divergences, R-hat and energy, or the slope of the loss and k-hat.
@@ -329,7 +341,8 @@ class Fit:
         posterior, is computed when it is first asked for, here or for a `summary`: it takes a
         program of its own, and as long as 1,000 losses.
         """
-        return self._ending.diagnostics()
+        with ALONE:
+            return self._ending.diagnostics()
 
     def to_arviz(
         self,
@@ -364,13 +377,14 @@ class Fit:
             ImportError: If ArviZ is not installed.
             ValueError: If no member is finite.
         """
-        draws = self._draws(num_samples, seed)
-        wanted = {
-            "log_likelihood": _checks.switch("log_likelihood", log_likelihood),
-            "posterior_predictive": _checks.switch(
-                "posterior_predictive", posterior_predictive
-            ),
-        }
-        key = jax.random.fold_in(as_key(seed), 1)  # not that of the draws
-        of = self._problem, self._posterior, draws, self._ending.labels, key
-        return inference_data(groups_of(*of, **wanted))
+        with ALONE:
+            draws = self._draws(num_samples, seed)
+            wanted = {
+                "log_likelihood": _checks.switch("log_likelihood", log_likelihood),
+                "posterior_predictive": _checks.switch(
+                    "posterior_predictive", posterior_predictive
+                ),
+            }
+            key = jax.random.fold_in(as_key(seed), 1)  # not that of the draws
+            of = self._problem, self._posterior, draws, self._ending.labels, key
+            return inference_data(groups_of(*of, **wanted))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ..._storage import check_origin, read_file, unpack
 from ..._storage._file import Arrays
+from ..._threads import ALONE
 from ..._typing import Model
 from ...preprocessing import Schema
 from ._data import Data, bind, check_takes_y, sites_of, without_gaps
@@ -77,30 +78,33 @@ def load(
         >>> bool((again.predict(x=x).samples == found.predict(x=x).samples).all())
         True
     """
-    reader = reader_of(model)
-    model = model if reader is None else reader.program
-    check_takes_y(model)
-    header, arrays = read_file(path, KIND)
-    check_origin(path, header, stacklevel=3)
-    schema = Schema.from_json(header["schema"])
-    rows = jax.tree.map(jnp.asarray, unpack(header["rows"], arrays))
-    fixed = _constants(str(path), header["constants"], constants, arrays)
-    data = Data(rows, fixed, schema.num_rows, schema)
-    run, in_parts = header["run"], header["run"]["batch_size"] is not None
-    sites = sites_of(bind(model, data), data)
-    model, sites = without_gaps(run["missing"], model, data, sites, in_parts=in_parts)
-    here = described_sites(bind(model, data), data)
-    if how := how_they_differ(header["sites"], here):
-        raise ValueError(_OTHER_MODEL.format(how=how, path=str(path)))
-    kind = METHODS[header["method"]["name"]]
-    method = restored_method(kind, header["method"]["options"], arrays)
-    if guide is not None:
-        object.__setattr__(method, "guide", checked_guide("guide", guide))
-    key = unpack(header["key"], arrays)
-    found = finder(Found(header, arrays), kind)
-    problem = Problem(model, data, sites, **run, key=key, progress_bar=False, reader=reader)
-    engine = _engine(str(path), kind, method)
-    return Fit(problem, method, engine._run(problem._replace(found=found)))
+    with ALONE:
+        reader = reader_of(model)
+        model = model if reader is None else reader.program
+        check_takes_y(model)
+        header, arrays = read_file(path, KIND)
+        check_origin(path, header, stacklevel=3)
+        schema = Schema.from_json(header["schema"])
+        rows = jax.tree.map(jnp.asarray, unpack(header["rows"], arrays))
+        fixed = _constants(str(path), header["constants"], constants, arrays)
+        data = Data(rows, fixed, schema.num_rows, schema)
+        run, in_parts = header["run"], header["run"]["batch_size"] is not None
+        sites = sites_of(bind(model, data), data)
+        model, sites = without_gaps(run["missing"], model, data, sites, in_parts=in_parts)
+        here = described_sites(bind(model, data), data)
+        if how := how_they_differ(header["sites"], here):
+            raise ValueError(_OTHER_MODEL.format(how=how, path=str(path)))
+        kind = METHODS[header["method"]["name"]]
+        method = restored_method(kind, header["method"]["options"], arrays)
+        if guide is not None:
+            object.__setattr__(method, "guide", checked_guide("guide", guide))
+        key = unpack(header["key"], arrays)
+        found = finder(Found(header, arrays), kind)
+        problem = Problem(
+            model, data, sites, **run, key=key, progress_bar=False, reader=reader
+        )
+        engine = _engine(str(path), kind, method)
+        return Fit(problem, method, engine._run(problem._replace(found=found)))
 
 
 def _constants(

@@ -9,6 +9,7 @@ from jax import random
 from numpyro.handlers import seed as with_seed, trace
 
 from ... import _checks
+from ..._threads import ALONE
 from ..._typing import Model
 from ...handlers._feasible import feasible, is_improper
 from ..ensembles._predictive import Predictor
@@ -92,30 +93,33 @@ def prior(
         Gabry, Simpson, Vehtari, Betancourt and Gelman (2019), "Visualization in Bayesian
         workflow", JRSS A 182, section 3.
     """
-    model, y, data = opened(model, y, data)
-    check_takes_y(model)
-    num_samples = _checks.size("num_samples", num_samples)
-    batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
-    problem = _problem(model, data_of_prior(y, data, constants), seed)
-    known, whole = problem.data, problem.bound(problem.model)
-    if y is not None:
-        Look(whole).at_observations(take_apart((), known.rows))
-    name = site_of_rows(problem, site)
-    asked = Asked.beside(name, "probabilities" if name in problem.sites.labels else None)
-    parts = take_apart((), known.rows | {"y": None} | asked.rows)
+    with ALONE:
+        model, y, data = opened(model, y, data)
+        check_takes_y(model)
+        num_samples = _checks.size("num_samples", num_samples)
+        batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
+        problem = _problem(model, data_of_prior(y, data, constants), seed)
+        known, whole = problem.data, problem.bound(problem.model)
+        if y is not None:
+            Look(whole).at_observations(take_apart((), known.rows))
+        name = site_of_rows(problem, site)
+        asked = Asked.beside(
+            name, "probabilities" if name in problem.sites.labels else None
+        )
+        parts = take_apart((), known.rows | {"y": None} | asked.rows)
 
-    def make() -> tuple[Drawn, Predictor]:
-        return Drawn(on_all_rows(whole, known.num_rows), no_guide), Predictor()
+        def make() -> tuple[Drawn, Predictor]:
+            return Drawn(on_all_rows(whole, known.num_rows), no_guide), Predictor()
 
-    with (
-        computed_categories(known.rows),
-        PROGRAMS.take(program_key(known, "prior", whole), make) as (drawn, predictor),
-    ):
-        how = num_samples, batch_size, asked.sites, asked.statistics
-        none = {NO_VALUE: jnp.zeros(1)}
-        found = predictor(drawn, none, problem.key, parts, *how)
-    reach = None if y is None else reach_of(problem).get(name)
-    return predictions_from(problem, name, found, reach)
+        with (
+            computed_categories(known.rows),
+            PROGRAMS.take(program_key(known, "prior", whole), make) as (drawn, predictor),
+        ):
+            how = num_samples, batch_size, asked.sites, asked.statistics
+            none = {NO_VALUE: jnp.zeros(1)}
+            found = predictor(drawn, none, problem.key, parts, *how)
+        reach = None if y is None else reach_of(problem).get(name)
+        return predictions_from(problem, name, found, reach)
 
 
 def _problem(model: Model, data: Data, seed: Seed) -> Problem:
