@@ -26,7 +26,7 @@ LOWER := --upgrade --resolution $(RESOLUTION)
 endif
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-stack lint format bench docs screenshots master-class clean
+.PHONY: demo test test-slow test-stack lint format bench bench-quick docs screenshots master-class clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.has-demo
@@ -74,7 +74,12 @@ format: $(VENV)/.has-lint
 # Neither the run-time checks of shapes nor other processes may disturb the clock.
 bench: $(VENV)/.has-bench
 	$(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib"
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python -m benchmarks.report
+
+# The five questions of docs/benchmarks.md in few rounds; the goals are printed, the page stays.
+bench-quick: $(VENV)/.has-bench
+	$(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib" --quick
+	$(BIN)/python -m benchmarks.report --no-page benchmarks/results/quick.json
 
 # The table of docs/master_class.md, its picture, and whether the scores are as expected.
 master-class: $(VENV)/.has-docs

@@ -25,6 +25,9 @@ def pytest_addoption(parser):
     group = parser.getgroup("benchmarks of numpyro_bayeslayers")
     group.addoption("--backend", choices=sorted(PLATFORMS), default="cpu")
     group.addoption("--size", choices=(*SIZES, "both"), default="both")
+    group.addoption(
+        "--quick", action="store_true", help="the five questions, in three rounds"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,7 +40,19 @@ def pytest_configure(config):
         results = ROOT / "results"
         results.mkdir(exist_ok=True)
         (results / ".gitignore").write_text("*\n")
-        config.option.benchmark_json = results / f"{backend}.json"
+        name = "quick" if config.getoption("--quick") else backend
+        config.option.benchmark_json = results / f"{name}.json"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of a quick run, the small ones among those that answer a question."""
+    if not config.getoption("--quick"):
+        return
+    from benchmarks.questions import QUICK
+
+    chosen = [i for i in items if f"{i.path.name}::{i.name}" in QUICK]
+    config.hook.pytest_deselected(items=[i for i in items if i not in chosen])
+    items[:] = chosen
 
 
 def pytest_generate_tests(metafunc):
@@ -148,7 +163,7 @@ def timed(benchmark):
 
 
 @pytest.fixture
-def compare(benchmark):
+def compare(benchmark, request):
     """``compare(ours, other)``: time two functions without arguments, in turn.
 
     Both are called once before the clock starts. The other one is called in the set-up of
@@ -165,6 +180,8 @@ def compare(benchmark):
     """
 
     def measure(ours, other, *, steps=1, rounds=15, goal=None, **extra_info):
+        if request.config.getoption("--quick"):
+            rounds = min(rounds, 3)
         ours, other = finished(ours), finished(other)
         ours_first, other_first = seconds(ours), seconds(other)
         others, other_work, work = [], [], []
@@ -197,11 +214,20 @@ def compare(benchmark):
             other_seconds_per_step=statistics.median(others) / steps,
             first_seconds=ours_first,
             other_first_seconds=other_first,
+            words=(request.function.__doc__ or "").split("\n")[0],
+            parameters=parameters_of(request),
             **extra_info,
         )
         return statistics.median(ratios)
 
     return measure
+
+
+def parameters_of(request):
+    """The parameters of a test in words: ``members 16, other hand scan``."""
+    values = getattr(getattr(request.node, "callspec", None), "params", {})
+    words = (f"{k} {getattr(v, '__name__', v)}" for k, v in values.items())
+    return ", ".join(words).replace("_", " ").replace(" None", " all")
 
 
 def seconds(call):

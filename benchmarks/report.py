@@ -1,6 +1,6 @@
-"""Write the results of the benchmarks as tables.
+"""Write the results of the benchmarks as a page: five questions, the goals, all cases.
 
-python benchmarks/report.py [results.json ...] [--output docs/benchmarks.md]
+python -m benchmarks.report [results.json ...] [--output docs/benchmarks.md] [--no-page]
 """
 
 import argparse
@@ -8,19 +8,28 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
+from benchmarks.charts import draw
+from benchmarks.questions import QUESTIONS, REASONS
+
 ROOT = Path(__file__).parent
 
 INTRODUCTION = """# Benchmarks
 
-Times are medians. They exclude compilation, whose seconds have a separate column. A ratio
-compares two ways of computing the same thing, timed alternately in one process: below 1
-ours is faster, and the goal, where there is one, is the upper limit for the ratio. The
-ratio of work compares CPU times over all threads. The file of a case says what it is
-compared with. For gradient estimators, the variance ratio is the plain gradient's total
-variance over the gradient estimator's, and the efficiency is the variance ratio over the
-ratio of times.
+Two ways of computing the same thing are timed in turn, in one process, so that whatever
+else the machine does falls on both. What is reported is the median over rounds of the
+ratio of their times, with its range: below 1, this library is faster. A goal is the
+largest ratio that we accept.
+"""
+GOALS = """## All goals
 
-`make bench` measures on your machine and writes this page.
+One line for each comparison that has a goal. {passed} of {total} are met.
+"""
+APPENDIX = """## Appendix: all cases
+
+Times are medians, without compilation, whose seconds have a column of their own. The
+ratio of work compares processor times over all threads. For gradient estimators, the
+variance ratio is the plain gradient's total variance over the estimator's, and the
+efficiency is the variance ratio over the ratio of times.
 """
 
 
@@ -30,28 +39,104 @@ def main():
     parser.add_argument(
         "--output", type=Path, default=ROOT.parent / "docs" / "benchmarks.md"
     )
+    parser.add_argument("--no-page", action="store_true", help="print the goals only")
     arguments = parser.parse_args()
-    paths = arguments.results or sorted((ROOT / "results").glob("*.json"))
+    paths = arguments.results or sorted((ROOT / "results").glob("[cg]pu.json"))
     if not paths:
-        parser.error(
-            "no results: run `pytest benchmarks` first, or name a file of its JSON"
-        )
-    arguments.output.write_text(page([json.loads(path.read_text()) for path in paths]))
+        parser.error("no results: run `make bench` first, or name a file of its JSON")
+    entries = [
+        entry for path in paths for entry in json.loads(path.read_text())["benchmarks"]
+    ]
+    if arguments.no_page:
+        print(goals(entries))
+    else:
+        arguments.output.write_text(page(entries, arguments.output.parent / "pictures"))
 
 
-def page(results):
-    """The page for some files of results."""
-    by_file, machines, versions = defaultdict(list), set(), set()
-    for result in results:
-        for entry in result["benchmarks"]:
-            info = entry["extra_info"]
-            by_file[Path(entry["fullname"].split("::")[0]).stem].append(entry)
-            machines.add(info.get("device") or result["machine_info"].get("device"))
-            if "jax" in info:
-                versions.add(f"JAX {info['jax']}, NumPyro {info['numpyro']}")
-    measured = f"Measured on {listed(machines)} with {listed(versions)}."
-    sections = [section(name, entries) for name, entries in sorted(by_file.items())]
-    return "\n".join([INTRODUCTION, measured, "", *sections])
+def page(entries, pictures):
+    """The page, and its charts beside it."""
+    machines = {entry["extra_info"].get("device") for entry in entries}
+    versions = {
+        f"JAX {info['jax']}, NumPyro {info['numpyro']}"
+        for info in (entry["extra_info"] for entry in entries)
+        if "jax" in info
+    }
+    measured = (
+        "`make bench` writes this page. "
+        f"Measured on {listed(machines)} with {listed(versions)}.\n"
+    )
+    answers = [answer(question, entries, pictures) for question in QUESTIONS]
+    by_file = defaultdict(list)
+    for entry in entries:
+        by_file[file_of(entry)].append(entry)
+    sections = [section(name, found) for name, found in sorted(by_file.items())]
+    return "\n".join(
+        [INTRODUCTION, measured, *answers, goals(entries), APPENDIX, *sections]
+    )
+
+
+def answer(question, entries, pictures):
+    """Heading, text and chart of a question; a word where nothing was measured."""
+    found = {id_of(entry): entry["extra_info"] for entry in entries}
+    rows = [(case.words, found[case.test]) for case in question.cases if case.test in found]
+    lines = [f"## {question.title}", "", question.text, ""]
+    if rows:
+        draw(question, rows, pictures / f"bench_{question.name}.png")
+        lines.append(f"![{question.title}](pictures/bench_{question.name}.png)")
+    else:
+        lines.append("Not measured in this run.")
+    return "\n".join([*lines, ""])
+
+
+def goals(entries):
+    """The table of goals, worst first, and a sentence for each that is missed."""
+    rows, missed = [], []
+    held = [entry for entry in entries if entry["extra_info"].get("goal") is not None]
+    for entry in sorted(held, key=lambda e: -_excess(e)):
+        info = entry["extra_info"]
+        low, high = info.get("ratio_range", (info["ratio"],) * 2)
+        is_met = info["ratio"] <= info["goal"]
+        cells = [
+            words_of(entry),
+            f"{info['ratio']:.3g}",
+            f"{low:.3g} to {high:.3g}",
+            f"{info['goal']:.3g}",
+            "met" if is_met else "**missed**",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+        if not is_met:
+            missed.append(f"- {words_of(entry)}: {reason(entry)}")
+    head = (
+        "| What was compared | Ratio | Range | Goal | |\n| --- | ---: | ---: | ---: | --- |"
+    )
+    text = GOALS.format(passed=len(held) - len(missed), total=len(held))
+    return "\n".join([text, head, *rows, "", *missed, ""])
+
+
+def _excess(entry):
+    return entry["extra_info"]["ratio"] / entry["extra_info"]["goal"]
+
+
+def reason(entry):
+    name = id_of(entry)
+    found = (text for test, text in REASONS.items() if name.startswith(test))
+    return next(found, "the reason is not known.")
+
+
+def words_of(entry):
+    """A case without its test's id: what the test says, and its parameters."""
+    info = entry["extra_info"]
+    words = info.get("words") or entry["name"].removeprefix("test_").split("[")[0]
+    parameters = info.get("parameters")
+    return f"{words.rstrip('.')} ({parameters})" if parameters else words.rstrip(".")
+
+
+def id_of(entry):
+    return f"{file_of(entry)}.py::{entry['name']}"
+
+
+def file_of(entry):
+    return Path(entry["fullname"].split("::")[0]).stem
 
 
 def listed(words):
@@ -62,7 +147,7 @@ def section(name, entries):
     """A heading and a table, without the columns that would be empty."""
     rows = [row(entry) for entry in entries]
     columns = [c for c in rows[0] if any(r[c] for r in rows)]
-    lines = [f"## {name.removeprefix('test_').replace('_', ' ').capitalize()}", ""]
+    lines = [f"### {name.removeprefix('test_').replace('_', ' ').capitalize()}", ""]
     lines.append(f"`benchmarks/{name}.py`\n")
     lines.append("| " + " | ".join(columns) + " |")
     lines.append("| " + " | ".join("---" if c in TEXT else "---:" for c in columns) + " |")
@@ -76,16 +161,15 @@ TEXT = ("case", "backend")
 def row(entry):
     """The cells of one case."""
     info = entry["extra_info"]
-    ratio, goal = info.get("ratio"), info.get("goal")
     return {
         "case": f"`{entry['name'].removeprefix('test_')}`",
         "backend": info.get("backend", "cpu"),
         "compile s": number(info.get("compile_seconds")),
         "median time": duration(info.get("seconds_per_step") or entry["stats"]["median"]),
         "other": duration(info.get("other_seconds_per_step")),
-        "ratio": number(ratio),
+        "ratio": number(info.get("ratio")),
         "ratio of work": number(info.get("work_ratio")),
-        "goal": number(goal),
+        "goal": number(info.get("goal")),
         "variance ratio": number(info.get("variance_ratio")),
         "efficiency": number(info.get("efficiency")),
         "Gflop": number(info["flops"] / 1e9) if info.get("flops") else "",

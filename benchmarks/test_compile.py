@@ -40,6 +40,7 @@ def by_hand(depth):
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_compile(compare, depth):
+    """Tracing and compiling a stack of layers against the products alone."""
     x = jnp.ones((100, WIDTH))
 
     def lowered(make):

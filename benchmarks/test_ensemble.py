@@ -111,6 +111,7 @@ def hand_scan(init, step, x, y, steps):
 @pytest.mark.parametrize("other", [hand_scan, hand_loop])
 @pytest.mark.parametrize("num_members", STEPS)
 def test_step_of_run(compare, num_members, other):
+    """A step of `EnsembleMAP.run` against the hand-written one."""
     x, y = data()
     steps = STEPS[num_members]
     ensemble = EnsembleMAP(log_joint, mlp_init, ADAM, num_members)
@@ -124,7 +125,10 @@ def test_step_of_run(compare, num_members, other):
 
 @pytest.mark.parametrize("num_members", [1, 16, 64])
 def test_step_of_update(compare, num_members):
-    """`update` from a Python loop; by hand the same without donation, which it must not."""
+    """`EnsembleMAP.update` from a Python loop, against the hand-written one.
+
+    By hand without donation, which `update` must not do either.
+    """
     x, y = data()
     steps = STEPS[num_members]
     ensemble = EnsembleMAP(log_joint, mlp_init, ADAM, num_members)
@@ -146,7 +150,7 @@ def test_step_of_update(compare, num_members):
 
 
 def test_progress_bar(compare):
-    """With the bar against without."""
+    """`EnsembleMAP.run` with the progress bar against one without."""
     x, y = data()
     ensemble = EnsembleMAP(log_joint, mlp_init, ADAM, 16)
     compare(
@@ -160,7 +164,7 @@ def test_progress_bar(compare):
 @pytest.mark.parametrize("how", ["run", "update"])
 @pytest.mark.parametrize("num_members", [1, 64])
 def test_first_step(compare, compilations, num_members, how):
-    """From nothing to the end of the first step, compilation included."""
+    """`EnsembleMAP` from nothing to the end of the first step, compilation included."""
     x, y = data()
     counts = []
 
@@ -208,7 +212,7 @@ def test_second_run_compiles_nothing(compare, compilations):
 @pytest.mark.parametrize("other", ["permutation", "contiguous"])
 @pytest.mark.parametrize("model", MODELS)
 def test_minibatch(compare, model, other):
-    """Against a permutation of all rows at each step, and against rows that cost nothing."""
+    """Minibatches against a permutation of all rows at each step, or against contiguous rows."""
     rows, batch_size, num_members, steps = 20_000, 128, 16, 200
     x, y = data(rows)
     ensemble = EnsembleMAP(*MODELS[model], ADAM, num_members)
@@ -237,7 +241,7 @@ def test_minibatch(compare, model, other):
 
 
 def test_predict(compare):
-    """20,000 rows in blocks of 512 against all rows at once."""
+    """`ensemble_predict` of 20,000 rows in blocks of 512 against all rows at once."""
     x, _ = data(20_000)
     params = EnsembleMAP(log_joint, mlp_init, ADAM, 16).init(0).params
     compare(

@@ -111,6 +111,7 @@ def points(params):
 
 @pytest.mark.parametrize("batch", [ROWS, 512])
 def test_epoch(compare, batch):
+    """An epoch of a field estimator against the network written by hand."""
     x, y = data()
     ensemble = ours(x, y)
     batch_size = None if batch == ROWS else batch

@@ -42,6 +42,7 @@ def repeated_gradient(estimate, rows):
 @pytest.mark.parametrize("rows", [16, 128, 512])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_step(compare, benchmark, name, rows):
+    """A gradient under an estimator against the plain one."""
     plain = lambda model: model
     a = study.gradient_draws(plain, rows, 1000, seed=1)
     b = study.gradient_draws(ESTIMATORS[name], rows, 1000, seed=2)

@@ -73,7 +73,7 @@ def slopes(found):
 
 @pytest.mark.parametrize("batch_size", [None, 256])
 def test_first_step_of_a_model(compare, batch_size):
-    """From the call to the end of the first step, of a model that was not fitted before.
+    """`fit` against blayers, up to the first step of a model that was not fitted before.
 
     A new process waits the first call, recorded as `first_seconds`; in the rounds after it
     other models have been fitted.
@@ -89,7 +89,7 @@ def test_first_step_of_a_model(compare, batch_size):
 
 @pytest.mark.parametrize("batch_size", [None, 256])
 def test_first_step_again(compare, batch_size):
-    """The same, of a model that was fitted before."""
+    """`fit` against blayers, up to the first step of a model that was fitted before."""
     compare(
         lambda: ours(1, batch_size)[0], lambda: peer(1, batch_size)[0], rounds=2, goal=1.0
     )
@@ -97,7 +97,7 @@ def test_first_step_again(compare, batch_size):
 
 @pytest.mark.parametrize("what", ["predict", "summary"])
 def test_first(compare, what):
-    """A prediction of 100 rows, or a summary, of a model of which none was asked for."""
+    """The first prediction of 100 rows, or the first summary, against blayers."""
     x, count = data()[0], itertools.count()
     fits = [
         (ours(1, None, another(i))[1], peer(1, None, another_peer(i))[1]) for i in range(3)
@@ -120,7 +120,7 @@ def test_first(compare, what):
 
 @pytest.mark.parametrize("batch_size", [None, 256])
 def test_whole_fit(compare, benchmark, batch_size):
-    """All steps, of a model that was not fitted before.
+    """`fit` against blayers, all 5,000 steps of a model that was not fitted before.
 
     Recorded beside: what one step takes without what one fit takes.
     """
@@ -150,7 +150,9 @@ def test_whole_fit(compare, benchmark, batch_size):
 
 @pytest.mark.parametrize("centered", [False, True])
 def test_effective_draws_per_second(compare, benchmark, centered):
-    """NUTS, one chain: the least effective size of the slopes, divided by whole fits.
+    """NUTS by `fit` against blayers: seconds of the whole call, one chain.
+
+    Recorded beside: the least effective size of the slopes, divided by those seconds.
 
     The peer draws centered coefficients, which suit so many rows; ours by default do not.
     The peer's `autoreparam` is off; in its version 0.3.0 it leaves every site centered.

@@ -56,7 +56,7 @@ def pytest_generate_tests(metafunc):
 
 
 def test_run_against_updates(compare, members):
-    """Against a Python loop over the jitted, donated step."""
+    """A step of `EnsembleSVI.run` against a Python loop over NumPyro's, under vmap."""
     (x, y), steps = data(), STEPS[members]
     _, state, update = by_hand(members, x, y)
 
@@ -70,7 +70,7 @@ def test_run_against_updates(compare, members):
 
 
 def test_run_against_scan(compare, members):
-    """Against `jax.lax.scan` of the same step."""
+    """A step of `EnsembleSVI.run` against `jax.lax.scan` of NumPyro's, under vmap."""
     (x, y), steps = data(), STEPS[members]
     svi, state, _ = by_hand(members, x, y)
     step = jax.vmap(lambda state: svi.update(state, x, y))
@@ -92,7 +92,7 @@ def steps_of_run(members, x, y, steps):
 
 
 def test_first_step(compare):
-    """Everything from the model to the first step, compilation included, at 16 members."""
+    """`EnsembleSVI` of 16 members up to the first step, compilation included."""
     x, y = data()
 
     def hand():
@@ -106,7 +106,7 @@ def test_first_step(compare):
 
 
 def test_against_one_fit_after_another(compare):
-    """Against a Python loop over compiled stock fits, at 16 members."""
+    """`EnsembleSVI` of 16 members against one compiled NumPyro fit after another."""
     (x, y), steps = data(), STEPS[16]
     ensemble = ours(16)
     svi = SVI(model, AutoNormal(model), optax.adam(1e-3), Trace_ELBO())
@@ -135,7 +135,7 @@ def test_second_run_compiles_nothing(benchmark, compilations):
 
 @pytest.mark.parametrize("batch", [128])
 def test_minibatch(compare, batch):
-    """20,000 rows in shuffled minibatches, against the same number of contiguous rows."""
+    """`EnsembleSVI` in shuffled minibatches of 20,000 rows against contiguous rows."""
     x, y = data(20_000)
     steps = 100
     ensemble = ours(16)

@@ -17,6 +17,7 @@ PAGES = [
     "choose",
     "regression_fit",
     "likelihoods",
+    "gallery",
     "benchmarks",
     "tutorials/mixed_effects",
     "api/infer/fit",

@@ -1,0 +1,115 @@
+"""The questions that users ask, and which benchmarks answer each.
+
+A question names its cases by the ids of tests, and what a reader should call them. The ids stand
+here and in the appendix of the page only.
+"""
+
+from typing import NamedTuple
+
+
+class Case(NamedTuple):
+    """A benchmark, by the start of its id, and its name in words."""
+
+    test: str
+    words: str
+
+
+class Question(NamedTuple):
+    """A heading, how the answer was measured, the kind of chart, and its cases."""
+
+    name: str
+    title: str
+    text: str
+    cases: list[Case]
+
+
+MEMBERS = (1, 8, 16, 64, 256)
+ROWS = (1_000, 10_000, 100_000)
+
+QUESTIONS = [
+    Question(
+        "step",
+        "How fast is one step?",
+        "A training step of an ensemble beside the shortest program that one could write for the "
+        "same numbers: `jax.vmap` of value, gradient and Adam under one `jax.lax.scan`, for "
+        "modes, and of `numpyro.infer.SVI.update`, for variational posteriors. A network of "
+        "8-64-64-1 units, 500 rows. Bars are medians of ratios, lines their range.",
+        [
+            *[
+                Case(f"test_ensemble.py::test_step_of_run[{m}-hand_scan]", f"modes, {m}")
+                for m in MEMBERS
+            ],
+            *[
+                Case(f"test_svi.py::test_run_against_scan[{m}]", f"variational, {m}")
+                for m in MEMBERS
+            ],
+        ],
+    ),
+    Question(
+        "first",
+        "How long until the first result?",
+        "Seconds from the call to the answer, compilation included, beside blayers: a linear "
+        "regression with a learned scale and noise, 2,000 rows, 5 columns, in a process that "
+        "has fitted other models before.",
+        [
+            Case(
+                "test_peers.py::test_first_step_of_a_model[None]", "first step, new model"
+            ),
+            Case("test_peers.py::test_first_step_again[None]", "first step, known model"),
+            Case("test_peers.py::test_first[predict]", "first prediction"),
+            Case("test_peers.py::test_first[summary]", "first summary"),
+            Case("test_peers.py::test_whole_fit[None]", "5,000 steps, new model"),
+        ],
+    ),
+    Question(
+        "members",
+        "What do more members cost?",
+        "Seconds of one variational step of all members, beside `jax.vmap` of NumPyro's update "
+        "called from a Python loop. The same network and rows as above.",
+        [Case(f"test_svi.py::test_run_against_updates[{m}]", str(m)) for m in MEMBERS],
+    ),
+    Question(
+        "rows",
+        "What do more rows cost?",
+        "Seconds of one step of 8 modes, on all rows and in shuffled minibatches of 256, beside "
+        "the hand-written scans (by hand, minibatches are the next 256 rows, not shuffled).",
+        [
+            *[Case(f"test_rows.py::test_all_rows[{n}]", f"all rows, {n}") for n in ROWS],
+            *[
+                Case(f"test_rows.py::test_minibatch[{n}]", f"minibatches, {n}")
+                for n in (*ROWS, 1_000_000)
+            ],
+        ],
+    ),
+    Question(
+        "draws",
+        "How many effective draws a second?",
+        "NUTS, one chain of 500 draws after 500 of warm-up, by `fit` and by blayers: the least "
+        "effective sample size of the coefficients over the seconds of the whole call. 2,000 "
+        "rows suit centered coefficients.",
+        [
+            Case("test_peers.py::test_effective_draws_per_second[True]", "centered"),
+            Case("test_peers.py::test_effective_draws_per_second[False]", "non-centered"),
+        ],
+    ),
+]
+
+# Why a goal was missed, by the start of the case's id.
+REASONS = {
+    "test_peers.py::test_effective_draws_per_second[False]": (
+        "So many rows suit centered coefficients, which is what the other side draws."
+    ),
+    "test_ensemble.py::test_step_of_update[1]": (
+        "One member takes 0.5 ms a step, of which a call of Python and JAX is a part; `run` "
+        "takes its steps in one program."
+    ),
+}
+
+
+# The cases of a quick run: not the largest ones.
+QUICK = {
+    case.test
+    for question in QUESTIONS
+    for case in question.cases
+    if not any(size in case.test for size in ("[256", "[100000", "[1000000", "[False"))
+}

@@ -1,0 +1,67 @@
+"""How a step of eight modes grows with the rows, beside the least that one could write by hand."""
+
+import jax
+import pytest
+from jax import lax
+
+from benchmarks.questions import ROWS
+from benchmarks.test_ensemble import ADAM, MODELS, by_hand, data, hand_scan
+from numpyro_bayeslayers.infer import EnsembleMAP
+
+MEMBERS, BATCH, STEPS = 8, 256, {1_000: 40, 10_000: 6, 100_000: 2}
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_all_rows(compare, rows):
+    """A step on all rows, against the hand-written one."""
+    x, y = data(rows)
+    log_joint, init_fn = MODELS["mlp"]
+    init, step = by_hand(log_joint, init_fn, MEMBERS)
+    steps = STEPS[rows]
+    compare(
+        _run(log_joint, init_fn, steps, x, y),
+        hand_scan(init, step, x, y, steps),
+        steps=steps,
+        rounds=5,
+        goal=1.05,
+    )
+
+
+@pytest.mark.parametrize("rows", [*ROWS, 1_000_000])
+def test_minibatch(compare, rows):
+    """A step on 256 rows in shuffled order, against the next 256 rows in their order."""
+    x, y = data(rows)
+    log_joint, init_fn = MODELS["mlp"]
+    init, step = by_hand(log_joint, init_fn, MEMBERS)
+    steps = 40
+
+    def one(state, i):
+        begin = i * BATCH % (rows - BATCH)
+        batch = (lax.dynamic_slice_in_dim(a, begin, BATCH) for a in (x, y))
+        return step(state, *batch, scale=rows / BATCH)
+
+    scan = jax.jit(lambda state: lax.scan(one, state, jax.numpy.arange(steps)))
+    state = init(jax.random.key(0))
+    compare(
+        _run(log_joint, init_fn, steps, x, y, batch_size=BATCH),
+        lambda: scan(state)[1],
+        steps=steps,
+        rounds=5,
+        goal=1.2,
+    )
+
+
+def _run(log_joint, init_fn, steps, x, y, batch_size=None):
+    ensemble = EnsembleMAP(log_joint, init_fn, ADAM, MEMBERS)
+    start = ensemble.run(jax.random.key(0), 1, x, y, progress_bar=False).state
+    return lambda: (
+        ensemble.run(
+            jax.random.key(0),
+            steps,
+            x,
+            y,
+            batch_size=batch_size,
+            init_state=start,
+            progress_bar=False,
+        ).losses
+    )
