@@ -34,6 +34,7 @@ from .fitting._methods import MCMC, VI, Ensemble, Modes
 from .fitting._predictions import Predictions, Reach
 from .fitting._prior import prior
 from .fitting._sampled_ensemble import SampledEnsemble
+from .fitting._sgmcmc import SGMCMC
 from .fitting._stein import Stein
 from .training._callbacks import Progress
 from .training._checkpoint import Checkpoint
@@ -43,6 +44,7 @@ from .training._validation import Validation
 __all__ = [
     "MCLMC",
     "MCMC",
+    "SGMCMC",
     "VI",
     "AdjustedMCLMC",
     "Checkpoint",

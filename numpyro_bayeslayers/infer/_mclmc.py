@@ -1,6 +1,5 @@
 """Microcanonical Langevin samplers of blackjax as kernels of NumPyro."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,12 +10,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 from numpyro.infer import init_to_uniform
 from numpyro.infer.hmc_util import warmup_adapter
-from numpyro.infer.mcmc import MCMCKernel
-from numpyro.infer.util import ParamInfo, initialize_model
-from numpyro.util import is_prng_key
 
 from .. import _checks
 from .._typing import Model, PRNGKey
+from ._kernel import AbstractKernel
 from ._mclmc_tuning import Tuning, begin, blackjax_parts, measured, settled
 
 _SIZE = (
@@ -58,81 +55,16 @@ class MCLMCState(NamedTuple):
     rng_key: PRNGKey
 
 
-class AbstractMCLMC(MCMCKernel):
-    """What the two samplers share: models, starts, several chains."""
-
-    _model: Model
+class AbstractMCLMC(AbstractKernel):
+    """What the two samplers share: their needs, their first state, what comes after a draw."""
 
     def __init__(self, model: Model, init_strategy: Callable[..., Any]) -> None:
-        _checks.function("model", model)
+        super().__init__(model, init_strategy)
         blackjax_parts(type(self).__name__)
-        self._model = model
-        self._init_strategy = _checks.function("init_strategy", init_strategy)
-        self._num_warmup = 0
-        self._potential_fn_gen: Callable[..., Any] | None = None
-        self._postprocess_fn: Callable[..., Any] | None = None
 
-    @property
-    def model(self) -> Model:
-        """The model."""
-        return self._model
-
-    @property
-    def sample_field(self) -> str:
-        """The field of the state that holds the draw."""
-        return "z"
-
-    @property
-    def default_fields(self) -> tuple[str, ...]:
-        """What is collected by itself."""
-        return ("z", "diverging")
-
-    def postprocess_fn(
-        self, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None
-    ) -> Any:
-        """From unconstrained values to those of the model's sites."""
-        if self._postprocess_fn is None:
-            return lambda z: z
-        return self._postprocess_fn(*model_args, **(model_kwargs or {}))
-
-    def init(
-        self,
-        rng_key: Any,
-        num_warmup: int,
-        init_params: PyTree | None,
-        model_args: tuple[Any, ...],
-        model_kwargs: dict[str, Any] | None,
-    ) -> MCLMCState:
-        """Start a chain, or several for a batch of keys."""
-        self._num_warmup = num_warmup
-        model_kwargs = model_kwargs or {}
-        is_one = is_prng_key(rng_key)
-        both = random.split(rng_key) if is_one else jax.vmap(random.split)(rng_key)
-        key, key_start = (both[0], both[1]) if is_one else (both[:, 0], both[:, 1])
-        found = initialize_model(
-            key_start,
-            self._model,
-            dynamic_args=True,
-            init_strategy=self._init_strategy,
-            model_args=model_args,
-            model_kwargs=model_kwargs,
-        )
-        self._potential_fn_gen, self._postprocess_fn = found[1], found[2]
-        start = found[0] if init_params is None else init_params
-        z = start.z if isinstance(start, ParamInfo) else start
-        size = sum(x.size for x in jax.tree.leaves(z)) // (1 if is_one else len(key))
+    def _check_size(self, size: int) -> None:
         if size < 2:
             raise ValueError(_SIZE.format(name=type(self).__name__, size=size))
-        first = functools.partial(self._first, self._log_density(model_args, model_kwargs))
-        return (first if is_one else jax.vmap(first))(key, z)
-
-    def sample(
-        self, state: MCLMCState, model_args: tuple[Any, ...], model_kwargs: Any
-    ) -> MCLMCState:
-        """Draw once, in one chain or in several."""
-        fn = self._log_density(model_args, model_kwargs or {})
-        draw = functools.partial(self._draw, fn)
-        return draw(state) if jnp.ndim(state.i) == 0 else jax.vmap(draw)(state)
 
     def _log_density(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._potential_fn_gen is None:

@@ -20,7 +20,7 @@ from numpyro.infer.mcmc import MCMCKernel
 from numpyro.util import nested_attrgetter
 from tqdm.auto import tqdm
 
-from .._mclmc import AbstractMCLMC
+from .._kernel import AbstractKernel
 from ..training._jit import Frame
 from ..training._training_loop import REFRESHES, saying
 
@@ -117,7 +117,7 @@ class ChainPrograms:
 
         # Only these tell by their states whether they have found a start: others must run as
         # they are, to raise.
-        self._is_told = isinstance(kernel, (HMC, AbstractMCLMC))
+        self._is_told = isinstance(kernel, (HMC, AbstractKernel))
         self._init_as_it_is = init
         self._init = jax.jit(init) if self._is_told else init
         self._steps = jax.jit(steps, donate_argnums=(0, 1))

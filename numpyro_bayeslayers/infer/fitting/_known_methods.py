@@ -6,6 +6,7 @@ from typing import Any
 from ... import _checks
 from ._methods import MCMC, VI, Ensemble, Modes
 from ._sampled_ensemble import SampledEnsemble
+from ._sgmcmc import SGMCMC
 from ._stein import Stein
 
 METHODS = {
@@ -15,6 +16,7 @@ METHODS = {
     "ensemble": Ensemble,
     "modes": Modes,
     "sampled_ensemble": SampledEnsemble,
+    "sgmcmc": SGMCMC,
 }
 Method = VI | MCMC | Stein
 
@@ -27,7 +29,8 @@ def method_of(method: Any) -> Method:
     if inspect.isclass(method) and method in METHODS.values():
         return method()
     what = (
-        "VI(), MCMC(), Stein(), Ensemble(), Modes(), SampledEnsemble() or the name of one"
+        "VI(), MCMC(), Stein(), Ensemble(), Modes(), SampledEnsemble(), SGMCMC() or the name "
+        "of one"
     )
     _checks.instance("method", method, tuple(METHODS.values()), what)
     return method

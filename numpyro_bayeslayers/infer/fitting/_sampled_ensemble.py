@@ -69,12 +69,17 @@ class SampledEnsemble(Modes):
             kernel=self.kernel,
             kernel_options=self.kernel_options,
         )
-        if problem.found is not None:
-            return chains._run(problem)
-        modes = run_variational(self, self.num_members, problem, init_to_sample)
-        key = jax.random.fold_in(problem.key, 1)
-        asked = Asked(init=_starts(modes))
-        return chains._run(problem._replace(asked=asked, key=key))
+        return run_from_modes(self, chains, problem)
+
+
+def run_from_modes(method: Modes, chains: MCMC, problem: Problem) -> Posterior:
+    """Find the modes that `method` asks for, and run a chain from each."""
+    if problem.found is not None:
+        return chains._run(problem)
+    modes = run_variational(method, method.num_members, problem, init_to_sample)
+    key = jax.random.fold_in(problem.key, 1)
+    asked = Asked(init=_starts(modes))
+    return chains._run(problem._replace(asked=asked, key=key))
 
 
 def _starts(modes: Posterior) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def _starts(modes: Posterior) -> dict[str, Any]:
     if not len(good):
         raise ValueError(
             "No mode is finite, so that no chain can start: take a smaller step size, "
-            "SampledEnsemble(optim=0.001), or scale inputs and outcomes to order one."
+            "`optim=0.001`, or scale inputs and outcomes to order one."
         )
     size = len(modes.finite.which)
     which = np.where(modes.finite.which, np.arange(size), np.resize(good, size))

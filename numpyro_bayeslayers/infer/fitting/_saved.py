@@ -124,7 +124,7 @@ class Found:
 
 def finder(found: Found, kind: type) -> Any:
     """What stands in place of running a method of this kind."""
-    by_chains = METHODS["mcmc"], METHODS["sampled_ensemble"]
+    by_chains = [METHODS[name] for name in ("mcmc", "sampled_ensemble", "sgmcmc")]
     ways = {**dict.fromkeys(by_chains, found.by_chains), Stein: found.by_particles}
     return ways.get(kind, found.by_steps)
 

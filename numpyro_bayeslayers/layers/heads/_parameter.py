@@ -106,6 +106,7 @@ def check_prior(argument: str, prior: dist.Distribution, high: float) -> None:
     """`prior` is a distribution of single numbers from 0 to `high`."""
     support: Any = prior.support
     is_single = not prior.event_shape and not support.is_discrete
+    support = getattr(support, "base_constraint", support)  # that of one entry
     low_end, high_end = (getattr(support, f"{e}_bound", None) for e in ("lower", "upper"))
     traced = any(isinstance(x, jax.core.Tracer) for x in (low_end, high_end))
     is_inside = traced or (low_end is not None and bool(np.all(np.asarray(low_end) >= 0)))

@@ -1,5 +1,7 @@
 """Chains by member."""
 
+import gc
+
 import arviz
 import jax
 import jax.numpy as jnp
@@ -61,6 +63,21 @@ def test_posterior_and_further_runs(chains, compiled):
     np.testing.assert_array_equal(kept, draws)
     posterior = arviz.from_numpyro(first.mcmc).posterior
     assert dict(posterior["mean"].sizes) == {"chain": 4, "draw": 500}
+
+
+def test_a_further_run_keeps_nothing(chains):
+    """Of runs whose results are let go, no array is left, neither in the programs nor beside."""
+
+    def held():
+        gc.collect()
+        return sum(x.nbytes for x in jax.live_arrays())
+
+    again = lambda: chains.run(2, X, Y, progress_bar=False, extra_fields=["accept_prob"])
+    again()
+    before = held()
+    again()
+    again()
+    assert held() == before
 
 
 def test_chains_are_those_that_run_alone():

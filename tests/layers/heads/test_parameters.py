@@ -8,6 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from numpyro.handlers import mask, scale, seed, substitute, trace
+from numpyro.infer.util import log_density
 from scipy import stats
 
 from numpyro_bayeslayers import layers
@@ -59,6 +60,17 @@ PARAMETERS = {
 
 def sites_of(model):
     return trace(seed(model, 0)).get_trace()
+
+
+def test_an_improper_prior():
+    """Flat on positive numbers: what is left is the density of the observations."""
+    flat = lambda support: dist.ImproperUniform(support, (), ())
+    link = lambda scale: layers.gaussian_link(np.zeros(3), np.ones(3), scale=scale)
+    positive = flat(dist.constraints.positive)
+    got, _ = log_density(link, (positive,), {}, {"obs.sigma": 2.0})
+    assert float(got) == pytest.approx(3 * stats.norm(0.0, 2.0).logpdf(1.0), rel=1e-5)
+    with pytest.raises(ValueError, match="must have a prior of positive numbers"):
+        link(flat(dist.constraints.real))
 
 
 @pytest.mark.parametrize("name", mostly_slow(PARAMETERS, {"weibull", "precision"}))

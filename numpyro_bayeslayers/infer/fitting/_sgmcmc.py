@@ -1,0 +1,126 @@
+"""Modes first, then a chain on minibatches from each."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ... import _checks
+from .._stochastic_gradient import Course, StochasticGradient
+from ..training._arguments import take_apart
+from ..training._rows import scaled_sites
+from ._method import Posterior, Problem, no_guide, settle
+from ._methods import MCMC, Modes
+from ._sampled_ensemble import run_from_modes
+
+#: Kernels by name, and whether they have a momentum.
+KERNELS = {"sgld": False, "sghmc": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGMCMC(Modes):
+    r"""Find modes, and draw around each by a chain whose steps see minibatches.
+
+    With N rows of the fit, $\epsilon_k = $ `step_size` $/ N$, and the gradient $g$ of the log
+    density in which the `batch_size` rows of the fit's steps stand for all,
+    ``"sgld"`` is Langevin dynamics and ``"sghmc"`` has a momentum with friction $\alpha$:
+
+    $$\theta \leftarrow \theta + \epsilon_k g + \sqrt{2 \epsilon_k}\, \xi \quad \text{or} \quad
+    v \leftarrow (1 - \alpha) v + \epsilon_k g + \sqrt{2 \alpha \epsilon_k}\, \xi, \;
+    \theta \leftarrow \theta + v$$
+
+    in unconstrained coordinates. With `cycles` the size of a step falls to zero along a cosine
+    in each, from large steps without noise that look for another place, to draws there.
+    Nothing is rejected: draws are too wide by the steps and by the noise of minibatches.
+    Where a row has the information $h$ on a coordinate, its variance under ``"sgld"`` is
+    $1 / (1 - \epsilon N h / 2)$ times too large by the steps of all rows, and by that of n rows
+    $1 + \epsilon N^2 h / (2 n)$ times that: take a `step_size` well below $2 n / (N h)$.
+    Training of the modes is that of `Modes`; the chains see all rows of the fit, by minibatches
+    drawn with replacement.
+
+    Args:
+        num_members: How many modes, and chains, at least 1.
+        optim: The optimizer of the modes, as in `VI`.
+        kernel: ``"sgld"`` or ``"sghmc"``.
+        step_size: The size of a step in units of one row: a positive number, or a schedule, a
+            function of the step from 0 that gives one.
+        cycles: How often the size of a step falls to zero; None for steps as `step_size` says.
+        num_samples: Draws of each chain, at least 1 and a multiple of `cycles`.
+        num_steps: Steps for each draw, at least 1.
+        exploration: The share of steps before the first draw, of each cycle or of the chain,
+            at least 0 and below 1.
+        friction: The share of the momentum $\alpha$ that a step loses, above 0 and below 1.
+
+    Raises:
+        TypeError: If a number is no integer.
+        ValueError: If a number is out of range, the kernel is unknown, or the draws are no
+            multiple of the cycles.
+
+    Example:
+        >>> SGMCMC(kernel="sghmc", step_size=0.01, cycles=5).num_samples
+        50
+
+    References:
+        Welling and Teh (2011), "Bayesian learning via stochastic gradient Langevin dynamics",
+        ICML, equation 4; Chen, Fox and Guestrin (2014), "Stochastic gradient Hamiltonian Monte
+        Carlo", ICML, equation 15; Zhang, Li, Zhang, Chen and Wilson (2020), "Cyclical
+        stochastic gradient MCMC for Bayesian deep learning", ICLR, equation 1 and algorithm 1.
+    """
+
+    #: The chains are in different modes: that they differ is no news.
+    are_apart: ClassVar[bool] = True
+
+    kernel: str = "sgld"
+    step_size: Any = 0.01
+    cycles: int | None = 5
+    num_samples: int = 50
+    num_steps: int = 20
+    exploration: float = 0.5
+    friction: float = 0.1
+
+    def __post_init__(self) -> None:
+        Modes.__post_init__(self)
+        settle(self, kernel=_checks.choice(*KERNELS), step_size=_checked_step)
+        settle(self, cycles=_checks.optional(_checks.size), num_samples=_checks.size)
+        settle(self, num_steps=_checks.size, exploration=_checks.rate)
+        settle(self, friction=_checks.share)
+        if self.num_samples % (self.cycles or 1):
+            raise ValueError(
+                f"`num_samples` must be a multiple of `cycles`, {self.cycles}, got "
+                f"{self.num_samples}."
+            )
+
+    def _run(self, problem: Problem) -> Posterior:
+        kernel = functools.partial(StochasticGradient, course=self._course(problem))
+        chains = MCMC(
+            num_warmup=0,
+            num_samples=self.num_samples,
+            num_chains=self.num_members,
+            kernel=kernel,
+        )
+        return run_from_modes(self, chains, problem)
+
+    def _course(self, problem: Problem) -> Course:
+        size, num_rows = problem.batch_size, problem.data.num_rows
+        names: frozenset[str] = frozenset()
+        if size is not None and problem.found is None:
+            parts = take_apart((), problem.data.rows)
+            model = problem.bound(problem.model)
+            names = scaled_sites(model, no_guide, parts, size, num_rows)
+        draws = self.num_samples // (self.cycles or 1)
+        share = self.exploration / (1.0 - self.exploration)
+        return Course(
+            num_rows,
+            size,
+            names,
+            self.step_size,
+            self.friction if KERNELS[self.kernel] else None,
+            self.cycles,
+            round(share * draws * self.num_steps),
+            self.num_steps,
+            draws,
+        )
+
+
+def _checked_step(name: str, given: Any) -> Any:
+    """A schedule, or the size of a step."""
+    return given if callable(given) else float(_checks.positive(name, given))
