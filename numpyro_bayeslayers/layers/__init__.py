@@ -107,6 +107,16 @@ from .heads import (
     zinb_link as zinb_link,
     zip_link as zip_link,
 )
+from .implicit import (
+    MIMO as MIMO,
+    DenseBatchEnsemble as DenseBatchEnsemble,
+    DenseRank1 as DenseRank1,
+    LayerNormEnsemble as LayerNormEnsemble,
+    Masksembles as Masksembles,
+    MultiHeadAttentionBatchEnsemble as MultiHeadAttentionBatchEnsemble,
+    MultiHeadAttentionBE as MultiHeadAttentionBE,
+    tile_members as tile_members,
+)
 from .lifted import Lifted as Lifted, LiftedLinear as LiftedLinear, lift as lift
 from .regression import (
     AdaptiveLayer as AdaptiveLayer,
@@ -145,6 +155,7 @@ from .regression import (
 )
 
 __all__ = [
+    "MIMO",
     "SIREN",
     "AR1Layer",
     "AbstractConditioner",
@@ -168,11 +179,13 @@ __all__ = [
     "CyclicEncoder",
     "DeepVSSGP",
     "Deg2Rad",
+    "DenseBatchEnsemble",
     "DenseDVI",
     "DenseFlipout",
     "DenseHierarchical",
     "DenseLocalReparameterization",
     "DenseNCP",
+    "DenseRank1",
     "DenseReparameterization",
     "DenseVariational",
     "DenseVariationalDropout",
@@ -195,6 +208,7 @@ __all__ = [
     "InterceptLayer",
     "LaplaceCosineFeatures",
     "LaplaceFourierFeatures",
+    "LayerNormEnsemble",
     "Lifted",
     "LiftedLinear",
     "LocalTrendLayer",
@@ -202,11 +216,14 @@ __all__ = [
     "LowRankBilinearLayer",
     "LowRankInteractionLayer",
     "MCDropout",
+    "Masksembles",
     "MaternCosineFeatures",
     "MaternFourierFeatures",
     "MaternKernel",
     "MixtureLayer",
     "MonotoneLayer",
+    "MultiHeadAttentionBE",
+    "MultiHeadAttentionBatchEnsemble",
     "MultiMembershipLayer",
     "NCPContinuousPerturb",
     "NCPNormalOutput",
@@ -264,6 +281,7 @@ __all__ = [
     "spherical_harmonic_encode",
     "standardize",
     "student_t_link",
+    "tile_members",
     "truncated",
     "unstandardize",
     "von_mises_link",

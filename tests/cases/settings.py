@@ -135,6 +135,7 @@ MAKERS = {
             "module": eqx.nn.Linear(3, 2, key=KEY),
             "priors": {"*": dist.Normal(0, 1)},
             "in_ndim": 1,
+            "batch_ensemble": 2,
             "name": "a",
         },
     ),

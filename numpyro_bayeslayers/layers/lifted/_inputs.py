@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from jaxtyping import ArrayLike
+from jaxtyping import Array, ArrayLike
 
 from ..._base import split_plates
 
@@ -23,6 +23,7 @@ class Input:
                 f"The inputs must have at least {ndim} axes, those of one example "
                 f"(`in_ndim`={ndim}), got shape {x.shape}."
             )
+        self.ndim = ndim
         example = x.shape[x.ndim - ndim :]
         lead, self.batch = split_plates(x.shape[: x.ndim - ndim], plates)
         lead = (1,) * (len(plates) - len(lead)) + lead
@@ -30,6 +31,11 @@ class Input:
         own = tuple(size for size, is_own in zip(plates, has, strict=True) if is_own)
         self.plate_axes = [0 if is_own else None for is_own in has]
         self.rows = x.reshape(own + (math.prod(self.batch),) + example)
+
+    def in_blocks(self, rows: tuple[int, ...]) -> Array:
+        """The rows with the axes `rows` in place of n: those of members and of their rows."""
+        at = self.rows.ndim - 1 - self.ndim
+        return self.rows.reshape(self.rows.shape[:at] + rows + self.rows.shape[at + 1 :])
 
 
 def same_batch(inputs: Sequence[Input]) -> tuple[int, ...]:

@@ -21,6 +21,13 @@ from ..._settings import setting
 from ...handlers._gradient_estimator import AbstractGradientEstimator
 from ...primitives import Site, factorized_normal
 from .._linear_normal import AbstractLinearNormal, LinearNormal
+from ._batch_ensemble import (
+    check_batch,
+    member_factors,
+    member_paths,
+    with_member_biases,
+    with_shared_frozen,
+)
 from ._inputs import Input, same_batch
 from ._products import (
     Product,
@@ -69,11 +76,14 @@ class Lifted(AbstractLayer):
         start: Start values of these, by path.
         frozen: Arrays that stay, by path; they get no gradient.
         in_ndim: Axes of one example.
+        num_members: Members of a batch ensemble, or None.
         name: Prefix of the sites.
 
     Sites:
         ``{name}.{path}``: event of the parameter's shape, such as ``net.layers.0.weight``, for
-        each parameter with a prior; a ``param`` for each one with a constraint.
+        each parameter with a prior; a ``param`` for each one with a constraint. In a batch
+        ensemble also the parameters ``net.layers.0.r`` (e, in) and ``net.layers.0.s``
+        (e, out), and biases lead with the members.
 
     Raises:
         ValueError: If an input has fewer axes than an example, or another batch than the
@@ -95,6 +105,7 @@ class Lifted(AbstractLayer):
     start: dict[str, Array]
     frozen: dict[str, Array]
     in_ndim: int = setting(check=_checks.count)
+    num_members: int | None = setting(check=_checks.optional(_checks.size))
     name: str | None = setting(check=_checks.optional_label, default=None)
 
     def draw(self) -> eqx.Module:
@@ -103,7 +114,7 @@ class Lifted(AbstractLayer):
         Gradient estimators do not act on it. Inside of plates call the layer on rows instead.
 
         Raises:
-            ValueError: If it is called inside of a plate.
+            ValueError: If it is called inside of a plate, or is a batch ensemble.
 
         Example:
             >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
@@ -115,6 +126,11 @@ class Lifted(AbstractLayer):
             >>> seed(model, 0)(jnp.ones((5, 3))).shape
             (5, 2)
         """
+        if self.num_members is not None:
+            raise ValueError(
+                "`draw` gives one module, but a batch ensemble has one for each member. Call "
+                "the lifted module on rows."
+            )
         if primitives.plate_shape():
             raise ValueError(
                 "`draw` gives one module, but there is one for each cell of the enclosing "
@@ -132,6 +148,8 @@ class Lifted(AbstractLayer):
             value = self.start[path]
             init = functools.partial(_spread, value)
             drawn[path] = primitives.param(path, init, value.shape, constraint=constraint)
+        if self.num_members is not None:
+            drawn |= member_factors(self.module, self.num_members)
         return drawn
 
     def _filled(self, values: Mapping[str, Array]) -> eqx.Module:
@@ -147,8 +165,10 @@ class Lifted(AbstractLayer):
         leaves, structure = jax.tree.flatten(args)
         inputs = [Input(leaf, self.in_ndim, plates) for leaf in leaves]
         batch = same_batch(inputs)
+        members = () if self.num_members is None else (self.num_members,)
+        check_batch(batch, members)
         sites = self._sites()
-        products = self._products(sites, Rows(len(plates)))
+        products = self._products(sites, Rows(len(plates), bool(members)))
 
         def one(
             values: dict[str, Array],
@@ -162,11 +182,15 @@ class Lifted(AbstractLayer):
             own_key = {} if key is None else {"key": key}
             return visible(*jax.tree.unflatten(structure, leaves), **kwargs, **own_key)
 
-        row = jnp.arange(math.prod(batch))
-        keys = None if key is None else jax.random.split(key, row.shape)
-        mapped: Callable[..., PyTree] = jax.vmap(
-            one, (None, 0, None if key is None else 0, 0)
-        )
+        rows = (*members, math.prod(batch[len(members) :]))
+        row = jnp.arange(math.prod(batch)).reshape(rows)
+        keys = None if key is None else jax.random.split(key, rows)
+        by_key = None if key is None else 0
+        mapped: Callable[..., PyTree] = jax.vmap(one, (None, 0, by_key, 0))
+        own = member_paths(self.module) & sites.keys() if members else set()
+        if members:
+            by_site = {path: 0 if path in own else None for path in sites}
+            mapped = jax.vmap(mapped, (by_site, 0, by_key, 0))
         for level in reversed(range(len(plates))):
             axes = [x.plate_axes[level] for x in inputs]
             mapped = jax.vmap(mapped, (0, None, None, axes))
@@ -174,11 +198,11 @@ class Lifted(AbstractLayer):
             path: jnp.broadcast_to(site.value, plates + _event_shape(site))
             for path, site in sites.items()
         }
-        out = mapped(values, row, keys, [x.rows for x in inputs])
+        out = mapped(values, row, keys, [x.in_blocks(rows) for x in inputs])
         if any(isinstance(handler, AbstractGradientEstimator) for handler in _PYRO_STACK):
             width = len(plates)
-            cell = {path: _like(x, x.ndim - width) for path, x in values.items()}
-            key_like = None if keys is None else _like(keys, keys.ndim - 1)
+            cell = {p: _like(x, x.ndim - width - (p in own)) for p, x in values.items()}
+            key_like = None if keys is None else _like(keys, keys.ndim - len(rows))
             examples = [_like(x.rows, self.in_ndim) for x in inputs]
             weights = {
                 path: cell[path] for path in (leaf_of(p, "weight") for p in products)
@@ -187,7 +211,7 @@ class Lifted(AbstractLayer):
                 primitives.opaque(sites[path], _READ)
         split = len(plates)
         return jax.tree.map(
-            lambda y: y.reshape(y.shape[:split] + batch + y.shape[split + 1 :]), out
+            lambda y: y.reshape(y.shape[:split] + batch + y.shape[split + len(rows) :]), out
         )
 
     def _products(self, sites: Mapping[str, Site], rows: Rows) -> dict[str, Product]:
@@ -282,9 +306,10 @@ def lift(
     priors: Mapping[str, Entry],
     *,
     in_ndim: int | None = None,
+    batch_ensemble: int | None = None,
     name: str | None = None,
 ) -> Lifted:
-    """Declare the parameters of an Equinox module: a layer whose sites they are.
+    r"""Declare the parameters of an Equinox module: a layer whose sites they are.
 
     Each array of floating point numbers has a path, its attributes and indices with dots
     between them, such as ``layers.0.weight``. The first pattern that matches the path
@@ -306,6 +331,11 @@ def lift(
         in_ndim: Axes of one example of the input. By default what the module expects if it
             is one of Equinox's (2 for `MultiheadAttention` and `Conv1d`, 0 for `Embedding`),
             else 1.
+        batch_ensemble: Number of members $E$, for a batch ensemble: its members share the
+            weights of each `Linear`, `Conv` and `ConvTranspose`, scale inputs and outputs of
+            these by vectors of their own, as in `DenseBatchEnsemble`, and have biases of
+            their own; all other parameters are common. Inputs and outputs lead with the
+            members: (e, \*batch, \*example), see `tile_members`.
         name: Prefix of the sites; ``lifted`` by default.
 
     Returns:
@@ -315,8 +345,9 @@ def lift(
         TypeError: If `module` is no Equinox module or an entry is of another kind.
         ValueError: If a parameter has no entry (it is named), a pattern matches nothing or is
             never reached, a prior does not expand to its parameter's shape, a start value
-            does not satisfy its constraint, nothing is left to infer, or the module has a
-            state (`equinox.nn.BatchNorm`, or any `StateIndex`).
+            does not satisfy its constraint, nothing is left to infer, the module has a state
+            (`equinox.nn.BatchNorm`, or any `StateIndex`), or it has no part that could become
+            a batch ensemble.
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
@@ -329,14 +360,30 @@ def lift(
         ['net.layers.0.bias', 'net.layers.0.weight']
         >>> seed(net, 0)(jnp.ones((5, 3))).shape
         (5, 1)
+
+        A batch ensemble of it:
+
+        >>> members = lift(mlp, table, batch_ensemble=4, name="net")
+        >>> seed(members, 0)(jnp.ones((4, 5, 3))).shape
+        (4, 5, 1)
+
+    References:
+        Wen, Tran and Ba (2020), "BatchEnsemble: an alternative approach to efficient ensemble
+        and lifelong learning", ICLR, section 3.1 (`batch_ensemble`).
     """
     _checks.instance("module", module, eqx.Module, "an Equinox module")
-    declared = declare(module, priors)
+    batch_ensemble = _checks.optional(_checks.size)("batch_ensemble", batch_ensemble)
+    if batch_ensemble is None:
+        declared = declare(module, priors)
+    else:
+        declared = declare(with_member_biases(module, batch_ensemble), priors)
+        declared = with_shared_frozen(declared, module)
     if in_ndim is None:
         in_ndim = example_ndim(module)
     without = jax.tree.map(_placeholder, module)
-    kind = LiftedLinear if is_linear(module) and hasattr(module, "in_features") else Lifted
-    return kind(without, *declared, in_ndim, name)
+    has_marginal = is_linear(module) and hasattr(module, "in_features")
+    kind = LiftedLinear if has_marginal and batch_ensemble is None else Lifted
+    return kind(without, *declared, in_ndim, batch_ensemble, name)
 
 
 def _placeholder(leaf: Any) -> Any:

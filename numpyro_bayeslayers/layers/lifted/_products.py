@@ -131,11 +131,14 @@ class Rows:
     """The maps of one call: those over plates, then one over rows, then the module's own.
 
     `row`, the number of the row, marks the map over rows: the module's own maps, over the
-    positions of a sequence, do not map it.
+    positions of a sequence, do not map it. In a batch ensemble there is a map over members
+    between those over plates and over rows, which all have the same weight: to the product
+    the rows of all members are rows.
     """
 
-    def __init__(self, plates: int) -> None:
+    def __init__(self, plates: int, has_members: bool = False) -> None:
         self.plates = plates
+        self.has_members = has_members
         self._outside = get_opaque_trace_state()
 
     def is_outside(self) -> bool:
@@ -171,11 +174,30 @@ class Rows:
         ) -> tuple[Array, bool]:
             x = x if is_mapped[1] else jnp.broadcast_to(x, (size,) + jnp.shape(x))
             if is_mapped[2]:
-                return self._at_plates(op, site, self.plates)(weight, x), True
+                return self._at_members(op, site)(weight, x), True
             inner = jax.vmap(plain, in_axes=(None, 0))
             return self._at_rows(op.at_places(), inner, site, weight, x, row), True
 
         return product(weight, x, row)
+
+    def _at_members(self, op: Weighted, site: Site) -> Callable[[Array, Array], Array]:
+        at_plates = self._at_plates(op, site, self.plates)
+        if not self.has_members:
+            return at_plates
+
+        @custom_vmap
+        def product(weight: Array, x: Array) -> Array:
+            return op(x, weight)
+
+        @product.def_vmap
+        def rule(
+            size: int, is_mapped: list[bool], weight: Array, x: Array
+        ) -> tuple[Array, bool]:
+            x = x if is_mapped[1] else jnp.broadcast_to(x, (size,) + jnp.shape(x))
+            out = at_plates(weight, x.reshape((size * x.shape[1],) + x.shape[2:]))
+            return out.reshape((size, x.shape[1]) + out.shape[1:]), True
+
+        return product
 
     def _at_plates(
         self, op: Weighted, site: Site, plates: int
@@ -240,13 +262,21 @@ class _Example:
 
 
 class _Seen(eqx.Module):
-    """Stands for a linear module in one example of a cell; gradient estimators see it."""
+    """Stands for a linear module in one example of a cell; gradient estimators see it.
+
+    In a batch ensemble `factors` are the two vectors of the member.
+    """
 
     module: Any
-    product: _Example = eqx.field(static=True)
+    product: Callable[[Array, Array], Array] = eqx.field(static=True)
+    factors: tuple[Array, ...] = ()
 
     def __call__(self, x: Array, *, key: Any = None) -> Array:
+        if self.factors:
+            x = scaled(x, self.factors[0])
         out = self.product(self.module.weight, x)
+        if self.factors:
+            out = scaled(out, self.factors[1])
         bias = getattr(self.module, "bias", None)
         return out if bias is None else jnp.reshape(out + bias, out.shape)
 
@@ -254,6 +284,11 @@ class _Seen(eqx.Module):
         if name == "module":  # not there yet, while it is copied
             raise AttributeError(name)
         return getattr(self.module, name)
+
+
+def scaled(x: Array, by: Array) -> Array:
+    """An example with each of its features or channels times a number."""
+    return x * by.reshape((-1,) + (1,) * (x.ndim - 1) if x.ndim else ())
 
 
 def leaf_of(path: str, name: str) -> str:
@@ -291,13 +326,17 @@ def used_of(
 def with_products(
     module: Any, products: Mapping[str, Product], values: Mapping[str, Array], row: Array
 ) -> Any:
-    """`module` with its linear modules replaced by products that gradient estimators see."""
+    """`module` with its linear modules replaced by products that gradient estimators see.
+
+    A module whose factors are among the values (``layers.0.r``) is one of a batch ensemble.
+    """
 
     def seen(keys: Any, old: Any) -> Any:
         path = path_of(keys)
-        if path not in products:
-            return old
-        own = values[leaf_of(path, "weight")]
-        return _Seen(old, products[path].at(old.weight, own, row))
+        factors = tuple(values[p] for p in (leaf_of(path, n) for n in "rs") if p in values)
+        if path in products:
+            own = values[leaf_of(path, "weight")]
+            return _Seen(old, products[path].at(old.weight, own, row), factors)
+        return _Seen(old, Weighted(old).one, factors) if factors else old
 
     return jax.tree_util.tree_map_with_path(seen, module, is_leaf=is_linear)
