@@ -108,7 +108,9 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
         mixed = jnp.einsum("...atu,...uak->...tak", jax.nn.softmax(scores, axis=-1), v)
         return self._project("output", mixed.reshape(mixed.shape[:-2] + (-1,)))
 
-    def _project(self, name: str, x: Num[ArrayLike, "*batch d"]) -> Num[Array, "*rest d"]:
+    def _project(
+        self, name: str, x: Num[ArrayLike, "*batch d_in"]
+    ) -> Num[Array, "*rest d_out"]:
         inner = self.num_heads * (self.head_features or self.in_features // self.num_heads)
         is_output = name == "output"
         sizes = (self.in_features, inner)

@@ -6,10 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import optax
 import pytest
 from numpyro.distributions import constraints
 from numpyro.handlers import seed, substitute, trace
+from numpyro.infer import SVI, Trace_ELBO
+from numpyro.infer.autoguide import AutoNormal
 
+from numpyro_bayeslayers.handlers import flipout
 from numpyro_bayeslayers.layers import Lifted, lift
 
 KEY = jax.random.key(0)
@@ -138,6 +142,25 @@ def test_plates_have_ensembles_of_their_own():
     assert out.shape == (3, 2, 5, 2)
     one = {n: v[1] for n, v in values.items()}
     np.testing.assert_allclose(out[1], seed(substitute(net, data=one), 0)(X), rtol=1e-5)
+
+
+def test_flipout_sees_the_products_of_all_members():
+    """A weight that it cannot reach would be named in a warning, which is an error here."""
+    module, x, options = MODULES["block"]
+    net = lift(module, {"*": N01}, batch_ensemble=2, name="net", **options)
+
+    def model(x):
+        numpyro.sample(
+            "y", dist.Normal(net(x), 1.0).to_event(4), obs=jnp.zeros((2, 3, 6, 3))
+        )
+
+    losses = {}
+    for name, estimate in (("plain", lambda m: m), ("flipout", flipout)):
+        svi = SVI(estimate(model), AutoNormal(model), optax.adam(0.1), Trace_ELBO())
+        state = svi.init(KEY, x)
+        losses[name] = float(svi.evaluate(state, x))
+    assert np.isfinite(list(losses.values())).all()
+    assert losses["plain"] != losses["flipout"]
 
 
 @pytest.mark.usefixtures("as_users_run")
