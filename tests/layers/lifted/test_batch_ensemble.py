@@ -144,6 +144,7 @@ def test_plates_have_ensembles_of_their_own():
     np.testing.assert_allclose(out[1], seed(substitute(net, data=one), 0)(X), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_flipout_sees_the_products_of_all_members():
     """A weight that it cannot reach would be named in a warning, which is an error here."""
     module, x, options = MODULES["block"]
