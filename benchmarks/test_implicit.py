@@ -78,13 +78,15 @@ def run_of(name, num_members=1):
 
 
 def test_split(compare):
+    """A step of a batch ensemble of 16 that splits the rows, against one network."""
     compare(run_of("split"), run_of("one"), steps=STEPS, goal=1.5)
 
 
 def test_tiled(compare):
+    """A step of a batch ensemble of 16 on tiled rows, against 16 networks."""
     compare(run_of("tiled"), run_of("one", MEMBERS), steps=STEPS)
 
 
 def test_networks(compare):
-    """16 networks against one, for comparison."""
+    """A step of 16 networks, against one."""
     compare(run_of("one", MEMBERS), run_of("one"), steps=STEPS)
