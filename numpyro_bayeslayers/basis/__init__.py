@@ -17,6 +17,7 @@ from ._laplacian import (
     laplacian_eigenfunctions as laplacian_eigenfunctions,
     laplacian_frequencies as laplacian_frequencies,
 )
+from ._mean_field import mean_field_logits as mean_field_logits
 from ._moments import relu_moments as relu_moments
 from ._pairwise import pairwise_interactions as pairwise_interactions
 from ._seasonal import (
@@ -43,6 +44,7 @@ __all__ = [
     "lonlat_scale",
     "lonlat_to_cartesian3d",
     "make_knots",
+    "mean_field_logits",
     "paired_features",
     "pairwise_interactions",
     "phased_features",

@@ -8,6 +8,7 @@ To add one: its file, one export line here, one entry point in `pyproject.toml`,
 tests in `tests/handlers`.
 """
 
+from ._anchored import anchored as anchored
 from ._ensemble import ensemble as ensemble
 from ._flipout import flipout as flipout
 from ._local_reparameterization import local_reparameterization as local_reparameterization
@@ -17,6 +18,7 @@ from ._temper import temper as temper
 from ._tie import tie as tie
 
 __all__ = [
+    "anchored",
     "ensemble",
     "flipout",
     "local_reparameterization",

@@ -24,6 +24,17 @@ def above(handler: Messenger) -> Generator[None]:
         _PYRO_STACK.extend(below)
 
 
+@contextmanager
+def no_handlers() -> Generator[None]:
+    """Within, statements meet no handler but those that are entered there."""
+    handlers = _PYRO_STACK[:]
+    _PYRO_STACK.clear()
+    try:
+        yield
+    finally:
+        _PYRO_STACK[:] = handlers
+
+
 class as_site(Messenger):  # noqa: N801
     """Gives a site what plates and scales did to the one that it replaces."""
 

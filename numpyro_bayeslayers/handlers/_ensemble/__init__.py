@@ -42,8 +42,7 @@ The files, in the order of reading: `_axis` (where the members are in a shape), 
 """
 
 import functools
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -56,6 +55,7 @@ from numpyro.primitives import _PYRO_STACK
 
 from ... import _checks
 from ..._typing import Message, Model
+from .._above import no_handlers
 from .._feasible import feasible
 from . import _agreement
 from ._axis import MemberAxis
@@ -172,7 +172,7 @@ def plate_nesting(model: Model, *args: Any, **kwargs: Any) -> int:
         sites = trace(seed(feasible(model), random.key(0))).get_trace(*args, **kwargs)
         nesting = max([1, *map(_batch_ndim, sites.values())])
 
-    with _no_handlers():
+    with no_handlers():
         jax.eval_shape(run)
     return nesting
 
@@ -186,16 +186,6 @@ def _batch_ndim(site: Message) -> int:
     # The time axis of a `scan` is left of the members, as it is left of plates.
     time_ndim = int(site.get("_control_flow_done", False))
     return max(plates, fn_ndim - time_ndim, value_ndim - time_ndim)
-
-
-@contextmanager
-def _no_handlers() -> Generator[None]:
-    handlers = _PYRO_STACK[:]
-    _PYRO_STACK.clear()
-    try:
-        yield
-    finally:
-        _PYRO_STACK[:] = handlers
 
 
 def _run(

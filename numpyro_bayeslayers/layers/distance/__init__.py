@@ -1,0 +1,39 @@
+"""Distance and class noise: layers that know how far rows are from the data.
+
+Last layers and what goes below them; copies that stay as they were drawn; and noise of labels
+that differs from row to row.
+"""
+
+from ._epinet import EpinetLayer as EpinetLayer
+from ._factor_noise import (
+    MCSigmoidDenseFA as MCSigmoidDenseFA,
+    MCSoftmaxDenseFA as MCSoftmaxDenseFA,
+)
+from ._laplace_covariance import (
+    LaplaceRandomFeatureCovariance as LaplaceRandomFeatureCovariance,
+)
+from ._last_layer import (
+    VariationalLastLayer as VariationalLastLayer,
+    VariationalLastLayerClassifier as VariationalLastLayerClassifier,
+)
+from ._prior_function import (
+    PriorFunction as PriorFunction,
+    prior_function as prior_function,
+)
+from ._random_feature_gp import (
+    RandomFeatureGaussianProcess as RandomFeatureGaussianProcess,
+)
+from ._spectral import SpectralNormalization as SpectralNormalization
+
+__all__ = [
+    "EpinetLayer",
+    "LaplaceRandomFeatureCovariance",
+    "MCSigmoidDenseFA",
+    "MCSoftmaxDenseFA",
+    "PriorFunction",
+    "RandomFeatureGaussianProcess",
+    "SpectralNormalization",
+    "VariationalLastLayer",
+    "VariationalLastLayerClassifier",
+    "prior_function",
+]
