@@ -103,9 +103,33 @@ MAKERS = {
         layers.HyperLinear.init,
         {"target_in": 3, "target_out": 2, "cond_dim": 2, "key": KEY, "init_scale": 0.1},
     ),
+    "EpinetLayer.init": Call(
+        layers.EpinetLayer.init,
+        {**SIZES, "index_dim": 3, "hidden_features": 4, "scale": 0.5, "key": KEY},
+    ),
+    "LaplaceRandomFeatureCovariance.init": Call(
+        layers.LaplaceRandomFeatureCovariance.init,
+        {
+            "num_features": 3,
+            "num_outputs": 2,
+            "likelihood": "categorical",
+            "ridge_penalty": 0.5,
+            "momentum": 0.5,
+            "num_rows": 4,
+            "use_joint": True,
+        },
+    ),
     "OrthogonalRandomFeatures.init": Call(
         layers.OrthogonalRandomFeatures.init,
         {"in_features": 3, "n_features": 4, "key": KEY, "lengthscale": 0.5},
+    ),
+    "RandomFeatureGaussianProcess.init": Call(
+        layers.RandomFeatureGaussianProcess.init,
+        {**SIZES, "n_features": 4, "key": KEY, "prior_scale": 0.5, "name": "a"},
+    ),
+    "prior_function": Call(
+        layers.prior_function,
+        {"layer": layers.DenseReparameterization(3, 2), "scale": 0.5, "name": "a"},
     ),
     "RandomKitchenSinks.init": Call(
         layers.RandomKitchenSinks.init,
@@ -163,6 +187,9 @@ MAKERS = {
     "laplacian_frequencies": Call(
         basis.laplacian_frequencies, {"num_basis_per_dim": (3, 2), "L": (1.0, 2.0)}
     ),
+    "mean_field_logits": Call(
+        basis.mean_field_logits, {"logits": COLUMN, "variance": COLUMN, "factor": 0.5}
+    ),
     "make_knots": Call(basis.make_knots, {"x": COLUMN, "num_knots": 1, "degree": 2}),
     "bspline_basis": Call(
         basis.bspline_basis,
@@ -188,6 +215,7 @@ MAKERS = {
         distributions.RegularizedHorseshoe,
         {"scale": 0.5, "slab_scale": 2.0, "slab_df": 4.0},
     ),
+    "anchored": Call(handlers.anchored, {"model": model, "use_noise": True}),
     "ensemble": Call(handlers.ensemble, {"model": model, "num_members": 3, "name": "e"}),
     "mc_dropout": Call(handlers.mc_dropout, {"fn": model, "rate": 0.5}),
     "temper": Call(handlers.temper, {"fn": model, "beta": 0.5}),

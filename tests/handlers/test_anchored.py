@@ -140,6 +140,7 @@ def test_predictions_are_those_of_the_plain_model(trained):
     assert set(prior) == {"w", "y"}
 
 
+@pytest.mark.usefixtures("as_users_run")
 def test_what_has_no_anchor_is_refused():
     def positive(y=None):
         s = numpyro.sample("s", dist.HalfNormal(1.0))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax import random
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 from numpyro.distributions import constraints
 
 
@@ -38,7 +38,7 @@ class ExpectedNormal(dist.Distribution):
         noise = random.normal(key, (*sample_shape, *self.batch_shape), self.loc.dtype)
         return self.loc + jnp.sqrt(self.variance) * noise
 
-    def log_prob(self, value: Array) -> Array:
+    def log_prob(self, value: ArrayLike) -> Array:
         mean = dist.Normal(self.loc, self.scale).log_prob(value)
         return mean - 0.5 * self.var / jnp.square(self.scale)
 
@@ -80,7 +80,7 @@ class ExpectedCategorical(dist.Distribution):
         noise = random.normal(key_logits, shape, self.loc.dtype)
         return random.categorical(key_class, self.loc + jnp.sqrt(self.var) * noise)
 
-    def log_prob(self, value: Array) -> Array:
+    def log_prob(self, value: ArrayLike) -> Array:
         bounds = self.loc - jax.nn.logsumexp(self.loc + 0.5 * self.var, -1, keepdims=True)
         shape = jnp.broadcast_shapes(jnp.shape(value), self.batch_shape)
         index = jnp.broadcast_to(value, shape)[..., None].astype(int)

@@ -65,7 +65,8 @@ class LastLayerOutputs(NamedTuple):
         _checks.all_positive("noise_scale", noise_scale)
         shape = self._squeezed()[0].shape
         scale = jnp.asarray(noise_scale, self.mean.dtype)
-        if scale.ndim > len(shape) or jnp.broadcast_shapes(scale.shape, shape) != shape:
+        pairs = zip(reversed(scale.shape), reversed(shape), strict=False)
+        if scale.ndim > len(shape) or not all(own in (1, size) for own, size in pairs):
             raise ValueError(
                 f"`noise_scale` must be one number or broadcast to the outputs' shape {shape}, "
                 f"got shape {scale.shape}."

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from jax import lax, random
 from jaxtyping import Array, PyTree
-from numpyro.handlers import block, seed
+from numpyro.handlers import block, seed, trace
 from numpyro.primitives import Messenger
 
 from ... import _checks, primitives
@@ -65,7 +65,8 @@ class PriorFunction(AbstractLayer):
             copy = self._kept(*args)
         else:
             key = random.wrap_key_data(self.prior_key)
-            with block(), seed(rng_seed=key):
+            # In a trace of its own the copy's names clash with no other's.
+            with block(), trace(), seed(rng_seed=key):
                 copy = self.layer._forward(*args)
         return jax.tree.map(lambda y, y_0: y + self.scale * y_0, out, copy)
 

@@ -1,5 +1,7 @@
 """Noise of classes against quadrature and draws with a dense covariance by NumPy."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from numpyro.handlers import seed, substitute, trace
 from scipy import special
 
-from numpyro_bayeslayers.layers import MCSigmoidDenseFA, MCSoftmaxDenseFA
+from numpyro_bayeslayers import infer
+from numpyro_bayeslayers.layers import MCSigmoidDenseFA, MCSoftmaxDenseFA, categorical_link
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
@@ -113,3 +116,19 @@ def test_sites_and_settings():
     assert set(sites) == {"f.loc.weight", "f.loc.bias", "f.scale.weight", "f.scale.bias"}
     with pytest.raises(ValueError, match="`rank` must be zero or positive"):
         MCSoftmaxDenseFA(2, 3, -1)
+
+
+def test_in_fit_by_minibatches_and_predictions():
+    """Noise of a row is no part of other rows; probabilities of classes come out."""
+
+    def model(x, y=None):
+        categorical_link(MCSoftmaxDenseFA(2, 3, 1, 5, name="f")(x), y, name="y")
+
+    x = np.random.default_rng(3).standard_normal((12, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the loss still falls
+        found = infer.fit(
+            model, y=np.arange(12) % 3, x=x, batch_size=6, num_steps=20, progress_bar=False
+        )
+    p = found.predict(x=x[:2], num_samples=50).probabilities
+    np.testing.assert_allclose(p.sum(-1), 1.0, rtol=1e-5)

@@ -101,22 +101,23 @@ def classes(x, y=None):
 
 
 def test_bound_of_classes_is_below_the_mean_log_probability():
-    """By 200,000 draws of the weights, and near it where they hardly vary."""
+    """By 100,000 draws of the weights; by at most half of the largest variance of a logit."""
     labels = np.arange(7) % 3
     phi = np.c_[X, np.ones(7)]
     mean = RNG.standard_normal((3, 3))
-    for scale, gap in ((0.5, 0.2), (0.05, 0.002)):
+    for scale in (0.5, 0.05):
         tril = scale * (np.eye(3) + np.tril(RNG.standard_normal((3, 3, 3)) / 3, -1))
         values = {"f.weight_loc": mean[:2], "f.bias_loc": mean[2], "f.scale_tril": tril}
         f = seed(substitute(CLASSES, jax.tree.map(jnp.asarray, values)), 0)(X)
         found = np.asarray(f.categorical().log_prob(labels))
-        noise = np.random.default_rng(1).standard_normal((200_000, 3, 3))
+        noise = np.random.default_rng(1).standard_normal((100_000, 3, 3))
         w = mean.T + np.einsum("kij,skj->ski", tril, noise)
         logits = np.einsum("ni,ski->nsk", phi, w)
         exact = special.log_softmax(logits, -1)[np.arange(7), :, labels]
-        error = exact.std(1) / np.sqrt(200_000)
+        error = exact.std(1) / np.sqrt(100_000)
         exact = exact.mean(1)
         assert (found < exact + 4 * error).all()
+        gap = 0.5 * np.asarray(f.var).max(-1)
         assert (found > exact - gap - 4 * error).all()
 
 
