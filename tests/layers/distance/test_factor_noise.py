@@ -118,6 +118,7 @@ def test_sites_and_settings():
         MCSoftmaxDenseFA(2, 3, -1)
 
 
+@pytest.mark.slow
 def test_in_fit_by_minibatches_and_predictions():
     """Noise of a row is no part of other rows; probabilities of classes come out."""
 
