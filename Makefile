@@ -81,6 +81,12 @@ bench-quick: $(VENV)/.has-bench
 	$(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib" --quick
 	$(BIN)/python -m benchmarks.report --no-page benchmarks/results/quick.json
 
+# The rows of docs/trust.md: long runs, many shapes, wrong arguments; each part in its own process.
+STRESS := steps predictions shapes_of_predictions shapes_of_runs fits mutations
+stress: $(VENV)/.has-test
+	@for part in $(STRESS); do $(BIN)/python benchmarks/stress.py $$part || exit 1; done
+	$(BIN)/python -m pytest -p no:benchmark -m slow tests/infer/training/test_killed.py
+
 # The table of docs/master_class.md, its picture, and whether the scores are as expected.
 master-class: $(VENV)/.has-docs
 	$(BIN)/python -W ignore benchmarks/studies/master_class.py

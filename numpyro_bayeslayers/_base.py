@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num
 
 from . import _checks, primitives
+from ._promotion import promoting
 
 if TYPE_CHECKING:
     # Type checkers would take Equinox's own for a field, and an argument of constructors.
@@ -47,7 +47,7 @@ class AbstractLayer(eqx.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer inside a NumPyro model; its sites carry its name as a prefix."""
-        with primitives.scope(prefix=self.prefix):
+        with promoting(), primitives.scope(prefix=self.prefix):
             return self._forward(*args, **kwargs)
 
     @property
@@ -103,7 +103,7 @@ def on_rows(
     size_name: str = "in_features",
 ) -> Array:
     """Apply `forward`, a function of (*plates, n, in), to `x` of shape (*batch, in)."""
-    x = jnp.asarray(x)
+    x = _checks.array("x", x)
     _checks.last_axis("x", x, size_name, in_features)
     lead, rows = split_plates(x.shape[:-1], primitives.plate_shape())
     out = forward(x.reshape(lead + (math.prod(rows), x.shape[-1])))

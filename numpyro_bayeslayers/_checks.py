@@ -269,7 +269,12 @@ def reals(name: str, values: Any) -> Any:
             f"`{name}` has {int(np.ma.count_masked(values))} masked entries, which have no "
             "value. Leave them out, or fill them in (`.filled`)."
         )
-    found = values if isinstance(values, jax.Array) else np.asarray(values)
+    try:
+        found = values if isinstance(values, jax.Array) else np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must have rows of one length, which NumPy does not find: {error}."
+        ) from error
     if not _is_real(found):
         raise TypeError(
             f"`{name}` must hold real numbers, got entries of type {found.dtype}. Turn dates, "
@@ -278,6 +283,12 @@ def reals(name: str, values: Any) -> Any:
     if not found.dtype.isnative:
         found = found.astype(found.dtype.newbyteorder("="))
     return found
+
+
+def array(name: str, values: Any) -> Any:
+    """`values` as an array of JAX that holds real numbers or truth values."""
+    is_single = isinstance(values, (bool, int, float))
+    return jnp.asarray(values if is_single else reals(name, values))
 
 
 def numbers(name: str, values: Any) -> Any:

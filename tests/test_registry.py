@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import sys
+import time
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -153,6 +154,30 @@ def test_ctrl_c_while_a_plugin_is_imported_stops(install):
     install("acme-layers", ["Wide"], "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         registry.get("layers", "Wide")
+
+
+def test_a_plugin_that_never_ends_is_left_alone_until_it_is_asked_for(install):
+    install("acme-layers", ["Wide"], "while True:\n    pass\n")
+    install("zeta", ["Narrow"])
+    assert {"Wide", "Narrow"} <= set(registry.available("layers"))
+    assert "Wide" in {row.name for row in registry.providers("layers")}
+    assert registry.get("layers", "Narrow").__name__ == "Narrow"
+    with pytest.raises(ValueError, match="Did you mean 'Wide'"):
+        registry.get("layers", "Wida")
+
+
+@pytest.mark.slow
+def test_five_hundred_plugins_are_listed_and_one_is_imported(install):
+    """In the time of reading their lists: 0.2 seconds of the processor here, bound at 3."""
+    modules = [install(f"pack-{i}", [f"Layer{i}", "Same"]) for i in range(500)]
+    start = time.process_time()
+    names = registry.available("layers")
+    rows = registry.providers("layers")
+    assert registry.get("layers", "Layer77").__name__ == "Layer77"
+    assert time.process_time() - start < 3
+    assert {f"Layer{i}" for i in range(500)} < set(names)
+    assert sum(row.status == "clash" for row in rows) == 500
+    assert [m for m in modules if m in sys.modules] == [modules[77]]
 
 
 def test_late_install_is_found_after_refresh(install):

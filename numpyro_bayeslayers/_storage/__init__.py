@@ -5,6 +5,7 @@ Nothing here knows what a file is of. A file is data: to read one runs no code o
 
 from ._file import (
     Kind as Kind,
+    place_of as place_of,
     read_file as read_file,
     replace_whole as replace_whole,
     write_file as write_file,
@@ -25,6 +26,7 @@ __all__ = [
     "origin",
     "pack",
     "pack_leaves",
+    "place_of",
     "read_file",
     "replace_whole",
     "unpack",

@@ -4,16 +4,24 @@ The file is one of safetensors. Beside the arrays it has texts: what it is of, t
 JSON, and a checksum of both.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import ml_dtypes
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # not POSIX
+    fcntl = None
 
 _FORMAT = 1
 # The entry of the texts that tells our files from others.
@@ -118,6 +126,9 @@ def read_file(path: str | Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
 def replace_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
     """Write a file beside `path`, put it onto the disk, and only then give it that name.
 
+    A file that is replaced hands its rights on; a link stays one. What writers that were killed
+    left beside `path` is removed.
+
     Args:
         path: The file, in a folder that exists.
         write: Writes into the file that it is given.
@@ -127,21 +138,22 @@ def replace_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
         IsADirectoryError: If `path` is a folder.
         TypeError: If `path` is no path.
     """
-    # Where the name stands for a file elsewhere, that one is replaced.
-    target = Path(os.path.realpath(_as_path(path)))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"The folder of `path` must exist, got {str(target.parent)!r}."
-        )
+    target = place_of(path)
     if target.is_dir():
         raise IsADirectoryError(f"`path` must be a file, got the folder {str(target)!r}.")
-    new = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+    _remove_left_over(target)
+    file, new = _opened_beside(target)
     try:
-        with new.open("xb") as file:
+        with file:
             write(file)
+            if target.exists():
+                os.chmod(new, stat.S_IMODE(target.stat().st_mode))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(new, target)
+            if fcntl is not None:  # held until then: nobody takes it for left over
+                os.replace(new, target)
+        if fcntl is None:  # elsewhere an open file has its name for good
+            os.replace(new, target)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
@@ -151,6 +163,56 @@ def replace_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def place_of(path: str | Path) -> Path:
+    """Where a file of this name is, in a folder that exists; a link's file is elsewhere.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        TypeError: If `path` is no path.
+    """
+    target = Path(os.path.realpath(_as_path(path)))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder of `path` must exist, got {str(target.parent)!r}."
+        )
+    return target
+
+
+def _opened_beside(target: Path) -> tuple[BinaryIO, Path]:
+    """A new file beside `target`, locked for as long as its writer lives."""
+    while True:
+        new = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+        file = new.open("xb")
+        if fcntl is None:
+            return file, new
+        _lock(file)
+        if new.exists():
+            return file, new
+        file.close()  # taken for left over, just before it was locked
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether the file is locked by us now; where there are no locks, it is not."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another writer has it, or the folder knows no locks
+        return False
+    return True
+
+
+def _remove_left_over(target: Path) -> None:
+    """Remove what writers of this file left half-written when they were killed."""
+    if fcntl is None:
+        return
+    is_ours = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{8}").fullmatch
+    for name in filter(is_ours, os.listdir(target.parent)):
+        with contextlib.suppress(OSError), (target.parent / name).open("rb") as file:
+            if _lock(file):
+                os.unlink(file.name)
 
 
 def _as_path(path: Any) -> Path:

@@ -14,6 +14,7 @@ from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.distributions.util import validate_sample
 
 from .. import _checks
+from .._promotion import promoting
 from .._typing import PRNGKey
 
 
@@ -81,10 +82,12 @@ class IndependentColumns(dist.Distribution):
     def has_rsample(self) -> bool:
         return self.base_dist.has_rsample
 
+    @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         columns = self.base_dist.sample(key, (self.num_columns,) + sample_shape)
         return jnp.moveaxis(jnp.asarray(columns), 0, -1)
 
+    @promoting()
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         columns = jnp.moveaxis(jnp.asarray(value), -1, 0)

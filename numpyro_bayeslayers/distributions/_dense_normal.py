@@ -12,6 +12,7 @@ from jaxtyping import Array
 from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
+from .._promotion import promoting
 from .._typing import PRNGKey
 from ._arguments import as_float, with_rank
 
@@ -114,12 +115,14 @@ class DenseNormal(dist.Distribution):
         bias = self.bias_loc, self.bias_scale
         return affine_moments(_affine, jnp.square, self.x, *weight, *bias)
 
+    @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         assert key is not None  # as NumPyro's own
         loc, scale = self._moments()
         shape = tuple(sample_shape) + self.batch_shape + self.event_shape
         return loc + scale * random.normal(key, shape, loc.dtype)
 
+    @promoting()
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         loc, scale = self._moments()

@@ -16,6 +16,7 @@ from numpyro.distributions.batch_util import promote_batch_shape, vmap_over
 from numpyro.distributions.util import validate_sample
 
 from .. import _checks
+from .._promotion import promoting
 from .._typing import PRNGKey
 from ._cdf import cdf_of
 
@@ -130,6 +131,7 @@ class EnsembleMixture(dist.Distribution):
         shape = self.component_distribution.batch_shape + event_shape
         return jnp.broadcast_to(x, jnp.broadcast_shapes(jnp.shape(x), shape))
 
+    @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         assert key is not None  # as NumPyro's own
         key_draws, key_member = jax.random.split(key)
@@ -141,6 +143,7 @@ class EnsembleMixture(dist.Distribution):
         drawn = jnp.take_along_axis(draws, member, axis=self._array_axis)
         return jnp.squeeze(drawn, axis=self._array_axis)
 
+    @promoting()
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         value = self._to_members(value)

@@ -9,6 +9,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
 from .. import _checks
+from .._promotion import promoting
 from .._typing import PRNGKey
 
 
@@ -69,10 +70,12 @@ class HaarOrthogonal(dist.Distribution):
         self.dim = dim = _checks.size("dim", dim)
         super().__init__((), (dim, dim), validate_args=validate_args)
 
+    @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         assert key is not None  # as NumPyro's own
         return random.orthogonal(key, self.dim, tuple(sample_shape))
 
+    @promoting()
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         value = jnp.asarray(value)

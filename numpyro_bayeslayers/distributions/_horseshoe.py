@@ -12,6 +12,7 @@ from jaxtyping import Array
 from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
+from .._promotion import promoting
 from .._typing import PRNGKey
 from ._arguments import as_float
 
@@ -61,6 +62,7 @@ class Horseshoe(dist.Distribution):
         self.scale = as_float("scale", scale)
         super().__init__(self.scale.shape, (), validate_args=validate_args)
 
+    @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         assert key is not None  # as NumPyro's own
         key_normal, key_local = random.split(key)
@@ -68,6 +70,7 @@ class Horseshoe(dist.Distribution):
         local = jnp.abs(random.cauchy(key_local, shape, dtype))
         return random.normal(key_normal, shape, dtype) * local * self.scale
 
+    @promoting()
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         return horseshoe_log_prob(value, self.scale)

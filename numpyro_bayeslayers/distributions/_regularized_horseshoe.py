@@ -12,6 +12,7 @@ from jaxtyping import Array
 from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
+from .._promotion import promoting
 from .._typing import PRNGKey
 from ._arguments import batch_of
 from ._horseshoe import horseshoe_log_prob
@@ -83,6 +84,7 @@ class RegularizedHorseshoe(dist.Distribution):
         self.scale, self.slab_scale, self.slab_df = arguments
         super().__init__(batch_shape, (), validate_args=validate_args)
 
+    @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         assert key is not None  # as NumPyro's own
         key_normal, key_local, key_slab = random.split(key, 3)
@@ -95,6 +97,7 @@ class RegularizedHorseshoe(dist.Distribution):
         deviation = 1 / jnp.hypot(1 / (self.scale * local), 1 / slab)
         return random.normal(key_normal, shape, dtype) * deviation
 
+    @promoting()
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         """See the class; a sum over nodes for each entry."""

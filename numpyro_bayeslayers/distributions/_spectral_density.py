@@ -10,6 +10,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
 from .. import _checks
+from .._promotion import promoting
 from .._typing import PRNGKey
 from ._arguments import as_float, with_rank
 
@@ -61,11 +62,13 @@ class AbstractSpectralDensity(dist.Distribution):
         """The log density at unit lengthscale, of vectors of squared length `square`."""
         raise NotImplementedError
 
+    @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         assert key is not None  # as NumPyro's own
         shape = tuple(sample_shape) + self.batch_shape + self.event_shape
         return self._sample(key, shape, self.lengthscale.dtype) / self.lengthscale
 
+    @promoting()
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         square = jnp.sum(jnp.square(value * self.lengthscale), axis=-1)

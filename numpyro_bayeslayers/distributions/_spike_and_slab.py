@@ -10,6 +10,7 @@ from jaxtyping import Array
 from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
+from .._promotion import promoting
 from .._typing import PRNGKey
 from ._arguments import as_float, batch_of
 
@@ -77,6 +78,7 @@ class SpikeAndSlab(dist.Distribution):
         self.inclusion, self.slab_scale, self.spike_scale = arguments
         super().__init__(batch_shape, (), validate_args=validate_args)
 
+    @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         assert key is not None  # as NumPyro's own
         key_normal, key_choice = random.split(key)
@@ -85,6 +87,7 @@ class SpikeAndSlab(dist.Distribution):
         scale = jnp.where(is_slab, self.slab_scale, self.spike_scale)
         return random.normal(key_normal, shape, scale.dtype) * scale
 
+    @promoting()
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
         return jnp.logaddexp(*self._log_parts(value))

@@ -133,7 +133,7 @@ class AbstractLinearNormal(AbstractLayer):
         with primitives.scope(prefix=self.prefix):
             prior = self._linear_normal()
             phi = _features_at(prior, x)
-        y = jnp.asarray(y)
+        y = _checks.array("y", y)
         if y.shape[-1:] != phi.shape[-2:-1]:
             raise ValueError(
                 f"`y` must have the rows of `x` in its last axis ({phi.shape[-2]} rows), got "
@@ -186,7 +186,7 @@ class _exact(Messenger):  # noqa: N801
 
 def _features_at(prior: LinearNormal, x: ArrayLike) -> Array:
     """Features (*plates, n, F), with an axis for the outputs if there are several."""
-    x = jnp.asarray(x)
+    x = _checks.array("x", x)
     if x.ndim < 2:
         raise ValueError(
             f"`x` must be a matrix of rows, (n, in), got shape {x.shape}. Add an axis."

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import stat
+import threading
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from numpyro_bayeslayers._storage import Kind, read_file, write_file
+from numpyro_bayeslayers._storage import Kind, read_file, replace_whole, write_file
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 
@@ -78,6 +79,45 @@ def test_a_link_stays_a_link(path):
     write_file(link, KIND, {"second": True}, {})
     assert link.is_symlink()
     assert read_file(path, KIND)[0] == {"second": True}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are those of POSIX")
+def test_a_file_that_is_replaced_keeps_its_rights(path):
+    path.chmod(0o640)
+    write_file(path, KIND, {"second": True}, {})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks of POSIX")
+def test_what_a_killed_writer_left_is_removed_and_a_live_one_is_not_disturbed(path):
+    """A writer that is killed in the middle of a file, and one that is in the middle now."""
+    folder = path.parent
+    (folder / f".{path.name}.0123abcd").write_bytes(b"half")
+    (folder / f".{path.name}.notours").write_bytes(b"of others")
+
+    def write(file):
+        file.write(b"first")
+        replace_whole(path, lambda other: other.write(b"second"))
+
+    replace_whole(path, write)
+    assert path.read_bytes() == b"first"
+    assert sorted(os.listdir(folder)) == [f".{path.name}.notours", path.name]
+
+
+def test_two_writers_leave_one_whole_file(tmp_path):
+    path, texts = tmp_path / "thing", [bytes([i]) * 100_000 for i in range(4)]
+
+    def work(text):
+        for _ in range(5):
+            replace_whole(path, lambda file: file.write(text))
+
+    threads = [threading.Thread(target=work, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() in texts
+    assert os.listdir(tmp_path) == ["thing"]
 
 
 @pytest.mark.parametrize("at", ["fsync", "replace"])

@@ -1,10 +1,14 @@
 """How much of a prediction is computed at a time: all of it, if that fits."""
 
-from typing import NamedTuple
+import zlib
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
+from jax import random
 from jax.extend.core import ClosedJaxpr
+from numpyro.primitives import Messenger
 
-from ..._typing import Model
+from ..._typing import Message, Model, PRNGKey
 from ..training._arguments import Arguments
 from ..training._memory import MOST_BYTES, output_bytes, peak_bytes
 from ..training._row_terms import row_terms
@@ -59,3 +63,18 @@ def check_blocks(model: Model, parts: Arguments, size: int, sites: tuple[str, ..
     if terms is not None:
         asked = {name: term for name, term in terms.items() if name in sites}
         refuse_joint("Blocks of rows would predict by another model", asked)
+
+
+class one_for_all_rows(Messenger):  # noqa: N801
+    """Draws what does not grow with the rows by a key that is the same in all blocks."""
+
+    def __init__(self, fn: Any, key: PRNGKey, grows: Collection[str]) -> None:
+        self.key = key
+        self.grows = grows
+        super().__init__(fn)
+
+    def process_message(self, msg: Message) -> None:
+        is_drawn = msg["type"] == "sample" and not msg["is_observed"]
+        if is_drawn and msg["value"] is None and msg["name"] not in self.grows:
+            own = zlib.crc32(msg["name"].encode())
+            msg["kwargs"]["rng_key"] = random.fold_in(self.key, own)

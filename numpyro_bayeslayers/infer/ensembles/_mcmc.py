@@ -22,6 +22,7 @@ from ..training._inputs import Seed, as_key
 from ..training._jit import Frame
 from ..training._kept import refuse_kept
 from ..training._look import Look
+from ..training._recent import Recent, shapes_of
 from ._chains import ChainPrograms, Fields, Length, as_mcmc
 from ._functions import EnsembleResult
 
@@ -107,7 +108,7 @@ class EnsembleMCMC:
             )
         numbers = self.num_warmup, self.num_samples, self.num_members
         self._length = Length(*numbers, self.thinning)
-        self._compiled: dict[Any, ChainPrograms] = {}
+        self._compiled: Recent[ChainPrograms] = Recent()
         self._unconstrained: dict[Frame, Callable[..., dict[str, Array]]] = {}
         self.look = Look(getattr(kernel, "model", None))
 
@@ -165,8 +166,8 @@ class EnsembleMCMC:
                 Frame((args, kwargs)),
                 Fields.of(self.kernel, tuple(extra_fields)),
             )
-            programs = self._programs(frame, fields)
             arrays = frame.arrays((args, kwargs))
+            programs = self._programs(frame, fields, arrays)
             kept, state = programs.run(keys, start, arrays, progress_bar)
             mcmc = as_mcmc(self.kernel, self._length, args, kwargs, kept, state)
             return EnsembleMCMCResult(mcmc.get_samples(group_by_chain=True), mcmc)
@@ -184,14 +185,13 @@ class EnsembleMCMC:
         if self.num_members == 1:
             keys, start = jax.tree.map(lambda x: x[0], (keys, start))
         frame = Frame(((), kwargs))
-        programs = self._programs(frame, Fields.of(self.kernel, fields))
-        return programs.positions(keys, start, frame.arrays(((), kwargs)), *steps)
+        arrays = frame.arrays(((), kwargs))
+        programs = self._programs(frame, Fields.of(self.kernel, fields), arrays)
+        return programs.positions(keys, start, arrays, *steps)
 
-    def _programs(self, frame: Frame, fields: Fields) -> ChainPrograms:
-        if (frame, fields) not in self._compiled:
-            made = ChainPrograms(self.kernel, self._length, frame, fields)
-            self._compiled[frame, fields] = made
-        return self._compiled[frame, fields]
+    def _programs(self, frame: Frame, fields: Fields, arrays: list[Any]) -> ChainPrograms:
+        make = lambda: ChainPrograms(self.kernel, self._length, frame, fields)
+        return self._compiled.get((frame, fields, shapes_of(arrays)), make)
 
     def _check_leads(self, name: str, value: Any) -> None:
         if jnp.shape(value)[:1] != (self.num_members,):

@@ -1,8 +1,7 @@
 """Posterior predictive draws of all members."""
 
 import functools
-import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +10,6 @@ import numpy as np
 from jax import random
 from jaxtyping import Array
 from numpyro.handlers import seed, trace
-from numpyro.primitives import Messenger
 
 from ... import _checks
 from ..._threads import ALONE
@@ -21,8 +19,9 @@ from ..training._effort import Effort, effort, options
 from ..training._host import seldom
 from ..training._look import Look
 from ..training._member import Drawn, latents
+from ..training._recent import Recent, shapes_of
 from ..training._rows import row_axes
-from ._blocks import Cut, check_blocks, cut_to_fit
+from ._blocks import Cut, check_blocks, cut_to_fit, one_for_all_rows
 from ._rows_of_fit import (
     Fitted,
     Told,
@@ -39,11 +38,11 @@ class Predictor:
     """Compiled predictions of one ensemble, kept for later calls of the same kind."""
 
     def __init__(self) -> None:
-        self._compiled: dict[Any, Any] = {}
-        self._looks: dict[int, Look] = {}
-        self._grown: dict[Any, Any] = {}
-        self._cuts: dict[Any, Cut] = {}
-        self._checked: set[Any] = set()
+        self._compiled: Recent[Any] = Recent()
+        self._looks: Recent[Look] = Recent()
+        self._grown: Recent[Any] = Recent()
+        self._cuts: Recent[Cut] = Recent()
+        self._checked: Recent[bool] = Recent()
 
     def __call__(
         self,
@@ -63,7 +62,7 @@ class Predictor:
         the site.
         """
         with ALONE:
-            self._looks.setdefault(id(drawn), Look(drawn.model)).at_layers(parts)
+            self._looks.get(drawn, lambda: Look(drawn.model)).at_layers(parts)
             task = self._task(drawn, params, parts, sites, told)
             num_rows = parts.num_rows or 1
             how = key, num_samples
@@ -71,7 +70,7 @@ class Predictor:
             if cut.rows < num_rows:
                 task = task.in_blocks()
             level = effort(num_samples, num_rows, params)
-            draw, grows = self._program(task, num_samples, cut.members, level), task.grows
+            draw, grows = self._program(task, num_samples, cut, level), task.grows
             out: dict[str, Any] = {}
             for start in range(0, num_rows, cut.rows):
                 # The last block is moved back to be full; the rows that overlap are drawn again.
@@ -105,23 +104,22 @@ class Predictor:
         """Draws of the latent sites from each member's guide, (draws, members, *event)."""
         with ALONE:
             level = effort(num_samples, 1, params)
-            cache_key = (id(drawn), parts.frame, "posterior", num_samples, level)
-            if cache_key not in self._compiled:
 
-                def draw(
-                    params: Any, key: Any, rows: Any, shared: Any, over: Any = jax.vmap
-                ) -> dict[str, Array]:
-                    args, kwargs = put_together(rows, shared, parts.frame)
-                    one = lambda params, key: latents(drawn, params, key, args, kwargs)
-                    each = lambda key: jax.vmap(one)(
-                        params, random.split(key, _count(params))
-                    )
-                    return over(each)(random.split(key, num_samples))
+            def draw(
+                params: Any, key: Any, rows: Any, shared: Any, over: Any = jax.vmap
+            ) -> dict[str, Array]:
+                args, kwargs = put_together(rows, shared, parts.frame)
+                one = lambda params, key: latents(drawn, params, key, args, kwargs)
+                each = lambda key: jax.vmap(one)(params, random.split(key, _count(params)))
+                return over(each)(random.split(key, num_samples))
 
+            def make() -> Any:
                 one_by_one = functools.partial(draw, over=_one_by_one)
-                compiled = jax.jit(one_by_one, compiler_options=options(level))
-                self._compiled[cache_key] = seldom(draw, compiled)
-            return self._compiled[cache_key](params, key, parts.rows, parts.shared)
+                return seldom(draw, jax.jit(one_by_one, compiler_options=options(level)))
+
+            kind = drawn, _kind(parts), "posterior", num_samples, level
+            draws = self._compiled.get(kind, make)
+            return draws(params, key, parts.rows, parts.shared)
 
     def _task(
         self,
@@ -134,11 +132,13 @@ class Predictor:
         """What is predicted, of rows that are told from those of the fit where it matters."""
         if parts.num_rows is None:
             return _Task(drawn, parts, sites, {}, {})
-        kind = (id(drawn), _kind(parts))
-        if kind not in self._grown:
-            grown = row_axes(drawn.model, parts, parts.num_rows, parts.num_rows + 1)
-            self._grown[kind] = grown, _local(drawn, params, told.fitted or parts, grown)
-        grown, local = self._grown[kind]
+        num_rows, kind = parts.num_rows, (drawn, _kind(parts))
+
+        def look() -> Any:
+            grown = row_axes(drawn.model, parts, num_rows, num_rows + 1)
+            return grown, _local(drawn, params, told.fitted or parts, grown)
+
+        grown, local = self._grown.get(kind, look)
         task = _Task(
             drawn, parts, sites, grown, {n: axis for n, (axis, _) in local.items()}
         )
@@ -155,16 +155,15 @@ class Predictor:
             refuse_joint_latents(
                 drawn.model, data, list(local), task.predicted, has_new=has_new
             )
-            self._checked.add((kind, found.kind, sites))
+            self._checked.get((kind, found.kind, sites), lambda: True)
         at_fit = None if told.fitted is None else told.fitted.parts
         return task._replace(kind=found.kind, places=found.places, at_fit=at_fit)
 
-    def _program(self, task: "_Task", num_samples: int, members: int, level: Effort) -> Any:
+    def _program(self, task: "_Task", num_samples: int, cut: Cut, level: Effort) -> Any:
         # The names and axes follow from the arguments' kind and shapes, as the program does.
-        cache_key = (*task.key, num_samples, members, level)
-        if cache_key not in self._compiled:
-            self._compiled[cache_key] = _compile(task, num_samples, members, level)
-        return self._compiled[cache_key]
+        kind = (*task.key, *task.shapes(cut.rows), num_samples, cut.members, level)
+        make = lambda: _compile(task, num_samples, cut.members, level)
+        return self._compiled.get(kind, make)
 
     def _cut(
         self,
@@ -176,25 +175,35 @@ class Predictor:
         is_reduced: bool,
     ) -> Cut:
         """What is computed at a time: all, if neither the user nor memory asks for less."""
+        numbers = how[1], _count(params), block, is_reduced
+        kind = (*task.key, _kind(task.parts), *numbers)
+        return self._cuts.get(
+            kind, lambda: self._new_cut(task, params, how, block, is_reduced)
+        )
+
+    def _new_cut(
+        self,
+        task: "_Task",
+        params: dict[str, Array],
+        how: tuple[PRNGKey, int],
+        block: int | None,
+        is_reduced: bool,
+    ) -> Cut:
         parts, num_rows = task.parts, task.parts.num_rows or 1
         key, num_samples = how
-        numbers = num_samples, _count(params), block, is_reduced
-        kind = (*task.key, _kind(parts), *numbers)
-        if kind in self._cuts:
-            return self._cuts[kind]
         all_of_it = Cut(min(block or num_rows, num_rows), _count(params))
         if all_of_it.rows < num_rows:
             check_blocks(task.drawn.model, parts, all_of_it.rows, task.predicted)
             task = task.in_blocks()
         level = effort(num_samples, num_rows, params)
-        draw = self._program(task, num_samples, all_of_it.members, level)
+        draw = self._program(task, num_samples, all_of_it, level)
         given = params, key, *task.block(0, all_of_it.rows)
         small = draw.program(*given)
         if (
             small is not None
             and cut_to_fit(small, all_of_it, is_reduced=is_reduced) == all_of_it
         ):
-            return self._cuts.setdefault(kind, all_of_it)
+            return all_of_it
         # Traced, not compiled; the call traces no second time.
         program = draw.compiled.trace(*given).jaxpr
         cut = cut_to_fit(program, all_of_it, is_reduced=is_reduced)
@@ -205,7 +214,6 @@ class Predictor:
                 check_blocks(task.drawn.model, parts, cut.rows, task.predicted)
             except Exception:  # it looks across rows, or does not run on a few
                 cut = cut._replace(rows=num_rows)
-        self._cuts[kind] = cut
         return cut
 
 
@@ -220,8 +228,7 @@ def _count(params: dict[str, Array]) -> int:
 
 
 def _kind(parts: Arguments) -> Any:
-    arrays = jax.tree.leaves((parts.rows, parts.shared))
-    return parts.frame, tuple((x.shape, x.dtype) for x in arrays)
+    return parts.frame, shapes_of(parts.rows, parts.shared)
 
 
 class _Task(NamedTuple):
@@ -251,7 +258,14 @@ class _Task(NamedTuple):
     def key(self) -> tuple[Any, ...]:
         """What decides the program, beside shapes."""
         frame = None if self.at_fit is None else self.at_fit.frame
-        return id(self.drawn), self.parts.frame, self.sites, self.kind, frame
+        return self.drawn, self.parts.frame, self.sites, self.kind, frame
+
+    def shapes(self, size: int) -> tuple[Any, ...]:
+        """The shapes of the arrays of `size` rows, and of what is no rows."""
+        parts, fit = self.parts, self.at_fit
+        rows = tuple((x.shape[1:], x.dtype) for x in parts.rows if x is not None)
+        others = parts.shared if fit is None else (parts.shared, fit.rows, fit.shared)
+        return size, rows, shapes_of(others)
 
     @property
     def grows(self) -> dict[str, int]:
@@ -309,21 +323,6 @@ def _is_predicted(site: Message) -> bool:
     return is_drawn or site["type"] == "deterministic"
 
 
-class _one_for_all_rows(Messenger):  # noqa: N801
-    """Draws what does not grow with the rows by a key that is the same in all blocks."""
-
-    def __init__(self, fn: Any, key: PRNGKey, grows: Collection[str]) -> None:
-        self.key = key
-        self.grows = grows
-        super().__init__(fn)
-
-    def process_message(self, msg: Message) -> None:
-        is_drawn = msg["type"] == "sample" and not msg["is_observed"]
-        if is_drawn and msg["value"] is None and msg["name"] not in self.grows:
-            own = zlib.crc32(msg["name"].encode())
-            msg["kwargs"]["rng_key"] = random.fold_in(self.key, own)
-
-
 def _compile(task: _Task, num_samples: int, members: int, level: Effort) -> Any:
     """A compiled function of one block of rows, for all draws, some members at a time."""
     drawn, sites, grows, local, kind = (
@@ -347,7 +346,7 @@ def _compile(task: _Task, num_samples: int, members: int, level: Effort) -> Any:
         values = params | latents(drawn, params, key_guide, *fit)
         # Noise differs between blocks; what is one for all rows does not.
         model = seed(drawn.model, random.fold_in(key_model, start))
-        model = _one_for_all_rows(model, key_model, grows)
+        model = one_for_all_rows(model, key_model, grows)
         args, kwargs = given
         model = with_rows(model, values, local, kind, places)
         found = trace(model).get_trace(*args, **kwargs)

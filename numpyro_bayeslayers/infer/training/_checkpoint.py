@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ... import _checks
-from ..._storage import replace_whole
+from ..._storage import place_of, replace_whole
 from ..._typing import PRNGKey
 from ._description import TO_REPEAT, Description, differences, spelled
 from ._validation import Validation
@@ -24,8 +25,8 @@ _OTHER_RUN = (
     "start anew; fits that differ, the folds of a cross-validation, say, need a path each."
 )
 _DAMAGED = (
-    "The checkpoint {path!r} is damaged: it holds {what}. Delete it, or give another path, to "
-    "start anew."
+    "The checkpoint {path!r} is damaged, or another program's file: it holds {what}. Delete "
+    "it, or give another path, to start anew."
 )
 
 
@@ -34,16 +35,19 @@ class Checkpoint(NamedTuple):
 
     A run that finds the file goes on where it stopped, and ends with the numbers of a run
     that was never interrupted; finished, it returns what the file holds. The file is
-    replaced in one move: it is never half-written.
+    replaced in one move: it is never half-written. It keeps its rights, a link stays a link,
+    and what a killed run left half-written beside it is removed by the next save.
 
     Args:
         path: The file, in a folder that exists.
-        every: Steps between two saves, at least 1.
+        every: Steps between two saves, at least 1; the end is saved, too.
 
     Raises:
         ValueError: From `run`, if `every` is out of range, or the file is damaged or of another
             run: other data, model, guide, optimizer, loss, seed or number of members.
         FileNotFoundError: From `run`, if the folder does not exist.
+        IsADirectoryError: From `run`, if the path is a folder.
+        PermissionError: From `run`, if the folder is not one to write into.
 
     Example:
         >>> Checkpoint("fit.ckpt").every
@@ -54,12 +58,16 @@ class Checkpoint(NamedTuple):
     every: int = 1000
 
     def check(self) -> None:
-        """Raise if the numbers or the folder cannot be used."""
+        """Raise if the numbers, the file or its folder cannot be used."""
         _checks.size("every", self.every)
-        folder = Path(self.path).absolute().parent
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f"The folder of `path` must exist, got {str(folder)!r}."
+        place = place_of(self.path)
+        if place.is_dir():
+            raise IsADirectoryError(
+                f"`path` must be a file, got the folder {str(place)!r}."
+            )
+        if not os.access(place.parent, os.W_OK):
+            raise PermissionError(
+                f"The folder of `path` must be one to write into, got {str(place.parent)!r}."
             )
 
     def save(
@@ -81,7 +89,7 @@ class Checkpoint(NamedTuple):
         eqx.tree_serialise_leaves(body, (_as_data(state), losses, seen))
         content = body.getbuffer()
         lines = _hash(content) + b"\n", content
-        replace_whole(Path(self.path).absolute(), lambda file: file.writelines(lines))
+        replace_whole(self.path, lambda file: file.writelines(lines))
 
     def load(
         self, like: PyTree, num_members: int, identity: dict[str, Any]
@@ -97,10 +105,10 @@ class Checkpoint(NamedTuple):
             ValueError: If the file is of another run, or damaged.
         """
         self.check()
-        path = Path(self.path)
-        if not path.exists():
+        path, place = self.path, place_of(self.path)
+        if not place.exists():
             return like, None, None
-        body = self._whole(path.read_bytes())
+        body = self._whole(place.read_bytes())
         head = json.loads(body.readline())
         if what := _other(head, {"format": _FORMAT, **identity}):
             raise ValueError(_OTHER_RUN.format(path=str(path), what=what))
@@ -115,13 +123,14 @@ class Checkpoint(NamedTuple):
         return _as_keys(data, like), losses, seen
 
     def _whole(self, content: bytes) -> io.BytesIO:
-        """The file after its first line, if that says that it is whole."""
+        """The file after its first line, if that says that it is whole.
+
+        Raises:
+            ValueError: If it is empty, cut off, changed, or another program's.
+        """
         first, _, rest = content.partition(b"\n")
         if first == _hash(rest):
             return io.BytesIO(rest)
-        if first.startswith(b"{"):
-            what = "it is of an earlier version of this package"
-            raise ValueError(_OTHER_RUN.format(path=str(self.path), what=what))
         what = f"{len(content)} bytes that are not those that were written"
         raise ValueError(_DAMAGED.format(path=str(self.path), what=what))
 

@@ -27,6 +27,7 @@ from ...handlers._feasible import feasible
 from ._arguments import Arguments, put_together
 from ._determined import as_unknown, inputs_of, part_of
 from ._plates import on_all_rows
+from ._recent import Recent, shapes_of
 
 
 class Look:
@@ -50,12 +51,12 @@ class Look:
         self.model = model
         self._leading = leading
         self._before = before
-        self._seen: dict[Any, _Seen] = {}
+        self._seen: Recent[_Seen] = Recent()
 
     @property
     def is_open(self) -> bool:
         """Whether a layer has asked what only a fit can answer."""
-        return any(seen.is_open for seen in self._seen.values())
+        return any(seen.is_open for seen in self._seen)
 
     def kept(self, parts: Arguments) -> tuple[str, ...]:
         """What the model keeps from step to step (`numpyro.mutable`), by site name."""
@@ -85,14 +86,16 @@ class Look:
             seen.observations.look(arrays)
 
     def _see(self, parts: Arguments, arrays: list[Any]) -> "_Seen | None":
-        if self.model is None or not _support.is_known(arrays):
+        own = self.model
+        if own is None or not _support.is_known(arrays):
             return None
-        kind = (parts.frame, tuple((x.shape, x.dtype) for x in arrays))
-        if kind not in self._seen:
-            model = on_all_rows(self.model, parts.num_rows)
+
+        def trace() -> _Seen:
+            model = on_all_rows(own, parts.num_rows)
             is_fitted = self._before is not None
-            self._seen[kind] = _traced(model, self._leading(), parts, is_fitted)
-        return self._seen[kind]
+            return _traced(model, self._leading(), parts, is_fitted)
+
+        return self._seen.get((parts.frame, shapes_of(arrays)), trace)
 
 
 def _arrays_of(parts: Arguments) -> list[Any]:

@@ -36,10 +36,19 @@ _INITIAL = ("_init_locs", "_init_latent")
 
 
 class Drawn(NamedTuple):
-    """A model and a guide that draws its latent sites, for predictions of all rows."""
+    """A model and a guide that draws its latent sites, for predictions of all rows.
+
+    It is equal to itself alone: programs are kept by it.
+    """
 
     model: Model
     guide: Model
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
 
 
 class Member:

@@ -23,6 +23,7 @@ from ._init import ANYWHERE, APART, Starts, check_landed
 from ._jit import Frame, jit_on_arrays
 from ._look import Look
 from ._member import Member
+from ._recent import Recent
 from ._rows import scaled_sites
 from ._state import EnsembleSVIState, named, plain
 from ._trainer import Trainer
@@ -90,7 +91,7 @@ class Program:
         self.finish = jax.jit(finish)
         self.trainer = Trainer(step, member.unconstrained)
         self._size = size
-        self._scorers: dict[Any, tuple[Scorer, int]] = {}
+        self._scorers: Recent[tuple[Scorer, int]] = Recent()
 
     @property
     def start_names(self) -> frozenset[str]:
@@ -140,7 +141,8 @@ class Program:
         """
         count = parts.num_rows or 0
         kind = parts.frame, fitted.frame, count, sites
-        if kind not in self._scorers:
+
+        def make() -> tuple[Scorer, int]:
             how = kind_of_rows(self.member.drawn.model, parts, sites)
             params = self.member.unconstrained(state)
             is_drawn = is_random(self.member, params, fitted, self.rows or 0)
@@ -149,8 +151,9 @@ class Program:
             score = score_of(
                 self.member.drawn, self._known, how, *frames, self._size, draws
             )
-            self._scorers[kind] = Scorer(score, self.member.unconstrained), draws
-        scorer, draws = self._scorers[kind]
+            return Scorer(score, self.member.unconstrained), draws
+
+        scorer, draws = self._scorers.get(kind, make)
         arrays = parts.rows, parts.shared, fitted.rows, fitted.shared, key
         return Held(scorer, arrays, count, draws, data_texts(parts))
 
@@ -173,7 +176,7 @@ class Programs:
         # Without axis types: the compiler places what is computed, as the data asks for.
         self._mesh = None if mesh is None else Mesh(mesh.devices, mesh.axis_names)
         self.look = Look(make_member().model)
-        self._made: dict[Any, Program] = {}
+        self._made: Recent[Program] = Recent()
         self._apart: set[Any] = set()
         self._latest: Program | None = None
 
@@ -191,7 +194,8 @@ class Programs:
     @property
     def started(self) -> list[Program]:
         """The programs whose guides can be used."""
-        return [program for program in self._made.values() if program.is_started]
+        latest = () if self._latest is None else (self._latest,)
+        return [p for p in dict.fromkeys((*latest, *self._made)) if p.is_started]
 
     def get(
         self, parts: Arguments, rows: int | None, *, num_rows: int | None = None
@@ -202,18 +206,18 @@ class Programs:
             ValueError: If the model or the guide does not go with minibatches.
         """
         key = (parts.frame, rows, num_rows is not None)
-        if key not in self._made:
-            member = self._make_member()
-            names: frozenset[str] = frozenset()
-            in_parts = num_rows is not None
-            member.expect(num_rows if in_parts else parts.num_rows, in_parts=in_parts)
-            if num_rows is not None and rows is not None:
-                guide = member.fresh_guide()
-                names = scaled_sites(member.model, guide, parts, rows, num_rows)
-            shapes = on_shapes(member.set_up, parts, rows or 0)
-            made = Program(member, shapes, parts.frame, names, self.size, rows)
-            self._made[key] = made
-        return self._made[key]
+        return self._made.get(key, lambda: self._make(parts, rows, num_rows))
+
+    def _make(self, parts: Arguments, rows: int | None, num_rows: int | None) -> Program:
+        member = self._make_member()
+        names: frozenset[str] = frozenset()
+        in_parts = num_rows is not None
+        member.expect(num_rows if in_parts else parts.num_rows, in_parts=in_parts)
+        if num_rows is not None and rows is not None:
+            guide = member.fresh_guide()
+            names = scaled_sites(member.model, guide, parts, rows, num_rows)
+        shapes = on_shapes(member.set_up, parts, rows or 0)
+        return Program(member, shapes, parts.frame, names, self.size, rows)
 
     def check_apart(self, parts: Arguments) -> None:
         """A share of rows like these may be held out; looked at once.

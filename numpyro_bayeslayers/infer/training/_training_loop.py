@@ -28,6 +28,7 @@ from ... import _checks
 from ..._typing import PRNGKey
 from ._effort import effort, options
 from ._jit import Frame, is_dynamic, jit_on_arrays
+from ._recent import Recent, shapes_of
 
 Step = Callable[[PyTree, PyTree, PyTree, Any], tuple[PyTree, Array]]
 Losses = Callable[[], np.ndarray]
@@ -64,7 +65,8 @@ class TrainingLoop:
             return _chunk(step, carry, *data, key, start, stop, batch_size)
 
         jit = functools.partial(jit_on_arrays, donate=True, static=("batch_size",))
-        self._compiled = functools.cache(lambda level: jit(chunk, options=options(level)))
+        self._compiled: Recent[Any] = Recent()
+        self._compile = lambda level: jit(chunk, options=options(level))
 
     def run(
         self,
@@ -113,7 +115,9 @@ class TrainingLoop:
         first = sum(n for _, n in chunks)
         carry = (state, shuffle)
         seen = batch_size or max((len(x) for x in _arrays((data, shared))), default=1)
-        run_chunk = self._compiled(effort(num_steps, seen, state))
+        level = effort(num_steps, seen, state)
+        kind = level, batch_size, shapes_of(data, shared)
+        run_chunk = self._compiled.get(kind, lambda: self._compile(level))
         shown = (
             {"initial": first, "desc": "compiling"} if progress_bar else {"disable": True}
         )

@@ -91,7 +91,7 @@ class AbstractConditioner(AbstractLayer):
 
 def as_rows(x: ArrayLike) -> Array:
     """Numbers as floats; a single number has no features."""
-    x = jnp.asarray(x)
+    x = _checks.array("x", x)
     return x.astype(jnp.result_type(float, x.dtype))
 
 

@@ -71,8 +71,8 @@ class DenseDVI(AbstractLayer):
         mean: Num[ArrayLike, "*batch d_in"],
         var: Num[ArrayLike, "*batch d_in"] | None = None,
     ) -> tuple[Float[Array, "*rest d_out"], Float[Array, "*rest d_out"]]:
-        mean = jnp.asarray(mean)
-        var = jnp.zeros_like(mean) if var is None else jnp.asarray(var)
+        mean = _checks.array("mean", mean)
+        var = jnp.zeros_like(mean) if var is None else _checks.array("var", var)
         _checks.last_axis("mean", mean, "in_features", self.in_features)
         if var.shape != mean.shape:
             raise ValueError(

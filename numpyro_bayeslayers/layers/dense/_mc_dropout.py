@@ -39,7 +39,7 @@ class MCDropout(eqx.Module):
         self, x: Float[ArrayLike, "*batch"], *, key: PRNGKey | None = None
     ) -> Float[Array, "*batch"]:
         """The thinned input; inside a model the key may be left to `numpyro.prng_key`."""
-        x = jnp.asarray(x)
+        x = _checks.array("x", x)
         key = prng_key("MCDropout") if key is None else key
         keep = random.bernoulli(key, 1.0 - self.rate, x.shape)
         return jnp.where(keep, x / (1.0 - self.rate), jnp.zeros_like(x))

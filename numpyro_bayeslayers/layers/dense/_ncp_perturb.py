@@ -43,6 +43,6 @@ class NCPContinuousPerturb(eqx.Module):
         self, x: Float[ArrayLike, "*batch"], *, key: PRNGKey | None = None
     ) -> Float[Array, "*batch"]:
         """The perturbed input; inside a model the key may be left to `numpyro.prng_key`."""
-        x = jnp.asarray(x)
+        x = _checks.array("x", x)
         key = prng_key("NCPContinuousPerturb") if key is None else key
         return x + jnp.asarray(self.scale, x.dtype) * random.normal(key, x.shape, x.dtype)

@@ -93,7 +93,7 @@ class OrthogonalRandomFeatures(eqx.Module):
 
     def __call__(self, x: Num[ArrayLike, "*batch d_in"]) -> Float[Array, "*batch d_out"]:
         """The features of each row."""
-        x = jnp.asarray(x)
+        x = _checks.array("x", x)
         _checks.last_axis("x", x, "in_features", self.in_features)
         scaled = x / jnp.asarray(self.lengthscale, self.W.dtype)
         return paired_features(scaled @ lax.stop_gradient(self.W))

@@ -87,7 +87,7 @@ class FourierFeatures(eqx.Module):
 
     def __call__(self, x: Num[ArrayLike, "*batch d"]) -> Float[Array, "*batch m"]:
         """The blocks of all columns side by side."""
-        x = jnp.asarray(x)
+        x = _checks.array("x", x)
         _checks.last_axis("x", x, "len(degrees)", len(self.degrees))
         blocks = [
             fourier_features(x[..., column], degree, rescale=self.rescale)

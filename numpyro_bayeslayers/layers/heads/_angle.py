@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Num
 
+from ... import _checks
 from ...distributions._angle import PreciseVonMises
 from ...primitives import when_known
 from ._observation import PerRow, Plate, check_name, observe
@@ -69,7 +70,7 @@ def von_mises_link(
     """
     check_name(name)
     if y is not None:
-        when_known(jnp.asarray(y), _check_radians)
+        when_known(_checks.array("y", y), _check_radians)
     size = rows_and_outputs(y_hat)
     kappa = parameter(name, "concentration", concentration, of_excess_noise(), size)
 

@@ -99,7 +99,8 @@ def categorical_link(
     References:
         Agresti (2013), "Categorical data analysis", section 8.1.
     """
-    shape = jnp.shape(y_hat)
+    y_hat = _checks.array("y_hat", y_hat)
+    shape = y_hat.shape
     if len(shape) < 2 or shape[-1] < 2:
         raise ValueError(
             f"`y_hat` must be (n, classes) with two classes or more, got shape {shape}. For "
@@ -112,8 +113,8 @@ def categorical_link(
                 f"({shape[-1]},), got shape {jnp.shape(offset)}. One for each row changes no "
                 "probability."
             )
-        y_hat = jnp.asarray(y_hat) + jnp.asarray(offset)
-    logits = jnp.moveaxis(jnp.asarray(y_hat), -1, 0)
+        y_hat = y_hat + _checks.array("offset", offset)
+    logits = jnp.moveaxis(y_hat, -1, 0)
     law = lambda **classes: dist.Categorical(logits=jnp.stack([*classes.values()], -1))
     classes = {f"y_hat[:, {k}]": column for k, column in enumerate(logits)}
     rows: dict[str, Any] = {"weights": weights, "mask": mask}

@@ -97,9 +97,9 @@ def observe(
         predictors: Arrays (n,), (n, 1), or (n, u) for several outputs, by argument.
     """
     check_name(name)
-    arrays = {key: jnp.asarray(x) for key, x in predictors.items()}
+    arrays = {key: _checks.array(key, x) for key, x in predictors.items()}
     if offset is not None:
-        arrays["offset"] = jnp.asarray(offset)
+        arrays["offset"] = _checks.array("offset", offset)
     alteration = _ALTERATION.get()
     if alteration is not None and not (alteration.of_data and y is None):
         arrays |= {key: jnp.asarray(x, float) for key, x in alteration.bounds.items()}
@@ -108,7 +108,7 @@ def observe(
     if y is not None:
         known = {"y": y, "weights": check_weights(weights), "mask": check_mask(mask)}
         known = {key: x for key, x in known.items() if x is not None}
-        arrays |= {key: jnp.asarray(x) for key, x in known.items()}
+        arrays |= {key: _checks.array(key, x) for key, x in known.items()}
     plates = primitives.plate_shape()
     if plates and plate is None:
         _check_no_rows(arrays, plates)
@@ -210,11 +210,12 @@ def check_weights(weights: PerRow) -> PerRow:
 
 def check_mask(mask: PerRow) -> PerRow:
     """`mask` is boolean."""
-    if mask is None or jnp.result_type(mask).kind == "b":
+    kind = mask.dtype if isinstance(mask, jax.Array) else np.asarray(mask).dtype
+    if mask is None or kind.kind == "b":
         return mask
     raise TypeError(
-        "`mask` must be boolean, True for rows that count, got "
-        f"{jnp.result_type(mask)}. How much rows count is `weights=`."
+        f"`mask` must be boolean, True for rows that count, got {kind}. How much rows count is "
+        "`weights=`."
     )
 
 

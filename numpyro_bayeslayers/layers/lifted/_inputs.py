@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
+from ... import _checks
 from ..._base import split_plates
 
 
@@ -17,7 +17,7 @@ class Input:
     """
 
     def __init__(self, x: ArrayLike, ndim: int, plates: tuple[int, ...]) -> None:
-        x = jnp.asarray(x)
+        x = _checks.array("x", x)
         if x.ndim < ndim:
             raise ValueError(
                 f"The inputs must have at least {ndim} axes, those of one example "

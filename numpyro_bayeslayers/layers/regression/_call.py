@@ -69,7 +69,7 @@ def named(call: Call) -> Call:
 
 def columns(name: str, x: ArrayLike) -> Float[Array, "*batch n d"]:
     """`x` as rows of columns: a single axis is one column."""
-    x = jnp.asarray(x)
+    x = _checks.array(name, x)
     if not x.ndim:
         raise ValueError(f"`{name}` must have a row axis, got a single number.")
     if not jnp.issubdtype(x.dtype, jnp.inexact):
@@ -141,7 +141,7 @@ def looked_up(
     name: str, x: ArrayLike, num_categories: int
 ) -> tuple[Integer[Array, "*batch n"], NewGroups | None]:
     """Indices within range, and the categories among them that were not fitted."""
-    index = jnp.asarray(x)
+    index = _checks.array(name, x)
     if index.dtype == bool:
         index = index.astype(int)
     if not jnp.issubdtype(index.dtype, jnp.integer):

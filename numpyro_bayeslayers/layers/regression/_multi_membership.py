@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Integer, Num
 
+from ... import _checks
 from ..._base import on_rows
 from ...primitives import linear, when_known
 from ._call import checked_categories, named
@@ -59,7 +60,7 @@ class MultiMembershipLayer(AbstractAdaptiveLayer):
         units: int = 1,
     ) -> Float[Array, "*batch n u"]:
         index = checked_categories(members, num_categories, "members")
-        weight = jnp.asarray(weights)
+        weight = _checks.array("weights", weights)
         if index.ndim < 2 or weight.ndim < 2 or weight.shape[-2:] != index.shape[-2:]:
             raise ValueError(
                 "`members` and `weights` must have one shape, (n, m), one column for each of a "

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ...basis import bspline_basis
@@ -69,7 +68,7 @@ class SplineLayer(AbstractWalkLayer):
             # A row sums points of the walk, which are dependent under the guide.
             return linear(basis, as_drawn(walk))
 
-        return activation(on_columns(rows, jnp.asarray(x)))
+        return activation(on_columns(rows, x))
 
 
 def spline_rows(

@@ -104,7 +104,7 @@ def test_memory_parts_members_and_then_rows(monkeypatch, most, rows, members):
     other, result = ensemble_of(lines, X, X)
     monkeypatch.setattr(_blocks, "MOST_BYTES", most)
     found = other.predict(KEY, result, X, num_samples=2)
-    (cut,) = other._predictor._cuts.values()
+    (cut,) = other._predictor._cuts
     assert (cut.rows <= rows, cut.members) == (True, members)
     np.testing.assert_allclose(found["f"], whole["f"], rtol=1e-6)
     if cut.rows == N:

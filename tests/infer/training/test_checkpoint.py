@@ -1,8 +1,10 @@
 """A run that was killed goes on to the numbers of one that was not."""
 
 import functools
+import os
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -11,6 +13,7 @@ import pytest
 from numpyro.infer.autoguide import AutoNormal
 
 from numpyro_bayeslayers.infer import Checkpoint, EarlyStopping, EnsembleSVI
+from numpyro_bayeslayers.infer.training._trainer import Around, Trainer
 from tests.infer.svi_problems import X, Y, model
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -130,19 +133,62 @@ def test_what_a_run_is_of_is_in_the_checkpoint(tmp_path):
         fitted(guide=functools.partial(AutoNormal, init_scale=0.5)(line))
 
 
-@pytest.mark.parametrize("at", [10, 60, -10])
-def test_a_damaged_file_is_said(tmp_path, at):
-    """One bit of the hash, of the table, and of the arrays."""
+DAMAGES = {
+    "a bit of the hash": lambda content: (
+        content[:10] + bytes([content[10] ^ 1]) + content[11:]
+    ),
+    "a bit of the table": lambda content: (
+        content[:60] + bytes([content[60] ^ 1]) + content[61:]
+    ),
+    "a bit of the arrays": lambda content: (
+        content[:-10] + bytes([content[-10] ^ 1]) + content[-9:]
+    ),
+    "half of it": lambda content: content[: len(content) // 2],
+    "nothing": lambda content: b"",
+    "no line": lambda content: content[:20],
+    "more": lambda content: content + b"0",
+    "text of others": lambda content: b'{"a": 1}\n',
+    "bytes of others": lambda content: b"PK\x03\x04" + content[::-1],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_every_damage_is_said_in_one_way(tmp_path, damage):
     path = tmp_path / "fit"
-    run(3, checkpoint=Checkpoint(path))
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="is damaged: it holds"):
-        run(3, checkpoint=Checkpoint(path))
-    path.write_bytes(bytes(content[:200]))
-    with pytest.raises(ValueError, match="is damaged: it holds 200 bytes"):
-        run(3, checkpoint=Checkpoint(path))
+    state = {"w": np.arange(30.0)}
+    Checkpoint(path).save(state, np.zeros((2, 3)), {"key": 1})
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    with pytest.raises(ValueError, match="is damaged, or another program's file: it holds"):
+        Checkpoint(path).load(state, 2, {"key": 1})
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match="must be one to write into"):
+        Checkpoint(tmp_path / "fit").check()
+    monkeypatch.undo()
+    with pytest.raises(IsADirectoryError, match="must be a file, got the folder"):
+        Checkpoint(tmp_path).check()
+
+
+def test_a_home_folder_is_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Checkpoint("~/fit").save({"w": np.ones(2)}, np.zeros((1, 1), np.float32), {})
+    assert (tmp_path / "fit").exists()
+    assert Checkpoint("~/fit").load({"w": np.zeros(2)}, 1, {})[0]["w"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("bar", [False, True])
+def test_saves_come_after_so_many_steps_and_at_the_end(tmp_path, monkeypatch, bar):
+    """A progress bar, which parts the run in twenty, saves no more often."""
+    steps = []
+    save = lambda self, state, losses, *rest: steps.append(losses.shape[1])
+    monkeypatch.setattr(Checkpoint, "save", save)
+    loop = Trainer(lambda state, *_: (state, jnp.zeros(1)), lambda state: state)
+    shown = {"shown": lambda params: params, "size": 1, "work": 1, "key": jax.random.key(0)}
+    around = Around(checkpoint=Checkpoint(tmp_path / "fit", every=40))
+    loop.run(jnp.zeros(1), (), 100, around, progress_bar=bar, **shown)
+    assert steps == [40, 80, 100]
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):

@@ -381,7 +381,7 @@ def test_the_device_is_two_chunks_ahead_at_most(monkeypatch):
         events.append(("handed over", stop // size))
         return carry, Losses(stop)
 
-    monkeypatch.setattr(loop, "_compiled", lambda level: run_chunk)
+    monkeypatch.setattr(loop, "_compile", lambda level: run_chunk)
     loop.run(jnp.zeros(1), (), 3 * size, key=jax.random.key(0), progress_bar=False)
     over, waited = "handed over", "waited"
     assert events == [(over, 1), (over, 2), (waited, 1), (over, 3), (waited, 2)]
