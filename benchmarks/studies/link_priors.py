@@ -1,11 +1,12 @@
 """Whether 90% intervals hold 90% under the default priors of likelihoods' own parameters.
 
-    python benchmarks/studies/link_priors.py
+    python benchmarks/studies/link_priors.py [--only beta_link gamma_link]
 
-writes docs/tables/link_priors.md. Data sets are drawn with a known precision (or shape) and
-mean, and both are learned again: the posterior is computed on a grid of the two, in double
-precision, for many data sets at once. The prior of the mean's log odds, or logarithm, is
-N(0, 3). Beside the default prior of the parameter stands Exponential(1).
+writes docs/tables/link_priors.md, or those of its lines that are asked for. Data sets are drawn
+with a known precision (or shape) and mean, and both are learned again: the posterior is computed
+on a grid of the two, in double precision, for many data sets at once. The prior of the prediction
+(the mean's log odds, its logarithm, ...) is N(0, 3). Beside the default prior of the parameter
+stands Exponential(1).
 """
 
 import argparse
@@ -13,15 +14,15 @@ import argparse
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from link_families import ALL as FURTHER, LOG
 from numpyro.handlers import seed, trace
 from scipy.interpolate import CubicSpline
 from scipy.special import betainc, digamma, expit, gammaln, logit, logsumexp
-from tables import keep
+from tables import keep, kept
 
 from numpyro_bayeslayers import layers
 
-# The logarithm of the parameter, and the distances from the predictor's mode in deviations.
-LOG = np.linspace(-5.0, 14.0, 190)
+# Between the grid's parameters, and the distances from the predictor's mode in deviations.
 FINE = np.linspace(-5.0, 14.0, 3000)
 Z = np.linspace(-6.0, 6.0, 33)
 NEWTON, DRAWS, NEW, CHUNK = 10, 100, 5, 50
@@ -104,7 +105,8 @@ class NegativeBinomial:
 def grid(family, y):
     """Predictors (sets, parameters, z), and the logarithm of the likelihood's mass there."""
     data, size = family(y), np.exp(LOG)
-    eta = np.repeat(data.start[:, None], len(LOG), 1)
+    start = data.start if data.start.ndim == 2 else data.start[:, None]
+    eta = np.broadcast_to(start, (len(y), len(LOG))).copy()
     for _ in range(NEWTON):
         slope, bend = data.slope(eta, size)
         eta += np.clip((slope - eta / 9) / (bend + 1 / 9), -1.0, 1.0)
@@ -152,16 +154,20 @@ def coverage(family, priors, truth, rows, sets, rng):
         y = family.draw(rng, truth, (count, rows))
         new = family.draw(rng, truth, (count, NEW))
         etas, mass = grid(family, y)
-        for prior, kept in zip(priors, held, strict=True):
+        for prior, three in zip(priors, held, strict=True):
             found = probabilities(family, prior, etas, mass, truth, new, rng)
-            for p, shares in zip(found, kept, strict=True):
+            for p, shares in zip(found, three, strict=True):
                 shares.append((p > 0.05) & (p < 0.95))
-    return [[float(np.concatenate(s).mean()) for s in kept] for kept in held]
+    return [[float(np.concatenate(s).mean()) for s in three] for three in held]
 
 
 def default_prior(family):
     """What the link draws its parameter from."""
-    return trace(seed(family.link, 0)).get_trace(jnp.zeros(3))[family.site]["fn"]
+    options = getattr(family, "options", {})
+    prior = trace(seed(family.link, 0)).get_trace(jnp.zeros(3), **options)[family.site][
+        "fn"
+    ]
+    return getattr(family, "prior_of", lambda prior: prior)(prior)
 
 
 HEADER = (
@@ -178,18 +184,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=int, default=2000, help="data sets a line")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", help="likelihoods; all if left out")
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
-    lines = []
-    for family in (Beta, NegativeBinomial):
+    lines = kept("link_priors")
+    for family in (Beta, NegativeBinomial, *FURTHER):
+        if args.only and family.name not in args.only:
+            continue
         priors = default_prior(family), dist.Exponential(1.0)
         for rows in (20, 100):
             for truth in family.truths:
                 ours, other = coverage(family, priors, truth, rows, args.sets, rng)
                 shares = [f"{100 * share:.1f}%" for share in (*ours, *other[:2])]
-                lines.append((f"`{family.name}`, {truth:g}, {rows}", *shares))
-                print(*lines[-1], flush=True)
-    keep("link_priors", HEADER, lines)
+                label = getattr(family, "label", "{:g}").format(truth)
+                lines[f"`{family.name}`, {label}, {rows}"] = shares
+                print(family.name, truth, rows, *shares, flush=True)
+        keep("link_priors", HEADER, [(first, *rest) for first, rest in lines.items()])
 
 
 if __name__ == "__main__":

@@ -19,3 +19,11 @@ def keep(name, header, rows):
     path = DOCS / "tables" / f"{name}.md"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
+
+
+def kept(name):
+    """The rows of a kept table by their first column, in their order."""
+    path = DOCS / "tables" / f"{name}.md"
+    lines = path.read_text().splitlines()[2:] if path.exists() else []
+    cells = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines)
+    return {first: rest for first, *rest in cells}

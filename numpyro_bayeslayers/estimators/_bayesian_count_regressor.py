@@ -1,5 +1,6 @@
 """Counts to predict."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ class BayesianCountRegressor(AbstractNumberEstimator):
 
     Quantiles and ends of intervals are whole numbers: the smallest that are reached with the
     probability asked for, so that an interval holds at least that.
+
+    Averages of counts, and counts divided by an exposure that is their ``sample_weight``, are
+    fitted too, with a warning: 2.3 is taken as the counts around it, 70% a 2 and 30% a 3, which
+    for ``"poisson"`` gives the parameters that the counts themselves would give.
 
     Args:
         hidden: Units of each hidden layer; ``()`` for a linear model.
@@ -95,13 +100,29 @@ class BayesianCountRegressor(AbstractNumberEstimator):
 
     def _read_outcome(self, y: Any) -> np.ndarray:
         y = super()._read_outcome(y)
-        bad = np.flatnonzero((y < 0) | (y != np.floor(y)))
+        self._refuse(y, (y < 0) | (y != np.floor(y)))
+        return y
+
+    def _fitted_outcome(self, y: Any) -> np.ndarray:
+        y = super()._read_outcome(y)
+        self._refuse(y, y < 0)
+        between = np.flatnonzero(y != np.floor(y))
+        if between.size:
+            warnings.warn(
+                f"`y` has {between.size} values that are no counts, the first {y[between[0]]:g} in "
+                f"row {between[0]}. Each is taken as the two counts around it, in proportion, as "
+                "averages of counts may be; for other numbers take BayesianRegressor.",
+                stacklevel=4,  # where `fit` is called
+            )
+        return y
+
+    def _refuse(self, y: np.ndarray, is_wrong: np.ndarray) -> None:
+        bad = np.flatnonzero(is_wrong)
         if bad.size:
             raise ValueError(
                 f"`y` must hold counts, whole numbers from zero, got {y[bad[0]]:g} in row "
                 f"{bad[0]}. For other numbers take BayesianRegressor."
             )
-        return y
 
     def _predicted(self, X: Any) -> np.ndarray:
         return np.round(self.predict(X))

@@ -17,7 +17,7 @@ class AbstractNumberEstimator(RegressorMixin, AbstractTableEstimator):
     """Outcomes that have a mean and quantiles."""
 
     def _learn_outcome(self, y: Any) -> np.ndarray:
-        return self._read_outcome(y)
+        return self._fitted_outcome(y)
 
     def _read_outcome(self, y: Any) -> np.ndarray:
         y = column_or_1d(y, dtype=np.float64, warn=True)

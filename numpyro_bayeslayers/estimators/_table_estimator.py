@@ -16,7 +16,6 @@ from ._scikit_learn import (
     check_consistent_length,
     check_is_fitted,
     check_random_state,
-    check_sample_weight,
 )
 from ._table_network import (
     ACTIVATIONS,
@@ -26,9 +25,18 @@ from ._table_network import (
     samples_of,
 )
 from ._table_reader import AbstractTableReader
-from ._table_rows import merged, padded, padded_size
+from ._table_rows import merged, padded, padded_size, weights_of
 from ._table_saved import read_table_estimator, write_table_estimator
-from ._table_training import Draws, Plan, Rows, Trained, go_on, on_device, train
+from ._table_training import (
+    Draws,
+    Plan,
+    Rows,
+    Trained,
+    go_on,
+    on_device,
+    steps_for,
+    train,
+)
 
 # Rows and numbers of a block of predictions, about.
 _BLOCK_ROWS, _BLOCK = 4096, 2**22
@@ -89,6 +97,10 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
     def _read_outcome(self, y: Any) -> np.ndarray:
         """Outcomes as numbers in double precision, by what was noted."""
 
+    def _fitted_outcome(self, y: Any) -> np.ndarray:
+        """The same of outcomes that are fitted, which may be more than have a density."""
+        return self._read_outcome(y)
+
     def _learn_units(self, y: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
         """What is taken from outcomes, and what they are divided by."""
         return 0.0, 1.0
@@ -140,7 +152,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         self._check_settings()
         x = self._features(X, reset=True)
         y = self._learn_outcome(self._column(y, x))
-        weights = self._weights(sample_weight, x)
+        weights = weights_of(sample_weight, x)
         if len(x) < 2:
             raise ValueError(
                 "A fit needs at least two rows, got n_samples=1 (1 sample). Nothing can be "
@@ -183,16 +195,6 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
             )
         check_consistent_length(x, y)
         return y
-
-    def _weights(self, sample_weight: Any, x: np.ndarray) -> np.ndarray:
-        weights = check_sample_weight(sample_weight, x, dtype=np.float64)
-        if (weights < 0).any():
-            raise ValueError(
-                "Negative values in data passed to `sample_weight`: it must be at least 0."
-            )
-        if not weights.any():
-            raise ValueError("`sample_weight` must be positive in one row at least.")
-        return weights
 
     def _network(self, num_inputs: int) -> Network:
         blocks = self.columns_.blocks if self.categories == "embed" else ()
@@ -258,8 +260,8 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         if not hasattr(self, "draws_"):
             return self.fit(X, y, sample_weight)
         x = self._features(X, reset=False)
-        y = self._read_outcome(self._column(y, x))
-        rows = merged(x, y, self._weights(sample_weight, x))
+        y = self._fitted_outcome(self._column(y, x))
+        rows = merged(x, y, weights_of(sample_weight, x))
         plan = self._plan(len(rows[1]), self.seed_)
         losses = self.losses_
         trained = go_on(self.network_, self._rows(*rows), self._draws(), plan)
@@ -380,7 +382,10 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
 
     @classmethod
     def load(cls, path: str | Path) -> Any:
-        """Read what `save` wrote; it predicts as it did.
+        """Read what `save` wrote; it predicts and fits as it did.
+
+        Options of a method that are no data, an optimizer that is an object say, are only named,
+        and a further fit asks for them.
 
         Args:
             path: The file.
@@ -390,8 +395,3 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
             ValueError: If the file is damaged, of another class or of a later version.
         """
         return read_table_estimator(path, cls)
-
-
-def steps_for(count: int, batch: int) -> int:
-    """Steps of a fit: 2,000, and twenty passes over large tables."""
-    return max(2000, 20 * -(-count // batch))

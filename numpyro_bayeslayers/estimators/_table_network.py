@@ -22,7 +22,7 @@ from numpyro.handlers import substitute
 from .._typing import Model
 from ..distributions import EnsembleMixture
 from ..layers import DenseReparameterization
-from ._table_likelihood import LIKELIHOODS, Sites
+from ._table_likelihood import COUNTS, LIKELIHOODS, Sites
 
 ACTIVATIONS = {
     "relu": jax.nn.relu,
@@ -62,6 +62,11 @@ class Network(NamedTuple):
     def is_log(self) -> bool:
         """Whether it is the logarithm of the outcome that has the law."""
         return LIKELIHOODS[self.likelihood].is_log
+
+    @property
+    def is_of_counts(self) -> bool:
+        """Whether outcomes are counts."""
+        return self.likelihood in COUNTS
 
     def outputs(
         self, x: Float[Array, "n d"], prior_scale: Any, offset: Any

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..preprocessing import Schema, fit_schema
+from ._scikit_learn import check_sample_weight
 
 Matrix = Float[np.ndarray, "n d"]
 
@@ -52,6 +53,22 @@ def units_of(x: np.ndarray, weights: np.ndarray) -> tuple[Any, Any]:
     is_constant = (small == small[:1]).all(0) | (scale < 1e-12)
     scale = np.where(is_constant, 1.0, scale * size)
     return np.where(is_constant, x[0], mean * size), scale
+
+
+def weights_of(sample_weight: Any, x: Matrix) -> np.ndarray:
+    """How often each row counts.
+
+    Raises:
+        ValueError: If a weight is negative, or none is positive.
+    """
+    weights = check_sample_weight(sample_weight, x, dtype=np.float64)
+    if (weights < 0).any():
+        raise ValueError(
+            "Negative values in data passed to `sample_weight`: it must be at least 0."
+        )
+    if not weights.any():
+        raise ValueError("`sample_weight` must be positive in one row at least.")
+    return weights
 
 
 def has_categories(X: Any) -> bool:

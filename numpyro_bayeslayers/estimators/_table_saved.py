@@ -1,6 +1,5 @@
 """A fitted estimator of tables as the header and the arrays of a file, and back."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,8 @@ import numpy as np
 
 from .._storage import origin, pack, unpack, write_file
 from .._storage._file import Arrays
+from ..infer.fitting._described import described_method, restored_method
+from ..infer.fitting._known_methods import METHODS
 from ._saved import file_kind, read_own
 from ._table_network import Network
 from ._table_rows import Columns
@@ -33,9 +34,10 @@ def write_table_estimator(path: str | Path, estimator: Any) -> None:
     arrays: Arrays = {}
     settings = dict(estimator.get_params(deep=False))
     method = settings["method"]
-    if dataclasses.is_dataclass(method):
-        # Words say which one it was; its further options do not matter to predictions.
-        settings["method"] = type(method).__name__.lower()
+    named = {kind: name for name, kind in METHODS.items()}
+    kind = method if isinstance(method, type) else type(method)
+    is_whole = kind in named and kind is not method
+    settings["method"] = named.get(kind, method)
     found = {n: getattr(estimator, n) for n in _FOUND}
     also = {
         n: _packed_labels(getattr(estimator, n)) for n in _ALSO if hasattr(estimator, n)
@@ -44,6 +46,7 @@ def write_table_estimator(path: str | Path, estimator: Any) -> None:
         **origin(),
         "class": type(estimator).__name__,
         "settings": pack("settings", settings, arrays),
+        "method": described_method(method, arrays) if is_whole else None,
         "columns": pack("columns", tuple(estimator.columns_), arrays),
         "network": pack("network", tuple(estimator.network_), arrays),
         "found": pack("found", found, arrays),
@@ -67,6 +70,10 @@ def read_table_estimator(path: str | Path, kind: type) -> Any:
     """See `AbstractTableEstimator.load`."""
     header, arrays = read_own(path, kind)
     estimator = kind(**unpack(header["settings"], arrays))
+    options = header.get("method")  # files of earlier versions have only its name
+    if options is not None:
+        method = METHODS[estimator.method]
+        estimator.method = restored_method(method, options, arrays)
     estimator.columns_ = Columns(*unpack(header["columns"], arrays))
     estimator.network_ = Network(*unpack(header["network"], arrays))
     for name, value in unpack(header["found"], arrays).items():

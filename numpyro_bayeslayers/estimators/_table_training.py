@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..infer import EarlyStopping, Modes, fit
+from ..infer.fitting._described import check_kept
 from ._table_network import Draws, Network, model_of, outputs_of, scores_of_factors
 from ._table_rows import padded, padded_size
 
@@ -34,6 +35,20 @@ class Rows(NamedTuple):
     x: Float[np.ndarray, "n d"]
     y: np.ndarray
     weights: Float[np.ndarray, " n"]
+
+    def of(self, network: Network) -> "Rows":
+        """As the network's likelihood takes them: counts between whole ones are the two around.
+
+        ``2.3`` becomes a 2 that counts 0.7 times and a 3 that counts 0.3 times.
+        """
+        low = np.floor(self.y)
+        share = self.y - low
+        is_between = share > 0
+        if not network.is_of_counts or not is_between.any():
+            return self
+        again = lambda a, b: np.concatenate([a, b[is_between]])
+        weights = again(self.weights * (1 - share), self.weights * share)
+        return Rows(again(self.x, self.x), again(low, low + 1), weights)
 
     def padded(self) -> "Rows":
         """The same with rows that count nothing, up to one of few sizes."""
@@ -85,6 +100,11 @@ class Trained(NamedTuple):
     score: float | None
 
 
+def steps_for(count: int, batch: int) -> int:
+    """Steps of a fit: 2,000, and twenty passes over large tables."""
+    return max(2000, 20 * -(-count // batch))
+
+
 def held_out(count: int, plan: Plan) -> np.ndarray:
     """Which rows are held out, drawn by the seed; none if they would be too few."""
     held = np.zeros(count, bool)
@@ -120,10 +140,10 @@ def _fitted(
     network: Network, rows: Rows, draws: Draws, plan: Plan, held: Rows | None = None
 ) -> Trained:
     """Members fitted to rows, started at the prior or at draws."""
-    rows = rows.padded()
+    rows = rows.of(network).padded()
     options: dict[str, Any] = {"init": _starts(draws, plan)}
     if held is not None and plan.early_stopping:
-        options["validation"] = _arguments(held, draws)
+        options["validation"] = _arguments(held.of(network), draws)
         patience = max(plan.num_steps or 1, 5) // 5
         options["early_stopping"] = EarlyStopping(patience, on="validation")
     if plan.num_steps is not None:
@@ -172,7 +192,7 @@ def _arguments(rows: Rows, draws: Draws) -> dict[str, Any]:
 
 def _calibrated(network: Network, trained: Trained, held: Rows) -> Trained:
     """The factor under which held-out rows have the highest density."""
-    draws, held = on_device(trained.draws), held.padded()
+    draws, held = on_device(trained.draws), held.of(network).padded()
     outputs = outputs_of(network, draws, jnp.asarray(held.x))
     arrays = outputs, jnp.asarray(held.y), jnp.asarray(held.weights), jnp.asarray(FACTORS)
     scores = np.asarray(scores_of_factors(network, draws, *arrays))
@@ -195,6 +215,7 @@ def go_on(network: Network, rows: Rows, draws: Draws, plan: Plan) -> Trained:
             "fit all rows anew."
         )
     method = plan.method
+    check_kept(method)
     optim = method.optim / 10 if isinstance(method.optim, float) else method.optim
     method = dataclasses.replace(method, optim=optim)
     plan = plan._replace(method=method, num_steps=-(-plan.num_steps // 5))

@@ -6,8 +6,10 @@ model calls. To add one here: a file with its function, one export line and one 
 package of your own registers its terms in the group ``numpyro_bayeslayers.formula_terms``.
 """
 
+from ._monotone import mo as mo
 from ._process import gp as gp
 from ._smooth import s as s
 from ._sparse import hs as hs
+from ._surface import te as te
 
-__all__ = ["gp", "hs", "s"]
+__all__ = ["gp", "hs", "mo", "s", "te"]

@@ -2,17 +2,21 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array
+from numpyro.handlers import block
 
 from .. import _checks
 from ..basis import make_knots
 from ..layers import PSplineLayer
+from ..layers.regression._call import checked_categories
+from ..primitives import effect
 from ._term import Forward, Term
 
 
-def s(term: Term, x: Any, k: int = 10, degree: int = 3) -> Forward:
+def s(term: Term, x: Any, by: Any = None, k: int = 10, degree: int = 3) -> Forward:
     """A smooth effect of one column: ``s(age, k=10)`` is a `PSplineLayer` of k functions.
 
     The effect has the mean zero over the range of the column. The prior of its deviation from
@@ -20,9 +24,13 @@ def s(term: Term, x: Any, k: int = 10, degree: int = 3) -> Forward:
     the line rises from the middle to the end by N(0, 2.5 scales). Beyond the data it goes on
     as a straight line.
 
+    ``s(age, by=store)`` is an effect of its own for each store, with a scale of its own. Each has
+    the mean zero: add how the stores differ, ``store + s(age, by=store)``.
+
     Args:
         term: What is known of the term.
         x: Its column, (n,).
+        by: Codes of a column of categories, (n,), each of which has an effect; None for one.
         k: The number of B-splines, more than `degree`.
         degree: Their degree, at least 1.
 
@@ -37,21 +45,42 @@ def s(term: Term, x: Any, k: int = 10, degree: int = 3) -> Forward:
         >>> seed(s(Term("s(age)"), x, k=6), 0)(x).shape
         (5, 1)
     """
-    if np.ndim(x) != 1 or term.levels:
-        term.refuse("must have one column of numbers. For several columns take `gp(x, z)`.")
+    groups = {n: levels for n, levels in term.levels.items() if n.startswith("by=")}
+    if np.ndim(x) != 1 or len(groups) < len(term.levels):
+        term.refuse("must have one column of numbers. For two columns take `te(x, z)`.")
     degree = _checks.size("degree", degree)
-    if _checks.size("k", k) <= degree:
-        term.refuse(f"must have `k` above `degree`={degree}, got {k}.")
-    try:
-        knots = make_knots(x, k - degree - 1, degree)
-    except ValueError as error:
-        term.refuse(f"cannot have k={k} functions: {error} Take fewer.")
+    knots = knots_of(term, x, k, degree)
     scale = dist.HalfNormal(term.scale) if term.prior is None else term.prior
     trend = dist.Normal(0.0, 2.5 * term.scale)
     kind: Any = PSplineLayer
     layer = kind(scale, trend, extrapolate="linear")
 
-    def forward(x: Array) -> Array:
+    def alone(x: Array) -> Array:
         return layer(term.name, x, knots, units=term.units, degree=degree)
 
-    return forward
+    if by is None:
+        return alone
+    ((_, levels),) = groups.items()
+    count = len(levels)
+
+    def of_groups(x: Array, by: Array) -> Array:
+        codes = checked_categories(by, count, "by")
+        with block(hide_fn=lambda message: message["type"] == "effect"):
+            every = layer(term.name, x, knots, units=count * term.units, degree=degree)
+        every = every.reshape(*every.shape[:-1], count, term.units)
+        at = codes.reshape((1,) * (every.ndim - 3) + (-1, 1, 1))
+        out = jnp.take_along_axis(every, at, axis=-2)[..., 0, :]
+        effect(term.name, out)
+        return out
+
+    return of_groups
+
+
+def knots_of(term: Term, x: Any, k: Any, degree: int) -> np.ndarray:
+    """Knots of `k` functions at quantiles of a column."""
+    if _checks.size("k", k) <= degree:
+        term.refuse(f"must have `k` above `degree`={degree}, got {k}.")
+    try:
+        return np.asarray(make_knots(x, k - degree - 1, degree))
+    except ValueError as error:
+        term.refuse(f"cannot have k={k} functions: {error} Take fewer.")

@@ -1,7 +1,7 @@
 """What a term of a formula knows, and what it gives."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from jaxtyping import Array
 
@@ -22,6 +22,7 @@ class Term(NamedTuple):
             the outcome, or 1 where predictions are logarithms or log odds.
         num_rows: The rows of the data.
         prior: What was given for this term by `priors`; None for the default.
+        ordered: Those columns of categories whose levels are in an order.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Term(NamedTuple):
     scale: float = 1.0
     num_rows: int = 1
     prior: Any = None
+    ordered: frozenset[str] = frozenset()
 
     def refuse(self, what: str) -> NoReturn:
         """Raise an error that names the term.
@@ -39,3 +41,15 @@ class Term(NamedTuple):
             ValueError: Always.
         """
         raise ValueError(f"The term `{self.name}` {what}")
+
+
+Make = TypeVar("Make", bound=Callable[..., Forward])
+
+
+def numbers_are_levels(make: Make) -> Make:
+    """Mark a term whose columns are categories, also where they hold numbers.
+
+    It is called with codes from 0, in the order of the numbers.
+    """
+    make.numbers_are_levels = True  # ty: ignore[missing-attribute]
+    return make

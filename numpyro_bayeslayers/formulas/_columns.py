@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import registry
 from ._table import Table, is_numeric, levels_in, names_in
 from ._text import Block, formulae
 
@@ -119,51 +120,75 @@ class Group:
 class Numbers:
     """The columns of a term that is a layer: its numbers in one array, and its categories.
 
+    A setting that names a column, ``by=store``, is a column of categories too.
+
     Args:
-        name: The term as the formula has it.
-        call: Its call, of formulae.
+        call: The call of the term, of formulae.
         table: The first data.
     """
 
-    def __init__(self, name: str, call: Any, table: Table) -> None:
-        self.name = name
+    def __init__(self, call: Any, table: Table) -> None:
+        self.name = str(call)
         self._call = call
         self._environment = _environment(formulae(), table)
-        self.settings = {
-            key: evaluated(name, value, table, self._environment)
-            for key, value in call.kwargs.items()
+        self._by = {
+            k: v for k, v in call.kwargs.items() if names_in(v) & table.columns.keys()
         }
-        self.columns: list[str] = []
+        self.settings = {
+            key: evaluated(self.name, value, table, self._environment)
+            for key, value in call.kwargs.items()
+            if key not in self._by
+        }
+        make = registry.get("formula_terms", call.callee)
+        self._has_levels = getattr(make, "numbers_are_levels", False)
+        self.by = {key: f"{key}={value}" for key, value in self._by.items()}
         self.levels: dict[str, tuple[Any, ...]] = {}
-        self._matrix_names: list[str] = []
-        for argument, values in self._arguments(table):
-            if is_numeric(values):
-                self.columns.append(str(argument))
+        self.ordered: set[str] = set()
+        labels: list[str] = []
+        for name, argument, values in self._arguments(table):
+            if not self._is_category(name, values):
                 several = np.ndim(values) == 2
                 wide = range(np.shape(values)[1]) if several else ()
-                names = [f"{argument}[{i}]" for i in wide] or [str(argument)]
-                self._matrix_names += names
-            else:
-                self.levels[str(argument)] = tuple(map(_word, levels_in(values)))
-        self.labels = tuple(self._matrix_names)
+                labels += [f"{name}[{i}]" for i in wide] or [name]
+                continue
+            self.levels[name] = tuple(map(_word, levels_in(values)))
+            if is_numeric(values) or names_in(argument) <= table.ordered:
+                self.ordered.add(name)
+        self.labels = tuple(labels)
 
-    def _arguments(self, table: Table) -> list[tuple[Any, Any]]:
+    def _is_category(self, name: str, values: Any) -> bool:
+        if name in self.by.values() and is_numeric(values):
+            key = next(key for key, value in self.by.items() if value == name)
+            raise ValueError(
+                f"`{name}` in the term `{self.name}` must hold categories, got numbers. Make words "
+                f"of them, `data[...].astype(str)`, if each is a group: `{key}=` is no factor."
+            )
+        return name in self.levels or self._has_levels or not is_numeric(values)
+
+    def _arguments(self, table: Table) -> list[tuple[str, Any, Any]]:
+        """The name, the expression and the values of each column."""
         table.check_whole(names_in(self._call), self.name)
-        pairs = [
-            (arg, evaluated(self.name, arg, table, self._environment))
-            for arg in self._call.args
+        named = [(str(a), a) for a in self._call.args]
+        named += [(self.by[key], value) for key, value in self._by.items()]
+        found = [
+            (name, a, evaluated(self.name, a, table, self._environment))
+            for name, a in named
         ]
-        for argument, values in pairs:
+        for name, _, values in found:
             if np.ndim(values) not in (1, 2) or len(values) != len(table):
                 raise ValueError(
-                    f"`{argument}` in the term `{self.name}` must be a column, got {values!r}. "
+                    f"`{name}` in the term `{self.name}` must be a column, got {values!r}. "
                     "Settings have names: `s(x, k=10)`."
                 )
-        return pairs
+        return found
 
     def numbers(self, table: Table) -> np.ndarray | None:
         """The numbers: (n,) of one column, else (n, d); None if there are none."""
-        found = [np.asarray(v, float) for _, v in self._arguments(table) if is_numeric(v)]
+        found = [
+            np.asarray(values, float)
+            for name, _, values in self._arguments(table)
+            if name not in self.levels
+        ]
         if not found:
             return None
         check_finite(self.name, np.column_stack(found))
@@ -175,7 +200,7 @@ class Numbers:
         """The columns of categories by name."""
         import pandas
 
-        found = {str(a): v for a, v in self._arguments(table) if str(a) in self.levels}
+        found = {n: v for n, _, v in self._arguments(table) if n in self.levels}
         words = {n: list(map(_word, np.asarray(v).tolist())) for n, v in found.items()}
         if not is_first:
             return words

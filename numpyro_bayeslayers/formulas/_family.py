@@ -1,11 +1,14 @@
 """Likelihoods by the names that formulas have for them."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from jaxtyping import Array
 
 from .. import _checks
 from ..layers import heads
@@ -165,13 +168,81 @@ def moments_of(
 
 
 def own_priors(
-    family: Family, moments: Moments, priors: Mapping[str, Any]
+    family: Family,
+    moments: Moments,
+    priors: Mapping[str, Any],
+    predicted: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The link's arguments: what was given, and the outcome's scale where sigma has it."""
+    """The link's arguments: what was given, and the outcome's scale where sigma has it.
+
+    Args:
+        family: The likelihood.
+        moments: Those of the outcome.
+        priors: By the names of parameters.
+        predicted: Parameters that have a formula, which are left out.
+    """
     found: dict[str, Any] = {}
-    if family.has_spread:
+    if family.has_spread and "sigma" not in predicted:
         found["scale"] = dist.Exponential(1 / moments.scale)
     for name, argument in family.own.items():
-        if name in priors:
+        if name in priors and name not in predicted:
             found[argument] = priors[name]
     return found
+
+
+class PredictedParameter(NamedTuple):
+    """A parameter of a likelihood that has a formula of its own.
+
+    Args:
+        argument: The argument of the link.
+        moments: Where its predictions are before any term.
+        inverse: From predictions to the parameter.
+    """
+
+    argument: str
+    moments: Moments
+    inverse: Callable[[Array], Array]
+
+
+#: Parameters that are probabilities, whose log odds are predicted, with a usual one.
+_SHARES = {"gate": 0.1, "ends": 0.5, "ones": 0.5}
+#: Positive parameters, whose logarithms are predicted.
+_POSITIVE = ("concentration", "df", "precision", "shape", "sigma")
+
+
+def predicted_parameter(
+    family: Family, name: str, moments: Moments, units: int
+) -> PredictedParameter:
+    """How a formula predicts the parameter `name` of a likelihood.
+
+    Raises:
+        ValueError: If the likelihood has no such parameter, or outcomes have several columns.
+    """
+    known = [own for own in family.own if own in _POSITIVE or own in _SHARES]
+    if name not in known:
+        what = ", ".join(repr(own) for own in known) or "none"
+        raise ValueError(
+            f"`parameters` has a formula of {name!r}, which this family does not predict by rows: "
+            f"it has {what}."
+        )
+    if units > 1:
+        raise ValueError(
+            f"`parameters` has a formula of {name!r}, but each row has {units} outcomes. It takes "
+            "an outcome of one column."
+        )
+    if name in _SHARES:
+        loc, inverse = math.log(_SHARES[name] / (1 - _SHARES[name])), _share
+    else:
+        loc, inverse = math.log(moments.scale) if name == "sigma" else 0.0, _positive
+    own = Moments(loc, 1.0, math.hypot(loc, 1.0))
+    return PredictedParameter(family.own[name], own, inverse)
+
+
+def _positive(prediction: Array) -> Array:
+    limits = jnp.finfo(prediction.dtype)
+    return jnp.clip(jnp.exp(prediction), limits.tiny, limits.max)
+
+
+def _share(prediction: Array) -> Array:
+    limits = jnp.finfo(prediction.dtype)
+    return jnp.clip(jax.nn.sigmoid(prediction), limits.tiny, 1 - limits.eps)

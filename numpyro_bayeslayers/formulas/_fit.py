@@ -14,6 +14,8 @@ def fit_formula(
     method: Any = MCMC(),
     *,
     priors: Mapping[str, Any] | None = None,
+    parameters: Any = None,
+    weights: Any = None,
     namespace: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Fit:
@@ -29,6 +31,8 @@ def fit_formula(
         family: As in `formula`.
         method: As in `infer.fit`: `MCMC`, `VI`, `Ensemble`, `Stein`, or a name.
         priors: As in `formula`.
+        parameters: As in `formula`.
+        weights: As in `formula`.
         namespace: As in `formula`.
         options: Further options of `infer.fit`: ``seed``, ``num_steps``, ``batch_size``, ...
 
@@ -47,5 +51,6 @@ def fit_formula(
         >>> found.predict(data={"x": np.zeros(3)}, num_samples=50).samples.shape
         (50, 3)
     """
-    model = formula(text, data, family, priors, namespace=namespace)
+    more: dict[str, Any] = {"parameters": parameters, "weights": weights}
+    model = formula(text, data, family, priors, namespace=namespace, **more)
     return fit(model, method=method, **options)

@@ -6,21 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import numpyro.distributions as dist
 
-from .. import _checks, registry
-from ..formula_terms._term import Term
+from .. import _checks
 from ..infer.fitting._tables import AbstractTableModel
-from ..layers import InterceptLayer, RandomEffectsLayer, RandomSlopesLayer
-from ._columns import Coded, Group, Numbers
 from ._design import Design
-from ._family import family_of, moments_of, own_priors
-from ._program import Common, CommonLayer, Program, Special, Varying
-from ._text import Block
-
-# Standard deviations of the outcome that a coefficient may move it by.
-_WIDTH = 2.5
+from ._family import family_of, moments_of, own_priors, predicted_parameter
+from ._layers import Layers
+from ._program import Predicted, Predictor, Program
+from ._text import weighted_outcome
 
 
 class FormulaModel(AbstractTableModel):
@@ -36,6 +29,7 @@ class FormulaModel(AbstractTableModel):
         family: The likelihood.
         priors: Priors by the names of terms.
         namespace: What else the formula may name.
+        parameters: Formulas of further parameters of the likelihood, by their names.
     """
 
     program: Program
@@ -47,10 +41,12 @@ class FormulaModel(AbstractTableModel):
         family: Any,
         priors: Mapping[str, Any] | None,
         namespace: Mapping[str, Any] | None,
+        parameters: Any = None,
     ) -> None:
         self.text = text
         self._family = family_of(family)
-        self._design = Design(text, data, self._family, dict(namespace or {}))
+        further = _checks.optional(_mapping)("parameters", parameters) or {}
+        self._design = Design(text, further, data, self._family, dict(namespace or {}))
         self._y = self._design.outcome.values(self._design.table(data))
         first = self._design.first
         y = self._y.codes if hasattr(self._y, "codes") else self._y
@@ -80,10 +76,14 @@ class FormulaModel(AbstractTableModel):
     @property
     def terms(self) -> tuple[str, ...]:
         """The names that `priors` may have for terms and parameters."""
-        program, own = self.program, tuple(self._family.own)
-        first = () if program.intercept is None else ("Intercept",)
-        parts = (*program.common, *program.varying, *program.special)
-        return (*first, *(part.name for part in parts), *own)
+        predicted = self._design.parameters
+        own = [name for name in self._family.own if name not in predicted]
+        return (*(term for each in self._predictors for term in each.terms), *own)
+
+    @property
+    def _predictors(self) -> tuple[Predictor, ...]:
+        further = (predicted.predictor for predicted in self.program.predicted.values())
+        return self.program.main, *further
 
     @property
     def levels(self) -> tuple[Any, ...]:
@@ -118,19 +118,21 @@ class FormulaModel(AbstractTableModel):
     def axes(self) -> dict[str, tuple[tuple[int, tuple[str, ...], str], ...]]:
         """The names of the entries of sites: groups and columns of effects that vary."""
         found: dict[str, tuple[tuple[int, tuple[str, ...], str], ...]] = {}
-        for (_, columns, group), term in zip(
-            self._design.blocks, self.program.varying, strict=True
-        ):
-            if term.columns is None:
-                continue
-            labels = tuple(label for c in columns for label in c.labels)
-            word = re.sub(r"\W+", "_", term.name).strip("_")
-            own = (labels, f"{word}_column")
-            of_groups = ((3, group.levels, f"{word}_level"), (2, *own))
-            for site in ("theta", "theta_base"):
-                found[f"{term.name}.{site}"] = of_groups
-            found[f"{term.name}.scale"] = ((2, *own),)
-            found[f"{term.name}.correlation"] = ((2, *own), (1, labels, f"{word}_other"))
+        for side, predictor in zip(self._design.sides, self._predictors, strict=True):
+            for (_, columns, group), term in zip(
+                side.blocks, predictor.varying, strict=True
+            ):
+                if term.columns is None:
+                    continue
+                labels = tuple(label for c in columns for label in c.labels)
+                word = re.sub(r"\W+", "_", term.name).strip("_")
+                own = (labels, f"{word}_column")
+                of_groups = ((3, group.levels, f"{word}_level"), (2, *own))
+                for site in ("theta", "theta_base"):
+                    found[f"{term.name}.{site}"] = of_groups
+                found[f"{term.name}.scale"] = ((2, *own),)
+                other = (1, labels, f"{word}_other")
+                found[f"{term.name}.correlation"] = ((2, *own), other)
         return found
 
     def outcome(self, data: Any) -> Any:
@@ -146,32 +148,31 @@ class FormulaModel(AbstractTableModel):
         outcome = design.outcome
         units, is_ordinal = outcome.units, family is family_of("ordinal")
         is_against_first = family is family_of("categorical")
-        own = own_priors(family, moments, self._priors)
+        own = own_priors(family, moments, self._priors, design.parameters)
         if is_against_first:
             units = len(outcome.levels) - 1
         if family.outcome == "classes":
             self._check_classes(len(outcome.levels))
         if is_ordinal:
             own["num_classes"] = len(outcome.levels)
-        intercept = None
-        if design.parsed.has_intercept and not is_ordinal:
-            prior = dist.Normal(moments.loc, _WIDTH * moments.scale)
-            intercept = InterceptLayer(self._prior("Intercept", prior))
-        program = Program(
-            intercept,
-            tuple(
-                self._common(c, intercept is not None or is_ordinal) for c in design.common
-            ),
-            tuple(self._varying(*block, units) for block in design.blocks),
-            tuple(self._special(special, units) for special in design.special),
-            units,
+        data, num_rows = design.first["data"], len(self._y)
+        of = lambda side, moments, units: Layers(
+            side, data, moments, self._priors, units, num_rows
+        )
+        predicted = {}
+        for name, side in design.parameters.items():
+            found = predicted_parameter(family, name, moments, units)
+            predictor = of(side, found.moments, 1).predictor()
+            predicted[found.argument] = Predicted(predictor, found.inverse)
+        return Program(
+            of(design.main, moments, units).predictor(has_cuts=is_ordinal),
+            predicted,
             outcome.name,
             family.link,
             own,
             outcome.bounds,
             is_against_first,
         )
-        return program
 
     def _check_classes(self, count: int) -> None:
         is_two = self._family is family_of("bernoulli")
@@ -182,72 +183,6 @@ class FormulaModel(AbstractTableModel):
                 f"{list(self._design.outcome.levels)}."
             )
 
-    def _prior(self, name: str, default: Any) -> Any:
-        return self._priors.get(name, default)
-
-    def _common(self, coded: Coded, is_centered: bool) -> Common:
-        values = np.asarray(self._design.first["data"][coded.name])
-        center, spread = values.mean(0), values.std(0)
-        if not is_centered:
-            center = np.zeros_like(center)
-        size = self._moments.scale if is_centered else self._moments.size
-        spread = np.where(spread > 0, spread, np.sqrt(np.mean(values**2, 0)))
-        default = dist.Normal(0.0, (_WIDTH * size / spread)[:, None])
-        prior = self._prior(coded.name, default)
-        if isinstance(prior, (dist.Distribution, type)):
-            return Common(coded.name, CommonLayer(prior), center)
-        return Common(coded.name, _checks.function(f"priors[{coded.name!r}]", prior), None)
-
-    def _varying(
-        self, block: Block, columns: list[Coded], group: Group, units: int
-    ) -> Varying:
-        name = self._design.name_of(block, columns)
-        key, count = self._design.key_of(group), len(group.levels)
-        is_level = len(columns) == 1 and columns[0].term is None
-        spread = np.ones(1)
-        if not is_level:
-            values = np.asarray(self._design.first["data"][name])
-            spread = values.std(0)
-            spread = np.where(spread > 0, spread, np.sqrt(np.mean(values**2, 0)))
-        scales = self._moments.scale / spread
-        default = dist.HalfNormal(float(scales[0]) if is_level else scales[:, None])
-        prior = self._prior(name, default)
-        if not isinstance(prior, (dist.Distribution, type)):
-            layer = _checks.function(f"priors[{name!r}]", prior)
-        elif is_level and units == 1:
-            kind: Any = RandomEffectsLayer
-            layer = kind(prior)
-        else:
-            is_correlated = block.is_correlated and len(scales) > 1
-            layer = RandomSlopesLayer(scale_dist=prior, correlated=is_correlated)
-        return Varying(name, layer, None if is_level else name, key, count)
-
-    def _special(self, special: Numbers, units: int) -> Special:
-        call = special.name
-        make = registry.get("formula_terms", call.split("(")[0])
-        numbers = self._design.first["data"].get(call)
-        columns, levels = special.labels, special.levels
-        term = Term(
-            call,
-            columns,
-            levels,
-            units,
-            self._moments.scale,
-            len(self._y),
-            self._prior(call, None),
-        )
-        first = () if numbers is None else (np.asarray(numbers),)
-        names = [f"{call}[{name}]" for name in levels]
-        codes = [self._design.first["data"][name].codes for name in names]
-        try:
-            forward = make(term, *first, *codes, **special.settings)
-        except TypeError as error:
-            raise TypeError(
-                f"The term `{call}` cannot be made: {error}. Settings are named in the formula."
-            ) from error
-        arguments = (*([] if numbers is None else [call]), *names)
-        return Special(call, forward, arguments)
-
 
 def formula(
     text: str,
@@ -255,6 +190,8 @@ def formula(
     family: Any = "gaussian",
     priors: Mapping[str, Any] | None = None,
     *,
+    parameters: Any = None,
+    weights: Any = None,
     namespace: Mapping[str, Any] | None = None,
 ) -> FormulaModel:
     r"""The NumPyro model of a formula, of layers of this library.
@@ -262,9 +199,9 @@ def formula(
     $$\hat y_i = \alpha + \sum_j (x_{ij} - \bar x_j) \beta_j + \sum_t f_t(x_i)
     + \sum_g z_i^\top \theta_{g, g_i} + o_i$$
 
-    with the columns $x$ of common terms, terms $f_t$ that are layers (``s``, ``gp``, ``hs``, and
-    those of plugins), effects $\theta_g$ of groups, and offsets $o$. Columns are coded as the
-    package formulae does.
+    with the columns $x$ of common terms, terms $f_t$ that are layers (``s``, ``te``, ``mo``,
+    ``gp``, ``hs``, and those of plugins), effects $\theta_g$ of groups, and offsets $o$. Columns
+    are coded as the package formulae does.
 
     Priors, with the outcome's mean $m$ and standard deviation $s$ (for families whose
     predictions are logarithms or log odds, those of its mean, and 1):
@@ -275,7 +212,9 @@ def formula(
     - scales of groups HalfNormal$(s / \text{sd}(z_j))$, of levels HalfNormal$(s)$, and
       correlations LKJ(1),
     - the standard deviation $\sigma \sim$ Exponential$(1 / s)$; other parameters of
-      likelihoods as on the page of their link; terms that are layers as on theirs.
+      likelihoods as on the page of their link; terms that are layers as on theirs,
+    - predictions of further parameters as those of families with logarithms: $m$ is
+      $\log s$ for $\sigma$, the log odds of 0.1 for a gate, else 0, and $s$ is 1.
 
     Args:
         text: The formula, ``"y ~ 1 + age * sex + s(income, k=10) + (1 + age | store)"``.
@@ -287,6 +226,12 @@ def formula(
             ``"1+age|store"``, one of their scales; for terms that are layers what these say;
             for the likelihood, ``"sigma"``, what its link takes. A regression layer in place of
             a prior is the term itself.
+        parameters: Formulas of further parameters of the likelihood: ``{"sigma": "~ x"}``. What
+            they predict is the logarithm of ``sigma``, ``concentration``, ``precision``,
+            ``shape`` and ``df``, and the log odds of ``gate``, ``ends`` and ``ones``; their
+            terms are called ``"sigma.x"``.
+        weights: How often each row counts: a column, or an expression of columns. The same as
+            ``weighted(y, w)`` left of the tilde.
         namespace: Functions and values that the formula names. Those of formulae (``center``,
             ``scale``, ``C``, ``bs``, ...) and ``np`` are there.
 
@@ -312,10 +257,16 @@ def formula(
         fitting Bayesian linear models in Python", Journal of Statistical Software 103; Gelman,
         Hill, Vehtari (2020), "Regression and other stories", section 9.5, for the priors.
     """
-    model = FormulaModel(text, data, family, priors, namespace)
+    text = weighted_outcome(text, weights)
+    model = FormulaModel(text, data, family, priors, namespace, parameters)
     for name in priors or {}:
         _checks.one_of("priors", name, model.terms)
     return model
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    _checks.instance(name, value, Mapping, 'formulas by name, {"sigma": "~ x"}')
+    return value
 
 
 def _is_column(value: Any) -> bool:

@@ -15,6 +15,8 @@ from ..primitives import effect, linear, sample_site, scope
 
 #: The argument that only says how many rows there are, where no term does.
 ROWS = "rows"
+#: The argument that is added to a prediction.
+OFFSET = "offset"
 
 
 class CommonLayer(AbstractFixedLayer):
@@ -64,8 +66,8 @@ class Special(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
-    """A NumPyro model. It is called with arrays by the names of terms.
+class Predictor:
+    """A prediction of each row, as a sum of layers. It is called with arrays by name.
 
     Args:
         intercept: The layer of the intercept at the average row; None for none.
@@ -73,11 +75,7 @@ class Program:
         varying: Effects of groups.
         special: Terms that are layers.
         units: Predictions of each row.
-        name: The name of the observed site.
-        link: The likelihood.
-        own: The link's own parameters.
-        bounds: ``"censored"``, ``"truncated"``, or None.
-        is_against_first: Whether the first class has the prediction zero.
+        prefix: What names begin with, ``"sigma."`` of a parameter.
     """
 
     intercept: Callable[..., Any] | None
@@ -85,6 +83,79 @@ class Program:
     varying: tuple[Varying, ...]
     special: tuple[Special, ...]
     units: int
+    prefix: str = ""
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of its terms, the intercept first."""
+        first = () if self.intercept is None else (f"{self.prefix}Intercept",)
+        return (*first, *(p.name for p in (*self.common, *self.varying, *self.special)))
+
+    def __call__(self, data: dict[str, Any]) -> Array:
+        """The predictions, (n, units)."""
+        parts: list[Any] = []
+        start = None
+        if self.intercept is not None:
+            name = f"{self.prefix}Intercept_centered"
+            start = self.intercept(name, units=self.units)
+            parts.append(start)
+        shift: Any = 0.0
+        for term in self.common:
+            x = data[term.name]
+            if term.center is None:
+                parts.append(term.layer(term.name, x, units=self.units))
+                continue
+            out, own = term.layer(term.name, x, term.center, units=self.units)
+            parts.append(out)
+            shift = shift + own
+        for term in self.varying:
+            group = data[term.group]
+            if term.columns is None and self.units == 1:
+                parts.append(term.layer(term.name, group, term.num_groups))
+            else:
+                is_level = term.columns is None
+                x = jnp.ones(jnp.shape(group)) if is_level else data[term.columns]
+                parts.append(term.layer(term.name, x, group, term.num_groups, self.units))
+        parts += [term.forward(*(data[a] for a in term.arguments)) for term in self.special]
+        if start is not None:
+            zero = start[..., 0, :] - shift
+            own = zero[..., 0] if self.units == 1 else zero
+            numpyro.deterministic(f"{self.prefix}Intercept", own)
+        if f"{self.prefix}{ROWS}" in data:
+            parts.append(jnp.zeros_like(data[f"{self.prefix}{ROWS}"], float)[..., None])
+        if self.prefix and f"{self.prefix}{OFFSET}" in data:
+            parts.append(data[f"{self.prefix}{OFFSET}"][..., None])
+        return sum(parts[1:], parts[0])
+
+
+class Predicted(NamedTuple):
+    """A parameter of the likelihood that rows have each.
+
+    Args:
+        predictor: Its prediction.
+        inverse: From the prediction to the parameter.
+    """
+
+    predictor: Predictor
+    inverse: Callable[[Array], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A NumPyro model. It is called with arrays by the names of terms.
+
+    Args:
+        main: The prediction of the likelihood's location.
+        predicted: Further parameters that are predicted, by the link's arguments.
+        name: The name of the observed site.
+        link: The likelihood.
+        own: The link's own parameters.
+        bounds: ``"censored"``, ``"truncated"``, or None.
+        is_against_first: Whether the first class has the prediction zero.
+    """
+
+    main: Predictor
+    predicted: dict[str, Predicted]
     name: str
     link: Callable[..., Any]
     own: dict[str, Any]
@@ -110,41 +181,12 @@ class Program:
             link = censored(link, lower, upper)
         elif self.bounds == "truncated":
             link = truncated(link, low, high)
-        given = {"trials": trials, "weights": weights, "offset": offset}
+        given = {"trials": trials, "weights": weights, OFFSET: offset}
         more = {key: value for key, value in given.items() if value is not None}
-        prediction = self._predict(data)
-        return link(prediction, y, name=self.name, **more, **self.own)
-
-    def _predict(self, data: dict[str, Any]) -> Array:
-        parts: list[Any] = []
-        start = None
-        if self.intercept is not None:
-            start = self.intercept("Intercept_centered", units=self.units)
-            parts.append(start)
-        shift: Any = 0.0
-        for term in self.common:
-            x = data[term.name]
-            if term.center is None:
-                parts.append(term.layer(term.name, x, units=self.units))
-                continue
-            out, own = term.layer(term.name, x, term.center, units=self.units)
-            parts.append(out)
-            shift = shift + own
-        for term in self.varying:
-            group = data[term.group]
-            if term.columns is None and self.units == 1:
-                parts.append(term.layer(term.name, group, term.num_groups))
-            else:
-                is_level = term.columns is None
-                x = jnp.ones(jnp.shape(group)) if is_level else data[term.columns]
-                parts.append(term.layer(term.name, x, group, term.num_groups, self.units))
-        parts += [term.forward(*(data[a] for a in term.arguments)) for term in self.special]
-        if start is not None:
-            zero = start[..., 0, :] - shift
-            numpyro.deterministic("Intercept", zero[..., 0] if self.units == 1 else zero)
-        if ROWS in data:
-            parts.append(jnp.zeros_like(data[ROWS], float)[..., None])
-        total = sum(parts[1:], parts[0])
+        prediction = self.main(data)
         if self.is_against_first:
-            total = jnp.concatenate([jnp.zeros_like(total[..., :1]), total], -1)
-        return total
+            first = jnp.zeros_like(prediction[..., :1])
+            prediction = jnp.concatenate([first, prediction], -1)
+        for argument, (predictor, inverse) in self.predicted.items():
+            more[argument] = inverse(predictor(data))
+        return link(prediction, y, name=self.name, **more, **self.own)

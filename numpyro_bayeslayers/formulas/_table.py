@@ -15,12 +15,18 @@ class Table:
         columns: The columns.
         num_rows: The number of rows.
         namespace: What else formulas may name, by name.
+        ordered: The columns of categories whose order was declared.
     """
 
     def __init__(
-        self, columns: dict[str, Any], num_rows: int, namespace: Mapping[str, Any]
+        self,
+        columns: dict[str, Any],
+        num_rows: int,
+        namespace: Mapping[str, Any],
+        ordered: frozenset[str] = frozenset(),
     ) -> None:
         self.columns = columns
+        self.ordered = ordered
         self.namespace = namespace
         self.shape = num_rows, len(columns)
         self.index = np.arange(num_rows)
@@ -56,7 +62,12 @@ class Table:
         num_rows = next(iter(lengths.values()), 0)
         if not num_rows:
             raise ValueError("`data` must have at least one row and one column, got none.")
-        return cls(columns, num_rows, namespace)
+        ordered = frozenset(
+            str(name)
+            for name in data
+            if getattr(getattr(data[name], "dtype", None), "ordered", False)
+        )
+        return cls(columns, num_rows, namespace, ordered)
 
     def check_whole(self, names: set[str], term: str) -> None:
         """No entry of these columns is missing.

@@ -118,6 +118,42 @@ def parse(text: str, terms: list[str]) -> Parsed:
     )
 
 
+def parse_parameter(name: str, text: Any, terms: list[str]) -> Parsed:
+    """The formula of a parameter of the likelihood, ``"~ x"`` or ``"sigma ~ x"``.
+
+    Raises:
+        TypeError: If it is no string.
+        ValueError: If it cannot be read, or has another name on its left.
+    """
+    if not isinstance(text, str):
+        raise TypeError(
+            f"`parameters[{name!r}]` must be a formula such as '~ x', got {text!r}."
+        )
+    left, tilde, right = text.partition("~")
+    if not tilde or left.strip() not in ("", name):
+        raise ValueError(
+            f"`parameters[{name!r}]` must be a formula such as '~ x' or '{name} ~ x', got {text!r}."
+        )
+    return parse(f"{name} ~ {right}", terms)
+
+
+def weighted_outcome(text: Any, weights: Any) -> Any:
+    """The formula whose rows count as often as an expression of columns says.
+
+    Raises:
+        TypeError: If `weights` is no string.
+    """
+    if weights is None or not isinstance(text, str) or "~" not in text:
+        return text
+    if not isinstance(weights, str):
+        raise TypeError(
+            "`weights` must be the name of a column, or an expression of columns, got "
+            f"{type(weights).__name__}. Put the weights into `data`."
+        )
+    left, _, right = text.partition("~")
+    return f"weighted({left.strip()}, {weights}) ~ {right}"
+
+
 def _described(text: str, part: str) -> Any:
     """What formulae reads in a part of the text."""
     package = formulae()

@@ -73,7 +73,27 @@ def test_more_zeros_are_drawn_and_saved(tmp_path):
     np.testing.assert_array_equal(again.predict(X), found.predict(X))
 
 
-@pytest.mark.parametrize("y", [Y - 5, Y + 0.5])
-def test_what_is_no_count_is_refused(y):
+@pytest.mark.slow
+def test_averages_of_counts_are_fitted_as_the_counts_themselves():
+    """The score of a Poisson law is linear in the count, and y is only known by its mean.
+
+    Eight rows of ten counts each, or their averages that count ten times: the same mode, to what
+    300 steps leave.
+    """
+    x = np.linspace(-1.0, 1.0, 8)[:, None]
+    counts = np.random.default_rng(1).poisson(np.exp(1 + x), (8, 10))
+    settings = QUICK | {"likelihood": "poisson", "prior_scale": 1.0, "learning_rate": 0.05}
+    model = BayesianCountRegressor(**settings)
+    expected = model.fit(np.repeat(x, 10, 0), counts.ravel()).predict(x)
+    with pytest.warns(
+        UserWarning, match=r"`y` has \d values that are no counts, the first"
+    ):
+        model.fit(x, counts.mean(1), sample_weight=np.full(8, 10.0))
+    np.testing.assert_allclose(model.predict(x), expected, rtol=2e-3)
     with pytest.raises(ValueError, match="`y` must hold counts"):
-        BayesianCountRegressor(**QUICK).fit(X, y)
+        model.score_samples(x, counts.mean(1))
+
+
+def test_what_is_below_zero_is_refused():
+    with pytest.raises(ValueError, match=r"`y` must hold counts.* got -"):
+        BayesianCountRegressor(**QUICK).fit(X, Y - 5.5)

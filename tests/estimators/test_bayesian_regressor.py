@@ -1,6 +1,9 @@
 """Numbers to predict: against closed forms, and bad input."""
 
+import copy
+
 import numpy as np
+import optax
 import pandas as pd
 import pytest
 import scipy.stats
@@ -11,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from numpyro_bayeslayers.estimators import BayesianRegressor
-from numpyro_bayeslayers.infer import MCMC
+from numpyro_bayeslayers.infer import MCMC, Modes, SampledEnsemble
 
 QUICK = {
     "hidden": (),
@@ -233,6 +236,34 @@ def test_save_and_load(linear, tmp_path):
     np.testing.assert_array_equal(again.predict(NEW), linear.predict(NEW))
     np.testing.assert_array_equal(again.sample(NEW, 3), linear.sample(NEW, 3))
     assert again.get_params() == linear.get_params()
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        (Modes(num_members=3, optim=0.03), Modes(num_members=3, optim=0.03)),
+        (MCMC(num_samples=7), MCMC(num_samples=7)),
+        (SampledEnsemble, "sampled_ensemble"),
+        ("mcmc", "mcmc"),
+    ],
+)
+def test_a_file_keeps_the_method_with_its_options(linear, method, expected, tmp_path):
+    """What `fit` would do next is part of the file; nothing is fitted for it here."""
+    found = copy.copy(linear).set_params(method=method)
+    found.save(tmp_path / "model")
+    assert BayesianRegressor.load(tmp_path / "model").method == expected
+
+
+def test_options_that_are_no_data_are_asked_for(linear, tmp_path):
+    """An optimizer that is an object is named by its type, when a fit needs it."""
+    method = Modes(num_members=2, optim=optax.adam(0.01))
+    found = copy.copy(linear).set_params(method=method)
+    found.save(tmp_path / "model")
+    again = BayesianRegressor.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict(NEW), linear.predict(NEW))
+    for go_on in (again.fit, again.partial_fit):
+        with pytest.raises(ValueError, match=r"`method.optim` was not kept in the file"):
+            go_on(X, Y)
 
 
 def test_going_on_learns_new_rows(linear):

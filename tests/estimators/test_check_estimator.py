@@ -32,27 +32,11 @@ QUICK = (
 )
 
 
-# These draw outcomes that are no whole numbers, which counts refuse.
-NOT_WHOLE = (
-    "check_fit_check_is_fitted",
-    "check_fit_idempotent",
-    "check_n_features_in",
-    "check_n_features_in_after_fitting",
-    "check_regressor_data_not_an_array",
-    "check_regressors_no_decision_function",
-    "check_regressors_train",
-)
-NO_COUNTS = pytest.mark.xfail(reason="its outcomes are no counts", raises=ValueError)
-
-
 def _checks():
     for kind in ALL:
         for estimator, check in estimator_checks_generator(kind):
             name = check.func.__name__
             marks = [] if name in QUICK else [pytest.mark.slow]
-            is_count = isinstance(kind, BayesianCountRegressor)
-            if is_count and name in NOT_WHOLE:
-                marks.append(NO_COUNTS)
             yield pytest.param(
                 estimator, check, marks=marks, id=f"{type(kind).__name__}-{name}"
             )

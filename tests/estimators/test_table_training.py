@@ -87,6 +87,17 @@ def test_a_mean_log_density_of_zero_is_a_score(monkeypatch):
     assert found.draws.prior_scale == 1.0 and found.score == 0.0
 
 
+def test_counts_between_whole_ones_are_the_two_around():
+    """Weights sum to the row's, the mean is its outcome; other likelihoods leave rows alone."""
+    y, weights = np.array([2.3, 4.0, 0.25]), np.array([10.0, 1.0, 4.0])
+    rows = Rows(np.arange(3.0)[:, None], y, weights)
+    found = rows.of(Network(1, (), "relu", "poisson"))
+    np.testing.assert_allclose(found.x[:, 0], [0, 1, 2, 0, 2])
+    np.testing.assert_allclose(found.y, [2, 4, 0, 3, 1])
+    np.testing.assert_allclose(found.weights, [7, 1, 3, 3, 1])
+    assert rows.of(Network(1, (), "relu", "normal")) is rows
+
+
 def test_rows_that_count_nothing_are_as_good_as_absent():
     """They stand in for rows that are held out, with chains too, where weights are known."""
     rng, model = np.random.default_rng(0), model_of(Network(2, (3,), "relu", "normal"))

@@ -1,4 +1,4 @@
-"""Twenty formulas, whose log joint densities are compared with what SciPy says of the same model.
+"""Formulas of every kind: their log joint densities are what SciPy says of the same model.
 
 For each site the log density at a draw of the prior, written by hand: prior scales, columns,
 predictions and likelihoods. There is no chance in it: figures are equal to rounding.
@@ -119,6 +119,79 @@ def smooth(v):
     return gaussian(v, {}, extra) | found
 
 
+def smooth_of_groups(v):
+    """A spline for each group, of which each row takes its own."""
+    name = "s(x, by=g, k=6)"
+    basis = np.asarray(bspline_basis(X, make_knots(X, 2, 3), 3))
+    extra = (basis @ v[f"{name}.theta"])[np.arange(N), np.arange(N) % 3]
+    assert v[f"{name}.scale"].shape == (3,)
+    found = {
+        f"{name}.scale": stats.halfnorm(scale=S).logpdf(v[f"{name}.scale"]).sum(),
+        f"{name}.trend": normal(v[f"{name}.trend"], 0, 2.5 * S),
+        f"{name}.theta_base": normal(v[f"{name}.theta_base"], 0, 1),
+    }
+    return gaussian(v, {}, extra) | found
+
+
+def surface(v):
+    """Products of two bases; of sixteen functions four are planes, a constant among them."""
+    name = "te(x, z, k=4)"
+    one, two = (np.asarray(bspline_basis(c, make_knots(c, 0, 3), 3)) for c in (X, Z))
+    theta = v[f"{name}.theta"].reshape(4, 4)
+    extra = np.einsum("nj,nk,jk->n", one, two, theta)
+    assert v[f"{name}.theta_base"].shape == (12, 1)
+    found = {
+        f"{name}.scale": stats.halfnorm(scale=S).logpdf(v[f"{name}.scale"]).sum(),
+        f"{name}.trend": normal(v[f"{name}.trend"], 0, 2.5 * S),
+        f"{name}.theta_base": normal(v[f"{name}.theta_base"], 0, 1),
+    }
+    return gaussian(v, {}, extra) | found
+
+
+def monotone(v):
+    """Two steps, and the density of their shares."""
+    name = "mo(grade, concentration=2)"
+    scale, base, zeta = (v[f"{name}.{k}"] for k in ("scale", "beta_base", "zeta"))
+    heights = np.concatenate([[0.0], 2 * np.cumsum(zeta[0])])
+    extra = (scale[0] * base[0, 0]) * heights[np.arange(N) % 3]
+    found = {
+        f"{name}.scale": stats.halfnorm(scale=2.5 * S / 2).logpdf(scale).sum(),
+        f"{name}.beta_base": normal(base, 0, 1),
+        f"{name}.zeta": stats.dirichlet([2.0, 2.0]).logpdf(zeta[0]),
+    }
+    return gaussian(v, {}, extra) | found
+
+
+def noise_by_rows(v):
+    """The logarithm of sigma has a line of its own, and levels of shops."""
+    start, first = level(v, Y.mean(), S)
+    alpha, beta = v["sigma.Intercept_centered.beta"], v["sigma.z.beta"]
+    shops = v["sigma.1|shop.scale"] * v["sigma.1|shop.theta_base"]
+    log_sigma = alpha[0, 0] + (Z - Z.mean()) * beta[0, 0] + shops[SHOP, 0]
+    own = {
+        "sigma.Intercept_centered.beta": normal(alpha, np.log(S), 2.5),
+        "sigma.z.beta": normal(beta, 0, 2.5 / Z.std()),
+    }
+    own |= levels_of_groups(v, "sigma.1|shop", 1.0)
+    eta, found = slopes(v, {"x": X}, S)
+    return first | found | own | {"y": normal(Y, start + eta, np.exp(log_sigma))}
+
+
+def zeros_by_rows(v):
+    """The log odds of a zero beside the counts are an intercept and an offset."""
+    found = counts(v, {"x": X})
+    gate = v["gate.Intercept_centered.beta"]
+    odds_of = 1 / (1 + np.exp(-(gate[0, 0] + np.log(D.days.to_numpy()))))
+    eta = v["Intercept_centered.beta"][0, 0] + (X - X.mean()) * v["x.beta"][0, 0]
+    chance = (1 - odds_of) * stats.poisson(np.exp(eta)).pmf(D["count"])
+    chance = chance + odds_of * (D["count"] == 0)
+    own = normal(gate, np.log(0.1 / 0.9), 2.5)
+    return found | {
+        "gate.Intercept_centered.beta": own,
+        "count": np.log(chance).sum(),
+    }
+
+
 def process(v):
     """Eigenfunctions on [-1.5, 1.5], and the spectral density of the Matern 5/2 kernel."""
     name, L = "gp(x, k=4)", 1.5
@@ -230,6 +303,9 @@ CASES = {
     "y ~ x + (1 + x | shop)": ("gaussian", random_slopes),
     "y ~ x + (1 + x || shop)": ("gaussian", apart),
     "y ~ s(x, k=6)": ("gaussian", smooth),
+    "y ~ s(x, by=g, k=6)": ("gaussian", smooth_of_groups),
+    "y ~ te(x, z, k=4)": ("gaussian", surface),
+    "y ~ mo(grade, concentration=2)": ("gaussian", monotone),
     "y ~ gp(x, k=4)": ("gaussian", process),
     "y ~ hs(x, z)": ("gaussian", sparse),
     "count ~ x + offset(np.log(days))": (
@@ -244,6 +320,17 @@ CASES = {
     CENSORED: ("gaussian", weights_and_bounds),
 }
 
+# Formulas of parameters, and weights beside the formula: the same joint density by hand.
+BESIDE = {
+    "noise by rows": ("y ~ x", "gaussian", {"sigma": "~ z + (1 | shop)"}, noise_by_rows),
+    "zeros by rows": (
+        "count ~ x",
+        "zero_inflated_poisson",
+        {"gate": "gate ~ 1 + offset(np.log(days))"},
+        zeros_by_rows,
+    ),
+}
+
 
 def _drawn(model, key):
     """Values of all sites, and the log densities of those that are drawn or observed."""
@@ -255,18 +342,31 @@ def _drawn(model, key):
     return {n: s["value"] for n, s in sites.items()}, found
 
 
-@pytest.mark.parametrize("text", CASES)
-def test_log_joint_is_that_of_the_model_by_hand(text):
+def agree(make, by_hand):
     """Each site has the log density that SciPy gives the same model at the same values."""
-    family, by_hand = CASES[text]
     # Double precision: the oracle's.
     with jax.enable_x64(True):
-        values, found = jax.jit(lambda key: _drawn(formula(text, D, family), key))(
-            jax.random.key(3)
-        )
+        values, found = jax.jit(lambda key: _drawn(make(), key))(jax.random.key(3))
     wanted = by_hand({name: np.asarray(value) for name, value in values.items()})
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         np.testing.assert_allclose(
             float(found[name]), float(value), rtol=1e-5, err_msg=name
         )
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_log_joint_is_that_of_the_model_by_hand(text):
+    family, by_hand = CASES[text]
+    agree(lambda: formula(text, D, family), by_hand)
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_parameters_that_are_predicted(what):
+    text, family, parameters, by_hand = BESIDE[what]
+    agree(lambda: formula(text, D, family, parameters=parameters), by_hand)
+
+
+def test_weights_beside_the_formula_are_those_of_the_outcome():
+    text = "censored(y, upper=end) ~ 1 + x"
+    agree(lambda: formula(text, D, weights="z"), weights_and_bounds)

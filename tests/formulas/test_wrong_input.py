@@ -19,8 +19,12 @@ WRONG = {
     "unknown column in a call": ("y ~ s(agee)", {}, r"no column `agee`.*`s\(agee\)`"),
     "unknown column of groups": ("y ~ (1 | gg)", {}, r"no column `gg`.*`\(1 \| gg\)`"),
     "unknown outcome": ("yy ~ x", {}, r"no column `yy`"),
-    "unknown term": ("y ~ spline(x)", {}, r"`spline` in the term `spline\(x\)`.*gp, hs, s"),
-    "a basis without a prior": ("y ~ hsgp(x, m=5)", {}, r"`hsgp`.*gp, hs, s"),
+    "unknown term": (
+        "y ~ spline(x)",
+        {},
+        r"`spline` in the term `spline\(x\)`.*gp, hs, mo, s, te",
+    ),
+    "a basis without a prior": ("y ~ hsgp(x, m=5)", {}, r"`hsgp`.*gp, hs, mo, s, te"),
     "unknown function": ("y ~ np.lg(x)", {}, r"`np.lg` in the term `np.lg\(x\)`"),
     "no outcome": ("x + z", {}, r"outcome.*tilde"),
     "no formula": ("y ~ x +", {}, r"cannot be read"),
@@ -57,6 +61,28 @@ WRONG = {
     "setting without name": ("y ~ s(x, 10)", {}, r"`10` in the term.*Settings have names"),
     "constant in a process": ("y ~ gp(w)", {"w": np.ones(N)}, r"`gp\(w\)`.*one value only"),
     "constant in a horseshoe": ("y ~ hs(x, w)", {"w": np.ones(N)}, r"`hs\(x, w\)`.*'w'"),
+    "surface of one column": (
+        "y ~ te(x)",
+        {},
+        r"`te\(x\)` must have two columns.*`s\(x\)`",
+    ),
+    "sizes of a surface": (
+        "y ~ te(x, z, k=3)",
+        {},
+        r"must have `k` above `degree`=3, got 3",
+    ),
+    "levels in no order": (
+        "y ~ mo(g)",
+        {},
+        r"`mo\(g\)`.*\['a', 'b', 'c'\] in none.*ordered",
+    ),
+    "levels by the alphabet": ("y ~ mo(g)", {"g": D.g.astype("category")}, r"in none"),
+    "two columns of levels": ("y ~ mo(grade, shop)", {}, r"one column of ordered levels"),
+    "groups of numbers": (
+        "y ~ s(x, k=5, by=shop)",
+        {},
+        r"`by=shop`.*categories, got numbers",
+    ),
     "unknown level": ("h['maybe'] ~ x", {}, r"`h` has no level 'maybe'.*yes"),
 }
 
@@ -68,6 +94,38 @@ def test_wrong_input_is_a_clear_error(what):
     family = "bernoulli" if "level'" in what or what == "unknown level" else family
     with pytest.raises((ValueError, TypeError), match=message):
         formula(text, D.assign(**columns), family)
+
+
+PARAMETERS = {
+    "no parameter": ({"nu": "~ x"}, {}, r"formula of 'nu'.*it has 'sigma'"),
+    "another name": (
+        {"sigma": "mu ~ x"},
+        {},
+        r"parameters\['sigma'\].*'sigma ~ x', got 'mu",
+    ),
+    "no formula": ({"sigma": 3.0}, {}, r"parameters\['sigma'\].*formula"),
+    "no tilde": ({"sigma": "x"}, {}, r"'~ x' or 'sigma ~ x', got 'x'"),
+    "unknown column": ({"sigma": "~ xx"}, {}, r"no column `xx`"),
+    "prior of what is predicted": (
+        {"sigma": "~ x"},
+        {"priors": {"sigma": dist.Exponential()}},
+        r"`priors`.*'sigma'.*sigma.x",
+    ),
+    "no dictionary": ("~ x", {}, r"`parameters`.*formulas by name"),
+    "weights": (None, {"weights": np.ones(N)}, r"`weights` must be the name of a column"),
+}
+
+
+@pytest.mark.parametrize("what", PARAMETERS)
+def test_wrong_formulas_of_parameters(what):
+    parameters, more, message = PARAMETERS[what]
+    with pytest.raises((ValueError, TypeError), match=message):
+        formula("y ~ x", D, parameters=parameters, **more)
+
+
+def test_a_parameter_of_several_outcomes():
+    with pytest.raises(ValueError, match=r"'sigma'.*each row has 2 outcomes"):
+        formula("c(y, x) ~ z", D, "mvnormal", parameters={"sigma": "~ z"})
 
 
 def test_wrong_arguments():

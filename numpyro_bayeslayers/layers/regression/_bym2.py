@@ -54,7 +54,9 @@ class BYM2Layer(AbstractAdaptiveLayer):
 
     Sites:
         ``scale`` (u,); ``mixing`` (u,), which is $\rho$; ``theta_base`` (c, u); deterministic
-        ``theta`` (c, u).
+        ``theta`` (c, u), and ``spatial`` (c, u), what of it is expected to be the part of
+        neighbors, $E[\lambda \sqrt{\rho}\, u \mid \theta]$: its mean over draws is the posterior
+        mean of that part, its spread is less than the posterior's.
 
     Raises:
         ValueError: If `adjacency` is not square, symmetric, finite, or zero on its diagonal, or
@@ -115,6 +117,10 @@ class BYM2Layer(AbstractAdaptiveLayer):
         shape = self.adjacency.count, units
         base, factor = draw_components("theta", shape, deviation, self.centered)
         own = factor * base.value
-        own = self.adjacency.components.astype(own.dtype) @ own
-        value: Any = numpyro.deterministic("theta", own)
+        components = self.adjacency.components.astype(own.dtype)
+        value: Any = numpyro.deterministic("theta", components @ own)
+        # Of each component, two independent normals of known variance have this sum.
+        whole = 1.0 - share + share * spatial
+        part = share * spatial / jnp.where(whole > 0, whole, 1.0)
+        numpyro.deterministic("spatial", components @ (part * own))
         return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))

@@ -66,6 +66,17 @@ def test_the_covariance_is_that_of_the_page(share):
         np.testing.assert_allclose(sums, [0, 2.25, 0, 2.25], atol=1e-6)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_spatial_part_is_what_the_sum_tells_of_it(share):
+    """The regression of one normal vector on its sum with another, by dense covariances."""
+    known = {"a.scale": jnp.array([1.5]), "a.mixing": jnp.array([share])}
+    _, v, _ = run(substitute(BYM2Layer(MAP), data=known), np.arange(10))
+    smooth = share * expected(MAP, PARTS, 1.0)
+    whole = smooth + (1 - share) * np.eye(10)
+    wanted = smooth @ np.linalg.pinv(whole, rcond=1e-9, hermitian=True) @ v["theta"]
+    np.testing.assert_allclose(v["spatial"], wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_weights_and_many_equal_eigenvalues():
     """A complete graph of 30 areas has one eigenvalue; weights are in the Laplacian."""
     complete = 1.0 - np.eye(30)
@@ -100,7 +111,8 @@ def test_components_do_not_depend_on_the_eigenvectors_that_were_found(monkeypatc
 def test_sites_and_rows():
     area = np.array([3, 0, 0, 9])
     out, v, sites = run(BYM2Layer(MAP), area, units=2)
-    assert list(sites) == ["a.scale", "a.mixing", "a.theta_base", "a.theta"]
+    names = ["a.scale", "a.mixing", "a.theta_base", "a.theta", "a.spatial"]
+    assert list(sites) == names
     assert v["theta"].shape == (10, 2)
     np.testing.assert_allclose(out, v["theta"][area], rtol=1e-12)
     assert BYM2Layer(csr_array(MAP)).adjacency == BYM2Layer(MAP > 0).adjacency

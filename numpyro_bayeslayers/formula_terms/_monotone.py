@@ -1,0 +1,72 @@
+"""Effects of ordered levels that only rise, or only fall."""
+
+from typing import Any
+
+import numpyro.distributions as dist
+from jaxtyping import Array
+
+from .. import _checks
+from ..layers import MonotoneLayer
+from ._term import Forward, Term, numbers_are_levels
+
+
+@numbers_are_levels
+def mo(term: Term, x: Any, *more: Any, concentration: Any = 1.0) -> Forward:
+    r"""An effect of ordered levels with steps of one sign: ``mo(grade)`` is a `MonotoneLayer`.
+
+    $$f(l) = \beta D \sum_{i \le l} \zeta_i, \qquad
+    \zeta \sim \text{Dirichlet}(\alpha, \dots, \alpha), \quad \beta \sim N(0, \lambda), \quad
+    \lambda \sim \text{HalfNormal}(2.5 s / D)$$
+
+    with $D$ steps, of which $\beta$ is the mean, and the scale $s$ of the outcome; the first
+    level has the effect zero. The column holds categories in a declared order,
+    ``pandas.Categorical(..., ordered=True)``, or numbers, whose order is theirs: each number in
+    the data is a level, however far it is from the next one.
+
+    Args:
+        term: What is known of the term; its prior, if one is given, is that of $\lambda$.
+        x: Codes of the levels, (n,).
+        more: Further columns, which are refused.
+        concentration: $\alpha$, positive: above 1, steps of equal size are likelier.
+
+    Raises:
+        ValueError: If there is not one column of levels in an order, two of them or more.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro.handlers import seed
+        >>> from numpyro_bayeslayers.formulas import Term
+        >>> grade = {"grade": ("low", "middle", "high")}
+        >>> term = Term("mo(grade)", levels=grade, ordered=frozenset(grade))
+        >>> codes = jnp.array([0, 2, 1])
+        >>> seed(mo(term, codes), 0)(codes).shape
+        (3, 1)
+
+    References:
+        Bürkner and Charpentier (2020), "Modelling monotonic effects of ordinal predictors in
+        Bayesian regression models", British Journal of Mathematical and Statistical
+        Psychology 73, section 2.
+    """
+    if more or len(term.levels) != 1 or term.columns:
+        term.refuse("must have one column of ordered levels.")
+    ((name, levels),) = term.levels.items()
+    if name not in term.ordered:
+        term.refuse(
+            f"must have levels in an order, got {list(levels)} in none. Declare it: "
+            f"`pandas.Categorical(data[{name!r}], categories=[lowest, ..., highest], "
+            "ordered=True)`."
+        )
+    steps = len(levels) - 1
+    if steps < 1:
+        term.refuse(f"must have two levels or more, got {list(levels)}.")
+    own = dist.HalfNormal(2.5 * term.scale / steps)
+    kind: Any = MonotoneLayer
+    layer = kind(
+        own if term.prior is None else term.prior,
+        concentration=_checks.positive("concentration", concentration),
+    )
+
+    def forward(x: Array) -> Array:
+        return layer(term.name, x, steps + 1, term.units)
+
+    return forward

@@ -1,0 +1,126 @@
+"""From the right sides of a formula to the layers of its model."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpyro.distributions as dist
+
+from .. import _checks, registry
+from ..formula_terms._term import Term
+from ..layers import InterceptLayer, RandomEffectsLayer, RandomSlopesLayer
+from ._columns import Coded, Group, Numbers
+from ._family import Moments
+from ._program import Common, CommonLayer, Predictor, Special, Varying
+from ._right_side import RightSide
+from ._text import Block
+
+# Standard deviations of the outcome that a coefficient may move it by.
+_WIDTH = 2.5
+
+
+class Layers(NamedTuple):
+    """What makes the layers of one right side.
+
+    Args:
+        side: The right side.
+        data: Its arrays of the first table.
+        moments: Where predictions are before any term.
+        priors: Priors by the names of terms.
+        units: Predictions of each row.
+        num_rows: The rows of the first table.
+    """
+
+    side: RightSide
+    data: Mapping[str, Any]
+    moments: Moments
+    priors: Mapping[str, Any]
+    units: int
+    num_rows: int
+
+    def predictor(self, *, has_cuts: bool = False) -> Predictor:
+        """The sum of the layers.
+
+        Args:
+            has_cuts: Whether cut points stand for an intercept.
+        """
+        side = self.side
+        intercept = None
+        if side.parsed.has_intercept and not has_cuts:
+            prior = dist.Normal(self.moments.loc, _WIDTH * self.moments.scale)
+            intercept = InterceptLayer(self._prior(side.named("Intercept"), prior))
+        is_centered = intercept is not None or has_cuts
+        return Predictor(
+            intercept,
+            tuple(self._common(coded, is_centered) for coded in side.common),
+            tuple(self._varying(*block) for block in side.blocks),
+            tuple(self._special(special) for special in side.special),
+            self.units,
+            side.named(""),
+        )
+
+    def _prior(self, name: str, default: Any) -> Any:
+        return self.priors.get(name, default)
+
+    def _common(self, coded: Coded, is_centered: bool) -> Common:
+        name = self.side.named(coded.name)
+        values = np.asarray(self.data[name])
+        center, spread = values.mean(0), values.std(0)
+        if not is_centered:
+            center = np.zeros_like(center)
+        size = self.moments.scale if is_centered else self.moments.size
+        spread = np.where(spread > 0, spread, np.sqrt(np.mean(values**2, 0)))
+        default = dist.Normal(0.0, (_WIDTH * size / spread)[:, None])
+        prior = self._prior(name, default)
+        if isinstance(prior, (dist.Distribution, type)):
+            return Common(name, CommonLayer(prior), center)
+        return Common(name, _checks.function(f"priors[{name!r}]", prior), None)
+
+    def _varying(self, block: Block, columns: list[Coded], group: Group) -> Varying:
+        name = self.side.name_of(block, columns)
+        key, count = self.side.key_of(group), len(group.levels)
+        is_level = len(columns) == 1 and columns[0].term is None
+        spread = np.ones(1)
+        if not is_level:
+            values = np.asarray(self.data[name])
+            spread = values.std(0)
+            spread = np.where(spread > 0, spread, np.sqrt(np.mean(values**2, 0)))
+        scales = self.moments.scale / spread
+        default = dist.HalfNormal(float(scales[0]) if is_level else scales[:, None])
+        prior = self._prior(name, default)
+        if not isinstance(prior, (dist.Distribution, type)):
+            layer = _checks.function(f"priors[{name!r}]", prior)
+        elif is_level and self.units == 1:
+            kind: Any = RandomEffectsLayer
+            layer = kind(prior)
+        else:
+            is_correlated = block.is_correlated and len(scales) > 1
+            layer = RandomSlopesLayer(scale_dist=prior, correlated=is_correlated)
+        return Varying(name, layer, None if is_level else name, key, count)
+
+    def _special(self, special: Numbers) -> Special:
+        name = self.side.named(special.name)
+        make = registry.get("formula_terms", special.name.split("(")[0])
+        numbers = self.data.get(name)
+        term = Term(
+            name,
+            special.labels,
+            special.levels,
+            self.units,
+            self.moments.scale,
+            self.num_rows,
+            self._prior(name, None),
+            frozenset(special.ordered),
+        )
+        first = () if numbers is None else (np.asarray(numbers),)
+        codes = {level: self.data[f"{name}[{level}]"].codes for level in special.levels}
+        by = {key: codes.pop(level) for key, level in special.by.items()}
+        try:
+            forward = make(term, *first, *codes.values(), **by, **special.settings)
+        except TypeError as error:
+            raise TypeError(
+                f"The term `{special.name}` cannot be made: {error}. Settings are named in the "
+                "formula."
+            ) from error
+        levels = (f"{name}[{level}]" for level in special.levels)
+        return Special(name, forward, (*([] if numbers is None else [name]), *levels))
