@@ -127,6 +127,7 @@ from .implicit import (
     Masksembles as Masksembles,
     MultiHeadAttentionBatchEnsemble as MultiHeadAttentionBatchEnsemble,
     MultiHeadAttentionBE as MultiHeadAttentionBE,
+    observe_members as observe_members,
     tile_members as tile_members,
 )
 from .lifted import Lifted as Lifted, LiftedLinear as LiftedLinear, lift as lift
@@ -294,6 +295,7 @@ __all__ = [
     "lonlat_to_cartesian3d",
     "multivariate_normal_link",
     "negative_binomial_link",
+    "observe_members",
     "ordered_beta_link",
     "ordinal_link",
     "poisson_link",

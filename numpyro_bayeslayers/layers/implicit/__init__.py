@@ -9,6 +9,7 @@ from ._layer_norm import LayerNormEnsemble as LayerNormEnsemble
 from ._masksembles import Masksembles as Masksembles
 from ._members import tile_members as tile_members
 from ._mimo import MIMO as MIMO
+from ._observe import observe_members as observe_members
 from ._rank1 import DenseRank1 as DenseRank1
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "Masksembles",
     "MultiHeadAttentionBE",
     "MultiHeadAttentionBatchEnsemble",
+    "observe_members",
     "tile_members",
 ]

@@ -12,10 +12,16 @@ import scipy.stats
 from numpyro.handlers import condition
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.autoguide import AutoNormal
+from numpyro.infer.util import log_density
 
 from numpyro_bayeslayers.distributions import EnsembleMixture
 from numpyro_bayeslayers.infer import VI, EnsembleSVI, fit
-from numpyro_bayeslayers.layers import DenseBatchEnsemble, DenseRank1, tile_members
+from numpyro_bayeslayers.layers import (
+    DenseBatchEnsemble,
+    DenseRank1,
+    observe_members,
+    tile_members,
+)
 
 MEMBERS = 3
 X = np.linspace(-2, 2, 24, dtype=np.float32)[:, None]
@@ -29,7 +35,7 @@ def model(x, y=None):
     f = numpyro.deterministic("f", OUT(h)[..., 0])
     sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
     with numpyro.plate("rows", len(x)):
-        numpyro.sample("y", EnsembleMixture(dist.Normal(f, sigma)), obs=y)
+        observe_members("y", dist.Normal(f, sigma), y)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +48,32 @@ def mixture_log_density(f, sigma, y):
     """Of members (e, n), by SciPy."""
     parts = scipy.stats.norm.logpdf(y, np.asarray(f, float), float(sigma))
     return scipy.special.logsumexp(parts, axis=0) - np.log(len(f))
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_each_member_is_fitted_or_their_mixture(each):
+    """The log joint density by SciPy: the mean of logs, or the log of the mean."""
+    f = np.random.default_rng(0).normal(size=(MEMBERS, len(Y)))
+
+    def rows(y):
+        with numpyro.plate("rows", len(y)):
+            observe_members("y", dist.Normal(f, 0.5), y, each=each)
+
+    found, sites = log_density(rows, (Y,), {}, {})
+    mixture = mixture_log_density(f, 0.5, Y)
+    mean = scipy.stats.norm.logpdf(Y, f, 0.5).mean(0)
+    np.testing.assert_allclose(found, (mean if each else mixture).sum(), rtol=1e-5)
+    np.testing.assert_allclose(sites["y"]["fn"].log_prob(Y), mixture, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("as_users_run")
+def test_members_that_are_none_are_refused():
+    with pytest.raises(TypeError, match="`component_distribution` must be a"):
+        observe_members("y", Y, Y)
+    with pytest.raises(ValueError, match="must lead with a batch axis of at least one mem"):
+        observe_members("y", dist.Normal(0.0, 1.0), Y)
+    with pytest.raises(TypeError, match="`each` must be True or False"):
+        observe_members("y", dist.Normal(Y, 1.0), Y, each=1)
 
 
 def test_fit_scores_rows_by_the_mixture_of_members(found):
@@ -65,6 +97,7 @@ def test_predictions_are_draws_of_the_mixture(found):
     assert (np.abs(draws.mean(0) - f.mean(0)) < 5 * spread / 2000**0.5).all()
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_implicit_ensembles():
     """Its members have vectors of their own, which move; rows come in minibatches."""
     ensemble = EnsembleSVI(model, AutoNormal, optax.adam(0.01), num_members=2)
