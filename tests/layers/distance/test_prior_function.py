@@ -192,6 +192,7 @@ def epistemic(x, y=None):
         numpyro.sample("y", dist.Normal(f[..., 0], 0.3), obs=y)
 
 
+@pytest.mark.slow
 def test_epinet_in_fit_has_joint_draws():
     """Draws of two like rows have almost the same mean, and differ between draws."""
     with warnings.catch_warnings():
