@@ -49,7 +49,7 @@ def mean_of(msg: Message) -> Array:
 
 def density_of(msg: Message) -> Array:
     """The log density of a site's observations, in nats."""
-    return msg["fn"].log_prob(msg["value"])
+    return _predictive(msg["fn"]).log_prob(msg["value"])
 
 
 def counts_of(msg: Message) -> Array:
@@ -87,10 +87,20 @@ def _each_label(law: Any) -> Array:
 
 def _one_of(fn: dist.Distribution) -> dist.Distribution:
     """The law itself; of a mixture that of its components."""
-    law = law_of(fn)
+    law = law_of(_predictive(fn))
     if isinstance(law, dist.MixtureSameFamily):
         return law_of(law.component_distribution)
     return law
+
+
+def _predictive(fn: dist.Distribution) -> Any:
+    """The law of new observations: another one if the objective has a bound in its place."""
+    own: Any = getattr(law_of(fn), "predictive", None)
+    if own is None:
+        return fn
+    own = own.expand(fn.shape()).to_event(fn.event_dim)
+    mask = mask_of(fn)
+    return own if mask is True else own.mask(mask)
 
 
 #: What can be asked: the function of the site's message.

@@ -9,6 +9,8 @@ from jax import random
 from jaxtyping import Array, ArrayLike
 from numpyro.distributions import constraints
 
+from ...basis import mean_field_logits
+
 
 class ExpectedNormal(dist.Distribution):
     r"""The mean log density of $N(f, \sigma^2)$ over $f \sim N(m, v)$; draws have both variances.
@@ -50,6 +52,11 @@ class ExpectedNormal(dist.Distribution):
     def variance(self) -> Array:
         return self.var + jnp.square(self.scale)
 
+    @property
+    def predictive(self) -> dist.Normal:
+        """The law of draws."""
+        return dist.Normal(self.loc, jnp.sqrt(self.variance))
+
 
 class ExpectedCategorical(dist.Distribution):
     r"""A bound on the mean log probability of classes over logits $f_k \sim N(m_k, v_k)$.
@@ -86,3 +93,8 @@ class ExpectedCategorical(dist.Distribution):
         index = jnp.broadcast_to(value, shape)[..., None].astype(int)
         bounds = jnp.broadcast_to(bounds, (*shape, bounds.shape[-1]))
         return jnp.take_along_axis(bounds, index, -1)[..., 0]
+
+    @property
+    def predictive(self) -> dist.CategoricalLogits:
+        """About the law of draws, by mean-field logits."""
+        return dist.CategoricalLogits(mean_field_logits(self.loc, self.var))

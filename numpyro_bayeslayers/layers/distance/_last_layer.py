@@ -31,7 +31,8 @@ class LastLayerOutputs(NamedTuple):
 
         Its log density is the mean one, $\log N(y; m, \sigma^2) - v / (2 \sigma^2)$, so that the
         model's log density is the evidence lower bound; its draws are from the predictive
-        law. Rows are its batch; several outputs are its event.
+        law, which `Fit.log_density` scores by. Rows are its batch; several outputs are its
+        event.
 
         Args:
             noise_scale: Standard deviation $\sigma$ of the noise, positive: one, or one for each
@@ -52,8 +53,7 @@ class LastLayerOutputs(NamedTuple):
         Raises:
             ValueError: If `noise_scale` is not positive, or has another shape.
         """
-        mean, var = self._squeezed()
-        law = dist.Normal(mean, jnp.sqrt(var + jnp.square(self._scale(noise_scale))))
+        law = ExpectedNormal(*self._squeezed(), self._scale(noise_scale)).predictive
         return law if self.mean.shape[-1] == 1 else law.to_event(1)
 
     def _squeezed(self) -> tuple[Array, Array]:
@@ -90,8 +90,8 @@ class LastLayerLogits(NamedTuple):
 
         Its log density is the bound $m_y - \log \sum_k e^{m_k + v_k / 2}$ on the mean log
         probability, so that the model's log density is a lower bound of the evidence; its
-        draws are from the predictive law. To score held-out rows, average the probabilities
-        of drawn logits, or use `basis.mean_field_logits`.
+        draws are from the predictive law. `Fit.log_density` and the probabilities of
+        `Fit.predict` are by `basis.mean_field_logits`, not by the bound.
         """
         return ExpectedCategorical(self.mean, self.var)
 

@@ -11,7 +11,10 @@ from numpyro.handlers import seed, substitute
 from numpyro.infer import Trace_ELBO
 from scipy import special, stats
 
+from numpyro_bayeslayers import infer
+from numpyro_bayeslayers.basis import mean_field_logits
 from numpyro_bayeslayers.infer import EnsembleSVI
+from numpyro_bayeslayers.infer.fitting._laws import LAWS, are_labels
 from numpyro_bayeslayers.layers import VariationalLastLayer, VariationalLastLayerClassifier
 
 RNG = np.random.default_rng(0)
@@ -30,7 +33,7 @@ def model(x, y=None):
         numpyro.sample("y", f.normal(NOISE), obs=y)
 
 
-def no_sites(*args):
+def no_sites(*args, **kwargs):
     """A guide for models whose posterior is inside."""
 
 
@@ -152,3 +155,37 @@ def test_noise_of_the_wrong_shape_is_refused():
         f.predictive(-1.0)
     assert f.normal(np.ones((7, 1))).event_shape == (2,)
     assert isinstance(f.predictive(1.0), dist.Independent)
+
+
+def test_fit_scores_by_the_predictive_law_and_knows_classes():
+    """The functions that `Fit.log_density` and `Fit.predict` ask of a law."""
+    f = seed(LAYER, 0)(X)
+    msg = {"name": "y", "fn": f.normal(NOISE), "value": jnp.asarray(Y)}
+    exact = stats.norm(f.mean, np.sqrt(f.var + NOISE**2)).logpdf(Y).sum(-1)
+    np.testing.assert_allclose(LAWS["density"](msg), exact, rtol=1e-4)
+    masked = msg | {"fn": msg["fn"].mask(jnp.arange(7) > 2)}
+    expected = np.where(np.arange(7) > 2, exact, 0.0)
+    np.testing.assert_allclose(LAWS["density"](masked), expected, rtol=1e-4)
+    g = seed(CLASSES, 0)(X)
+    assert are_labels(g.categorical())
+    p = LAWS["probabilities"]({"name": "y", "fn": g.categorical()})
+    np.testing.assert_allclose(p, special.softmax(mean_field_logits(*g), -1), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_fit_predicts_classes():
+    x = np.random.default_rng(4).standard_normal((30, 2))
+    y = np.argmax(x @ np.array([[3.0, -3.0, 0.0], [0.0, 0.0, 1.0]]), -1)
+    found = infer.fit(
+        classes,
+        y=y,
+        x=x,
+        method=infer.VI(guide=no_sites),
+        num_steps=1500,
+        progress_bar=False,
+    )
+    predicted = found.predict(x=x, num_samples=300)
+    assert predicted.probabilities.shape == (30, 3)
+    assert (np.asarray(predicted.mode) == y).mean() > 0.8
+    inside = np.asarray(found.log_density(y=y, x=x))
+    assert inside.mean() > -0.7
