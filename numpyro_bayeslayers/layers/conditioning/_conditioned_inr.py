@@ -115,7 +115,7 @@ class ConditionedINR(AbstractLayer):
     def _forward(
         self, x: Num[ArrayLike, "*batch d_in"], z: Num[ArrayLike, "*batch_z k"]
     ) -> Float[Array, "*rest"]:
-        x, z = as_rows(x), as_rows(z)
+        x, z = as_rows("x", x), as_rows("z", z)
         _checks.last_axis("z", z, "cond_dim", self.cond_dim)
         if self.mode == "input":
             return self._beside(x, z)

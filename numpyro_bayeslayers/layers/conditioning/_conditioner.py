@@ -65,7 +65,7 @@ class AbstractConditioner(AbstractLayer):
     def _forward(
         self, h: Num[ArrayLike, "*batch c"], z: Num[ArrayLike, "*batch_z k"]
     ) -> Float[Array, "*rest c_out"]:
-        h, z = as_rows(h), as_rows(z)
+        h, z = as_rows("h", h), as_rows("z", z)
         _checks.last_axis("h", h, self._size_name, self.in_features)
         _checks.last_axis("z", z, "cond_dim", self.cond_dim)
         if z.ndim == 1:
@@ -89,9 +89,9 @@ class AbstractConditioner(AbstractLayer):
         return "num_features"
 
 
-def as_rows(x: ArrayLike) -> Array:
+def as_rows(name: str, x: ArrayLike) -> Array:
     """Numbers as floats; a single number has no features."""
-    x = _checks.array("x", x)
+    x = _checks.array(name, x)
     return x.astype(jnp.result_type(float, x.dtype))
 
 

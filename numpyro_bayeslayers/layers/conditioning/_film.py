@@ -127,7 +127,7 @@ class AffineModulation(AbstractAffineModulation):
                 "`log_det` is there for `gamma_activation='exp'` only, this layer has "
                 f"{self.gamma_activation!r}."
             )
-        z = as_rows(z)
+        z = as_rows("z", z)
         _checks.last_axis("z", z, "cond_dim", self.cond_dim)
         rows = self._map(z.reshape(-1, self.cond_dim))
         return rows[:, self.num_features :].sum(-1).reshape(z.shape[:-1])

@@ -81,7 +81,7 @@ class HyperFourierFeatures(AbstractLayer):
     def _forward(
         self, x: Num[ArrayLike, "*batch d_in"], z: Num[ArrayLike, "*batch_z k"]
     ) -> Float[Array, "*rest d_out"]:
-        x, z = as_rows(x), as_rows(z)
+        x, z = as_rows("x", x), as_rows("z", z)
         _checks.last_axis("x", x, "in_features", self.in_features)
         _checks.last_axis("z", z, "cond_dim", self.cond_dim)
         if x.ndim > 2 or z.ndim > 2 or (x.ndim == z.ndim == 2 and len(x) != len(z)):

@@ -122,7 +122,7 @@ class HyperSIREN(AbstractLayer):
     def _forward(
         self, x: Num[ArrayLike, "*batch d_in"], mu: Num[ArrayLike, "*batch_mu k"]
     ) -> Float[Array, "*rest d_out"]:
-        h, mu = as_rows(x), as_rows(mu)
+        h, mu = as_rows("x", x), as_rows("mu", mu)
         _checks.last_axis("x", h, "in_features", self.in_features)
         z = parameters_of(self.parameter_net, mu)
         _checks.last_axis("parameter_net(mu)", z, "cond_dim", self.cond_dim)

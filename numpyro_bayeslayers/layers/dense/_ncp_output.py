@@ -63,6 +63,8 @@ class NCPNormalOutput(AbstractLayer):
                 f"`noisy_std` must have the shape of `noisy_mean`, {jnp.shape(noisy_mean)}, "
                 f"got {jnp.shape(noisy_std)}."
             )
+        noisy_std = _checks.array("noisy_std", noisy_std)
+        noisy_mean = _checks.array("noisy_mean", noisy_mean)
         ratio = noisy_std / self.prior_std
         shift = (noisy_mean - self.prior_mean) / self.prior_std
         kl = 0.5 * (jnp.square(ratio) + jnp.square(shift) - 1.0) - jnp.log(ratio)

@@ -155,7 +155,8 @@ class AbstractStationaryKernel(AbstractKernel):
     def _forward(
         self, frequencies: Num[ArrayLike, "*batch d"], basis: Basis | None = None
     ) -> Float[Array, "*rest"]:
-        omega = jnp.asarray(frequencies, jnp.result_type(float))
+        found = _checks.array("frequencies", frequencies)
+        omega = jnp.asarray(found, jnp.result_type(float))
         dim = omega.shape[-1]
         variance = hyperparameter("variance", self.variance, rank=1)
         lengthscale = hyperparameter("lengthscale", self.lengthscale, rank=2)

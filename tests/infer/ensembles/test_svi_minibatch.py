@@ -154,7 +154,7 @@ def test_a_million_rows_are_held_once():
     def run(x, y):
         carry = (state, Shuffle(jnp.int32(-1), jnp.zeros(rows, jnp.int32)))
         data = ([x, y], [None, None])
-        return program.trainer.loop(None)._compiled(None)(
+        return program.trainer.loop(None)._compile(None)(
             carry, data, KEY, 0, 10, batch_size=128
         )
 

@@ -252,7 +252,7 @@ def test_data_is_not_copied_for_each_member():
 
     def run(x, y, shuffle, size):
         carry, key = (state, shuffle), jax.random.key(0)
-        return ensemble._trainer.loop(None)._compiled(None)(
+        return ensemble._trainer.loop(None)._compile(None)(
             carry, ((x, y), ()), key, 0, 10, batch_size=size
         )
 
