@@ -20,6 +20,9 @@ from ._feasible import feasible
 #: What is added to a site's name for its anchor and for its noise, in standard deviations.
 ANCHOR, NOISE = "_anchor", "_noise"
 
+# Marks an observation that has been moved.
+_MOVED = "_bayeslayers_moved"
+
 
 def anchored(model: Model | None = None, use_noise: bool = False) -> Callable[..., Any]:
     r"""Center each normal prior of a model at a draw of it, which is made once and kept.
@@ -45,14 +48,15 @@ def anchored(model: Model | None = None, use_noise: bool = False) -> Callable[..
     Args:
         model: A NumPyro model. If it is left out, the result is a decorator.
         use_noise: Whether normal observations are moved, too, by $\tau z$ with one $z$ for each.
-            This is done inside of an ELBO only (`SVI`, `EnsembleSVI`, `fit`), with all rows in
-            each step.
+            The noise must be known: a scale that is estimated would grow by the draws. This is
+            done inside of an ELBO only (`SVI`, `EnsembleSVI`, `fit`), with all rows in each
+            step.
 
     Raises:
         TypeError: If `use_noise` is no switch.
         ValueError: In the run, if the model has no latent site with a normal prior; if a site
             with an anchor is in a subsampled plate; with `use_noise`, if no observation is
-            normal, or if rows are subsampled or weighed.
+            normal, if a latent site is not, or if rows are subsampled or weighed.
 
     Example:
         >>> import numpyro
@@ -111,7 +115,7 @@ class _Anchored(Messenger):
     def __init__(self, use_noise: bool) -> None:
         self._use_noise = use_noise
         self._anchored: list[str] = []
-        self._moved: list[str] = []
+        self._moved = False
         super().__init__()
 
     def __exit__(self, *exception: Any) -> None:
@@ -137,15 +141,17 @@ class _Anchored(Messenger):
             if moved is not None:
                 msg["fn"] = moved
                 self._anchored.append(msg["name"])
+            elif self._use_noise:
+                raise ValueError(
+                    "`use_noise` is for models of known noise, whose latent sites all have "
+                    f"normal priors, and {msg['name']!r} has {type(msg['fn']).__name__}: a "
+                    "scale that is estimated would take the draws for noise of the data. Use "
+                    "`anchored(model)`, or fix it."
+                )
         elif self._use_noise and primitives.is_replayed():
             base = _normal(msg["fn"])
             if base is None or isinstance(base, dist.MultivariateNormal):
                 return
-            if msg["scale"] is not None:
-                raise ValueError(
-                    f"`use_noise` needs all rows in each step, each once, and {msg['name']!r} is "
-                    "scaled: it has minibatches or weights. Use `anchored(model)`."
-                )
             scale = lax.stop_gradient(base.scale)
             noise = self._kept(msg, NOISE, msg["fn"].shape())
             if noise.shape != jnp.shape(msg["value"]):
@@ -155,7 +161,15 @@ class _Anchored(Messenger):
                     "Validation rows do not go with it."
                 )
             msg["value"] = msg["value"] + scale * noise
-            self._moved.append(msg["name"])
+            self._moved = msg[_MOVED] = True
+
+    def postprocess_message(self, msg: Message) -> None:
+        # Now all handlers outside have scaled it, those of minibatches among them.
+        if msg.get(_MOVED) and msg["scale"] is not None:
+            raise ValueError(
+                f"`use_noise` needs all rows in each step, each once, and {msg['name']!r} is "
+                "scaled: it has minibatches or weights. Use `anchored(model)`."
+            )
 
     def _centered(self, msg: Message) -> dist.Distribution | None:
         fn = msg["fn"]

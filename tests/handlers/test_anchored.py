@@ -158,3 +158,22 @@ def test_what_has_no_anchor_is_refused():
         seed(anchored(local), 0)(jnp.zeros(2))
     with pytest.raises(TypeError, match="`use_noise` must be True or False"):
         anchored(model, use_noise="yes")
+
+
+def test_noise_must_be_known():
+    """An estimated scale would count the draws as noise of the data."""
+
+    def unknown(y):
+        w = numpyro.sample("w", dist.Normal(0.0, 1.0))
+        sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
+        numpyro.sample("y", dist.Normal(w, sigma), obs=y)
+
+    with pytest.raises(ValueError, match="known noise.*'sigma' has HalfNormal"):
+        seed(anchored(unknown, True), 0)(1.0)
+
+
+def test_noise_and_minibatches_do_not_go_together():
+    """The noise belongs to rows, which a step on some of them does not know."""
+    svi = EnsembleSVI(anchored(model, True), AutoDelta, optax.adam(0.1), num_members=2)
+    with pytest.raises(ValueError, match="`use_noise` needs all rows in each step"):
+        svi.run(jax.random.key(0), 2, PHI, Y, batch_size=2, progress_bar=False)

@@ -15,6 +15,7 @@ from ..training._arguments import Arguments, put_together
 from ..training._effort import effort, options
 from ..training._host import seldom
 from ..training._member import Drawn
+from ..training._recent import Recent
 
 #: The most numbers that NumPy computes, and the draws that it takes at a time.
 MOST, _AT_ONCE = 2**26, 50
@@ -27,7 +28,7 @@ def log_weights_of(
     parts: Arguments,
     num_samples: int,
     loss: ELBO,
-    compiled: dict[Any, Any],
+    compiled: Recent[Any],
 ) -> Float[ArrayLike, "e s"]:
     """The log weights of draws of the members' guides: the evidence bound of each draw alone.
 
@@ -45,7 +46,8 @@ def log_weights_of(
     size = min(_AT_ONCE, num_samples)
     level = effort(num_samples, parts.num_rows or 1, params)
     cache_key = (id(drawn), frame, "log_weights", num_samples, level)
-    if cache_key not in compiled:
+
+    def make() -> Any:
         is_summed = isinstance(loss, TraceEnum_ELBO)
         single: Any = TraceEnum_ELBO() if is_summed else Trace_ELBO()
 
@@ -71,8 +73,9 @@ def log_weights_of(
             weights, over=lambda fn: functools.partial(lax.map, fn)
         )
         whole = jax.jit(one_by_one, compiler_options=options(level))
-        compiled[cache_key] = seldom(weights, whole, MOST * size // num_samples)
-    program, given = compiled[cache_key], (params, key, parts.rows, parts.shared)
+        return seldom(weights, whole, MOST * size // num_samples)
+
+    program, given = compiled.get(cache_key, make), (params, key, parts.rows, parts.shared)
     if program.program(*given, np.int32(0)) is None:
         return program.compiled(*given)
     starts = [min(at, num_samples - size) for at in range(0, num_samples, size)]
