@@ -3,6 +3,7 @@
 import abc
 from typing import TYPE_CHECKING
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from ...primitives import Site, linear, sample_site
@@ -35,12 +36,14 @@ class AbstractRankOneDense(AbstractMemberLayer):
         weight = sample_site("weight", normal(shape, self.prior_scale, fan_in))
         r = self._factor("r", (members, fan_in)).value
         s = self._factor("s", (members, self.out_features)).value
-        scaled = x * r[..., None, :]
+        num_rows = x.shape[-2]
+
+        def of_rows(own: Array) -> Array:
+            return jnp.repeat(own, num_rows, axis=-2)
+
         # One product for the rows of all members: no member has a matrix of its own.
-        out = linear(merge_members(scaled), weight)
-        blocks = (members, scaled.shape[-2], self.out_features)
-        out = out.reshape(out.shape[:-2] + blocks) * s[..., None, :]
-        if not self.bias:
-            return out
-        prior = normal((members, self.out_features), self.prior_scale, fan_in)
-        return out + sample_site("bias", prior).value[..., None, :]
+        out = linear(merge_members(x) * of_rows(r), weight) * of_rows(s)
+        if self.bias:
+            prior = normal((members, self.out_features), self.prior_scale, fan_in)
+            out = out + of_rows(sample_site("bias", prior).value)
+        return out.reshape(out.shape[:-2] + (members, num_rows, self.out_features))
