@@ -11,6 +11,8 @@ class AbstractLinearOp(abc.ABC):
 
     #: Axes of the output that are not plates: rows (and space) and features.
     rank: int = 2
+    #: Axes of the input that are not plates.
+    rank_in: int = 2
     #: Whether the input is made of numbers (rather than indices), so that it may be masked.
     is_dense: bool = True
     #: Whether one row uses a weight in several places (tokens, pixels), so that noise drawn

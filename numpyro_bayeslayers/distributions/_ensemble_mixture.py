@@ -1,14 +1,13 @@
-"""The predictive distribution of an ensemble: an equal-weight mixture over its members."""
+"""The predictive distribution of an ensemble: a mixture over its members."""
 
 import copy
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
-from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike
 from numpyro.distributions import constraints
@@ -18,23 +17,20 @@ from numpyro.distributions.util import validate_sample
 from .. import _checks
 from .._promotion import promoting
 from .._typing import PRNGKey
+from ._bisection import first_integer, first_number
 from ._cdf import cdf_of
-
-# Quantiles of counts are looked for up to here: sums of two such integers fit 32 bits.
-_MOST = 2**30
 
 
 class EnsembleMixture(dist.Distribution):
-    r"""The equal-weight mixture of the members of an ensemble.
+    r"""The mixture of the members of an ensemble, of equal weights if none are given.
 
-    $$p(y) = \frac{1}{E} \sum_{e=1}^E p_e(y)$$
+    $$p(y) = \sum_{e=1}^E w_e\, p_e(y), \qquad w_e = 1 / E$$
 
     The leftmost batch axis of `component_distribution` is the axis of the $E$ members; the
     other batch axes and the event are those of the mixture. The variance has two parts
     (law of total variance), `aleatoric` and `epistemic`:
 
-    $$\mathrm{Var}[y] = \frac{1}{E} \sum_e \sigma_e^2
-    + \frac{1}{E} \sum_e (\mu_e - \bar\mu)^2$$
+    $$\mathrm{Var}[y] = \sum_e w_e \sigma_e^2 + \sum_e w_e (\mu_e - \bar\mu)^2$$
 
     `cdf` asks for members that have one, and `icdf` needs no more than that: it finds the
     smallest number $y$ with $F(y) \ge q$ among all numbers of its floating-point type by
@@ -46,11 +42,13 @@ class EnsembleMixture(dist.Distribution):
 
     Args:
         component_distribution: The members' distributions, batch shape (e, *batch).
+        weights: The weight of each member, at least 0, in sum 1; `infer.stack` finds some.
         validate_args: As in every distribution of NumPyro.
 
     Raises:
-        TypeError: If `component_distribution` is no distribution.
-        ValueError: If it has no batch axis, or one of length zero.
+        TypeError: If `component_distribution` is no distribution, or `weights` no numbers.
+        ValueError: If it has no batch axis, or one of length zero, or `weights` are not as
+            many, negative, or in sum not 1.
 
     Example:
         >>> import jax.numpy as jnp, numpyro.distributions as dist
@@ -69,13 +67,14 @@ class EnsembleMixture(dist.Distribution):
     """
 
     arg_constraints = {}
-    pytree_data_fields = ("component_distribution",)
+    pytree_data_fields = ("component_distribution", "weights")
     pytree_aux_fields = ("_member_dim", "has_enumerate_support")
 
     def __init__(
         self,
         component_distribution: dist.Distribution,
         *,
+        weights: ArrayLike | None = None,
         validate_args: bool | None = None,
     ) -> None:
         name = "component_distribution"
@@ -92,6 +91,7 @@ class EnsembleMixture(dist.Distribution):
         self.component_distribution = component_distribution
         # Counted from the right: `expand` and `vmap` add axes on the left.
         self._member_dim = -len(batch_shape)
+        self.weights = None if weights is None else _checked(weights, batch_shape[0])
         self.has_enumerate_support = component_distribution.has_enumerate_support
         super().__init__(
             batch_shape[1:], component_distribution.event_shape, validate_args=validate_args
@@ -137,7 +137,10 @@ class EnsembleMixture(dist.Distribution):
         key_draws, key_member = jax.random.split(key)
         draws = jnp.asarray(self.component_distribution.sample(key_draws, sample_shape))
         shape = sample_shape + self.batch_shape
-        member = jax.random.randint(key_member, shape, 0, self.num_members)
+        if self.weights is None:
+            member = jax.random.randint(key_member, shape, 0, self.num_members)
+        else:
+            member = jax.random.categorical(key_member, jnp.log(self.weights), shape=shape)
         member = member.reshape(shape + (1,) * self.event_dim)
         member = jnp.expand_dims(member, member.ndim + 1 + self._array_axis)
         drawn = jnp.take_along_axis(draws, member, axis=self._array_axis)
@@ -160,8 +163,23 @@ class EnsembleMixture(dist.Distribution):
         log_probs = self._all_members(log_probs)
         # Replacing -inf by itself keeps gradients of zero densities, which are NaN, out.
         log_probs = jnp.where(jnp.isneginf(log_probs), -jnp.inf, log_probs)
+        if self.weights is not None:
+            weights = self._lined_up(self._member_dim).astype(log_probs.dtype)
+            safe = jnp.where(weights > 0, weights, 1.0)
+            log_probs = jnp.where(weights > 0, log_probs + jnp.log(safe), -jnp.inf)
+            return jax.nn.logsumexp(log_probs, axis=self._member_dim)
         total = jax.nn.logsumexp(log_probs, axis=self._member_dim)
         return total - jnp.log(self.num_members).astype(total.dtype)
+
+    def _lined_up(self, axis: int) -> Array:
+        """The weights along an axis, counted from the right."""
+        return jnp.asarray(self.weights).reshape((-1,) + (1,) * (-axis - 1))
+
+    def _average(self, x: Array, axis: int) -> Array:
+        """The mean over the members, which are an axis counted from the right."""
+        if self.weights is None:
+            return jnp.mean(x, axis=axis)
+        return jnp.sum(self._lined_up(axis).astype(x.dtype) * x, axis=axis)
 
     def cdf(self, value: ArrayLike) -> Array:
         """The probability of a value of at most `value`, for scalar events.
@@ -184,7 +202,7 @@ class EnsembleMixture(dist.Distribution):
             raise NotImplementedError(
                 f"`cdf` and `icdf` need members that have a `cdf`, which {kind} has not."
             ) from error
-        return jnp.mean(self._all_members(cdfs), axis=self._member_dim)
+        return self._average(self._all_members(cdfs), self._member_dim)
 
     def icdf(self, q: ArrayLike) -> Array:
         """The smallest value y with ``cdf(y) >= q``, for scalar events.
@@ -201,7 +219,7 @@ class EnsembleMixture(dist.Distribution):
 
     @property
     def mean(self) -> Array:
-        return jnp.mean(self._means, axis=self._array_axis)
+        return self._average(self._means, self._array_axis)
 
     @property
     def variance(self) -> Array:
@@ -213,12 +231,15 @@ class EnsembleMixture(dist.Distribution):
         variances = self._all_members(
             self.component_distribution.variance, self.event_shape
         )
-        return jnp.mean(variances, axis=self._array_axis)
+        return self._average(variances, self._array_axis)
 
     @property
     def epistemic(self) -> Array:
         """The variance of the members' means: how far the members disagree."""
-        return jnp.var(self._means, axis=self._array_axis)
+        if self.weights is None:
+            return jnp.var(self._means, axis=self._array_axis)
+        away = self._means - jnp.expand_dims(self.mean, self._array_axis)
+        return self._average(away**2, self._array_axis)
 
     @property
     def _means(self) -> Array:
@@ -248,9 +269,12 @@ class EnsembleMixture(dist.Distribution):
 
 
 @vmap_over.register(EnsembleMixture)
-def _vmap_over(d: EnsembleMixture, component_distribution: Any = None) -> EnsembleMixture:
+def _vmap_over(
+    d: EnsembleMixture, component_distribution: Any = None, weights: Any = None
+) -> EnsembleMixture:
     axes = copy.copy(d)
     axes.component_distribution = component_distribution
+    axes.weights = weights
     return axes
 
 
@@ -263,6 +287,20 @@ def _promote_batch_shape(d: EnsembleMixture) -> EnsembleMixture:
     del batch_shape[d._member_dim]
     promoted._batch_shape = tuple(batch_shape)
     return promoted
+
+
+def _checked(weights: ArrayLike, num_members: int) -> Array:
+    """Weights of so many members, scaled to sum to one in the last digit."""
+    if isinstance(weights, jax.core.Tracer):
+        return weights
+    given = np.asarray(_checks.reals("weights", weights), float)
+    is_good = given.shape == (num_members,) and (given >= 0).all()
+    if not (is_good and abs(given.sum() - 1) < 1e-3):
+        raise ValueError(
+            f"`weights` must be {num_members} numbers of at least 0 in sum 1, one for each "
+            f"member, got {given.tolist()}. Divide them by their sum."
+        )
+    return jnp.asarray(given / given.sum())
 
 
 def _hull(support: Any, axis: int, shape: tuple[int, ...]) -> Any:
@@ -297,9 +335,9 @@ def _icdf(d: EnsembleMixture, q: Array) -> Array:
     if d.is_discrete:
         # What a sum's rounding gives or takes must not cost a whole count.
         target = q * (1 - 8 * jnp.finfo(q.dtype).eps)
-        found = _first_integer(d, target, lower, upper)
+        found = first_integer(d.cdf, target, lower, upper)
     else:
-        found = _first_number(d, q, lower, upper)
+        found = first_number(d.cdf, q, lower, upper)
     is_valid = (q >= 0) & (q <= 1) & ~jnp.isnan(d.cdf(found))
     found = jnp.where(q <= 0, lower, jnp.where(q >= 1, upper, found))
     return jnp.where(is_valid, found, jnp.nan)
@@ -332,54 +370,3 @@ def _icdf_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Arra
 
 def _float_type(q: ArrayLike) -> Any:
     return jnp.result_type(q if jnp.issubdtype(jnp.result_type(q), jnp.floating) else float)
-
-
-def _first_number(d: EnsembleMixture, q: Array, lower: Array, upper: Array) -> Array:
-    """Bisection over floating-point numbers in their order, not over their values.
-
-    It takes at most as many steps as a number has bits, wherever the quantile is, and ends
-    at the last bit.
-    """
-
-    def is_reached(rank: Array) -> Array:
-        y = _number_at(rank, q.dtype)
-        cdf = d.cdf(y)
-        # Where a cdf overflows, y is far out, on its own side of zero.
-        return (cdf >= q) | (jnp.isnan(cdf) & (y > 0))
-
-    first = _bisect(is_reached, _rank_of(lower), _rank_of(upper))
-    return _number_at(first, q.dtype) + 0.0  # no negative zero
-
-
-def _first_integer(d: EnsembleMixture, q: Array, lower: Array, upper: Array) -> Array:
-    low = jnp.clip(lower, -_MOST, _MOST).astype(jnp.int32)
-    high = jnp.clip(upper, -_MOST, _MOST).astype(jnp.int32)
-    first = _bisect(lambda n: d.cdf(n.astype(q.dtype)) >= q, low, high)
-    return first.astype(q.dtype)
-
-
-def _bisect(is_reached: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    """The first integer from `low` to `high` at which `is_reached`, else `high`."""
-
-    def halve(bounds: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bounds
-        middle = (low & high) + ((low ^ high) >> 1)  # their mean, rounded down
-        reached = is_reached(middle)
-        is_open = low < high
-        return (
-            jnp.where(is_open & ~reached, middle + 1, low),
-            jnp.where(is_open & reached, middle, high),
-        )
-
-    return lax.while_loop(lambda b: jnp.any(b[0] < b[1]), halve, (low, high))[1]
-
-
-def _rank_of(x: Array) -> Array:
-    """The place of a number among those of its type: integers in the same order."""
-    bits = lax.bitcast_convert_type(x, jnp.dtype(f"int{8 * x.dtype.itemsize}"))
-    return jnp.where(bits < 0, bits ^ jnp.iinfo(bits.dtype).max, bits)
-
-
-def _number_at(rank: Array, dtype: Any) -> Array:
-    bits = jnp.where(rank < 0, rank ^ jnp.iinfo(rank.dtype).max, rank)
-    return lax.bitcast_convert_type(bits, dtype)

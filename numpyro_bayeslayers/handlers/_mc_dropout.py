@@ -10,6 +10,9 @@ from numpyro.primitives import Messenger
 from .. import _checks, primitives
 from .._typing import Message
 
+#: Asks for a key that is the same in all blocks of rows of a draw.
+ROW_KEY = "row_key"
+
 
 class mc_dropout(Messenger):  # noqa: N801
     r"""Drop inputs of each linear application at random, in training and in prediction.
@@ -19,9 +22,14 @@ class mc_dropout(Messenger):  # noqa: N801
     otherwise. Index look-ups have no input to drop. A gradient estimator outside of this
     handler sees the thinned input.
 
+    Each row has masks of its own: the usual noise of a training. With ``shared=True`` all rows
+    of a run have the same, so that a draw is one function of its inputs: equal inputs have equal
+    outputs, and draws at neighbouring rows can be compared.
+
     Args:
         fn: The model.
         rate: Probability to drop an entry, at least 0 and below 1.
+        shared: Whether the masks are the same for all rows.
 
     Raises:
         ValueError: If `rate` is out of range, or if there is no random key.
@@ -42,13 +50,25 @@ class mc_dropout(Messenger):  # noqa: N801
         Under NUTS the key is the same in every call, so the masks are frozen.
     """
 
-    def __init__(self, fn: Callable[..., Any] | None = None, rate: float = 0.5) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any] | None = None,
+        rate: float = 0.5,
+        shared: bool = False,
+    ) -> None:
         self.rate = _checks.rate("rate", rate)
+        self.shared = _checks.switch("shared", shared)
         super().__init__(fn)
 
     def process_message(self, msg: Message) -> None:
         if msg["type"] != "linear" or msg["value"] is not None or not msg["op"].is_dense:
             return
         x, *weights = msg["args"]
-        keep = random.bernoulli(primitives.prng_key("mc_dropout"), 1.0 - self.rate, x.shape)
+        shape = list(x.shape)
+        of_call = lambda: primitives.prng_key("mc_dropout")
+        if self.shared:
+            row = x.ndim - msg["op"].rank_in
+            shape[row : row + 1] = [1] * (row >= 0)
+        key = primitives.message(ROW_KEY, of_call, ()) if self.shared else of_call()
+        keep = random.bernoulli(key, 1.0 - self.rate, tuple(shape))
         msg["args"] = (jnp.where(keep, x / (1.0 - self.rate), 0.0), *weights)

@@ -29,22 +29,27 @@ from .ensembles._vi import EnsembleVI
 from .fitting._diagnostics import Diagnostics
 from .fitting._fit import fit
 from .fitting._fitted import Fit
+from .fitting._laplace import Laplace
 from .fitting._load import load
 from .fitting._methods import MCMC, VI, Ensemble, Modes
 from .fitting._predictions import Predictions, Reach
 from .fitting._prior import prior
 from .fitting._sampled_ensemble import SampledEnsemble
 from .fitting._sgmcmc import SGMCMC
+from .fitting._stack import Stacked, stack
 from .fitting._stein import Stein
+from .fitting._swag import SWAG
 from .training._callbacks import Progress
 from .training._checkpoint import Checkpoint
 from .training._early_stopping import EarlyStopping
+from .training._repulsion import repulsive
 from .training._validation import Validation
 
 __all__ = [
     "MCLMC",
     "MCMC",
     "SGMCMC",
+    "SWAG",
     "VI",
     "AdjustedMCLMC",
     "Checkpoint",
@@ -60,12 +65,14 @@ __all__ = [
     "EnsembleState",
     "EnsembleVI",
     "Fit",
+    "Laplace",
     "MCLMCState",
     "Modes",
     "Predictions",
     "Progress",
     "Reach",
     "SampledEnsemble",
+    "Stacked",
     "Stein",
     "Validation",
     "autoreparam",
@@ -82,4 +89,6 @@ __all__ = [
     "load",
     "log_joint_of",
     "prior",
+    "repulsive",
+    "stack",
 ]

@@ -9,6 +9,7 @@ from jax.extend.core import ClosedJaxpr
 from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model, PRNGKey
+from ...handlers._mc_dropout import ROW_KEY
 from ..training._arguments import Arguments
 from ..training._memory import MOST_BYTES, output_bytes, peak_bytes
 from ..training._row_terms import row_terms
@@ -71,9 +72,13 @@ class one_for_all_rows(Messenger):  # noqa: N801
     def __init__(self, fn: Any, key: PRNGKey, grows: Collection[str]) -> None:
         self.key = key
         self.grows = grows
+        self.asked = 0
         super().__init__(fn)
 
     def process_message(self, msg: Message) -> None:
+        if msg["type"] == ROW_KEY:
+            self.asked += 1
+            msg["value"] = random.fold_in(self.key, self.asked)
         is_drawn = msg["type"] == "sample" and not msg["is_observed"]
         if is_drawn and msg["value"] is None and msg["name"] not in self.grows:
             own = zlib.crc32(msg["name"].encode())

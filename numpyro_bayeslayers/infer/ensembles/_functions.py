@@ -13,12 +13,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree, Real
 
 from ... import _checks
 from ..._typing import Params, PRNGKey
 from ..training._description import Description
 from ..training._inputs import Seed, as_arrays, as_key, init_and_shuffle_keys, row_count
+from ..training._repulsion import Repulsion
 from ..training._validation import Validation
 from ._saved import read_result, write_result
 
@@ -264,6 +266,25 @@ def two_scalars(terms: Any) -> tuple[Array, Array]:
     return jnp.asarray(terms[0]), jnp.asarray(terms[1])
 
 
+def _pushed(repulsion: Repulsion, params: Params) -> Callable[[Params], Any]:
+    """What repulsion adds to the loss of one member among these, and its gradient."""
+
+    def features(params: Params) -> Array:
+        if repulsion.space == "weights":
+            trainable = eqx.filter(params, eqx.is_inexact_array)
+            return ravel_pytree(trainable)[0]
+        return jnp.ravel(repulsion.function(params, repulsion.rows))
+
+    added = repulsion.against(eqx.filter_vmap(features)(params))
+
+    def pushed(params: Params) -> Any:
+        trainable, rest = eqx.partition(params, eqx.is_inexact_array)
+        own = lambda some: added(features(eqx.combine(some, rest)))
+        return jax.value_and_grad(own)(trainable)
+
+    return pushed
+
+
 def _like(value: Array, weight: Real[ArrayLike, ""]) -> Array:
     """`weight` in the floating-point type of `value`, which it must not widen."""
     return jnp.asarray(weight, dtype=jnp.result_type(value, float))
@@ -278,6 +299,7 @@ def ensemble_step(
     optimizer: optax.GradientTransformation,
     prior_weight: Real[ArrayLike, ""] = 1.0,
     scale: Real[ArrayLike, ""] = 1.0,
+    repulsion: Repulsion | None = None,
 ) -> tuple[EnsembleState, Float[Array, " e"]]:
     """Take one step of the optimizer in each member, all on the same rows.
 
@@ -290,6 +312,7 @@ def ensemble_step(
             the loss function (`optax.lbfgs`) get them.
         prior_weight: See `ensemble_loss`.
         scale: See `ensemble_loss`.
+        repulsion: What pushes members apart, of `repulsive`; None for members on their own.
 
     Returns:
         The next state, and the losses of before the step.
@@ -309,7 +332,15 @@ def ensemble_step(
     """
     check_optimizer(optimizer)
     optimizer = optax.with_extra_args_support(optimizer)
-    loss_and_grads = ensemble_loss(log_joint, prior_weight=prior_weight, scale=scale)
+    alone = ensemble_loss(log_joint, prior_weight=prior_weight, scale=scale)
+    pushed = None if repulsion is None else _pushed(repulsion, state.params)
+
+    def loss_and_grads(params: Params, x: PyTree, y: PyTree) -> tuple[Array, Params]:
+        loss, grads = alone(params, x, y)
+        if pushed is None:
+            return loss, grads
+        more, by = pushed(params)
+        return loss + _like(loss, more), jax.tree.map(jnp.add, grads, by)
 
     def member(state: Any) -> tuple[EnsembleState, Float[Array, ""]]:
         loss, grads = loss_and_grads(state.params, x_batch, y_batch)

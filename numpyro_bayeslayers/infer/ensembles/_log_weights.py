@@ -23,7 +23,7 @@ MOST, _AT_ONCE = 2**26, 50
 
 def log_weights_of(
     drawn: Drawn,
-    params: dict[str, Array],
+    params: dict[str, Any],
     key: PRNGKey,
     parts: Arguments,
     num_samples: int,

@@ -24,6 +24,7 @@ from ..training._init import APART, check_one_start
 from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data
 from ..training._jit import Frame, jit_on_arrays
 from ..training._look import Look
+from ..training._repulsion import Repulsion
 from ..training._state import position
 from ..training._summed import check_summed
 from ..training._trainer import Around, Trainer, checked_around
@@ -70,6 +71,8 @@ class EnsembleMAP:
             global norm, for one, is within a member.
         ensemble_size: The number of members, at least 1.
         prior_weight: Weight of the log prior, at least 0; at 0 the prior is left out.
+        repulsion: What pushes members apart, of `repulsive`; it is part of their losses. None
+            for members on their own.
 
     Raises:
         TypeError: If a function cannot be called or `optimizer` is of another kind.
@@ -98,12 +101,18 @@ class EnsembleMAP:
         optimizer: optax.GradientTransformation,
         ensemble_size: int = 16,
         prior_weight: Real[ArrayLike, ""] = 1.0,
+        *,
+        repulsion: Repulsion | None = None,
     ) -> None:
         _checks.function("log_joint", log_joint)
         _checks.function("init_fn", init_fn)
         check_optimizer(optimizer)
         ensemble_size = _checks.size("ensemble_size", ensemble_size)
         prior_weight = _checks.non_negative("prior_weight", prior_weight)
+        if repulsion is not None:
+            what = "what `repulsive` gives"
+            _checks.instance("repulsion", repulsion, Repulsion, what)
+            repulsion.check_members(ensemble_size, "EnsembleMAP")
         self.log_joint = log_joint
         self.init_fn = init_fn
         self.optimizer = optimizer
@@ -126,6 +135,7 @@ class EnsembleMAP:
                 optimizer=optimizer,
                 prior_weight=prior_weight,
                 scale=scale,
+                repulsion=repulsion,
             )
 
         def restart(params: Params) -> EnsembleState:
@@ -138,7 +148,8 @@ class EnsembleMAP:
         self._step = jit_on_arrays(step)
         self._trainer = Trainer(step, trained_arrays)
         self._scorer = scorer_of(log_joint)
-        self._of = OfMap(log_joint, init_fn, optimizer, ensemble_size, prior_weight)
+        made_of = log_joint, init_fn, optimizer, ensemble_size, prior_weight, repulsion
+        self._of = OfMap(*made_of)
         self._checked: set[Any] = set()
         start = lambda: (as_arrays(init_fn(jax.random.key(0))),)
         self._look = Look(log_joint, lambda: eqx.filter_eval_shape(start))

@@ -37,17 +37,19 @@ class OfMap(NamedTuple):
     optimizer: optax.GradientTransformation
     size: int
     prior_weight: Any
+    repulsion: Any = None
 
     def known(self, state: EnsembleState) -> Known:
         """What a run with a state of such shapes is of; the data is not known yet."""
         is_array = lambda x: hasattr(x, "dtype")
         one = lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) if is_array(x) else x
         shapes = jax.tree.map(one, (state.params, state.opt_state))
+        apart = {} if self.repulsion is None else {"repulsion": self.repulsion}
         fields = {
             "parameters": shapes_text({"params": shapes[0]}),
             "members": {"": str(self.size)},
             "optimizer": settings_of(self.optimizer),
-            "loss": settings_of({"prior_weight": self.prior_weight}),
+            "loss": settings_of({"prior_weight": self.prior_weight} | apart),
         }
         return Known(Description(fields), shapes)
 

@@ -47,7 +47,7 @@ class Predictor:
     def __call__(
         self,
         drawn: Drawn,
-        params: dict[str, Array],
+        params: dict[str, Any],
         key: PRNGKey,
         parts: Arguments,
         num_samples: int,
@@ -96,7 +96,7 @@ class Predictor:
     def posterior(
         self,
         drawn: Drawn,
-        params: dict[str, Array],
+        params: dict[str, Any],
         key: PRNGKey,
         parts: Arguments,
         num_samples: int,
@@ -124,7 +124,7 @@ class Predictor:
     def _task(
         self,
         drawn: Drawn,
-        params: dict[str, Array],
+        params: dict[str, Any],
         parts: Arguments,
         sites: tuple[str, ...] | None,
         told: Told,
@@ -168,7 +168,7 @@ class Predictor:
     def _cut(
         self,
         task: "_Task",
-        params: dict[str, Array],
+        params: dict[str, Any],
         how: tuple[PRNGKey, int],
         block: int | None,
         *,
@@ -184,7 +184,7 @@ class Predictor:
     def _new_cut(
         self,
         task: "_Task",
-        params: dict[str, Array],
+        params: dict[str, Any],
         how: tuple[PRNGKey, int],
         block: int | None,
         is_reduced: bool,
@@ -223,7 +223,7 @@ def _of_site(
     return statistic.get(name) if isinstance(statistic, Mapping) else statistic
 
 
-def _count(params: dict[str, Array]) -> int:
+def _count(params: dict[str, Any]) -> int:
     return jax.tree.leaves(params)[0].shape[0]
 
 
@@ -295,7 +295,7 @@ class _Task(NamedTuple):
 
 def _local(
     drawn: Drawn,
-    params: dict[str, Array],
+    params: dict[str, Any],
     fitted: Fitted | Arguments,
     grown: dict[str, tuple[Message, int]],
 ) -> dict[str, tuple[int, int]]:
@@ -335,7 +335,7 @@ def _compile(task: _Task, num_samples: int, members: int, level: Effort) -> Any:
     frame, frame_of_fit = task.parts.frame, task.at_fit and task.at_fit.frame
 
     def one(
-        params: dict[str, Array],
+        params: dict[str, Any],
         key: PRNGKey,
         start: Any,
         places: Any,

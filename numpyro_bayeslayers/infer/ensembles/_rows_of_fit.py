@@ -258,7 +258,7 @@ def refuse_joint_latents(
 
 def with_rows(
     model: Model,
-    values: dict[str, Array],
+    values: dict[str, Any],
     local: dict[str, int],
     kind: str | None,
     places: Any,

@@ -24,6 +24,7 @@ from ..training._identity import check_state, program_of
 from ..training._inputs import Seed, as_key
 from ..training._member import Member
 from ..training._program import Programs, check_mesh
+from ..training._repulsion import Repulsion
 from ..training._state import EnsembleSVIState, named, plain
 from ._functions import EnsembleResult
 from ._predictive import Predictor
@@ -57,6 +58,7 @@ class EnsembleSVI:
         name: The name of the plate of ``model`` and ``guide``.
         mesh: Devices to lay the members out over: a mesh with one axis ``"ensemble"``, of a
             size that divides `num_members`.
+        repulsion: What pushes members apart, of `repulsive`; it is part of their losses.
 
     Raises:
         TypeError: If model or guide cannot be called, or `loss` is no ELBO.
@@ -94,6 +96,7 @@ class EnsembleSVI:
         *,
         name: str = "ensemble",
         mesh: Mesh | None = None,
+        repulsion: Repulsion | None = None,
     ) -> None:
         _checks.function("model", model)
         _checks.function("guide", guide)
@@ -104,7 +107,10 @@ class EnsembleSVI:
         self.model = ensemble(model, num_members, name=name)
         self._name = _checks.label("name", name)
         self._is_quiet = False
-        make_member = lambda: Member(model, guide, optim, loss)
+        if repulsion is not None:
+            _checks.instance("repulsion", repulsion, Repulsion, "what `repulsive` gives")
+            repulsion.check_members(num_members, "EnsembleSVI")
+        make_member = lambda: Member(model, guide, optim, loss, repulsion)
         self._programs = Programs(make_member, num_members, mesh)
         self._predictor, self._fitted = Predictor(), FittedRows(model)
 

@@ -18,6 +18,7 @@ from numpyro.infer.elbo import ELBO
 
 from ..._storage import NotDataError, pack, unpack
 from ..._storage._file import Arrays
+from ._known_methods import METHODS
 
 _MODULES: dict[str, types.ModuleType] = {
     module.__name__: module for module in (numpyro.infer.autoguide, numpyro.infer, einstein)
@@ -55,6 +56,9 @@ def _described(label: str, value: Any, arrays: Arrays) -> Any:
         parts = {"args": list(value.args), "keywords": dict(value.keywords)}
         inside = {n: _each(f"{label}/{n}", part, arrays) for n, part in parts.items()}
         return {"partial": _described(label, value.func, arrays), **inside}
+    known = next((n for n, kind in METHODS.items() if kind is type(value)), None)
+    if known is not None:
+        return {"method": known, "of": described_method(value, arrays, label)}
     if isinstance(value, Mapping):
         return {"options": _each(label, dict(value), arrays)}
     if isinstance(value, ELBO) and _name_of(type(value)) is not None:
@@ -79,6 +83,8 @@ def restored(found: Any, arrays: Arrays) -> Any:
         args = [restored(v, arrays) for v in found["args"]]
         keywords = {n: restored(v, arrays) for n, v in found["keywords"].items()}
         return functools.partial(restored(found["partial"], arrays), *args, **keywords)
+    if "method" in found:
+        return restored_method(METHODS[found["method"]], found["of"], arrays)
     if "options" in found:
         return {n: restored(v, arrays) for n, v in found["options"].items()}
     if "objective" in found:
@@ -115,13 +121,14 @@ def _named(name: str) -> Any:
     return found
 
 
-def described_method(method: Any, arrays: Arrays) -> dict[str, Any]:
-    """The options of a method by name."""
+def described_method(method: Any, arrays: Arrays, label: str = "method") -> dict[str, Any]:
+    """The options of a method by name; what cannot be chosen is none."""
     return {
         option.name: described(
-            f"method/{option.name}", getattr(method, option.name), arrays
+            f"{label}/{option.name}", getattr(method, option.name), arrays
         )
         for option in dataclasses.fields(method)
+        if option.init
     }
 
 
@@ -129,6 +136,8 @@ def check_kept(method: Any) -> None:
     """Nothing of a method that is to run was left out of a file."""
     for option in dataclasses.fields(method):
         value = getattr(method, option.name)
+        if type(value) in METHODS.values():
+            check_kept(value)
         if isinstance(value, NotKept):
             raise ValueError(
                 f"`method.{option.name}` was not kept in the file from which the method was "
@@ -137,9 +146,14 @@ def check_kept(method: Any) -> None:
             )
 
 
-def restored_method(kind: type, found: dict[str, Any], arrays: Arrays) -> Any:
+def restored_method(kind: Any, found: dict[str, Any], arrays: Arrays) -> Any:
     """A method with these options, of which some may be `NotKept`."""
     method = object.__new__(kind)
+    for option in dataclasses.fields(kind):
+        if not option.init:
+            made = option.default_factory
+            has_none = made is dataclasses.MISSING
+            object.__setattr__(method, option.name, option.default if has_none else made())
     for name, option in found.items():
         object.__setattr__(method, name, restored(option, arrays))
     return method

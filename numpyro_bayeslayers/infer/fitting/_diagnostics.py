@@ -18,7 +18,7 @@ from ._chain_figures import (
     worst_of,
 )
 from ._labels import Labels, labels_of, line
-from ._method import Posterior, Problem
+from ._method import EVIDENCE, Posterior, Problem
 from ._pareto import k_limit, pareto_k
 from ._training_figures import TrainingFigures
 
@@ -47,6 +47,8 @@ class Diagnostics(NamedTuple):
         slope_error: Its standard error.
         pareto_k: For each member, $\hat k$ of the weights that correct the guide's draws: up
             to 0.5 good, above 0.7 the guide is far from the posterior. NaN for points.
+        log_evidence: For each member of `Laplace`, the log of its approximation of the
+            evidence.
         not_finite: The members, particles or chains that are not finite.
         advice: What to do, one sentence or two for each cause.
 
@@ -72,6 +74,7 @@ class Diagnostics(NamedTuple):
     slope: Float[np.ndarray, " e"] | None = None
     slope_error: Float[np.ndarray, " e"] | None = None
     pareto_k: Float[np.ndarray, " e"] | None = None
+    log_evidence: Float[np.ndarray, " e"] | None = None
     not_finite: tuple[int, ...] = ()
     advice: tuple[str, ...] = ()
 
@@ -145,7 +148,9 @@ class Ending:
         if k is not None:
             said += _advice_on_k(k, posterior.finite.noun)
         is_force = posterior.log_weights is None
+        evidence = posterior.params.get(EVIDENCE)
         return Diagnostics(
+            log_evidence=None if evidence is None else np.asarray(evidence),
             slope=None if is_force else slope,
             slope_error=None if is_force else error,
             pareto_k=k,

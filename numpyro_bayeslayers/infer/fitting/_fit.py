@@ -79,9 +79,10 @@ def fit(
             site is drawn. It is called with keywords. A model that reads tables
             (`formulas.formula`) needs no data, or other tables as ``data=``.
         y: The observations, one for each row.
-        method: `VI`, `MCMC`, `Stein`, `Ensemble`, `Modes`, `SampledEnsemble` or `SGMCMC` with
-            their options, or a name, ``"vi"``, ``"mcmc"``, ``"stein"``, ``"ensemble"``,
-            ``"modes"``, ``"sampled_ensemble"``, ``"sgmcmc"``, for the defaults.
+        method: `VI`, `MCMC`, `Stein`, `Ensemble`, `Modes`, `SampledEnsemble`, `SGMCMC`,
+            `Laplace` or `SWAG` with their options, or a name, ``"vi"``, ``"mcmc"``,
+            ``"stein"``, ``"ensemble"``, ``"modes"``, ``"sampled_ensemble"``, ``"sgmcmc"``,
+            ``"laplace"``, ``"swag"``, for the defaults.
         batch_size: Rows in a step, at least 1; all rows if None or at least N.
         num_steps: Steps of training, at least 1. Give it or `num_epochs`; `MCMC` takes
             neither.

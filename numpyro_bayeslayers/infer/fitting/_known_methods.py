@@ -4,10 +4,12 @@ import inspect
 from typing import Any
 
 from ... import _checks
+from ._laplace import Laplace
 from ._methods import MCMC, VI, Ensemble, Modes
 from ._sampled_ensemble import SampledEnsemble
 from ._sgmcmc import SGMCMC
 from ._stein import Stein
+from ._swag import SWAG
 
 METHODS = {
     "vi": VI,
@@ -17,8 +19,10 @@ METHODS = {
     "modes": Modes,
     "sampled_ensemble": SampledEnsemble,
     "sgmcmc": SGMCMC,
+    "laplace": Laplace,
+    "swag": SWAG,
 }
-Method = VI | MCMC | Stein
+Method = VI | MCMC | Stein | SWAG
 
 
 def method_of(method: Any) -> Method:
@@ -29,8 +33,8 @@ def method_of(method: Any) -> Method:
     if inspect.isclass(method) and method in METHODS.values():
         return method()
     what = (
-        "VI(), MCMC(), Stein(), Ensemble(), Modes(), SampledEnsemble(), SGMCMC() or the name "
-        "of one"
+        "VI(), MCMC(), Stein(), Ensemble(), Modes(), SampledEnsemble(), SGMCMC(), Laplace(), "
+        "SWAG() or the name of one"
     )
     _checks.instance("method", method, tuple(METHODS.values()), what)
     return method

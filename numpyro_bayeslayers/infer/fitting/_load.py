@@ -131,6 +131,7 @@ def _engine(path: str, kind: Any, method: Any) -> Any:
     """The method with what predictions need of its options."""
     lengths = {"num_warmup", "num_samples", "num_chains"}
     wanted = {"guide", "num_members", "num_particles"} | lengths
+    wanted |= getattr(kind, "drawn_by", frozenset())
     given = {option.name for option in dataclasses.fields(kind) if option.init}
     names = wanted & given
     options = {name: getattr(method, name) for name in names}

@@ -43,6 +43,8 @@ _GUIDES = {
 #: The name of a value that no model reads: where there is no other, it says how many draws
 #: there are.
 NO_VALUE = "nothing$"
+#: The name of the parameter that holds the log evidence of each member, where it is known.
+EVIDENCE = "auto_log_evidence"
 
 
 class Problem(NamedTuple):
@@ -106,7 +108,7 @@ class Posterior(NamedTuple):
 
 
 def drawing(
-    predictor: Predictor, drawn: Drawn, values: dict[str, Array], count: int
+    predictor: Predictor, drawn: Drawn, values: dict[str, Any], count: int
 ) -> Callable[..., dict[str, Array]]:
     """The `draw` of a `Posterior` of `count` members, of which each gives as many draws.
 

@@ -31,8 +31,11 @@ from ..training._finite import Finite, lowest
 from ..training._init import values_by_site
 from ..training._member import Drawn
 from ..training._plates import on_all_rows
+from ..training._repulsion import Repulsion
+from ._afterwards import AbstractAfterwards, Trained
 from ._look import look_at_fit, medians
 from ._method import (
+    EVIDENCE,
     Posterior,
     Problem,
     checked_guide,
@@ -99,6 +102,7 @@ class Ensemble(VI):
         guide: The approximation of each member, as in `VI`, but for the start.
         optim: The optimizer, as in `VI`.
         loss: The objective, as in `VI`.
+        repulsion: What pushes members apart, of `repulsive`; None for members on their own.
 
     Raises:
         TypeError: As `VI`, or if `num_members` is no integer.
@@ -114,10 +118,14 @@ class Ensemble(VI):
     """
 
     num_members: int = 8
+    repulsion: Repulsion | None = None
 
     def __post_init__(self) -> None:
         VI.__post_init__(self)
         settle(self, num_members=_checks.size)
+        if self.repulsion is not None:
+            what = "what `repulsive` gives"
+            _checks.instance("repulsion", self.repulsion, Repulsion, what)
 
     def _run(self, problem: Problem) -> Posterior:
         # Medians of draws are much alike: members that start there end as one.
@@ -139,6 +147,7 @@ class Modes(Ensemble):
     Args:
         num_members: How many, at least 1.
         optim: The optimizer, as in `VI`; a number is the first step size of Adam.
+        repulsion: What pushes members apart, of `repulsive`; None for members on their own.
 
     Raises:
         TypeError: If `num_members` is no integer.
@@ -296,18 +305,22 @@ def run_variational(
     num_members: int,
     problem: Problem,
     start: Callable[..., Any] = init_to_median,
+    after: AbstractAfterwards | None = None,
 ) -> Posterior:
-    """Fit a guide to each member, from a start of its own."""
+    """Fit a guide to each member, from a start of its own, and do what comes `after` it."""
     model = problem.bound(problem.model)
     guide = guide_of(method.guide, model, problem, start)
     optim = optimizer(method.optim)
+    repulsion = getattr(method, "repulsion", None)
 
     def make() -> EnsembleSVI:
-        made = EnsembleSVI(model, guide, optim, method.loss, num_members)
+        of = model, guide, optim, method.loss, num_members
+        made = EnsembleSVI(*of, repulsion=repulsion)
         made._is_quiet = True  # `fit` says itself how it ended
         return made
 
-    key = program_key(problem.data, model, guide, optim, method.loss, num_members)
+    of = model, guide, optim, method.loss, num_members, repulsion
+    key = program_key(problem.data, *of)
     parts = take_apart((), problem.data.rows)
     with PROGRAMS.take(key, make) as fit:
         if problem.found is None:
@@ -324,23 +337,33 @@ def run_variational(
                 **problem.data.rows,
             )
         else:
-            result = problem.found(fit._programs.set_up(parts, problem.batch_size))
+            shapes = fit._programs.set_up(parts, problem.batch_size)
         member = fit._programs.latest.member  # later fits may start others
+        trained = Trained(fit, member, parts, problem)
+        if problem.found is not None:
+            more = {} if after is None else after.shapes(trained, shapes)
+            result = problem.found(shapes | more)
+        elif after is not None:
+            more = after.compute(trained, result)
+            result = result._replace(params=result.params | more)
 
-    finite, values = Finite.of(result.params, num_members), known_values(result)
+    # An evidence that is unknown is no reason to leave its member out.
+    needed = {name: x for name, x in result.params.items() if name != EVIDENCE}
+    finite, values = Finite.of(needed, num_members), known_values(result)
     kept = finite.take(values)
     if problem.found is None and fit._programs.look.is_open:
         best = lowest(result.losses, finite)
         params = jax.tree.map(lambda x: x[best], values)
         look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
-    draw = drawing(fit._predictor, member.drawn, kept, finite.count)
+    drawn = weighed = member.drawn
+    if after is not None:
+        drawn, weighed = after.drawn(trained)
+    draw = drawing(fit._predictor, drawn, kept, finite.count)
 
     def log_weights(key: PRNGKey, num_samples: int) -> Any:
         compiled = fit._predictor._compiled
-        return log_weights_of(
-            member.drawn, kept, key, parts, num_samples, method.loss, compiled
-        )
+        return log_weights_of(weighed, kept, key, parts, num_samples, method.loss, compiled)
 
     has_all_steps = result.losses.shape[1] == problem.num_steps
     is_cut = problem.asked.early_stopping is not None or not has_all_steps

@@ -2,10 +2,13 @@
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer import SVI
@@ -13,6 +16,7 @@ from numpyro.infer.autoguide import AutoGuide
 from numpyro.infer.elbo import ELBO
 from numpyro.infer.svi import SVIState
 
+from ... import _checks
 from ..._typing import Model, PRNGKey
 from ._bounds import may_move, refuse_moving_bounds
 from ._description import Description, guide_texts, law_text, shapes_text, site_text
@@ -29,6 +33,7 @@ from ._guides import (
 from ._init import ANYWHERE, Starts, landed, medians_of, put_starts
 from ._ordered import ordered
 from ._plates import in_batches, on_all_rows
+from ._repulsion import Adding, Repulsion
 from ._rows import in_minibatch
 
 # Where autoguides keep initial values that were found when they were set up.
@@ -64,10 +69,19 @@ class Member:
             function.
         optim: A NumPyro or an optax optimizer.
         loss: The objective.
+        repulsion: What pushes members apart.
     """
 
-    def __init__(self, model: Model, guide: Any, optim: Any, loss: ELBO) -> None:
+    def __init__(
+        self,
+        model: Model,
+        guide: Any,
+        optim: Any,
+        loss: ELBO,
+        repulsion: Repulsion | None = None,
+    ) -> None:
         self.model = model
+        self.repulsion = repulsion
         base = guide.func if isinstance(guide, functools.partial) else guide
         is_class = inspect.isclass(base) and issubclass(base, AutoGuide)
         self._guide = guide(model) if is_class else guide
@@ -149,6 +163,7 @@ class Member:
             size: The number of members.
         """
         guide, _ = guide_texts(self._guide)
+        apart = {} if self.repulsion is None else settings_of({"repulsion": self.repulsion})
         return Description(
             {
                 "sites": self.sites,
@@ -157,7 +172,7 @@ class Member:
                 "parameters": shapes_text(params),
                 "members": {"": str(size)},
                 "optimizer": settings_of(self.optim),
-                "loss": settings_of(self.loss),
+                "loss": settings_of(self.loss) | apart,
             }
         )
 
@@ -204,11 +219,38 @@ class Member:
         kwargs: dict[str, Any],
         names: frozenset[str],
         scale: Any,
+        push: Callable[[PyTree, Any], Array] | None = None,
     ) -> tuple[SVIState, Array]:
-        """One step, in which the sites `names` of a minibatch count `scale` times."""
+        """One step, in which the sites `names` of a minibatch count `scale` times.
+
+        Its loss has `push` beside, a function of the parameters and what the model keeps.
+        """
         svi = self._at_step(self.guide, names, scale, state.optim_state[0])
+        if push is not None:
+            optim: Any = Adding(svi.optim, lambda params: push(params, state.mutable_state))
+            svi.optim = optim
         svi.constrain_fn = self._constrain
         return svi.update(state, *args, **kwargs)
+
+    def pushed(self, state: SVIState) -> Callable[[PyTree, Any], Array] | None:
+        """What the members, which lead all arrays, add to the loss of one of them."""
+        if self.repulsion is None:
+            return None
+        inner = jax.vmap(self.unconstrained)(state)
+        added = self.repulsion.against(jax.vmap(self._features)(inner, state.mutable_state))
+        return lambda params, kept: added(self._features(params, kept))
+
+    def _features(self, params: PyTree, kept: Any) -> Array:
+        repulsion: Any = self.repulsion
+        if repulsion.space == "weights":
+            return ravel_pytree(params)[0]
+        values, key = self.constrained(params) | (kept or {}), jax.random.key(0)
+        args, kwargs = repulsion.arguments
+        values |= latents(self.drawn, values, key, args, kwargs)
+        model = substitute(seed(self.drawn.model, key), data=values)
+        sites = trace(model).get_trace(*args, **kwargs)
+        name = _checks.one_of("repulsion.function", repulsion.function, sorted(sites))
+        return jnp.ravel(sites[name]["value"])
 
     def _at_step(self, guide: Model, names: frozenset[str], scale: Any, step: Any) -> SVI:
         model = in_minibatch(self._at_part(self.model), names, scale, step)
@@ -225,7 +267,7 @@ class Member:
 
     def finished(
         self,
-        params: dict[str, Array],
+        params: dict[str, Any],
         state: SVIState,
         args: tuple,
         kwargs: dict[str, Any],
@@ -248,7 +290,7 @@ class Member:
 
 def latents(
     drawn: Drawn,
-    params: dict[str, Array],
+    params: dict[str, Any],
     key: PRNGKey,
     args: tuple,
     kwargs: dict[str, Any],

@@ -77,7 +77,8 @@ class Program:
             state: SVIState, batch: Any, shared: Any, scale: Any
         ) -> tuple[SVIState, Array]:
             args, kwargs = put_together(batch, shared, frame)
-            return jax.vmap(lambda s: member.update(s, args, kwargs, names, scale))(state)
+            of = args, kwargs, names, scale, member.pushed(state)
+            return jax.vmap(lambda s: member.update(s, *of))(state)
 
         self._update = jit_on_arrays(step)
         self.init = once(init)

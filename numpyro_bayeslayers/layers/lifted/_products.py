@@ -75,6 +75,7 @@ class Weighted(AbstractLinearOp):
         self._out_ndim = 0 if is_scalar else 1 if is_embedding else self._in_ndim or 1
         self._weight_ndim = 2 + (self._in_ndim - 1 if is_convolution else 0)
         self.rank = 1 + self._out_ndim
+        self.rank_in = 1 + self._in_ndim
         self.is_dense = not is_embedding
         self.is_shared = is_convolution
 
@@ -83,6 +84,7 @@ class Weighted(AbstractLinearOp):
         again = object.__new__(Weighted)
         again.__dict__ |= self.__dict__
         again._places, again.rank, again.is_shared = self._places + 1, self.rank + 1, True
+        again.rank_in = self.rank_in + 1
         return again
 
     def one(self, weight: Array, x: Array) -> Array:

@@ -50,16 +50,19 @@ def is_array(leaf: Any) -> bool:
     return isinstance(leaf, (jax.Array, np.ndarray))
 
 
-def declare(module: PyTree, table: Mapping[str, Entry]) -> Declared:
+def declare(
+    module: PyTree, table: Mapping[str, Entry], *, has_state: bool = False
+) -> Declared:
     """Sort the arrays of `module` by the first pattern of `table` that matches their path.
 
     Raises:
         TypeError: If `table` is no mapping, or if an entry is of another kind.
-        ValueError: If the module has a state, a leaf no entry, a pattern no leaf, a prior the
-            wrong shape, or a start value lies outside of its constraint.
+        ValueError: If the module has a state that is not given, a leaf no entry, a pattern no
+            leaf, a prior the wrong shape, or a start value lies outside of its constraint.
     """
     _checks.instance("priors", table, Mapping, "a mapping from patterns to priors")
-    _check_stateless(module)
+    if not has_state:
+        check_stateless(module)
     arrays = {
         path_of(keys): jnp.asarray(leaf)
         for keys, leaf in jax.tree_util.tree_leaves_with_path(module)
@@ -87,14 +90,20 @@ def declare(module: PyTree, table: Mapping[str, Entry]) -> Declared:
     return found
 
 
-def _check_stateless(module: PyTree) -> None:
+def check_stateless(module: PyTree) -> None:
+    """The module has no state.
+
+    Raises:
+        ValueError: If it has.
+    """
     is_state = lambda leaf: isinstance(leaf, eqx.nn.StateIndex)
     for keys, leaf in jax.tree_util.tree_leaves_with_path(module, is_leaf=is_state):
         if is_state(leaf):
             raise ValueError(
-                f"`module` must have no state, which `lift` cannot carry from call to call, "
-                f"got one at {path_of(keys)!r} (`equinox.nn.StateIndex`). In place of batch or "
-                "spectral normalization use what has none: LayerNorm, GroupNorm, WeightNorm."
+                f"`state` must be given, since the module has one at {path_of(keys)!r} "
+                "(`equinox.nn.StateIndex`): `module, state = equinox.nn.make_with_state(Net)"
+                "(...)`, then `lift(module, priors, state=state)`. LayerNorm, GroupNorm and "
+                "WeightNorm have none."
             )
 
 

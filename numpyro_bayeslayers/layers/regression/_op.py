@@ -61,6 +61,7 @@ class Heads(AbstractProduct):
     """The product of all tokens with each head's matrix, (..., n, d, h) by (a, h, k)."""
 
     rank = 4
+    rank_in = 3
 
     def __call__(
         self, x: Num[Array, "*batch n d h"], weight: Float[Array, "*plates a h k"]

@@ -16,9 +16,11 @@ import pytest
 
 from numpyro_bayeslayers.infer import (
     MCMC,
+    SWAG,
     VI,
     EarlyStopping,
     Ensemble,
+    Laplace,
     Stein,
     fit,
     load,
@@ -36,8 +38,10 @@ METHODS = {
     "ensemble": {"method": Ensemble(num_members=2), "num_steps": 100, "batch_size": 8},
     "mcmc": {"method": MCMC(num_warmup=60, num_samples=DRAWS, num_chains=2)},
     "stein": {"method": Stein(num_particles=40), "num_steps": 60},
+    "laplace": {"method": Laplace(), "num_steps": 100},
+    "swag": {"method": SWAG(every=2), "num_steps": 100, "batch_size": 8},
 }
-MEMBERS = {"vi": 1, "ensemble": 2, "mcmc": 2, "stein": 40}
+MEMBERS = {"vi": 1, "ensemble": 2, "mcmc": 2, "stein": 40, "laplace": 1, "swag": 1}
 
 
 def model(x, y=None):

@@ -72,8 +72,8 @@ def test_kinds_of_argument():
     ],
 )
 def test_states(make, path):
-    """A state would be lost between calls: it is refused where it is lifted."""
-    with pytest.raises(ValueError, match=f"must have no state.* at '{path}'.*GroupNorm"):
+    """A state that is not given would be lost between calls: it is asked for."""
+    with pytest.raises(ValueError, match=f"`state` must be given.* at '{path}'.*GroupNorm"):
         lift(make(), {"*": N01})
 
 

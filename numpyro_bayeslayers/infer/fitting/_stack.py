@@ -1,0 +1,309 @@
+"""Weights of fits, or of the members of one, by what they predict of rows that were held out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ... import _checks
+from ..training._inputs import Seed
+from ._data import label_names
+from ._fitted import Fit
+from ._laws import name_of
+from ._method import Posterior
+from ._predicting import Asked, How, observed_site, predicted
+from ._predictions import Labels, Predictions
+
+# Of the mean log density, in nats: what the weights may be short of the best ones by; and the
+# most rounds until then.
+_SHORT, _ROUNDS = 1e-7, 50_000
+
+_KIND = "a Fit of several members, or several Fits: a sequence, or a dictionary by name"
+_ALONE = (
+    "`results` must be several fits, or one with several members, got one fit with one. Take "
+    "Ensemble() or Modes(), or give fits of several models."
+)
+_ROWS = "`results` must have densities of the same rows, got {shapes} for `y`."
+_NOWHERE = (
+    "`y` has no density under any of `results` in row {row}, so that no weights are better than "
+    "others. Leave the row out, or add a fit that allows for it."
+)
+_DIFFER = "`results` must observe the same labels, got {one} and {other}."
+
+
+class Stacked:
+    r"""Fits, or members of one, that predict together by weights; made by `stack`.
+
+    $$p(y \mid x) = \sum_k w_k\, p_k(y \mid x)$$
+
+    Args:
+        fits: What predicts.
+        weights: Their weights, in sum 1.
+        names: What they are called.
+        score: The mean log density of the held-out rows, in nats a row.
+
+    Example:
+        >>> import numpy as np
+        >>> Stacked((), np.array([0.7, 0.3]), ("line", "curve"), -1.2).weights.tolist()
+        [0.7, 0.3]
+    """
+
+    def __init__(
+        self,
+        fits: tuple["_Part", ...],
+        weights: Float[np.ndarray, " k"],
+        names: tuple[Any, ...],
+        score: float,
+    ) -> None:
+        self._parts = fits
+        self.weights = weights
+        self.names = names
+        self.score = score
+
+    def __repr__(self) -> str:
+        each = ", ".join(
+            f"{name}: {w:.3g}" for name, w in zip(self.names, self.weights, strict=True)
+        )
+        return f"Stacked({each})"
+
+    def log_density(
+        self, *, y: Any, num_samples: int = 1000, seed: Seed = 1, **data: Any
+    ) -> Float[Array, " n"]:
+        """The log predictive density of observations in rows, in nats; see `Fit.log_density`.
+
+        Args:
+            y: The observations, one for each row.
+            num_samples: Draws of each fit, at least 1.
+            seed: A key or an integer.
+            data: The other arguments of the models.
+
+        Raises:
+            TypeError: As `Fit.predict`.
+            ValueError: As `Fit.predict`.
+        """
+        each = _densities(self._parts, y, num_samples, seed, data)
+        return jnp.asarray(_mixed(each, self.weights))
+
+    def predict(
+        self, *, num_samples: int = 1000, seed: Seed = 1, **data: Any
+    ) -> Predictions:
+        """Draw new observations, of each fit as many as its weight asks for.
+
+        Args:
+            num_samples: Draws in all, at least 1; `probabilities` of labels are averaged by
+                the weights themselves.
+            seed: A key or an integer.
+            data: The arguments of the models.
+
+        Raises:
+            TypeError: As `Fit.predict`.
+            ValueError: As `Fit.predict`, or if the fits have other labels.
+        """
+        num_samples = _checks.size("num_samples", num_samples)
+        counts = _shares(self.weights, num_samples)
+        draws, chances, classes = [], jnp.zeros(()), None
+        for part, count, weight in zip(self._parts, counts, self.weights, strict=True):
+            if not count:
+                continue
+            found, labels = part.predict(int(count), seed, data)
+            draws.append(found)
+            if labels is not None:
+                if classes not in (None, labels.classes):
+                    text = _DIFFER.format(one=list(classes), other=list(labels.classes))
+                    raise ValueError(text)
+                classes, chances = labels.classes, chances + weight * labels.probabilities
+        total = sum(w for w, count in zip(self.weights, counts, strict=True) if count)
+        of = None if classes is None else Labels(chances / total, classes)
+        return Predictions.of(jnp.concatenate(draws)[:, None], of)
+
+
+class _Part:
+    """A fit, or one member of it."""
+
+    def __init__(self, fit: Fit, member: int | None = None) -> None:
+        self.fit, self.member = fit, member
+
+    def predict(
+        self, count: int, seed: Seed, data: dict[str, Any]
+    ) -> tuple[Array, Labels | None]:
+        """Draws, (count, n, ...), and labels."""
+        fit = self.fit
+        if self.member is None:
+            found = fit.predict(num_samples=count, seed=seed, **data)
+            return _some(found.samples, count), found._labels
+        problem = fit._problem
+        name = observed_site(problem.sites, None)
+        is_label = name in problem.sites.labels
+        asked = Asked.beside(name, "probabilities" if is_label else None)
+        how = How(count * fit._posterior.finite.count, seed, None, None, None)
+        found = predicted(*fit._found, asked._replace(statistics={}), how, data)
+        own = {n: by_member(x, fit._posterior)[:, self.member] for n, x in found.items()}
+        draws = _some(own[name], count)
+        if not is_label:
+            return draws, None
+        chances = own[name_of(name, "probabilities")].mean(0)
+        classes = label_names(problem.data.schema, chances.shape[-1])
+        return draws, Labels(chances, classes)
+
+
+def by_member(each: Array, posterior: Posterior) -> Array:
+    """What was drawn, (draws, members, ...); of chains, one follows the other."""
+    if posterior.samples is None:
+        return each
+    rest = each.shape[2:]
+    return each.reshape(posterior.finite.count, -1, *rest).swapaxes(0, 1)
+
+
+def _some(draws: Array, count: int) -> Array:
+    """So many of the draws, spread evenly; again from the first if there are fewer."""
+    have = len(draws)
+    if have >= count:
+        at = np.linspace(0, have - 1, count).round().astype(int)
+    else:
+        at = np.arange(count) % have
+    return draws[at]
+
+
+def stack(
+    results: Fit | Sequence[Fit] | Mapping[str, Fit],
+    *,
+    y: Any,
+    num_samples: int = 1000,
+    seed: Seed = 1,
+    **data: Any,
+) -> Stacked:
+    r"""Weigh fits, or the members of one, by their predictions of rows that were held out.
+
+    $$\hat w = \arg\max_{w \in \Delta} \frac{1}{n} \sum_{i=1}^n
+    \log \sum_k w_k\, p_k(y_i \mid x_i)$$
+
+    Better than the weights of Bayesian model averaging where no model is the true one. The
+    problem is concave; the weights are within 1e-7 nats a row of the best ones. Rows that were
+    fitted have been seen, and give weights to what fits noise: hold rows out.
+
+    Args:
+        results: Fits of several models by any methods, in a sequence or by name; or one fit
+            with several members (`Ensemble`, `Modes`, `SWAG`, `Laplace`, `SampledEnsemble`).
+        y: The observations of rows that no fit has seen.
+        num_samples: Draws of each fit, at least 1.
+        seed: A key or an integer.
+        data: The other arguments of the models, of these rows.
+
+    Returns:
+        The `weights`, and `predict` and `log_density` by them.
+
+    Raises:
+        TypeError: If `results` are no fits; as `Fit.predict`.
+        ValueError: If there is only one fit of one member, the fits observe other rows, or a
+            row has no density under any of them; as `Fit.predict`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from numpyro_bayeslayers.infer import Modes, fit
+        >>> from numpyro_bayeslayers.layers import AdaptiveLayer, gaussian_link
+        >>> def model(x, y=None):
+        ...     return gaussian_link(AdaptiveLayer()("slope", x), y)
+        >>> x = jnp.linspace(-1, 1, 20)
+        >>> how = dict(num_steps=5, progress_bar=False)
+        >>> found = fit(model, y=2 * x, x=x, method=Modes(num_members=3), **how)
+        >>> together = stack(found, y=2 * x[:5] + 0.1, x=x[:5])
+        >>> together.weights.shape, round(float(together.weights.sum()), 6)
+        ((3,), 1.0)
+
+    References:
+        Yao, Vehtari, Simpson and Gelman (2018), "Using stacking to average Bayesian predictive
+        distributions", Bayesian Analysis 13, equation 5.
+    """
+    parts, names = _parts_of(results)
+    each = _densities(parts, y, num_samples, seed, data)
+    best = each.max(0)
+    if not np.isfinite(best).all():
+        raise ValueError(_NOWHERE.format(row=int(np.argmin(np.isfinite(best)))))
+    weights = stacking_weights(each)
+    return Stacked(parts, weights, names, float(_mixed(each, weights).mean()))
+
+
+def _parts_of(results: Any) -> tuple[tuple[_Part, ...], tuple[Any, ...]]:
+    if isinstance(results, Fit):
+        finite = results._posterior.finite
+        if finite.count < 2:
+            raise ValueError(_ALONE)
+        results._posterior.finite.warn_left_out(stacklevel=4)
+        names = tuple(int(e) for e in np.flatnonzero(finite.which))
+        return tuple(_Part(results, e) for e in range(finite.count)), names
+    if isinstance(results, Mapping):
+        names, fits = tuple(results), list(results.values())
+    elif isinstance(results, Sequence) and not isinstance(results, str):
+        fits, names = list(results), tuple(range(len(results)))
+    else:
+        fits, names = [results], (0,)
+    for found in fits:
+        _checks.instance("results", found, Fit, _KIND)
+    if len(fits) < 2:
+        raise ValueError(_ALONE)
+    return tuple(_Part(found) for found in fits), names
+
+
+def _densities(
+    parts: tuple[_Part, ...], y: Any, num_samples: int, seed: Seed, data: dict[str, Any]
+) -> Float[np.ndarray, "k n"]:
+    """The log predictive densities of rows under each part."""
+    num_samples = _checks.size("num_samples", num_samples)
+    if parts[0].member is not None:
+        return _of_members(parts[0].fit, y, num_samples, seed, data)
+    how: dict[str, Any] = {"num_samples": num_samples, "seed": seed}
+    found = [np.asarray(p.fit.log_density(y=y, **how, **data), float) for p in parts]
+    shapes = [x.shape for x in found]
+    if len(set(shapes)) > 1:
+        raise ValueError(_ROWS.format(shapes=shapes))
+    return np.stack(found)
+
+
+def _of_members(
+    fit: Fit, y: Any, num_samples: int, seed: Seed, data: dict[str, Any]
+) -> Float[np.ndarray, "k n"]:
+    asked = Asked.instead(observed_site(fit._problem.sites, None), "density")
+    how = How(num_samples * fit._posterior.finite.count, seed, None, None, None)
+    (each,) = predicted(*fit._found, asked, how, data, y).values()
+    logs = np.asarray(by_member(each, fit._posterior), float)
+    logs = logs.reshape(*logs.shape[:3], -1).sum(-1)
+    top = logs.max(0)
+    safe = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return safe + np.log(np.exp(logs - safe).mean(0))
+
+
+def stacking_weights(log_densities: Float[np.ndarray, "k n"]) -> Float[np.ndarray, " k"]:
+    r"""The weights of highest mean log density.
+
+    By $w_k \leftarrow w_k \frac{1}{n} \sum_i p_{ki} / \sum_j w_j p_{ji}$, which never falls;
+    the largest of these factors, less one, bounds what is left to gain.
+    """
+    ratios = np.exp(log_densities - log_densities.max(0))
+    weights = np.full(len(ratios), 1 / len(ratios))
+    for _ in range(_ROUNDS):
+        factors = (ratios / (weights @ ratios)).mean(1)
+        if factors.max() - 1 < _SHORT:
+            break
+        weights = weights * factors
+    return weights / weights.sum()
+
+
+def _mixed(
+    log_densities: Float[np.ndarray, "k n"], weights: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, " n"]:
+    top = log_densities.max(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = top + np.log(weights @ np.exp(log_densities - top))
+    return np.where(np.isneginf(top), -np.inf, found)
+
+
+def _shares(weights: Float[np.ndarray, " k"], total: int) -> np.ndarray:
+    """Whole numbers in these shares, in sum `total`: by the largest remainders."""
+    exact = weights * total
+    counts = np.floor(exact).astype(int)
+    order = np.argsort(counts - exact, kind="stable")
+    counts[order[: total - counts.sum()]] += 1
+    return counts
