@@ -211,6 +211,10 @@ class LaplaceRandomFeatureCovariance(eqx.Module):
         eye = jnp.eye(root.shape[-1], dtype=root.dtype)
         return cho_solve((root, True), jnp.broadcast_to(eye, root.shape))
 
+    def __call__(self, features: Num[ArrayLike, "*batch size"]) -> Float[Array, "*batch _"]:
+        """The same as `variance`."""
+        return self.variance(features)
+
     def variance(self, features: Num[ArrayLike, "*batch size"]) -> Float[Array, "*batch _"]:
         """The variance of each output at rows: (n, outputs), or (n, 1) if all have the same.
 

@@ -100,6 +100,7 @@ def test_variance_is_the_quadratic_form():
     covariance = start("categorical").update(PHI, LOGITS)
     expected = np.einsum("ni,kij,nj->nk", NEW, np.asarray(covariance.covariance()), NEW)
     np.testing.assert_allclose(covariance.variance(NEW), expected, rtol=1e-4)
+    np.testing.assert_array_equal(covariance(NEW), covariance.variance(NEW))
     stacked = covariance.variance(NEW.reshape(1, 5, F))
     np.testing.assert_allclose(stacked[0], expected, rtol=1e-4)
     shared = start("gaussian").update(PHI)
