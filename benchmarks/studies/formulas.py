@@ -54,6 +54,7 @@ class Case(NamedTuple):
     sigma: str | None = None
     peer_text: str | None = None
     peer: dict[str, str] | None = {}
+    link: str | None = None
 
 
 FORMULAS = {
