@@ -40,5 +40,11 @@ def batch_of(**given: ArrayLike) -> tuple[tuple[int, ...], list[Array]]:
         ValueError: If some of one is masked, or two do not broadcast.
     """
     arrays = [as_float(name, x) for name, x in given.items()]
-    batch_shape = jnp.broadcast_shapes(*map(jnp.shape, arrays))
+    try:
+        batch_shape = jnp.broadcast_shapes(*map(jnp.shape, arrays))
+    except ValueError as error:
+        shapes = ", ".join(
+            f"`{name}` {x.shape}" for name, x in zip(given, arrays, strict=True)
+        )
+        raise ValueError(f"The arguments must broadcast, got {shapes}.") from error
     return batch_shape, [with_rank(x, len(batch_shape)) for x in arrays]

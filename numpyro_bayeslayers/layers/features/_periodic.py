@@ -81,7 +81,10 @@ class PeriodicKernel(AbstractKernel):
         self, frequencies: Num[ArrayLike, "k one"], basis: Basis | None = None
     ) -> Float[Array, "*plates k"]:
         """Standard deviations of the coefficients of the harmonics $j$, (k, 1)."""
-        harmonics = np.asarray(frequencies)[:, 0].astype(int)
+        found = np.asarray(_checks.numbers("frequencies", frequencies))
+        if found.ndim != 2 or not found.size:
+            raise ValueError(f"`frequencies` must be (k, 1), got shape {found.shape}.")
+        harmonics = found[:, 0].astype(int)
         variance = hyperparameter("variance", self.variance, rank=1)
         lengthscale = hyperparameter("lengthscale", self.lengthscale, rank=1)
         self._look(lengthscale, basis)

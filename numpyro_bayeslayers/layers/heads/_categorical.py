@@ -113,7 +113,13 @@ def categorical_link(
                 f"({shape[-1]},), got shape {jnp.shape(offset)}. One for each row changes no "
                 "probability."
             )
-        y_hat = y_hat + _checks.array("offset", offset)
+        offset = _checks.array("offset", offset)
+        if offset.ndim > 1 and offset.shape[-2] not in (1, shape[-2]):
+            raise ValueError(
+                f"`offset` must have the {shape[-2]} rows of `y_hat`, got shape "
+                f"{offset.shape}."
+            )
+        y_hat = y_hat + offset
     logits = jnp.moveaxis(y_hat, -1, 0)
     law = lambda **classes: dist.Categorical(logits=jnp.stack([*classes.values()], -1))
     classes = {f"y_hat[:, {k}]": column for k, column in enumerate(logits)}

@@ -8,6 +8,7 @@ import jax
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
 
+from ... import _checks
 from ..regression._prior import Family, Prior
 from ._observation import PerRow, Plate, check_name, observe
 from ._parameter import Parameter, parameter, rows_and_outputs
@@ -204,6 +205,7 @@ def heteroscedastic_link(
         distribution", ICNN.
     """
     rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
+    scale_hat = _checks.array("scale_hat", scale_hat)
     return gaussian_link(y_hat, y, name, untransformed_scale=scale_hat, plate=plate, **rows)
 
 
@@ -222,7 +224,7 @@ def _sigma(
             "`scale` and `untransformed_scale` are two ways to give one number: give one."
         )
     if untransformed_scale is not None:
-        return jax.nn.softplus(untransformed_scale)
+        return jax.nn.softplus(_checks.array("untransformed_scale", untransformed_scale))
     size = rows_and_outputs(y_hat)
     if scale is not None:
         return parameter(name, "scale", scale, None, size, site="sigma")

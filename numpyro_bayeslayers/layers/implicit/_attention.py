@@ -95,8 +95,9 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
             mask: Whether a query may see a key: (t, u), or with more axes on the left, which
                 broadcast against those of members and rows.
         """
-        keys = query if keys is None else keys
-        values = keys if values is None else values
+        query = self._checked("query", query)
+        keys = query if keys is None else self._checked("keys", keys)
+        values = keys if values is None else self._checked("values", values)
         q, k, v = (
             self._heads(self._project(name, x))
             for name, x in (("query", query), ("key", keys), ("value", values))
@@ -107,6 +108,11 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
             scores = jnp.where(visible, scores, jnp.finfo(scores.dtype).min)
         mixed = jnp.einsum("...atu,...uak->...tak", jax.nn.softmax(scores, axis=-1), v)
         return self._project("output", mixed.reshape(mixed.shape[:-2] + (-1,)))
+
+    def _checked(self, name: str, x: Num[ArrayLike, "*batch d_in"]) -> Array:
+        x = _checks.array(name, x)
+        _checks.last_axis(name, x, "in_features", self.in_features)
+        return x
 
     def _project(
         self, name: str, x: Num[ArrayLike, "*batch d_in"]

@@ -94,7 +94,7 @@ class Masksembles(eqx.Module):
 
     def __call__(self, x: Float[ArrayLike, "*batch d_in"]) -> Float[Array, "*batch d_in"]:
         """Each member's features, those that it does not keep set to zero."""
-        x = jnp.asarray(x)
+        x = _checks.array("x", x)
         _checks.last_axis("x", x, "in_features", self.in_features)
         lead = check_members(x, self.num_members)
         between = (1,) * (x.ndim - len(lead) - 2)

@@ -40,7 +40,7 @@ def tile_members(
         (4, 5, 3)
     """
     num_members = _checks.size("num_members", num_members)
-    x = jnp.asarray(x)
+    x = _checks.array("x", x)
     if x.ndim < 2:
         raise ValueError(
             f"`x` must have an axis of rows and one of features, got shape {x.shape}. One "
@@ -82,7 +82,7 @@ class AbstractMemberLayer(AbstractRowLayer):
         """Draw this layer's sites and apply them to each member's rows."""
 
     def _forward(self, x: Num[ArrayLike, "*batch d_in"]) -> Num[Array, "*rest d_out"]:
-        x = jnp.asarray(x)
+        x = _checks.array("x", x)
         _checks.last_axis("x", x, "in_features", self.in_features)
         check_members(x, self.num_members)
         return on_rows(self._rows, x, self.in_features)

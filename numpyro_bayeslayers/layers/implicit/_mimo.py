@@ -66,7 +66,7 @@ class MIMO(eqx.Module):
             x: Inputs in groups of one for each member.
         """
         _checks.function("network", network)
-        x = jnp.asarray(x)
+        x = _checks.array("x", x)
         members = self.num_members
         if x.ndim < 3 or x.shape[-2] != members:
             raise ValueError(

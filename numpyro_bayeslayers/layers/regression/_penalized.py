@@ -9,6 +9,7 @@ from numpy.polynomial import legendre
 from scipy.interpolate import BSpline
 from scipy.linalg import solve_triangular
 
+from ... import _checks
 from ...basis._spline import checked_knots
 
 
@@ -39,6 +40,8 @@ def penalized(
         ValueError: If the knots do not ascend, repeat too often inside, or are too few, or
             if `order` is above `degree` + 1.
     """
+    degree = _checks.count("degree", degree)
+    order = _checks.size("order", order)
     t = checked_knots(knots, degree, name)
     size = len(t) - degree - 1
     if order > degree + 1:

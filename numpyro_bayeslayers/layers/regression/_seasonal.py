@@ -54,7 +54,7 @@ class SeasonalEffectsLayer(AbstractAdaptiveLayer):
         activation: Activation = identity,
     ) -> Float[Array, "*batch n u"]:
         period = _checks.positive("period", period)
-        waves = seasonal_features(x, [float(period)], [num_harmonics])
+        waves = seasonal_features(_checks.reals("x", x), [float(period)], [num_harmonics])
 
         def rows(waves: Array) -> Array:
             scale = self._scale((units,), rank=2)
