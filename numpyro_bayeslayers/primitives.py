@@ -362,6 +362,7 @@ def linear(
     args = (x, weight.value, None if bias is None else bias.value)
     if not _PYRO_STACK:
         return _affine(op, *args)
+    op = message("operation", lambda op: op, (op,))  # how products are computed
     return message("linear", partial(_affine, op), args, op=op, weight=weight, bias=bias)
 
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import _processes
 from ._file import Arrays
 
 _UNLIKE = "`{name}` must have the structure of what the file holds: {how}."
@@ -63,10 +64,10 @@ def _pack_array(label: str, value: Any, arrays: Arrays) -> dict[str, Any]:
         raise NotDataError(label, value)
     if isinstance(value, jax.Array):
         if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-            name = _add(label, np.asarray(jax.random.key_data(value)), arrays)
+            name = _add(label, _processes.whole(jax.random.key_data(value)), arrays)
             return {"key": name, "impl": str(jax.random.key_impl(value))}
         kind = "weak" if value.weak_type else "jax"
-        return {kind: _add(label, np.asarray(value), arrays)}
+        return {kind: _add(label, _processes.whole(value), arrays)}
     array, kind = np.asarray(value), "numpy" if isinstance(value, np.ndarray) else "scalar"
     if isinstance(value, np.ma.MaskedArray):
         raise NotDataError(label, value)

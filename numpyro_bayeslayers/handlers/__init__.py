@@ -13,6 +13,7 @@ from ._ensemble import ensemble as ensemble
 from ._flipout import flipout as flipout
 from ._local_reparameterization import local_reparameterization as local_reparameterization
 from ._mc_dropout import mc_dropout as mc_dropout
+from ._mixed_precision import mixed_precision as mixed_precision
 from ._recenter import recenter as recenter
 from ._temper import temper as temper
 from ._tie import tie as tie
@@ -23,6 +24,7 @@ __all__ = [
     "flipout",
     "local_reparameterization",
     "mc_dropout",
+    "mixed_precision",
     "recenter",
     "temper",
     "tie",

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpyro
 
+from .. import _processes
+
 #: What ArviZ calls the axes of draws.
 SAMPLE_DIMS = ("chain", "draw")
 
@@ -53,7 +55,9 @@ def inference_data(groups: Mapping[str, Group]) -> Any:
 
 def of_members(draws: Mapping[str, Any]) -> Group:
     """Draws (draws, members, ...), each member a chain."""
-    return Group({name: np.moveaxis(np.asarray(x), 0, 1) for name, x in draws.items()})
+    return Group(
+        {name: np.moveaxis(_processes.whole(x), 0, 1) for name, x in draws.items()}
+    )
 
 
 def _dataset(group: Group, divider: str) -> Any:
@@ -63,7 +67,7 @@ def _dataset(group: Group, divider: str) -> Any:
     before = SAMPLE_DIMS if group.is_drawn else ()
     variables, sizes = {}, {}
     for name, value in group.values.items():
-        array = np.asarray(value)
+        array = _processes.whole(value)
         given = [*before, *group.dims.get(name, ())]
         axes = given + [None] * (array.ndim - len(given))
         title = name.replace("/", divider)

@@ -218,6 +218,7 @@ MAKERS = {
     "anchored": Call(handlers.anchored, {"model": model, "use_noise": True}),
     "ensemble": Call(handlers.ensemble, {"model": model, "num_members": 3, "name": "e"}),
     "mc_dropout": Call(handlers.mc_dropout, {"fn": model, "rate": 0.5}),
+    "mixed_precision": Call(handlers.mixed_precision, {"fn": model, "dtype": "bfloat16"}),
     "temper": Call(handlers.temper, {"fn": model, "beta": 0.5}),
     "autoreparam": Call(infer.autoreparam, {"model": model, "centered": 0.5}),
     "EnsembleSVI": Call(

@@ -20,9 +20,16 @@ from numpyro.infer.mcmc import MCMCKernel
 from numpyro.util import nested_attrgetter
 from tqdm.auto import tqdm
 
+from ... import _processes
 from .._kernel import AbstractKernel
 from ..training._jit import Frame
+from ..training._layout import HERE, Layout
 from ..training._training_loop import REFRESHES, saying
+
+_NO_START = (
+    "No start of finite density was found for the chains {chains}: run the model in one process, "
+    "which says what may be the cause, or give `init`."
+)
 
 
 class Length(NamedTuple):
@@ -73,17 +80,25 @@ class ChainPrograms:
         length: How many steps and chains.
         frame: What is no array among the arguments.
         fields: What is collected.
+        layout: Where chains and rows are.
     """
 
     def __init__(
-        self, kernel: MCMCKernel, length: Length, frame: Frame, fields: Fields
+        self,
+        kernel: MCMCKernel,
+        length: Length,
+        frame: Frame,
+        fields: Fields,
+        layout: Layout = HERE,
     ) -> None:
         self._length = length
+        self._layout = layout
 
         def begin(keys: Any, start: Any, arrays: list[Any]) -> tuple[MCMCKernel, Any, Any]:
             args, kwargs = frame.fill(arrays)
             fresh = _fresh(kernel)
             state = fresh.init(keys, length.num_warmup, start, args, kwargs)
+            state = layout.keep_led(state, length.num_chains)
             return fresh, state, (args, kwargs)
 
         def init(keys: Any, start: Any, arrays: list[Any]) -> Any:
@@ -107,7 +122,9 @@ class ChainPrograms:
                 put = lambda: jax.tree.map(
                     lambda a, v: a.at[at].set(v), kept, collect(state)
                 )
-                return state, lax.cond(at >= 0, put, lambda: kept)
+                kept = lax.cond(at >= 0, put, lambda: kept)
+                state = layout.keep_led(state, length.num_chains)
+                return state, layout.keep_along(kept)
 
             return lax.fori_loop(first, end, body, (state, kept))
 
@@ -134,15 +151,20 @@ class ChainPrograms:
         total = self._length.steps
         chunk = max(total // REFRESHES, 1) if progress_bar else total
         shown = {"desc": "compiling"} if progress_bar else {"disable": True}
-        with tqdm(total=total, **shown) as bar:
+        if not _processes.is_first():
+            shown = {"disable": True}
+        is_shared = self._layout.is_shared
+        with _processes.losing_none(shared=is_shared), tqdm(total=total, **shown) as bar:
             for first in range(0, total, chunk):
                 end = min(first + chunk, total)
                 state, kept = self._steps(state, kept, first, end, keys, start, arrays)
-                if not bar.disable:
+                if progress_bar:
                     is_warmup = first < self._length.num_warmup
                     bar.set_description("warmup" if is_warmup else "sample", refresh=False)
                     bar.set_postfix_str(_told(state), refresh=False)
                     bar.update(end - first)
+            if is_shared:
+                jax.block_until_ready(state)
         return kept, state
 
     def positions(
@@ -171,12 +193,15 @@ class ChainPrograms:
         """Where the draws will be."""
         size = self._length.kept
         shapes = self._empty.eval_shape(keys, start, arrays)
-        return jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), shapes)
+        zeros = lambda x: jnp.zeros((size, *x.shape), x.dtype)
+        return self._layout.along(jax.tree.map(zeros, shapes))
 
     def _start(self, keys: Any, start: PyTree, arrays: list[Any]) -> Any:
         state = self._init(keys, start, arrays)
         if self._is_told and start is None:
-            found = np.isfinite(state.potential_energy)
+            found = np.isfinite(_processes.whole(state.potential_energy))
+            if not found.all() and self._layout.is_shared:
+                raise RuntimeError(_NO_START.format(chains=np.flatnonzero(~found).tolist()))
             if not found.all():  # NumPyro says so, and warns of what may be the cause
                 state = self._init_as_it_is(keys, start, arrays)
         return jax.tree.map(_own, state)
@@ -236,7 +261,9 @@ def _collector(
 
 def _told(state: Any) -> str:
     rate = getattr(state, "mean_accept_prob", None)
-    return "" if rate is None else f"mean acceptance probability {np.mean(rate):.2f}"
+    if rate is None:
+        return ""
+    return f"mean acceptance probability {_processes.whole(rate).mean():.2f}"
 
 
 def as_mcmc(

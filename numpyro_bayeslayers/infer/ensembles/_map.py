@@ -7,11 +7,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
-from ... import _checks
+from ... import _checks, _processes
 from ..._threads import ALONE
 from ..._typing import Params, PRNGKey
+from ...handlers._mixed_precision import in_precision
 from ..training._alike import are_alike, warn_alike
 from ..training._arguments import take_apart
 from ..training._callbacks import Callback, checked_callbacks
@@ -19,10 +21,12 @@ from ..training._checkpoint import Checkpoint
 from ..training._description import data_texts
 from ..training._divided import look_at_all
 from ..training._early_stopping import EarlyStopping
+from ..training._given import check_given
 from ..training._identity import Known, check_state
 from ..training._init import APART, check_one_start
 from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data
 from ..training._jit import Frame, jit_on_arrays
+from ..training._layout import Layout
 from ..training._look import Look
 from ..training._repulsion import Repulsion
 from ..training._state import position
@@ -73,6 +77,10 @@ class EnsembleMAP:
         prior_weight: Weight of the log prior, at least 0; at 0 the prior is left out.
         repulsion: What pushes members apart, of `repulsive`; it is part of their losses. None
             for members on their own.
+        mesh: Devices to lay the members out over; see `EnsembleSVI`, for what follows too.
+        data_axis: The axis of `mesh` that rows are split over.
+        precision: ``"bfloat16"`` for the products of layers in half precision, in a `log_joint`
+            that has layers: that of `log_joint_of`, say. See `handlers.mixed_precision`.
 
     Raises:
         TypeError: If a function cannot be called or `optimizer` is of another kind.
@@ -103,10 +111,14 @@ class EnsembleMAP:
         prior_weight: Real[ArrayLike, ""] = 1.0,
         *,
         repulsion: Repulsion | None = None,
+        mesh: Mesh | None = None,
+        data_axis: str | None = None,
+        precision: str = "float32",
     ) -> None:
         _checks.function("log_joint", log_joint)
         _checks.function("init_fn", init_fn)
         check_optimizer(optimizer)
+        log_joint = in_precision(log_joint, precision)
         ensemble_size = _checks.size("ensemble_size", ensemble_size)
         prior_weight = _checks.non_negative("prior_weight", prior_weight)
         if repulsion is not None:
@@ -118,17 +130,18 @@ class EnsembleMAP:
         self.optimizer = optimizer
         self.ensemble_size = ensemble_size
         self.prior_weight = prior_weight
+        layout = self._layout = Layout.checked(mesh, data_axis, ensemble_size)
 
         def init(key: PRNGKey) -> EnsembleState:
             state = ensemble_init(init_fn, optimizer, ensemble_size=ensemble_size, seed=key)
             orders = jax.vmap(lambda _: key)(jnp.arange(ensemble_size))
-            return state._replace(order_key=orders)
+            return layout.keep(state._replace(order_key=orders))
 
         def step(
             state: EnsembleState, batch: tuple[PyTree, PyTree], shared: PyTree, scale: Any
         ) -> Any:
             del shared
-            return ensemble_step(
+            found = ensemble_step(
                 state,
                 *batch,
                 log_joint=log_joint,
@@ -137,16 +150,18 @@ class EnsembleMAP:
                 scale=scale,
                 repulsion=repulsion,
             )
+            return layout.keep(found)
 
         def restart(params: Params) -> EnsembleState:
-            return eqx.filter_vmap(lambda one: state_at(one, optimizer))(params)
+            found = eqx.filter_vmap(lambda one: state_at(one, optimizer))(params)
+            return layout.keep(found)
 
         self._init = eqx.filter_jit(init)
         self._restart = eqx.filter_jit(restart)
         self._shapes = lambda: eqx.filter_eval_shape(init, jax.random.key(0))
         self._found: Known | None = None
         self._step = jit_on_arrays(step)
-        self._trainer = Trainer(step, trained_arrays)
+        self._trainer = Trainer(step, trained_arrays, layout)
         self._scorer = scorer_of(log_joint)
         made_of = log_joint, init_fn, optimizer, ensemble_size, prior_weight, repulsion
         self._of = OfMap(*made_of)
@@ -166,6 +181,7 @@ class EnsembleMAP:
 
         Example:
             >>> import optax
+        from jax.sharding import Mesh
             >>> log_joint = lambda w, x, y: (-((y - w * x) ** 2).sum(), -(w**2))
             >>> EnsembleMAP(log_joint, lambda key: 0.0, optax.sgd(0.1)).init(0).params.shape
             (16,)
@@ -213,7 +229,8 @@ class EnsembleMAP:
         """
         with ALONE:
             scale = _checks.positive("scale", scale)
-            after, losses = self._step(plain_state(state), (x_batch, y_batch), (), scale)
+            batch = self._layout.rows((x_batch, y_batch))
+            after, losses = self._step(plain_state(state), batch, (), scale)
             of = state.description and state.description.with_data(None)
             return after._replace(order_key=state.order_key, description=of), losses
 
@@ -291,6 +308,20 @@ class EnsembleMAP:
             parts, held_out = divided_pair(validation, parts, key)
             (x, y), _ = parts.frame.fill(parts.rows)
             num_rows = check_data(x=x, y=y)
+            check_given(
+                self._layout,
+                parts,
+                held_out,
+                key,
+                {
+                    "num_epochs": num_epochs,
+                    "batch_size": batch_size,
+                    "progress_bar": progress_bar,
+                    "early_stopping": early_stopping,
+                    "checkpoint": checkpoint and checkpoint.every,
+                    "callbacks": len(callbacks),
+                },
+            )
             look_at_all(self._look, parts, held_out)
             taken = 0
             if init_state is not None:
@@ -321,8 +352,10 @@ class EnsembleMAP:
                 identity = self._of.identity(key, options, of_whole)
             shown = shown_with(start)
             done = self._trainer.run(
-                plain_state(start if init_state is None else copied(start)),
-                jax.tree.map(jnp.asarray, (x, y)),
+                self._layout.members(
+                    plain_state(start if init_state is None else copied(start))
+                ),
+                self._layout.rows(jax.tree.map(jnp.asarray, (x, y))),
                 num_epochs,
                 around,
                 shown=shown,
@@ -347,5 +380,9 @@ class EnsembleMAP:
         if kind not in self._checked:
             most = size or check_data(x=x, y=y)
             held_out = size is None
-            check_summed(self.log_joint, state.params, x, y, most, held_out=held_out)
+            params = state.params
+            if _processes.are_shared(params):
+                first = lambda a: jax.device_put(_processes.whole(a[:1]))
+                params = jax.tree.map(lambda a: first(a) if eqx.is_array(a) else a, params)
+            check_summed(self.log_joint, params, x, y, most, held_out=held_out)
             self._checked.add(kind)

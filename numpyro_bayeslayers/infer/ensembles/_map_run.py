@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from ... import _checks
+from ... import _checks, _processes
 from ..._typing import Params, PRNGKey
 from ..training._arguments import Arguments, put_together, take_apart
 from ..training._checkpoint import run_identity
@@ -140,8 +140,9 @@ def _led(path: str, value: Any, own: Any, size: int, *, is_result: bool) -> Any:
         raise ValueError(_SHAPE.format(path=path, one=one, each=own.shape, given=given))
     if jnp.issubdtype(own.dtype, jax.dtypes.prng_key):
         return jnp.broadcast_to(value, own.shape)
+    value = _processes.whole(value)
     _checks.no_nan(f"init{path}", value)
-    return jnp.asarray(np.broadcast_to(np.asarray(value), own.shape), own.dtype)
+    return jnp.asarray(np.broadcast_to(value, own.shape), own.dtype)
 
 
 def scorer_of(log_joint: LogJoint) -> Scorer:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, PyTree
 from numpyro.distributions import biject_to
 from numpyro.handlers import seed, trace
@@ -13,14 +14,16 @@ from numpyro.infer import MCMC
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.infer.util import unconstrain_fn
 
-from ... import _checks
+from ... import _checks, _processes
 from ..._threads import ALONE
 from ..._typing import Model, PRNGKey
 from ...handlers._feasible import feasible
-from ..training._arguments import as_arguments, take_apart
+from ..training._arguments import as_arguments, merged, take_apart
+from ..training._given import check_given
 from ..training._inputs import Seed, as_key
 from ..training._jit import Frame
 from ..training._kept import refuse_kept
+from ..training._layout import Layout
 from ..training._look import Look
 from ..training._recent import Recent, shapes_of
 from ._chains import ChainPrograms, Fields, Length, as_mcmc
@@ -68,6 +71,8 @@ class EnsembleMCMC:
         num_members: The number of chains, at least 1.
         thinning: Of so many draws one is kept, as in `numpyro.infer.MCMC`: at least 1 and at
             most `num_samples`.
+        mesh: Devices to lay the chains out over; see `EnsembleSVI`, for what follows too.
+        data_axis: The axis of `mesh` that rows are split over.
 
     Raises:
         TypeError: If `kernel` is no NumPyro kernel.
@@ -95,6 +100,8 @@ class EnsembleMCMC:
         num_members: int,
         *,
         thinning: int = 1,
+        mesh: Mesh | None = None,
+        data_axis: str | None = None,
     ) -> None:
         _checks.instance("kernel", kernel, MCMCKernel, "a kernel of numpyro.infer")
         self.kernel = kernel
@@ -107,6 +114,7 @@ class EnsembleMCMC:
                 f"`thinning` must be at most `num_samples`, {self.num_samples}, got {thinning}."
             )
         numbers = self.num_warmup, self.num_samples, self.num_members
+        self._layout = Layout.checked(mesh, data_axis, self.num_members)
         self._length = Length(*numbers, self.thinning)
         self._compiled: Recent[ChainPrograms] = Recent()
         self._unconstrained: dict[Frame, Callable[..., dict[str, Array]]] = {}
@@ -159,14 +167,19 @@ class EnsembleMCMC:
             elif start is not None:
                 for path, value in jax.tree_util.tree_leaves_with_path(start):
                     self._check_leads(f"`init{jax.tree_util.keystr(path)}`", value)
-            keys = jax.random.split(as_key(rng_key), self.num_members)
-            if self.num_members == 1:  # NumPyro's single chain has no axis of chains
+            key = as_key(rng_key)
+            given = {"progress_bar": progress_bar, "extra_fields": tuple(extra_fields)}
+            check_given(self._layout, parts, None, key, given)
+            keys = jax.random.split(key, self.num_members)
+            if self.num_members > 1:
+                keys, start = self._layout.members((keys, start))
+            else:  # NumPyro's single chain has no axis of chains
                 keys, start = jax.tree.map(lambda x: x[0], (keys, start))
             frame, fields = (
                 Frame((args, kwargs)),
                 Fields.of(self.kernel, tuple(extra_fields)),
             )
-            arrays = frame.arrays((args, kwargs))
+            arrays = merged(self._layout.data(parts))
             programs = self._programs(frame, fields, arrays)
             kept, state = programs.run(keys, start, arrays, progress_bar)
             mcmc = as_mcmc(self.kernel, self._length, args, kwargs, kept, state)
@@ -190,7 +203,8 @@ class EnsembleMCMC:
         return programs.positions(keys, start, arrays, *steps)
 
     def _programs(self, frame: Frame, fields: Fields, arrays: list[Any]) -> ChainPrograms:
-        make = lambda: ChainPrograms(self.kernel, self._length, frame, fields)
+        of = self.kernel, self._length, frame, fields, self._layout
+        make = lambda: ChainPrograms(*of)
         return self._compiled.get((frame, fields, shapes_of(arrays)), make)
 
     def _check_leads(self, name: str, value: Any) -> None:
@@ -230,7 +244,9 @@ class EnsembleMCMC:
                 self._unconstrained[frame] = jax.jit(_unconstrain(model, frame))
             start = self._unconstrained[frame](start, frame.arrays((args, kwargs)))
         for name, value in start.items():
-            is_bad = ~np.isfinite(value).reshape(self.num_members, -1).all(1)
+            is_bad = ~np.isfinite(_processes.whole(value)).reshape(
+                self.num_members, -1
+            ).all(1)
             if is_bad.any():
                 raise ValueError(
                     f"`init` of the site {name!r} must be finite and inside its support, "

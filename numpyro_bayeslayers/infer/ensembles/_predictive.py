@@ -11,12 +11,13 @@ from jax import random
 from jaxtyping import Array
 from numpyro.handlers import seed, trace
 
-from ... import _checks
+from ... import _checks, _processes
 from ..._threads import ALONE
 from ..._typing import Message, PRNGKey
 from ..training._arguments import Arguments, put_together
 from ..training._effort import Effort, effort, options
 from ..training._host import seldom
+from ..training._layout import HERE, Layout
 from ..training._look import Look
 from ..training._member import Drawn, latents
 from ..training._recent import Recent, shapes_of
@@ -35,9 +36,14 @@ Statistic = Callable[[Array], Array]
 
 
 class Predictor:
-    """Compiled predictions of one ensemble, kept for later calls of the same kind."""
+    """Compiled predictions of one ensemble, kept for later calls of the same kind.
 
-    def __init__(self) -> None:
+    Args:
+        layout: Where members and rows are.
+    """
+
+    def __init__(self, layout: Layout = HERE) -> None:
+        self._layout = layout
         self._compiled: Recent[Any] = Recent()
         self._looks: Recent[Look] = Recent()
         self._grown: Recent[Any] = Recent()
@@ -64,6 +70,7 @@ class Predictor:
         with ALONE:
             self._looks.get(drawn, lambda: Look(drawn.model)).at_layers(parts)
             task = self._task(drawn, params, parts, sites, told)
+            params = self._layout.members(params)
             num_rows = parts.num_rows or 1
             how = key, num_samples
             cut = self._cut(task, params, how, block, is_reduced=bool(statistic))
@@ -75,7 +82,7 @@ class Predictor:
             for start in range(0, num_rows, cut.rows):
                 # The last block is moved back to be full; the rows that overlap are drawn again.
                 at = min(start, num_rows - cut.rows)
-                found = draw(params, key, *task.block(at, cut.rows))
+                found = draw(params, key, *task.block(at, cut.rows, self._layout))
                 for name, value in found.items():
                     reduce = _of_site(statistic, name)
                     # Outside of the program: a function made anew for each call, as lambdas
@@ -90,7 +97,7 @@ class Predictor:
                         shape = (*value.shape[:axis], num_rows, *value.shape[axis + 1 :])
                         out[name] = np.empty(shape, value.dtype)
                     where = (slice(None),) * axis + (slice(at, at + cut.rows),)
-                    out[name][where] = np.asarray(value)
+                    out[name][where] = _processes.whole(value)
             return {name: jnp.asarray(value) for name, value in out.items()}
 
     def posterior(
@@ -119,7 +126,7 @@ class Predictor:
 
             kind = drawn, _kind(parts), "posterior", num_samples, level
             draws = self._compiled.get(kind, make)
-            return draws(params, key, parts.rows, parts.shared)
+            return draws(self._layout.members(params), key, parts.rows, parts.shared)
 
     def _task(
         self,
@@ -162,7 +169,7 @@ class Predictor:
     def _program(self, task: "_Task", num_samples: int, cut: Cut, level: Effort) -> Any:
         # The names and axes follow from the arguments' kind and shapes, as the program does.
         kind = (*task.key, *task.shapes(cut.rows), num_samples, cut.members, level)
-        make = lambda: _compile(task, num_samples, cut.members, level)
+        make = lambda: _compile(task, num_samples, cut.members, level, self._layout)
         return self._compiled.get(kind, make)
 
     def _cut(
@@ -197,7 +204,7 @@ class Predictor:
             task = task.in_blocks()
         level = effort(num_samples, num_rows, params)
         draw = self._program(task, num_samples, all_of_it, level)
-        given = params, key, *task.block(0, all_of_it.rows)
+        given = params, key, *task.block(0, all_of_it.rows, self._layout)
         small = draw.program(*given)
         if (
             small is not None
@@ -282,7 +289,7 @@ class _Task(NamedTuple):
         """The same of some rows at a time."""
         return self._replace(kind="own") if self.kind == "same" else self
 
-    def block(self, at: int, size: int) -> tuple[Any, ...]:
+    def block(self, at: int, size: int, layout: Layout) -> tuple[Any, ...]:
         """The number of the first row, `size` rows from it on, and what is no rows."""
         parts, places = self.parts, self.places
         rows = parts.rows
@@ -290,7 +297,7 @@ class _Task(NamedTuple):
             rows = [None if x is None else x[at : at + size] for x in rows]
             places = None if places is None else places[at : at + size]
         fit = None if self.at_fit is None else (self.at_fit.rows, self.at_fit.shared)
-        return np.int32(at), rows, parts.shared, places, fit
+        return np.int32(at), layout.some_rows(rows), parts.shared, places, fit
 
 
 def _local(
@@ -323,7 +330,9 @@ def _is_predicted(site: Message) -> bool:
     return is_drawn or site["type"] == "deterministic"
 
 
-def _compile(task: _Task, num_samples: int, members: int, level: Effort) -> Any:
+def _compile(
+    task: _Task, num_samples: int, members: int, level: Effort, layout: Layout = HERE
+) -> Any:
     """A compiled function of one block of rows, for all draws, some members at a time."""
     drawn, sites, grows, local, kind = (
         task.drawn,
@@ -377,7 +386,7 @@ def _compile(task: _Task, num_samples: int, members: int, level: Effort) -> Any:
                 return jax.vmap(of_one)(*pairs)
             return jax.lax.map(lambda pair: of_one(*pair), pairs, batch_size=members)
 
-        return over(each)(random.split(key, num_samples))
+        return layout.keep_along(over(each)(random.split(key, num_samples)))
 
     one_by_one = functools.partial(draw, over=_one_by_one)
     compiled = jax.jit(one_by_one, compiler_options=options(level))

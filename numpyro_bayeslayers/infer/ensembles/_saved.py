@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import _processes
 from ..._storage import (
     Kind,
     NotDataError,
@@ -40,7 +41,8 @@ def write_result(
     header["state"] = None if state is None else pack_leaves("state", state, arrays)
     of = getattr(state, "description", None)
     header["description"] = None if of is None else of.fields
-    write_file(path, _KIND, header, arrays | own)
+    write = lambda: write_file(path, _KIND, header, arrays | own)
+    _processes.by_first(write, shared=_processes.are_shared((params, state)))
 
 
 def pack_validation(validation: Validation | None, arrays: Arrays) -> Any:

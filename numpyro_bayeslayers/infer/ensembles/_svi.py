@@ -14,6 +14,7 @@ from ... import _checks
 from ..._threads import ALONE
 from ..._typing import Model
 from ...handlers import ensemble
+from ...handlers._mixed_precision import in_precision
 from .._arviz import inference_data, of_members
 from ..training._arguments import Arguments, check_finite, part_scale, take_apart
 from ..training._callbacks import Callback
@@ -22,8 +23,9 @@ from ..training._early_stopping import EarlyStopping, select
 from ..training._guides import fitted
 from ..training._identity import check_state, program_of
 from ..training._inputs import Seed, as_key
+from ..training._layout import Layout
 from ..training._member import Member
-from ..training._program import Programs, check_mesh
+from ..training._program import Programs
 from ..training._repulsion import Repulsion
 from ..training._state import EnsembleSVIState, named, plain
 from ._functions import EnsembleResult
@@ -48,16 +50,17 @@ class EnsembleSVI:
         model: Any NumPyro model. It is written for one member.
         guide: An autoguide class, `functools.partial` of one, an autoguide, or a guide
             function. An autoguide given here is copied and stays as it was.
-            `AutoLaplaceApproximation` computes its
-            posterior at the end of a run, as the parameter ``auto_scale_tril``; `AutoDAIS` and
-            its like, whose draws need the training data, are refused.
+            `AutoLaplaceApproximation` computes its posterior at the end of a run, as the parameter
+            ``auto_scale_tril``; `AutoDAIS` and its like, whose draws need the data, are refused.
         optim: A NumPyro or optax optimizer. Each member has its own state: clipping by a
             global norm, say, is within a member.
         loss: The objective; any ELBO of NumPyro.
         num_members: The number of members E, at least 1.
         name: The name of the plate of ``model`` and ``guide``.
-        mesh: Devices to lay the members out over: a mesh with one axis ``"ensemble"``, of a
-            size that divides `num_members`.
+        mesh: Devices to lay the members out over, of one process or of all processes: a mesh
+            with an axis ``"ensemble"``, of a size that divides `num_members`.
+        data_axis: Another axis of `mesh`, over which rows are split; None for all rows in each.
+        precision: ``"bfloat16"`` for products of layers; see `handlers.mixed_precision`.
         repulsion: What pushes members apart, of `repulsive`; it is part of their losses.
 
     Raises:
@@ -97,12 +100,15 @@ class EnsembleSVI:
         name: str = "ensemble",
         mesh: Mesh | None = None,
         repulsion: Repulsion | None = None,
+        data_axis: str | None = None,
+        precision: str = "float32",
     ) -> None:
         _checks.function("model", model)
         _checks.function("guide", guide)
+        model = in_precision(model, precision)
         _checks.instance("loss", loss, ELBO, "an ELBO of numpyro.infer")
         num_members = _checks.size("num_members", num_members)
-        check_mesh(mesh, num_members)
+        layout = Layout.checked(mesh, data_axis, num_members)
         self.num_members = num_members
         self.model = ensemble(model, num_members, name=name)
         self._name = _checks.label("name", name)
@@ -111,8 +117,8 @@ class EnsembleSVI:
             _checks.instance("repulsion", repulsion, Repulsion, "what `repulsive` gives")
             repulsion.check_members(num_members, "EnsembleSVI")
         make_member = lambda: Member(model, guide, optim, loss, repulsion)
-        self._programs = Programs(make_member, num_members, mesh)
-        self._predictor, self._fitted = Predictor(), FittedRows(model)
+        self._programs = Programs(make_member, num_members, layout)
+        self._predictor, self._fitted = Predictor(layout), FittedRows(model)
 
     @property
     def guide(self) -> Model:
@@ -160,7 +166,7 @@ class EnsembleSVI:
             ValueError: If `num_rows` is less than the rows given, or as `run`.
         """
         with ALONE:
-            parts = take_apart(args, kwargs)
+            parts = self._programs.layout.data(take_apart(args, kwargs))
             scale = 1.0 if num_rows is None else part_scale(num_rows, parts.num_rows)
             program = self._programs.get(parts, parts.num_rows, num_rows=num_rows)
             return program.update(state, parts.rows, parts.shared, scale)

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
 from jaxtyping import Array
 from tqdm.auto import tqdm
 
+from ... import _processes
 from ..._threads import ALONE
 from ..._typing import PRNGKey
 from ..training._arguments import Arguments, merged, part_scale, part_size
@@ -19,6 +19,7 @@ from ..training._checkpoint import Checkpoint, run_identity
 from ..training._cosine import check_not_spent, length_of, over_steps
 from ..training._divided import divided, look_at_all
 from ..training._early_stopping import EarlyStopping
+from ..training._given import check_given, in_step
 from ..training._guides import needs_hessian
 from ..training._identity import check_state, description_of
 from ..training._init import ANYWHERE, check_one_start, starts_at
@@ -74,13 +75,27 @@ def run_on_rows(
         if isinstance(init, EnsembleSVIState):
             init, init_state, named_as = None, init, "init"
         parts, held_out = divided(asked.validation, parts, key, programs.look.model)
+        check_given(
+            programs.layout,
+            parts,
+            held_out,
+            key,
+            {
+                "num_steps": num_steps,
+                "batch_size": asked.batch_size,
+                "progress_bar": progress_bar,
+                "early_stopping": asked.early_stopping,
+                "checkpoint": asked.checkpoint and asked.checkpoint.every,
+                "callbacks": len(callbacks),
+            },
+        )
         look_at_all(programs.look, parts, held_out)
         batch_size = part_size(asked.batch_size, parts.num_rows)
         if held_out is not None and held_out.is_share and batch_size is None:
             programs.check_apart(parts)  # minibatches are looked at anyway
         of = None if batch_size is None else parts.num_rows
         program = programs.get(parts, batch_size or parts.num_rows, num_rows=of)
-        starts = ANYWHERE
+        starts, data = ANYWHERE, programs.layout.data(parts)
         if init_state is not None:
             check_state(program, init_state, parts, name=named_as)
             check_not_spent(named_as, plain(init_state))
@@ -89,16 +104,17 @@ def run_on_rows(
         start: Any = init_state
         if start is None or not program.is_started:
             with saying("compiling the start", progress_bar):
-                start = programs.start(program, key, parts, starts, stacklevel=5)
+                start = programs.start(program, key, data, starts, stacklevel=5)
                 start = over_steps(start, num_steps)
         state: Any = plain(start)
         taken = 0
         if init_state is not None:
             start, (taken, key) = init_state, position(init_state, key)
             state = jax.tree.map(jnp.copy, plain(init_state))  # the loop reuses buffers
+        state = programs.layout.members(state)
         held = None
         if held_out is not None:
-            held = program.held(held_out.parts, parts, held_out.sites, state, key)
+            held = program.held(held_out.parts, data, held_out.sites, state, key)
         around = Around(rule, asked.checkpoint, callbacks, held)
         is_repeated = asked.checkpoint is not None
         description = description_of(program, parts, repeated=is_repeated)
@@ -109,10 +125,9 @@ def run_on_rows(
             options |= length_of(state, num_steps)
             options |= {} if starts is ANYWHERE else {"init": starts.identity}
             identity = run_identity(key, options, of_whole)
-        rows, shared = parts.rows, parts.shared
+        rows, shared = data.rows, data.shared
         if batch_size is None:
-            rows, shared = [None] * len(rows), merged(parts)
-        rows, shared = programs.lay_out((rows, shared), PartitionSpec())
+            rows, shared = [None] * len(rows), merged(data)
         done = program.trainer.run(
             state,
             rows,
@@ -153,23 +168,29 @@ def run_on_stream(
 ) -> EnsembleResult:
     """Train on one batch after another; see `EnsembleSVI.run_batches`."""
     with ALONE:
-        state, losses = init_state, []
-        for parts in tqdm(batches, **({} if progress_bar else {"disable": True})):
-            programs.look.at_observations(parts)
+        state, losses, layout = init_state, [], programs.layout
+        is_seen = progress_bar and _processes.is_first()
+        for own in tqdm(in_step(batches, layout), **({} if is_seen else {"disable": True})):
+            programs.look.at_observations(own)
+            parts = layout.batch(own)
             scale = part_scale(num_rows, parts.num_rows)
-            program = programs.get(parts, parts.num_rows, num_rows=num_rows)
+            program = programs.get(own, parts.num_rows, num_rows=num_rows)
             if needs_hessian(program.member.guide):
                 raise ValueError(_NEEDS_ALL_ROWS)
             if not losses and state is not None:
                 check_state(program, state, name="init_state")
             if state is None:
-                programs.look.at_layers(parts)
+                programs.look.at_layers(own)
                 state = programs.start(program, key, parts, stacklevel=5)
-            state, loss = program.update(state, parts.rows, parts.shared, scale)
-            losses.append(loss)
+            with _processes.losing_none(shared=layout.is_shared):
+                state, loss = program.update(state, parts.rows, parts.shared, scale)
+                losses.append(loss)
         if state is None or not losses:
             raise ValueError("`batches` must give at least one batch, got none.")
-        params, all_losses = programs.latest.params(state), jnp.stack(losses, axis=1)
+        with _processes.losing_none(shared=layout.is_shared):
+            params, all_losses = programs.latest.params(state), jnp.stack(losses, axis=1)
+            if layout.is_shared:
+                all_losses = jax.device_put(_processes.whole(all_losses))
         warn_non_finite(params, all_losses, stacklevel=4)
         return EnsembleResult(params, all_losses, state)
 
@@ -177,7 +198,7 @@ def run_on_stream(
 def _warn_flat(scales: dict[str, Array]) -> None:
     """Name the members whose Hessian gave no posterior."""
     for scale in scales.values():
-        flat = np.flatnonzero(~np.asarray(scale).any((1, 2)))
+        flat = np.flatnonzero(~_processes.whole(scale).any((1, 2)))
         if flat.size:
             warnings.warn(
                 f"The Hessian of the loss is singular or not positive in member"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from numpyro.infer import Trace_ELBO
 from numpyro.infer.elbo import ELBO
@@ -57,6 +58,9 @@ class EnsembleVI:
         ensemble_size: The number of members, at least 1.
         kl_weight: The weight $w$, positive, or a function of the number of steps taken.
         num_particles: Draws of the guide for each step, at least 1.
+        mesh: Devices to lay the members out over; see `EnsembleSVI`, for what follows too.
+        data_axis: The axis of `mesh` that rows are split over.
+        precision: That of the products of layers.
 
     Raises:
         TypeError: If model or guide cannot be called, or a number is of another kind.
@@ -87,13 +91,18 @@ class EnsembleVI:
         ensemble_size: int = 16,
         kl_weight: float | Callable[[Array], Any] = 1.0,
         num_particles: int = 1,
+        *,
+        mesh: Mesh | None = None,
+        data_axis: str | None = None,
+        precision: str = "float32",
     ) -> None:
         ensemble_size = _checks.size("ensemble_size", ensemble_size)
         num_particles = _checks.size("num_particles", num_particles)
         if not callable(kl_weight):
             kl_weight = _checks.positive("kl_weight", kl_weight)
         loss = _Tempered(Trace_ELBO(num_particles=num_particles), kl_weight)
-        self.svi = EnsembleSVI(model_fn, guide_fn, optimizer, loss, ensemble_size)
+        of = model_fn, guide_fn, optimizer, loss, ensemble_size
+        self.svi = EnsembleSVI(*of, mesh=mesh, data_axis=data_axis, precision=precision)
 
     def init(self, seed: Seed, *args: Any, **kwargs: Any) -> EnsembleSVIState:
         """Start all members; see `EnsembleSVI.init`."""

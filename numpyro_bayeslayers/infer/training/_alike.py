@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 from numpyro.handlers import replay, seed, substitute, trace
 from numpyro.primitives import Messenger
 
+from ... import _processes
 from ..._typing import Message
 from ...handlers._feasible import feasible
 from ._arguments import Arguments, on_shapes
@@ -25,9 +26,16 @@ _ALIKE = (
 def are_alike(params: PyTree) -> bool:
     """Whether there are several members, and all have the same parameters."""
     leaves = [x for x in jax.tree.leaves(params) if isinstance(x, jax.Array)]
-    if not leaves or len(leaves[0]) < 2 or not leaves[0].is_fully_addressable:
+    if not leaves or len(leaves[0]) < 2:
         return False
+    if _processes.are_shared(leaves):
+        return bool(_processes.whole(_are_equal(leaves)))
     return all((np.asarray(x) == np.asarray(x)[:1]).all() for x in leaves)
+
+
+@jax.jit
+def _are_equal(leaves: list[jax.Array]) -> jax.Array:
+    return jnp.stack([(x == x[:1]).all() for x in leaves]).all()
 
 
 def warn_alike(params: PyTree, mend: str, *, stacklevel: int = 3) -> None:

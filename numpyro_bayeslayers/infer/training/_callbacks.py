@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float, PyTree
 
@@ -82,8 +81,3 @@ def is_ended(callbacks: tuple[Callback, ...], progress: Progress) -> bool:
             raise TypeError(_NO_ANSWER.format(answer=answer, name=name))
         is_end |= bool(answer)
     return is_end
-
-
-def on_host(tree: PyTree) -> PyTree:
-    """Copies of the arrays: the device's own are spent by the next step."""
-    return jax.tree.map(lambda x: np.array(x) if isinstance(x, jax.Array) else x, tree)

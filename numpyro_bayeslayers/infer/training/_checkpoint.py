@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ... import _checks
+from ... import _checks, _processes
 from ..._storage import place_of, replace_whole
 from ..._typing import PRNGKey
 from ._description import TO_REPEAT, Description, differences, spelled
+from ._jit import is_dynamic
+from ._layout import placed_like
 from ._validation import Validation
 
 _FORMAT = 3
@@ -86,10 +88,14 @@ class Checkpoint(NamedTuple):
         head = {"format": _FORMAT, "steps": steps, "looks": looks, **identity}
         body = io.BytesIO((json.dumps(head) + "\n").encode())
         body.seek(0, io.SEEK_END)
-        eqx.tree_serialise_leaves(body, (_as_data(state), losses, seen))
+        data, is_shared = _as_data(state), _processes.are_shared(state)
+        if is_shared:
+            data = _processes.on_host(data)
+        eqx.tree_serialise_leaves(body, (data, losses, seen))
         content = body.getbuffer()
         lines = _hash(content) + b"\n", content
-        replace_whole(self.path, lambda file: file.writelines(lines))
+        write = lambda: replace_whole(self.path, lambda file: file.writelines(lines))
+        _processes.by_first(write, shared=is_shared)
 
     def load(
         self, like: PyTree, num_members: int, identity: dict[str, Any]
@@ -105,22 +111,28 @@ class Checkpoint(NamedTuple):
             ValueError: If the file is of another run, or damaged.
         """
         self.check()
-        path, place = self.path, place_of(self.path)
-        if not place.exists():
+        path, place, is_shared = self.path, place_of(self.path), _processes.are_shared(like)
+        read = lambda: place.read_bytes() if place.exists() else None
+        content = _processes.by_first(read, shared=is_shared)
+        if content is None:
             return like, None, None
-        body = self._whole(place.read_bytes())
+        body = self._whole(content)
         head = json.loads(body.readline())
         if what := _other(head, {"format": _FORMAT, **identity}):
             raise ValueError(_OTHER_RUN.format(path=str(path), what=what))
         losses = np.zeros((num_members, head["steps"]), jnp.result_type(float))
         seen = _nothing_seen(num_members, head["looks"])
+        twin = _as_data(like)
+        if is_shared:
+            zeros = lambda x: np.zeros(x.shape, x.dtype) if is_dynamic(x) else x
+            twin = jax.tree.map(zeros, twin)
         try:
-            found = eqx.tree_deserialise_leaves(body, (_as_data(like), losses, seen))
+            found = eqx.tree_deserialise_leaves(body, (twin, losses, seen))
         except (RuntimeError, ValueError, EOFError) as error:
             what = "its arrays have other shapes"
             raise ValueError(_OTHER_RUN.format(path=str(path), what=what)) from error
         data, losses, seen = found
-        return _as_keys(data, like), losses, seen
+        return placed_like(_as_keys(data, like), like), losses, seen
 
     def _whole(self, content: bytes) -> io.BytesIO:
         """The file after its first line, if that says that it is whole.

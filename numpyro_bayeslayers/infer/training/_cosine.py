@@ -11,6 +11,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, PyTree
 
+from ... import _processes
+
 
 class CosineState(NamedTuple):
     """Where on its way a step size is.
@@ -71,7 +73,7 @@ def check_not_spent(name: str, state: PyTree) -> None:
     """
     is_cosine = lambda part: isinstance(part, CosineState)
     parts = filter(is_cosine, jax.tree.leaves(state, is_leaf=is_cosine))
-    if any(np.all(np.asarray(p.count) >= np.asarray(p.steps)) for p in parts):
+    if any(np.all(_processes.whole(p.count) >= _processes.whole(p.steps)) for p in parts):
         raise ValueError(
             f"`{name}` is at the end of its step sizes, which have fallen to zero: going on "
             "would change nothing. Start at its parameters, `init=found`, with step sizes that "

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.primitives import Messenger
 
+from ... import _processes
 from ._jit import is_dynamic
 from ._library import is_library, is_library_code, slots_of
 
@@ -51,7 +52,9 @@ def digest(array: Any) -> str:
     """A hash of the bytes of an array."""
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
-    return _hash(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return _hash(
+        np.ascontiguousarray(_processes.whole(array)).reshape(-1).view(np.uint8).data
+    )
 
 
 def _hash(content: Any) -> str:

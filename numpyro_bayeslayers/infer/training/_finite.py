@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, PyTree
 
+from ... import _processes
+
 MEND = "Take a smaller step (`optim`), clip the gradients, or change the seed."
 
 
@@ -28,7 +30,7 @@ class Finite(NamedTuple):
         which = np.ones(num_members, bool)
         for leaf in jax.tree.leaves(tree):
             if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact):
-                which &= np.isfinite(np.asarray(leaf)).reshape(num_members, -1).all(1)
+                which &= np.isfinite(_processes.whole(leaf)).reshape(num_members, -1).all(1)
         return cls(which, noun)
 
     @property

@@ -11,7 +11,7 @@ from jax import random
 from numpyro.handlers import seed, trace
 from numpyro.infer.autoguide import AutoGuide
 
-from ... import _checks
+from ... import _checks, _processes
 from ..._typing import Model
 from ...handlers._feasible import feasible
 from ._arguments import Arguments, on_shapes
@@ -189,7 +189,9 @@ def values_of(
 def _spread(x: Any, size: int) -> Any:
     """An array of one member, or of all of them, for all of them."""
     x = jnp.asarray(x)
-    return x if len(x) == size else np.broadcast_to(np.asarray(x), (size, *x.shape[1:]))
+    return (
+        x if len(x) == size else np.broadcast_to(_processes.whole(x), (size, *x.shape[1:]))
+    )
 
 
 def _by_site(
@@ -224,7 +226,7 @@ def _led(name: str, value: Any, shape: tuple[int, ...], size: int) -> Any:
     if value.shape not in (shape, (size, *shape)):
         each = (size, *shape)
         raise ValueError(_SHAPE.format(name=name, one=shape, each=each, given=value.shape))
-    value = np.asarray(value, jnp.result_type(value, float))
+    value = np.asarray(_processes.whole(value), jnp.result_type(value, float))
     return np.broadcast_to(value, (size, *shape))
 
 
@@ -289,6 +291,6 @@ def check_landed(are_there: dict[str, Any]) -> None:
         ValueError: If one does not.
     """
     for name, found in are_there.items():
-        if not np.all(found):
-            member = int(np.argmin(np.asarray(found)))
+        if not np.all(_processes.whole(found)):
+            member = int(np.argmin(_processes.whole(found)))
             raise ValueError(_OUTSIDE.format(name=name, member=member))

@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 from numpyro.infer.svi import SVIState
 
+from ... import _processes
 from ..._typing import PRNGKey
 from ._alike import are_alike, is_random, warn_alike
 from ._arguments import Arguments, on_shapes, put_together
@@ -21,6 +20,7 @@ from ._held_out import kind_of_rows, score_of
 from ._identity import check_state
 from ._init import ANYWHERE, APART, Starts, check_landed
 from ._jit import Frame, jit_on_arrays
+from ._layout import HERE, Layout
 from ._look import Look
 from ._member import Member
 from ._recent import Recent
@@ -45,6 +45,7 @@ class Program:
         names: The sites that a minibatch scales.
         size: The number of members.
         rows: The rows of a step; None for all that there are.
+        layout: Where members and rows are.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Program:
         names: frozenset[str],
         size: int,
         rows: int | None = None,
+        layout: Layout = HERE,
     ) -> None:
         self.member = member
         self.state_shapes, self.param_shapes = shapes
@@ -71,14 +73,17 @@ class Program:
             one = lambda key, starts: member.init(key, args, kwargs, starts)
             state, found = jax.vmap(one)(keys, starts)
             orders = jax.vmap(lambda _: key)(jnp.arange(size))
-            return EnsembleSVIState(*state, orders), found
+            if layout.mesh is not None:
+                found = _of_first(found, layout)
+            return layout.keep(EnsembleSVIState(*state, orders)), found
 
         def step(
             state: SVIState, batch: Any, shared: Any, scale: Any
         ) -> tuple[SVIState, Array]:
             args, kwargs = put_together(batch, shared, frame)
             of = args, kwargs, names, scale, member.pushed(state)
-            return jax.vmap(lambda s: member.update(s, *of))(state)
+            found = jax.vmap(lambda s: member.update(s, *of))(state)
+            return layout.keep(found)
 
         self._update = jit_on_arrays(step)
         self.init = once(init)
@@ -90,7 +95,7 @@ class Program:
             return jax.vmap(lambda p, s: member.finished(p, s, args, kwargs))(params, state)
 
         self.finish = jax.jit(finish)
-        self.trainer = Trainer(step, member.unconstrained)
+        self.trainer = Trainer(step, member.unconstrained, layout)
         self._size = size
         self._scorers: Recent[tuple[Scorer, int]] = Recent()
 
@@ -166,16 +171,15 @@ class Programs:
         make_member: Makes what one member does; each program has its own, since an
             autoguide is set up for one number of rows.
         size: The number of members.
-        mesh: Devices to lay the members out over, or None.
+        layout: Where members and rows are.
     """
 
     def __init__(
-        self, make_member: Callable[[], Member], size: int, mesh: Mesh | None
+        self, make_member: Callable[[], Member], size: int, layout: Layout = HERE
     ) -> None:
         self._make_member = make_member
         self.size = size
-        # Without axis types: the compiler places what is computed, as the data asks for.
-        self._mesh = None if mesh is None else Mesh(mesh.devices, mesh.axis_names)
+        self.layout = layout
         self.look = Look(make_member().model)
         self._made: Recent[Program] = Recent()
         self._apart: set[Any] = set()
@@ -218,7 +222,8 @@ class Programs:
             guide = member.fresh_guide()
             names = scaled_sites(member.model, guide, parts, rows, num_rows)
         shapes = on_shapes(member.set_up, parts, rows or 0)
-        return Program(member, shapes, parts.frame, names, self.size, rows)
+        of = member, shapes, parts.frame, names, self.size, rows, self.layout
+        return Program(*of)
 
     def check_apart(self, parts: Arguments) -> None:
         """A share of rows like these may be held out; looked at once.
@@ -266,42 +271,23 @@ class Programs:
             ValueError: If a member cannot start where it is to start.
         """
         program.is_started = True
-        state, (found, there) = program.init(key, parts.rows, parts.shared, starts)
+        data = self.layout.data(parts)
+        state, (found, there) = program.init(key, data.rows, data.shared, starts)
         check_landed(there)
-        program.member.settle(_of_first(found))
+        # The first member's, on the host, where nothing is compiled for it.
+        first = lambda x: jax.device_put(_processes.whole(x)[0])
+        program.member.settle(jax.tree.map(first, found))
         self._latest = program
         params = program.member.unconstrained(plain(state))
         rows = program.rows or 0
         if are_alike(params) and not is_random(program.member, params, parts, rows):
             mend = _MEND_ALIKE if starts is ANYWHERE else APART
             warn_alike(params, mend, stacklevel=stacklevel)
-        state = self.lay_out(state, PartitionSpec("ensemble"))
+        state = self.layout.members(state)
         return state._replace(description=program.description)
 
-    def lay_out(self, tree: PyTree, spec: PartitionSpec) -> PyTree:
-        """The arrays with `spec` on the mesh; without a mesh, as they are."""
-        if self._mesh is None:
-            return tree
-        sharding = NamedSharding(self._mesh, spec)
-        return jax.tree.map(lambda x: jax.device_put(x, sharding), tree)
 
-
-def _of_first(found: PyTree) -> PyTree:
-    """What the first member found: on the host, where nothing is compiled for it."""
-    return jax.tree.map(lambda x: jax.device_put(np.asarray(x)[0]), found)
-
-
-def check_mesh(mesh: Mesh | None, num_members: int) -> None:
-    """The mesh has the one axis of members, which it divides evenly."""
-    if mesh is None:
-        return
-    if mesh.axis_names != ("ensemble",):
-        raise ValueError(
-            f"`mesh` must have the one axis 'ensemble', got {mesh.axis_names}. Make it with "
-            "jax.make_mesh((devices,), ('ensemble',))."
-        )
-    if num_members % mesh.size:
-        raise ValueError(
-            f"`num_members` must be a multiple of the {mesh.size} devices of `mesh`, got "
-            f"{num_members}."
-        )
+def _of_first(found: tuple[PyTree, PyTree], layout: Layout) -> tuple[PyTree, PyTree]:
+    """Of what guides found, a first member's, where members are in several places."""
+    of_guides, there = found
+    return layout.keep_whole((jax.tree.map(lambda x: x[:1], of_guides), there))

@@ -3,10 +3,12 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 from numpyro.infer.svi import SVIState
 
+from ... import _processes
 from ..._typing import PRNGKey
 from ._description import Description
 
@@ -48,15 +50,18 @@ def named(
 def position(state: Any, key: PRNGKey) -> tuple[int, PRNGKey]:
     """The number of steps taken, and the key that orders the rows: `key` if it has none.
 
-    The steps are those of the member here that has taken most: others have been stopped, or
+    The steps are those of the member that has taken most: others have been stopped, or
     started again.
     """
     taken = state.optim_state[0] if hasattr(state, "optim_state") else state.steps
-    steps = 0 if taken is None else np.max(np.asarray(_here(taken)))
+    steps = 0 if taken is None else np.max(_processes.whole(taken))
     keys = getattr(state, "order_key", None)
-    return int(steps), key if keys is None else _here(keys)[0]
+    return int(steps), key if keys is None else _first_key(keys)
 
 
-def _here(array: Any) -> Any:
-    """A part of an array that this process can read."""
-    return array.addressable_shards[0].data if isinstance(array, jax.Array) else array
+def _first_key(keys: Any) -> PRNGKey:
+    """The first of the members' keys, which are one, on the device where JAX puts it."""
+    if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        words = _processes.whole(jax.random.key_data(keys))[0]
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(keys))
+    return jax.device_put(_processes.whole(keys)[0])

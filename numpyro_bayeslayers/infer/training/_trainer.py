@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ... import _checks
+from ... import _checks, _processes
 from ..._typing import PRNGKey
-from ._callbacks import Callback, Progress, callback_period, is_ended, on_host
+from ._callbacks import Callback, Progress, callback_period, is_ended
 from ._checkpoint import Checkpoint
 from ._description import Description
 from ._early_stopping import (
@@ -23,6 +23,7 @@ from ._early_stopping import (
     with_early_stopping,
     with_members_stopped,
 )
+from ._layout import HERE, Layout
 from ._training_loop import Step, TrainingLoop, saying
 from ._validation import Held, Validation, start_best
 
@@ -109,19 +110,24 @@ class Trainer:
         step: ``step(state, batch, shared, scale) -> (state, losses)``, pure.
         params_of: From a state to the members' parameters as the optimizer sees them, arrays
             that lead with the members.
+        layout: Where members and rows are.
     """
 
-    def __init__(self, step: Step, params_of: Callable[[Any], PyTree]) -> None:
+    def __init__(
+        self, step: Step, params_of: Callable[[Any], PyTree], layout: Layout = HERE
+    ) -> None:
         self._step = step
+        self._layout = layout
         self.params_of = params_of
         self.loop = functools.cache(self._loop)
 
     def _loop(self, rule: EarlyStopping | None) -> TrainingLoop:
         if rule is None:
-            return TrainingLoop(self._step)
+            return TrainingLoop(self._step, self._layout)
         if rule.on == "validation":
-            return TrainingLoop(with_members_stopped(self._step))
-        return TrainingLoop(with_early_stopping(self._step, self.params_of, rule))
+            return TrainingLoop(with_members_stopped(self._step), self._layout)
+        stopping = with_early_stopping(self._step, self.params_of, rule)
+        return TrainingLoop(stopping, self._layout)
 
     def _loop_of(self, rule: EarlyStopping | None) -> TrainingLoop:
         # Looks take the numbers of their rule as values: one loop serves all such rules.
@@ -163,14 +169,15 @@ class Trainer:
             identity: What tells this run from others, for the checkpoint.
         """
         rule, checkpoint, callbacks, held = around
-        can_stop = rule is not None
+        can_stop, is_shared = rule is not None, self._layout.is_shared
         if rule is not None:
             start = start_best if rule.on == "validation" else start_stopping
-            state = (state, start(self.params_of(state), size))
+            state = (state, self._layout.members(start(self.params_of(state), size)))
         before = seen = None
         if checkpoint is not None:
             state, before, seen = checkpoint.load(state, size, identity or {})
-        looks = _Looks(held, rule, num_steps, work, seen if held is not None else None)
+        known = seen if held is not None else None
+        looks = _Looks(held, rule, num_steps, work, known, self._layout)
         saves = int(checkpoint.every) if checkpoint is not None else 0
         calls = callback_period(num_steps) if callbacks else 0
 
@@ -180,20 +187,22 @@ class Trainer:
             if is_due(looks.period):
                 state = looks.at(state, step)
             if can_stop and (not looks.stops or is_due(looks.period)):
-                is_end = bool(np.asarray(state[1].is_stopped).all())
+                is_end = bool(_processes.whole(state[1].is_stopped).all())
             is_saved = bool(is_due(saves))
             if checkpoint is not None and is_saved:
                 checkpoint.save(state, losses(), identity or {}, looks.found)
             if callbacks and (is_due(calls) or is_end):
                 inner = self.params_of(state[0] if can_stop else state)
-                params = on_host(shown(inner))
+                params = _processes.on_host(shown(inner))
                 where = Progress(step, losses(), params, looks.found)
-                is_end |= is_ended(callbacks, where)
+                is_ended_here = is_ended(callbacks, where)
+                is_end |= _processes.any_of(is_ended_here, shared=is_shared)
             if checkpoint is not None and is_end and not is_saved:
                 checkpoint.save(state, losses(), identity or {}, looks.found)
             return state, is_end
 
-        is_done = before is not None and can_stop and np.asarray(state[1].is_stopped).all()
+        is_done = before is not None and can_stop
+        is_done = is_done and _processes.whole(state[1].is_stopped).all()
         if before is None and looks.period:
             with saying("compiling the validation", progress_bar):
                 state = looks.at(state, 0)
@@ -228,8 +237,9 @@ class _Looks:
         num_steps: int,
         work: int,
         seen: Validation | None,
+        layout: Layout,
     ) -> None:
-        self._held = held
+        self._held, self._layout = held, layout
         self.stops = rule is not None and rule.on == "validation"
         self._rule = rule
         self._steps = [] if seen is None else list(seen.steps)
@@ -253,13 +263,13 @@ class _Looks:
         self._scores.append(scores)
         if not has_memory:
             return state
-        return inner, noted if self.stops else memory
+        return inner, self._layout.members(noted) if self.stops else memory
 
     @property
     def found(self) -> Validation | None:
         """What was seen so far."""
         if self._held is None:
             return None
-        self._scores = [np.asarray(x) for x in self._scores]
+        self._scores = [_processes.whole(x) for x in self._scores]
         steps = np.array(self._steps, np.int32)
         return Validation(steps, np.ascontiguousarray(np.stack(self._scores, 1)))

@@ -24,10 +24,11 @@ from jax import lax
 from jaxtyping import Array, Float, Int32, PyTree
 from tqdm.auto import tqdm
 
-from ... import _checks
+from ... import _checks, _processes
 from ..._typing import PRNGKey
 from ._effort import effort, options
 from ._jit import Frame, is_dynamic, jit_on_arrays
+from ._layout import HERE, Layout
 from ._recent import Recent, shapes_of
 
 Step = Callable[[PyTree, PyTree, PyTree, Any], tuple[PyTree, Array]]
@@ -56,13 +57,16 @@ class TrainingLoop:
 
     Args:
         step: ``step(state, batch, shared, scale) -> (state, losses)``, pure.
+        layout: Where members and rows are.
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, layout: Layout = HERE) -> None:
+        self._layout = layout
+
         def chunk(
             carry: Any, data: Any, key: Any, start: Any, stop: Any, *, batch_size: Any
         ) -> Any:
-            return _chunk(step, carry, *data, key, start, stop, batch_size)
+            return _chunk(step, layout, carry, *data, key, start, stop, batch_size)
 
         jit = functools.partial(jit_on_arrays, donate=True, static=("batch_size",))
         self._compiled: Recent[Any] = Recent()
@@ -109,7 +113,8 @@ class TrainingLoop:
         if batch_size is not None and batch_size >= num_rows:
             batch_size = None
         if batch_size is not None:
-            shuffle = Shuffle(*jax.device_put((np.int32(-1), np.zeros(num_rows, np.int32))))
+            none = np.int32(-1), np.zeros(num_rows, np.int32)
+            shuffle = Shuffle(*self._layout.all_over(jax.device_put(none)))
         length = min(max(num_steps // REFRESHES, 1), CHUNK) if progress_bar else CHUNK
         chunks = [] if before is None else [(before.T, before.shape[1])]
         first = sum(n for _, n in chunks)
@@ -118,10 +123,10 @@ class TrainingLoop:
         level = effort(num_steps, seen, state)
         kind = level, batch_size, shapes_of(data, shared)
         run_chunk = self._compiled.get(kind, lambda: self._compile(level))
-        shown = (
-            {"initial": first, "desc": "compiling"} if progress_bar else {"disable": True}
-        )
-        with tqdm(total=num_steps, **shown) as bar:
+        shown = {"initial": first, "desc": "compiling"}
+        shown = shown if _is_seen(progress_bar) else {"disable": True}
+        losing_none = _processes.losing_none(shared=self._layout.is_shared)
+        with losing_none, tqdm(total=num_steps, **shown) as bar:
             stop = first
             while stop < num_steps:
                 start = stop
@@ -147,8 +152,13 @@ class TrainingLoop:
 
 def saying(text: str, progress_bar: bool) -> tqdm:
     """A line that is shown while the block that it opens runs."""
-    shown = {} if progress_bar else {"disable": True}
+    shown = {} if _is_seen(progress_bar) else {"disable": True}
     return tqdm(desc=text, bar_format="{desc}", leave=False, **shown)
+
+
+def _is_seen(progress_bar: bool) -> bool:
+    """Of several processes, one shows the progress."""
+    return progress_bar and _processes.is_first()
 
 
 def _arrays(tree: PyTree) -> list[Array]:
@@ -167,6 +177,7 @@ def _join(chunks: list[tuple[Any, int]]) -> np.ndarray:
 
 def _chunk(
     step: Step,
+    layout: Layout,
     carry: tuple[PyTree, Shuffle | None],
     data: PyTree,
     shared: PyTree,
@@ -193,7 +204,8 @@ def _chunk(
         def body(i: Any, carry: Any) -> Any:
             arrays, buffer = carry
             arrays, losses = take_step(arrays, batch_at(i))
-            return arrays, buffer.at[i - start].set(losses)
+            buffer = layout.keep_along(buffer.at[i - start].set(losses))
+            return arrays, buffer
 
         return lax.fori_loop(begin, end, body, carry)
 
@@ -204,7 +216,7 @@ def _chunk(
 
     if batch_size is None:
         arrays, buffer = steps(start, stop, lambda i: data, (arrays, buffer))
-        return (frame.fill(arrays), None), buffer
+        return (frame.fill(arrays), None), layout.keep_whole(buffer)
 
     steps_in_pass = num_rows // batch_size
 
@@ -222,14 +234,16 @@ def _chunk(
 
         def batch_at(i: Any) -> PyTree:
             at = (i - first) * batch_size
-            return _take(data, lax.dynamic_slice_in_dim(shuffle.order, at, batch_size))
+            rows = lax.dynamic_slice_in_dim(shuffle.order, at, batch_size)
+            return layout.split(_take(data, rows))
 
         return end, shuffle, steps(i, end, batch_at, inner)
 
     _, shuffle, (arrays, buffer) = lax.while_loop(
         lambda carry: carry[0] < stop, one_pass, (start, shuffle, (arrays, buffer))
     )
-    return (frame.fill(arrays), shuffle), buffer
+    shuffle = layout.keep_whole(shuffle)
+    return (frame.fill(arrays), shuffle), layout.keep_whole(buffer)
 
 
 def _shuffle(key: PRNGKey, number: Int32[Array, ""], num_rows: int) -> Shuffle:
@@ -265,7 +279,7 @@ def warn_non_finite(
     first = {int(e): int(is_bad[e].argmax()) for e in np.flatnonzero(is_bad.any(axis=1))}
     for leaf in jax.tree.leaves(params):
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact):
-            values = np.asarray(leaf).reshape(is_bad.shape[0], -1)
+            values = _processes.whole(leaf).reshape(is_bad.shape[0], -1)
             for member in np.flatnonzero(~np.isfinite(values).all(axis=1)):
                 # All losses were finite, so it was the last update that went wrong.
                 first.setdefault(int(member), is_bad.shape[1] - 1)

@@ -1,0 +1,150 @@
+"""Several processes that run one program on one mesh of devices (`jax.distributed`).
+
+Every function here is called by all processes in the same order: an array whose parts are with
+several processes is read by all of them together, and a file is read and written by the first.
+"""
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import PyTree
+
+_DIFFERENT = (
+    "All processes must be given the same, and they differ in {names}. Read the same data in each, "
+    "draw what is random by the same key, and give the same numbers."
+)
+_FAILED = "The first process, which reads and writes the files of all, failed: {error}"
+_LOST = (
+    "The work that the processes share broke off; most likely one of them has ended. End the "
+    "others, and start all of them again: with `checkpoint=`, a run goes on from where it was "
+    "saved last. JAX says: {error}"
+)
+
+
+def are_shared(tree: PyTree) -> bool:
+    """Whether an array has parts that are with other processes."""
+    return any(
+        isinstance(x, jax.Array) and not x.is_fully_addressable
+        for x in jax.tree.leaves(tree)
+    )
+
+
+def whole(x: Any) -> np.ndarray:
+    """All of an array of numbers, in every process."""
+    is_here = not isinstance(x, jax.Array) or x.is_fully_addressable
+    if is_here or x.is_fully_replicated:
+        return np.asarray(x)
+    return multihost_utils.process_allgather(x, tiled=True)
+
+
+def is_first() -> bool:
+    """Whether this is the process that speaks and writes for all."""
+    return jax.process_index() == 0
+
+
+def any_of(flag: bool, *, shared: bool) -> bool:
+    """Whether the flag is set in one of the processes, if they share the work."""
+    if not shared:
+        return flag
+    return bool(gathered([flag]).any())
+
+
+def check_same(named: Mapping[str, Any], *, shared: bool) -> None:
+    """The processes that share the work have been given the same.
+
+    Args:
+        named: By name, what has the same `repr` in all of them.
+        shared: Whether they share it.
+
+    Raises:
+        ValueError: If they differ: in all of them, with the names.
+    """
+    if not shared:
+        return
+    found = gathered([hashed(list(named))])
+    if (found != found[0]).any():
+        raise ValueError(_DIFFERENT.format(names="their arguments"))
+    found = gathered([hashed(value) for value in named.values()])
+    is_other = (found != found[:1]).any(axis=0)
+    if is_other.any():
+        names = [f"`{n}`" for n, other in zip(named, is_other, strict=True) if other]
+        raise ValueError(_DIFFERENT.format(names=", ".join(names)))
+
+
+def gathered(numbers: Sequence[int]) -> np.ndarray:
+    """Some small numbers of each process, (processes, numbers)."""
+    return multihost_utils.process_allgather(np.array(numbers, np.int32))
+
+
+def hashed(value: Any) -> int:
+    """A number below 2^31 that tells values with another `repr` from this one."""
+    found = hashlib.blake2b(repr(value).encode(), digest_size=4).digest()
+    return int.from_bytes(found, "little") >> 1
+
+
+def by_first(fn: Callable[[], bytes | None], *, shared: bool) -> bytes | None:
+    """What `fn` gives to the first process, if they share the work; without, what it gives here.
+
+    Raises:
+        RuntimeError: In the others, if it fails in the first, which raises what it raises.
+    """
+    if not shared:
+        return fn()
+    found, error = None, None
+    if is_first():
+        try:
+            found = fn()
+        except Exception as raised:
+            error = raised
+    text = f"{type(error).__name__}: {error}".encode() if error else found or b""
+    kind = 2 if error else 1 if found is not None else 0
+    # Of 32 bits each: JAX has no longer ones by default.
+    head = multihost_utils.broadcast_one_to_all(
+        np.array([kind, len(text) >> 24, len(text) & 0xFFFFFF], np.int32)
+    )
+    kind, size = int(head[0]), (int(head[1]) << 24) + int(head[2])
+    content = np.zeros(size, np.uint8)
+    if is_first():
+        content = np.frombuffer(text, np.uint8)
+    if size:
+        content = np.asarray(multihost_utils.broadcast_one_to_all(content), np.uint8)
+    if error is not None:
+        raise error
+    if kind == 2:
+        raise RuntimeError(_FAILED.format(error=content.tobytes().decode()))
+    return content.tobytes() if kind else None
+
+
+@contextlib.contextmanager
+def losing_none(*, shared: bool) -> Generator[None]:
+    """Say what a failure of the shared work most likely means.
+
+    Raises:
+        RuntimeError: If it broke off.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not shared or "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        first = str(error).splitlines()[0]
+        raise RuntimeError(_LOST.format(error=first)) from error
+
+
+def on_host(tree: PyTree) -> PyTree:
+    """Copies of the arrays, in every process; other leaves stay."""
+    return jax.tree.map(
+        lambda x: np.array(whole(x)) if isinstance(x, jax.Array) else x, tree
+    )
+
+
+@functools.cache
+def processes_of(mesh: Any) -> frozenset[int]:
+    """The processes that have devices of a mesh."""
+    return frozenset(device.process_index for device in mesh.devices.flat)
