@@ -138,8 +138,9 @@ def test_gradient_estimator(how):
     layer = DenseReparameterization(WIDTH, 1, bias=False, name="f")
 
     def model(x, y):
+        f = layer(x)[..., 0]
         with numpyro.plate("rows", len(x)):
-            numpyro.sample("y", dist.Normal(layer(x)[..., 0], 0.3), obs=y)
+            numpyro.sample("y", dist.Normal(f, 0.3), obs=y)
 
     def guide(x, y):
         loc = numpyro.param("loc", jnp.zeros((WIDTH, 1)))
