@@ -19,36 +19,35 @@ from tests.infer.svi_problems import X, Y, model
 
 PLATFORMS = ("cuda", "tpu")
 
-#: One of each family, those with the operations that are least like others.
+#: One of each family, those with the operations that are least like others. (Layers of indices
+#: look at them while a program runs, by a callback that is lowered where it runs only.)
 REPRESENTATIVES = (
     "DenseFlipout",
     "DenseHierarchical",
     "BayesianHyperLinear",
     "ConditionedINR",
     "MaternFourierFeatures",
-    "OrthogonalRandomFeatures",
+    "RandomKitchenSinks",
     "BayesianNeuralField",
     "HSGPFeatures",
-    "AR1Layer",
+    "R2D2Layer",
+    "AttentionLayer",
     "TensorSmoothLayer",
     "Lifted",
 )
 
 
-def lowers(fn, *args, each=False):
-    """Lowered for all platforms, or each by itself, which needs none of them."""
-    for platforms in [(p,) for p in PLATFORMS] if each else [PLATFORMS]:
-        found = export.export(jax.jit(fn), platforms=platforms)(*args)
-        assert found.platforms == platforms
+def lowers(fn, *args):
+    """Lowered for all platforms, which needs none of them."""
+    found = export.export(jax.jit(fn), platforms=PLATFORMS)(*args)
+    assert found.platforms == PLATFORMS
 
 
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_layer(name):
     """A draw of its sites and what it computes of them."""
     layer, inputs = LAYERS[name].make("a"), LAYERS[name].inputs
-    # A look at indices while a program runs is a callback, of one platform's kind.
-    looks = name == "AR1Layer"
-    lowers(lambda key: seed(layer, key)(*inputs), jax.random.key(0), each=looks)
+    lowers(lambda key: seed(layer, key)(*inputs), jax.random.key(0))
 
 
 def test_map():
