@@ -289,7 +289,7 @@ class _Task(NamedTuple):
         """The same of some rows at a time."""
         return self._replace(kind="own") if self.kind == "same" else self
 
-    def block(self, at: int, size: int, layout: Layout) -> tuple[Any, ...]:
+    def block(self, at: int, size: int, layout: Layout = HERE) -> tuple[Any, ...]:
         """The number of the first row, `size` rows from it on, and what is no rows."""
         parts, places = self.parts, self.places
         rows = parts.rows
