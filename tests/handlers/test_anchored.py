@@ -168,7 +168,7 @@ def test_noise_must_be_known():
         sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
         numpyro.sample("y", dist.Normal(w, sigma), obs=y)
 
-    with pytest.raises(ValueError, match="known noise.*'sigma' has HalfNormal"):
+    with pytest.raises(ValueError, match=r"known noise.*'sigma' has HalfNormal"):
         seed(anchored(unknown, True), 0)(1.0)
 
 

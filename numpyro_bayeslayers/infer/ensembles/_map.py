@@ -28,7 +28,7 @@ from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data
 from ..training._jit import Frame, jit_on_arrays
 from ..training._layout import Layout
 from ..training._look import Look
-from ..training._repulsion import Repulsion
+from ..training._repulsion import Repulsion, check_repulsion
 from ..training._state import position
 from ..training._summed import check_summed
 from ..training._trainer import Around, Trainer, checked_around
@@ -121,10 +121,7 @@ class EnsembleMAP:
         log_joint = in_precision(log_joint, precision)
         ensemble_size = _checks.size("ensemble_size", ensemble_size)
         prior_weight = _checks.non_negative("prior_weight", prior_weight)
-        if repulsion is not None:
-            what = "what `repulsive` gives"
-            _checks.instance("repulsion", repulsion, Repulsion, what)
-            repulsion.check_members(ensemble_size, "EnsembleMAP")
+        check_repulsion(repulsion, ensemble_size, "EnsembleMAP")
         self.log_joint = log_joint
         self.init_fn = init_fn
         self.optimizer = optimizer

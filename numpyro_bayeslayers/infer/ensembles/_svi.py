@@ -26,7 +26,7 @@ from ..training._inputs import Seed, as_key
 from ..training._layout import Layout
 from ..training._member import Member
 from ..training._program import Programs
-from ..training._repulsion import Repulsion
+from ..training._repulsion import Repulsion, check_repulsion
 from ..training._state import EnsembleSVIState, named, plain
 from ._functions import EnsembleResult
 from ._predictive import Predictor
@@ -49,44 +49,40 @@ class EnsembleSVI:
     Args:
         model: Any NumPyro model. It is written for one member.
         guide: An autoguide class, `functools.partial` of one, an autoguide, or a guide
-            function. An autoguide given here is copied and stays as it was.
-            `AutoLaplaceApproximation` computes its posterior at the end of a run, as the parameter
-            ``auto_scale_tril``; `AutoDAIS` and its like, whose draws need the data, are refused.
-        optim: A NumPyro or optax optimizer. Each member has its own state: clipping by a
-            global norm, say, is within a member.
+            function. An autoguide is copied. `AutoLaplaceApproximation` computes its posterior at
+            the end, as ``auto_scale_tril``; `AutoDAIS`, which needs data to draw, is refused.
+        optim: A NumPyro or optax optimizer, with a state for each member.
         loss: The objective; any ELBO of NumPyro.
         num_members: The number of members E, at least 1.
         name: The name of the plate of ``model`` and ``guide``.
-        mesh: Devices to lay the members out over, of one process or of all processes: a mesh
-            with an axis ``"ensemble"``, of a size that divides `num_members`.
+        mesh: Devices of one or all processes to lay the members out over: a mesh with an axis
+            ``"ensemble"``, of a size that divides `num_members`.
         data_axis: Another axis of `mesh`, over which rows are split; None for all rows in each.
         precision: ``"bfloat16"`` for products of layers; see `handlers.mixed_precision`.
         repulsion: What pushes members apart, of `repulsive`; it is part of their losses.
 
     Raises:
         TypeError: If model or guide cannot be called, or `loss` is no ELBO.
-        ValueError: If `num_members` is below 1, or does not go with the mesh, or the guide
-            needs the training data to draw.
+        ValueError: If `num_members` is below 1 or does not go with the mesh, or for such a guide.
 
     Example:
-        >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
+        >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
         >>> from numpyro.infer.autoguide import AutoNormal
         >>> def model(x, y=None):
         ...     w = numpyro.sample("w", dist.Normal(0, 1).expand([2]).to_event(1))
         ...     with numpyro.plate("data", x.shape[0]):
         ...         numpyro.sample("y", dist.Normal(x @ w, 1.0), obs=y)
         >>> fit = EnsembleSVI(model, AutoNormal, optax.adam(0.1), num_members=4)
-        >>> x, y = jnp.ones((10, 2)), jnp.ones(10)
-        >>> result = fit.run(jax.random.key(0), 50, x, y, progress_bar=False)
-        >>> result.params["w_auto_loc"].shape, result.losses.shape
-        ((4, 2), (4, 50))
-        >>> fit.predict(jax.random.key(1), result, x, num_samples=3)["y"].shape
+        >>> x = jnp.ones((10, 2))
+        >>> result = fit.run(0, 50, x, jnp.ones(10), progress_bar=False)
+        >>> result.losses.shape
+        (4, 50)
+        >>> fit.predict(1, result, x, num_samples=3)["y"].shape
         (3, 4, 10)
 
     References:
-        Lakshminarayanan, Pritzel and Blundell (2017), "Simple and scalable predictive
-        uncertainty estimation using deep ensembles", NeurIPS, for ensembles of modes; Hoffman,
-        Blei, Wang and Paisley (2013), "Stochastic variational inference", JMLR 14.
+        Lakshminarayanan, Pritzel, Blundell (2017), "Simple and scalable predictive uncertainty
+        estimation using deep ensembles", NeurIPS.
     """
 
     def __init__(
@@ -113,9 +109,7 @@ class EnsembleSVI:
         self.model = ensemble(model, num_members, name=name)
         self._name = _checks.label("name", name)
         self._is_quiet = False
-        if repulsion is not None:
-            _checks.instance("repulsion", repulsion, Repulsion, "what `repulsive` gives")
-            repulsion.check_members(num_members, "EnsembleSVI")
+        check_repulsion(repulsion, num_members, "EnsembleSVI")
         make_member = lambda: Member(model, guide, optim, loss, repulsion)
         self._programs = Programs(make_member, num_members, layout)
         self._predictor, self._fitted = Predictor(layout), FittedRows(model)

@@ -84,6 +84,13 @@ class Repulsion:
         return jnp.maximum(found, jnp.finfo(there.dtype).tiny)
 
 
+def check_repulsion(repulsion: Repulsion | None, size: int, kind: str) -> None:
+    """None, or what `repulsive` gives, for an ensemble of this kind and size."""
+    if repulsion is not None:
+        _checks.instance("repulsion", repulsion, Repulsion, "what `repulsive` gives")
+        repulsion.check_members(size, kind)
+
+
 def repulsive(
     kernel: Literal["rbf"] | Kernel = "rbf",
     space: Literal["weights", "functions"] = "weights",
@@ -126,7 +133,7 @@ def repulsive(
         >>> import jax, jax.numpy as jnp, optax
         >>> from numpyro_bayeslayers.infer import EnsembleMAP
         >>> log_joint = lambda w, x, y: (0.0 * w, -0.5 * w**2)
-        >>> apart = repulsive(bandwidth=1.0)
+        >>> apart = repulsive(bandwidth=0.5)
         >>> ensemble = EnsembleMAP(log_joint, jax.random.normal, optax.sgd(0.1), 4, repulsion=apart)
         >>> w = ensemble.run(0, 300, jnp.ones(2), jnp.ones(2), progress_bar=False).params
         >>> bool(w.std() > 0.5)
