@@ -35,7 +35,7 @@ FOLDER = Path(__file__).parents[2] / "data" / "posteriordb"
 #: The reference's effective draws, and those that are asked for.
 REFERENCE, EFFECTIVE, WITHIN = 9000, 1000, 0.1
 #: Columns that are not scaled make narrow ridges of a line's coefficients.
-DENSE, CAREFUL = {"dense_mass": True}, {"target_accept_prob": 0.95}
+DENSE = {"dense_mass": True}
 FLAT = dist.ImproperUniform(constraints.real, (), ())
 POSITIVE = dist.ImproperUniform(constraints.positive, (), ())
 
@@ -127,10 +127,16 @@ CASES = {
         of_line,
     ),
     "eight_schools-eight_schools_noncentered": Case(
-        schools, lambda data: {"group": np.arange(8), **data}, of_schools, CAREFUL
+        schools,
+        lambda data: {"group": np.arange(8), **data},
+        of_schools,
+        {"target_accept_prob": 0.95},
     ),
     "gp_pois_regr-gp_pois_regr": Case(
-        counts, lambda data: {"x": data["x"][:, None], "y": data["k"]}, of_counts, CAREFUL
+        counts,
+        lambda data: {"x": data["x"][:, None], "y": data["k"]},
+        of_counts,
+        {"target_accept_prob": 0.99},
     ),
     "kidiq-kidscore_interaction": Case(
         linear(gaussian_link, FLAT, dist.HalfCauchy(2.5)),
