@@ -178,7 +178,6 @@ class EnsembleMAP:
 
         Example:
             >>> import optax
-        from jax.sharding import Mesh
             >>> log_joint = lambda w, x, y: (-((y - w * x) ** 2).sum(), -(w**2))
             >>> EnsembleMAP(log_joint, lambda key: 0.0, optax.sgd(0.1)).init(0).params.shape
             (16,)

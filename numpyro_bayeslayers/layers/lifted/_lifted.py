@@ -99,6 +99,7 @@ class Lifted(AbstractLayer):
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
+        >>> from numpyro_bayeslayers.layers import lift
         >>> from numpyro.handlers import seed, trace
         >>> cell = eqx.nn.GRUCell(3, 4, key=jax.random.key(0))
         >>> layer = lift(cell, {"weight*": dist.Normal(0, 1), "bias*": None}, name="cell")
@@ -127,6 +128,7 @@ class Lifted(AbstractLayer):
 
         Example:
             >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
+            >>> from numpyro_bayeslayers.layers import lift
             >>> from numpyro.handlers import seed
             >>> linear = eqx.nn.Linear(3, 2, key=jax.random.key(0))
             >>> layer = lift(linear, {"*": dist.Normal(0, 1)}, name="f")
@@ -260,6 +262,7 @@ class LiftedLinear(Lifted, AbstractLinearNormal):
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
+        >>> from numpyro_bayeslayers.layers import lift
         >>> linear = eqx.nn.Linear(3, 1, key=jax.random.key(0))
         >>> layer = lift(linear, {"*": dist.Normal(0, 1)}, name="f")
         >>> layer.marginal(jnp.ones((5, 3)), 0.1).event_shape

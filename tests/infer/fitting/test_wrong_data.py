@@ -79,7 +79,7 @@ WRONG = {
     ),
     "y is complex": (line, {"x": X, "y": Y + 0j}, TypeError, "`y` must hold real numbers"),
     "y has a complex": (line, {"x": X, "y": [1j] * N}, TypeError, "`y` must hold real n"),
-    "x is complex": (line, {"x": X * 1j}, TypeError, "`y_hat` must hold real numbers"),
+    "x is complex": (line, {"x": X * 1j}, TypeError, "`x` must hold real numbers"),
     "numbers as words": (line, {"x": list(map(str, X))}, TypeError, "written as words"),
     "both": (line, {"x": np.array([1.0, "a"] * 6, object)}, TypeError, "one kind of entry"),
     "nothing": (line, {"x": [None] * N}, ValueError, "`x` has 12 entries that are NaN"),
