@@ -209,7 +209,35 @@ def test_second_run_compiles_nothing(compare, compilations):
     assert counts == {"kept": {0}, "fresh": {2}}
 
 
-@pytest.mark.parametrize("other", ["permutation", "contiguous"])
+def permutation(i, size, *arrays):
+    """The rows that a permutation of all of them begins with."""
+    rows = random.permutation(random.fold_in(random.key(1), i), len(arrays[0]))[:size]
+    return [a[rows] for a in arrays]
+
+
+def contiguous(i, size, *arrays):
+    """The next rows in their order."""
+    start = (i * size) % (len(arrays[0]) - size)
+    return [lax.dynamic_slice_in_dim(a, start, size) for a in arrays]
+
+
+ROWS_OF = {"permutation": permutation, "contiguous": contiguous}
+
+
+def minibatch_scan(step, x, y, batch_size, steps, rows_of):
+    """One scan by hand, in minibatches of the rows that `rows_of` gives."""
+
+    def one(state, i):
+        return step(state, *rows_of(i, batch_size, x, y), len(x) / batch_size)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def scan(state):
+        return lax.scan(one, state, jnp.arange(steps))
+
+    return scan
+
+
+@pytest.mark.parametrize("other", ROWS_OF)
 @pytest.mark.parametrize("model", MODELS)
 def test_minibatch(compare, model, other):
     """Minibatches against a permutation of all rows at each step, or against contiguous rows."""
@@ -217,20 +245,7 @@ def test_minibatch(compare, model, other):
     x, y = data(rows)
     ensemble = EnsembleMAP(*MODELS[model], ADAM, num_members)
     init, step = by_hand(*MODELS[model], num_members)
-
-    def one(state, i):
-        if other == "permutation":
-            key = random.fold_in(random.key(1), i)
-            chosen = random.permutation(key, rows)[:batch_size]
-            return step(state, x[chosen], y[chosen], rows / batch_size)
-        start = (i * batch_size) % (rows - batch_size)
-        cut = lambda a: lax.dynamic_slice_in_dim(a, start, batch_size)
-        return step(state, cut(x), cut(y), rows / batch_size)
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def scan(state):
-        return lax.scan(one, state, jnp.arange(steps))
-
+    scan = minibatch_scan(step, x, y, batch_size, steps, ROWS_OF[other])
     compare(
         lambda: ensemble.run(0, steps, x, y, batch_size=batch_size, progress_bar=False)[:2],
         lambda: scan(init(random.key(0))),

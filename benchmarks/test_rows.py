@@ -2,10 +2,17 @@
 
 import jax
 import pytest
-from jax import lax
 
 from benchmarks.questions import ROWS
-from benchmarks.test_ensemble import ADAM, MODELS, by_hand, data, hand_scan
+from benchmarks.test_ensemble import (
+    ADAM,
+    MODELS,
+    by_hand,
+    contiguous,
+    data,
+    hand_scan,
+    minibatch_scan,
+)
 from numpyro_bayeslayers.infer import EnsembleMAP
 
 MEMBERS, BATCH, STEPS = 8, 256, {1_000: 40, 10_000: 6, 100_000: 2}
@@ -34,17 +41,10 @@ def test_minibatch(compare, rows):
     log_joint, init_fn = MODELS["mlp"]
     init, step = by_hand(log_joint, init_fn, MEMBERS)
     steps = 40
-
-    def one(state, i):
-        begin = i * BATCH % (rows - BATCH)
-        batch = (lax.dynamic_slice_in_dim(a, begin, BATCH) for a in (x, y))
-        return step(state, *batch, scale=rows / BATCH)
-
-    scan = jax.jit(lambda state: lax.scan(one, state, jax.numpy.arange(steps)))
-    state = init(jax.random.key(0))
+    scan = minibatch_scan(step, x, y, BATCH, steps, contiguous)
     compare(
         _run(log_joint, init_fn, steps, x, y, batch_size=BATCH),
-        lambda: scan(state)[1],
+        lambda: scan(init(jax.random.key(0)))[1],
         steps=steps,
         rounds=5,
         goal=1.2,
@@ -53,7 +53,6 @@ def test_minibatch(compare, rows):
 
 def _run(log_joint, init_fn, steps, x, y, batch_size=None):
     ensemble = EnsembleMAP(log_joint, init_fn, ADAM, MEMBERS)
-    start = ensemble.run(jax.random.key(0), 1, x, y, progress_bar=False).state
     return lambda: (
         ensemble.run(
             jax.random.key(0),
@@ -61,7 +60,6 @@ def _run(log_joint, init_fn, steps, x, y, batch_size=None):
             x,
             y,
             batch_size=batch_size,
-            init_state=start,
             progress_bar=False,
         ).losses
     )

@@ -6,7 +6,6 @@ Each block of the page that is followed by a picture draws it; all blocks run in
 With names, only those blocks (and the ones without a picture) run.
 """
 
-import re
 import sys
 import time
 
@@ -14,24 +13,19 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from pages import blocks
 from tables import DOCS
-
-BLOCK = re.compile(
-    r"^```python\n(?P<code>.*?)^```\n(?:\n!\[[^]]*\]\((?P<picture>[^)]*)\))?",
-    re.MULTILINE | re.DOTALL,
-)
 
 
 def main():
     """Write the pictures."""
     wanted = set(sys.argv[1:])
     names = {"__name__": "__main__"}
-    for match in BLOCK.finditer((DOCS / "gallery.md").read_text()):
-        picture = match["picture"]
+    for code, picture in blocks("gallery"):
         if picture and wanted and not any(name in picture for name in wanted):
             continue
         start = time.process_time()
-        exec(compile(match["code"], "gallery.md", "exec"), names)
+        exec(code, names)
         if picture:
             plt.gcf().savefig(DOCS / picture, dpi=80, bbox_inches="tight")
             plt.close("all")

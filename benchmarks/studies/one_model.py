@@ -5,11 +5,10 @@ python benchmarks/studies/one_model.py
 Writes docs/pictures/one_model.png.
 """
 
-import re
-
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from pages import blocks
 from tables import DOCS
 
 from numpyro_bayeslayers.infer import MCMC, Ensemble, fit
@@ -24,8 +23,8 @@ METHODS = {
 def page_names():
     """What the first block of the first page defines."""
     names = {}
-    source = re.search(r"```python\n(.*?)```", (DOCS / "index.md").read_text(), re.DOTALL)
-    exec(source[1], names)
+    code, _ = next(blocks("index"))
+    exec(code, names)
     return names
 
 

@@ -65,12 +65,11 @@ class Layers(NamedTuple):
     def _common(self, coded: Coded, is_centered: bool) -> Common:
         name = self.side.named(coded.name)
         values = np.asarray(self.data[name])
-        center, spread = values.mean(0), values.std(0)
+        center = values.mean(0)
         if not is_centered:
             center = np.zeros_like(center)
         size = self.moments.scale if is_centered else self.moments.size
-        spread = np.where(spread > 0, spread, np.sqrt(np.mean(values**2, 0)))
-        default = dist.Normal(0.0, (_WIDTH * size / spread)[:, None])
+        default = dist.Normal(0.0, (_WIDTH * size / _spread(values))[:, None])
         prior = self._prior(name, default)
         if isinstance(prior, (dist.Distribution, type)):
             return Common(name, CommonLayer(prior), center)
@@ -80,11 +79,7 @@ class Layers(NamedTuple):
         name = self.side.name_of(block, columns)
         key, count = self.side.key_of(group), len(group.levels)
         is_level = len(columns) == 1 and columns[0].term is None
-        spread = np.ones(1)
-        if not is_level:
-            values = np.asarray(self.data[name])
-            spread = values.std(0)
-            spread = np.where(spread > 0, spread, np.sqrt(np.mean(values**2, 0)))
+        spread = np.ones(1) if is_level else _spread(np.asarray(self.data[name]))
         scales = self.moments.scale / spread
         default = dist.HalfNormal(float(scales[0]) if is_level else scales[:, None])
         prior = self._prior(name, default)
@@ -124,3 +119,9 @@ class Layers(NamedTuple):
             ) from error
         levels = (f"{name}[{level}]" for level in special.levels)
         return Special(name, forward, (*([] if numbers is None else [name]), *levels))
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """The standard deviation of each column, or its size where it is constant."""
+    spread = values.std(0)
+    return np.where(spread > 0, spread, np.sqrt(np.mean(values**2, 0)))

@@ -73,7 +73,10 @@ class Predictor:
             params = self._layout.members(params)
             num_rows = parts.num_rows or 1
             how = key, num_samples
-            cut = self._cut(task, params, how, block, is_reduced=bool(statistic))
+            is_reduced = bool(statistic)
+            make = lambda: self._cut(task, params, how, block, is_reduced=is_reduced)
+            numbers = num_samples, _count(params), block, is_reduced
+            cut = self._cuts.get((*task.key, _kind(parts), *numbers), make)
             if cut.rows < num_rows:
                 task = task.in_blocks()
             level = effort(num_samples, num_rows, params)
@@ -182,20 +185,6 @@ class Predictor:
         is_reduced: bool,
     ) -> Cut:
         """What is computed at a time: all, if neither the user nor memory asks for less."""
-        numbers = how[1], _count(params), block, is_reduced
-        kind = (*task.key, _kind(task.parts), *numbers)
-        return self._cuts.get(
-            kind, lambda: self._new_cut(task, params, how, block, is_reduced)
-        )
-
-    def _new_cut(
-        self,
-        task: "_Task",
-        params: dict[str, Any],
-        how: tuple[PRNGKey, int],
-        block: int | None,
-        is_reduced: bool,
-    ) -> Cut:
         parts, num_rows = task.parts, task.parts.num_rows or 1
         key, num_samples = how
         all_of_it = Cut(min(block or num_rows, num_rows), _count(params))

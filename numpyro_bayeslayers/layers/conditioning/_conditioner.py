@@ -1,7 +1,7 @@
 """What all conditioners share: shapes of features and contexts, and where their maps come from."""
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,14 +10,9 @@ from jax import random
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
-from ..._base import AbstractLayer, on_rows
+from ..._base import AbstractLayer, AbstractVar, on_rows
 from ..._typing import PRNGKey
 from ...primitives import linear, sample_site
-
-if TYPE_CHECKING:
-    from typing import ClassVar as AbstractVar
-else:
-    from equinox import AbstractVar
 
 
 class AbstractConditioner(AbstractLayer):

@@ -8,7 +8,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from ... import _checks
-from ..._base import AbstractLayer, on_rows
+from ..._base import AbstractLayer, AbstractVar, on_rows
 from ..._settings import setting
 from ...primitives import divergence, linear, param
 from ..dense._optimized import constant, fan_in_normal
@@ -99,24 +99,23 @@ class LastLayerLogits(NamedTuple):
 class _AbstractLastLayer(AbstractLayer):
     """Weights with a normal posterior inside, independent between outputs."""
 
+    in_features: AbstractVar[int]
+    bias: AbstractVar[bool]
+    prior_scale: AbstractVar[float]
+    init_scale: AbstractVar[float]
+
     def _moments(
-        self,
-        x: Num[ArrayLike, "*batch d_in"],
-        sizes: tuple[int, int],
-        bias: bool,
-        prior_scale: float,
-        init_scale: float,
+        self, x: Num[ArrayLike, "*batch d_in"], outputs: int
     ) -> tuple[Float[Array, "*rest d_out"], Float[Array, "*rest d_out"]]:
-        """Mean and variance of the outputs; registers posterior and divergence."""
-        outputs = sizes[1]
-        size = sizes[0] + int(bias)
+        """Mean and variance of so many outputs; registers posterior and divergence."""
+        size = self.in_features + int(self.bias)
 
         def forward(x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n _"]:
-            loc = param("weight_loc", fan_in_normal, sizes)
-            bias_loc = param("bias_loc", constant(0.0), (outputs,)) if bias else None
+            loc = param("weight_loc", fan_in_normal, (self.in_features, outputs))
+            bias_loc = param("bias_loc", constant(0.0), (outputs,)) if self.bias else None
             tril = param(
                 "scale_tril",
-                lambda key, shape: _diagonal(init_scale, shape),
+                lambda key, shape: _diagonal(self.init_scale, shape),
                 (outputs, size, size),
                 constraint=dist.constraints.lower_cholesky,
             ).value
@@ -127,13 +126,13 @@ class _AbstractLastLayer(AbstractLayer):
                 phi = jnp.concatenate([x, ones], -1)
             else:
                 phi = x
-            divergence("kl", _divergence(columns, tril, prior_scale).sum(-1))
+            divergence("kl", _divergence(columns, tril, self.prior_scale).sum(-1))
             mean = linear(x, loc, bias_loc)
             spread = jnp.matmul(phi[..., None, :, :], tril)
             var = jnp.swapaxes(jnp.sum(jnp.square(spread), -1), -1, -2)
             return jnp.concatenate(jnp.broadcast_arrays(mean, var), -1)
 
-        out = on_rows(forward, x, sizes[0])
+        out = on_rows(forward, x, self.in_features)
         return out[..., :outputs], out[..., outputs:]
 
 
@@ -214,9 +213,7 @@ class VariationalLastLayer(_AbstractLastLayer):
     name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _forward(self, x: Num[ArrayLike, "*batch d_in"]) -> LastLayerOutputs:
-        sizes = (self.in_features, self.out_features)
-        found = self._moments(x, sizes, self.bias, self.prior_scale, self.init_scale)
-        return LastLayerOutputs(*found)
+        return LastLayerOutputs(*self._moments(x, self.out_features))
 
 
 class VariationalLastLayerClassifier(_AbstractLastLayer):
@@ -278,6 +275,4 @@ class VariationalLastLayerClassifier(_AbstractLastLayer):
     name: str | None = setting(check=_checks.optional_label, default=None)
 
     def _forward(self, x: Num[ArrayLike, "*batch d_in"]) -> LastLayerLogits:
-        sizes = (self.in_features, self.num_classes)
-        found = self._moments(x, sizes, self.bias, self.prior_scale, self.init_scale)
-        return LastLayerLogits(*found)
+        return LastLayerLogits(*self._moments(x, self.num_classes))

@@ -2,13 +2,13 @@
 
 import abc
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Num
 
 from ... import _checks
-from ..._base import AbstractRowLayer
+from ..._base import AbstractRowLayer, AbstractVar
 from ..._settings import setting
 from ...basis import paired_features, phased_features
 from ...distributions import IndependentColumns, MaternSpectralDensity
@@ -19,11 +19,6 @@ from ._lengthscale import (
     checked_lengthscale,
     sample_lengthscale,
 )
-
-if TYPE_CHECKING:
-    from typing import ClassVar as AbstractVar
-else:
-    from equinox import AbstractVar
 
 
 class AbstractRandomFeatures(AbstractRowLayer):

@@ -4,7 +4,7 @@ import abc
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +15,10 @@ from jaxtyping import Array, ArrayLike, Float, Num
 from scipy.special import stdtr, stdtrit
 
 from ... import _checks
-from ..._base import AbstractLayer
+from ..._base import AbstractLayer, AbstractVar
 from ..._settings import setting
 from ...basis import laplacian_eigenfunctions, laplacian_frequencies
 from ...primitives import sample, when_known
-
-if TYPE_CHECKING:
-    from typing import ClassVar as AbstractVar
-else:
-    from equinox import AbstractVar
 
 # The number of basis functions and the half side of the box for each input.
 Basis: TypeAlias = tuple[Sequence[int], Sequence[float]]

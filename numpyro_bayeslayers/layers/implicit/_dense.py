@@ -1,20 +1,14 @@
 """What the dense layers share whose members have one weight matrix, scaled from both sides."""
 
 import abc
-from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from ..._base import AbstractVar
 from ...primitives import Site, linear, sample_site
 from ..dense._prior import PriorScale, normal
 from ._members import AbstractMemberLayer, merge_members
-
-if TYPE_CHECKING:
-    # Type checkers would take Equinox's own for a field, and an argument of constructors.
-    from typing import ClassVar as AbstractVar
-else:
-    from equinox import AbstractVar
 
 
 class AbstractRankOneDense(AbstractMemberLayer):

@@ -1,20 +1,13 @@
 """The axis of the members, left of the rows."""
 
 import abc
-from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num
 
 from ... import _checks
-from ..._base import AbstractRowLayer, on_rows, split_plates
+from ..._base import AbstractRowLayer, AbstractVar, on_rows, split_plates
 from ...primitives import plate_shape
-
-if TYPE_CHECKING:
-    # Type checkers would take Equinox's own for a field, and an argument of constructors.
-    from typing import ClassVar as AbstractVar
-else:
-    from equinox import AbstractVar
 
 
 def tile_members(
