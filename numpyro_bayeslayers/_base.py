@@ -59,7 +59,7 @@ class AbstractLayer(eqx.Module):
 def call_child(field: str, child: Callable[..., Any], *args: Any) -> Any:
     """Call a layer that another one holds: named by its field, unless it has a name.
 
-    What is no layer is called as it is.
+    What is not a layer is called as it is.
     """
     if not isinstance(child, AbstractLayer):
         return child(*args)

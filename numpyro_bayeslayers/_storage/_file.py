@@ -69,7 +69,7 @@ def write_file(
     Raises:
         FileNotFoundError: If the folder does not exist.
         IsADirectoryError: If `path` is a folder.
-        TypeError: If `path` is no path.
+        TypeError: If `path` is not a path.
         ValueError: If the header is larger than the format allows.
     """
     from safetensors.numpy import save
@@ -96,7 +96,7 @@ def read_file(path: str | Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
     Raises:
         FileNotFoundError: If there is no such file.
         IsADirectoryError: If `path` is a folder.
-        TypeError: If `path` is no path.
+        TypeError: If `path` is not a path.
         ValueError: If the file is damaged, of another kind, of a later version, or not ours.
     """
     from safetensors import SafetensorError
@@ -136,7 +136,7 @@ def replace_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
     Raises:
         FileNotFoundError: If the folder does not exist.
         IsADirectoryError: If `path` is a folder.
-        TypeError: If `path` is no path.
+        TypeError: If `path` is not a path.
     """
     target = place_of(path)
     if target.is_dir():
@@ -170,7 +170,7 @@ def place_of(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: If the folder does not exist.
-        TypeError: If `path` is no path.
+        TypeError: If `path` is not a path.
     """
     target = Path(os.path.realpath(_as_path(path)))
     if not target.parent.is_dir():

@@ -32,8 +32,8 @@ class IndependentColumns(dist.Distribution):
         validate_args: As in every distribution of NumPyro.
 
     Raises:
-        TypeError: If `base` is no distribution, or `n` no integer.
-        ValueError: If the event of `base` is no vector, if its entries are constrained
+        TypeError: If `base` is not a distribution, or `n` is not an integer.
+        ValueError: If the event of `base` is not a vector, if its entries are constrained
             jointly (a simplex) or to sets that differ, or if `n` is not positive.
 
     Example:

@@ -1,4 +1,4 @@
-"""A dense layer under a factorised normal law of its weights, seen from its output."""
+"""A dense layer under a factorized normal law of its weights, seen from its output."""
 
 from collections.abc import Callable
 

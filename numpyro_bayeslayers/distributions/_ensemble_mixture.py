@@ -46,7 +46,7 @@ class EnsembleMixture(dist.Distribution):
         validate_args: As in every distribution of NumPyro.
 
     Raises:
-        TypeError: If `component_distribution` is no distribution, or `weights` no numbers.
+        TypeError: If `component_distribution` is not a distribution, or `weights` are not numbers.
         ValueError: If it has no batch axis, or one of length zero, or `weights` are not as
             many, negative, or in sum not 1.
 

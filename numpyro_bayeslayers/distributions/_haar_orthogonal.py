@@ -48,7 +48,7 @@ class HaarOrthogonal(dist.Distribution):
         validate_args: As in every distribution of NumPyro.
 
     Raises:
-        TypeError: If `dim` is no integer.
+        TypeError: If `dim` is not an integer.
         ValueError: If `dim` is not positive.
 
     Example:

@@ -196,7 +196,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
 
         Raises:
             NotFittedError: Before `fit`.
-            TypeError: If `df` is no table, or a feature column holds no numbers (no dates).
+            TypeError: If `df` is not a table, or a feature column holds no numbers (no dates).
             ValueError: If a feature column does not exist or has missing or infinite
                 entries, a probability is out of range, or no member is finite.
         """
@@ -255,7 +255,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
             NotFittedError: Before `fit`.
             FileNotFoundError: If the folder does not exist.
             IsADirectoryError: If `path` is a folder.
-            TypeError: If `path` is no path, or a setting is no data.
+            TypeError: If `path` is not a path, or a setting is not data.
         """
         check_is_fitted(self, "params_")
         write_estimator(path, self)
@@ -269,7 +269,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
 
         Raises:
             FileNotFoundError: If there is no such file.
-            TypeError: If `path` is no path.
+            TypeError: If `path` is not a path.
             ValueError: If the file is damaged, of another class, of a later version, or of
                 another precision.
 

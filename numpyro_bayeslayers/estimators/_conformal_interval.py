@@ -176,7 +176,7 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
 
         Raises:
             NotFittedError: Before `fit`.
-            TypeError: If `coverage` is no number.
+            TypeError: If `coverage` is not a number.
             ValueError: If the columns are not those of `fit`, `coverage` is out of range, needs
                 more rows for calibration than there were, or was not fitted.
         """

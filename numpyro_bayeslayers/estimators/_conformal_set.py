@@ -136,7 +136,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
 
         Raises:
             NotFittedError: Before `fit`.
-            TypeError: If `coverage` is no number.
+            TypeError: If `coverage` is not a number.
             ValueError: If the columns are not those of `fit`, or `coverage` is out of range or
                 needs more rows for calibration than there were.
         """

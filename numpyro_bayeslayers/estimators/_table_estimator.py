@@ -375,7 +375,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         Raises:
             NotFittedError: Before `fit`.
             FileNotFoundError: If the folder does not exist.
-            TypeError: If `path` is no path, or a setting is no data.
+            TypeError: If `path` is not a path, or a setting is not data.
         """
         check_is_fitted(self, "draws_")
         write_table_estimator(path, self)

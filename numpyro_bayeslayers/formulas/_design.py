@@ -45,7 +45,7 @@ class Design:
         self.parameters: dict[str, RightSide] = {}
         for name, right in parameters.items():
             own = parse_parameter(name, right, terms)
-            # What stands left of it is no column.
+            # What is left of it is not a column.
             check_names(
                 own._replace(outcome=parsed.outcome), list(table.columns), known, terms
             )

@@ -100,7 +100,7 @@ class FormulaModel(AbstractTableModel):
             data: The table; None for that of the formula, then with the outcome.
 
         Raises:
-            TypeError: If `data` is no table.
+            TypeError: If `data` is not a table.
             ValueError: If a column is missing, has missing entries or unknown levels, or a
                 term is not finite.
         """

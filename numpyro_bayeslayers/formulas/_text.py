@@ -79,7 +79,7 @@ def parse(text: str, terms: list[str]) -> Parsed:
 
     Raises:
         ImportError: If formulae is not installed.
-        TypeError: If `text` is no string.
+        TypeError: If `text` is not a string.
         ValueError: If it cannot be read.
     """
     if not isinstance(text, str):
@@ -122,7 +122,7 @@ def parse_parameter(name: str, text: Any, terms: list[str]) -> Parsed:
     """The formula of a parameter of the likelihood, ``"~ x"`` or ``"sigma ~ x"``.
 
     Raises:
-        TypeError: If it is no string.
+        TypeError: If it is not a string.
         ValueError: If it cannot be read, or has another name on its left.
     """
     if not isinstance(text, str):
@@ -141,7 +141,7 @@ def weighted_outcome(text: Any, weights: Any) -> Any:
     """The formula whose rows count as often as an expression of columns says.
 
     Raises:
-        TypeError: If `weights` is no string.
+        TypeError: If `weights` is not a string.
     """
     if weights is None or not isinstance(text, str) or "~" not in text:
         return text

@@ -11,7 +11,7 @@ from ._gradient_estimator import AbstractGradientEstimator
 class flipout(AbstractGradientEstimator):  # noqa: N801
     r"""Decorrelate the rows' weight draws by random signs.
 
-    A draw $W$ from a factorised normal guide of mean $M$ is applied to row $n$ as
+    A draw $W$ from a factorized normal guide of mean $M$ is applied to row $n$ as
 
     $$y_n = x_n M + \big((x_n \circ s_n)(W - M)\big) \circ r_n + b, \qquad
     s_n \in \{\pm 1\}^{in},\; r_n \in \{\pm 1\}^{out}$$

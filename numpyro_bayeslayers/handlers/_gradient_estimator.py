@@ -30,7 +30,7 @@ _BOTH = (
 
 
 class AbstractGradientEstimator(Messenger, abc.ABC):
-    """Replaces the value of linear messages whose weight has a factorised normal guide.
+    """Replaces the value of linear messages whose weight has a factorized normal guide.
 
     Other messages keep the plain value: under NUTS, `Predictive` and `substitute` (no
     guide), with delta guides, and with guides that correlate the weights. Inside an ELBO
@@ -133,7 +133,7 @@ class AbstractGradientEstimator(Messenger, abc.ABC):
 
 
 def normal_moments(site: primitives.Site) -> tuple[Array, Array] | None:
-    """Mean and standard deviation of the guide's factorised normal, in the value's shape."""
+    """Mean and standard deviation of the guide's factorized normal, in the value's shape."""
     guide = primitives.factorized_normal(primitives.posterior_of(site))
     if guide is None:
         return None

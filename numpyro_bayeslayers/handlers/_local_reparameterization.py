@@ -12,7 +12,7 @@ from ._gradient_estimator import AbstractGradientEstimator, normal_moments
 class local_reparameterization(AbstractGradientEstimator):  # noqa: N801
     r"""Draw each row's output from its own normal law, with the weights integrated out.
 
-    Under a factorised normal guide, weights $W \sim N(M, S^2)$ and bias
+    Under a factorized normal guide, weights $W \sim N(M, S^2)$ and bias
     $b \sim N(m_b, s_b^2)$, the outputs of row $n$ are independent normals,
 
     $$y_n \sim N\big(x_n M + m_b,\; x_n^2 S^2 + s_b^2\big)$$

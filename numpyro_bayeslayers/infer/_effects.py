@@ -38,7 +38,7 @@ def layer_effects(
         By the layer's name, its values (draws, rows, units), all axes of draws in one.
 
     Raises:
-        TypeError: If `draws` is no mapping, or `batch_ndims` no integer.
+        TypeError: If `draws` is not a mapping, or `batch_ndims` is not an integer.
         ValueError: If there are no draws, their numbers differ, a latent site that an effect
             depends on has none, two layers have one name, or the model has no such layer.
 

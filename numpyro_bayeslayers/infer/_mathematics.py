@@ -67,7 +67,7 @@ def describe(model: Model, *args: Any, **kwargs: Any) -> Description:
         kwargs: Its keyword arguments.
 
     Raises:
-        TypeError: If `model` is no function.
+        TypeError: If `model` is not a function.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist

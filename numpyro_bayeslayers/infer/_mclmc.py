@@ -132,7 +132,7 @@ class MCLMC(AbstractMCLMC):
 
     Raises:
         ImportError: If blackjax is not installed.
-        TypeError: If a number is no number, or `model` cannot be called.
+        TypeError: If an argument is not a number, or `model` cannot be called.
         ValueError: If a number is out of range, or the model has one latent number only.
 
     Example:
@@ -238,7 +238,7 @@ class AdjustedMCLMC(AbstractMCLMC):
 
     Raises:
         ImportError: If blackjax is not installed.
-        TypeError: If a number is no number, or `model` cannot be called.
+        TypeError: If an argument is not a number, or `model` cannot be called.
         ValueError: If a number is out of range, or the model has one latent number only.
 
     Example:

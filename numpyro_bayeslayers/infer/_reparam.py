@@ -46,7 +46,7 @@ def autoreparam(model: Model | None = None, *, centered: float = 0.0) -> Any:
         ``@autoreparam(centered=0.5)`` are both right.
 
     Raises:
-        TypeError: If `centered` is no number.
+        TypeError: If `centered` is not a number.
         ValueError: If it is not from 0 to 1.
 
     Example:

@@ -1,9 +1,9 @@
 """Layers: Equinox modules whose parameters are NumPyro sites.
 
-Families are drawers (`layers/dense`, ...); the names are flat. To add a layer: its file in
-its drawer, one export line there and here, one entry point in `pyproject.toml`, and one row
-in its family's table, `tests/cases/<family>.py`. Laws, benchmarks and the API page follow
-from the export.
+Each family has a folder (`layers/dense`, ...); the public names are flat. A new layer needs a
+file in its family's folder, one export line there and one here, one entry point in
+`pyproject.toml`, and one row in its family's table, `tests/cases/<family>.py`. The export adds
+it to the conformance tests, the benchmarks and the API page.
 """
 
 from .._base import AbstractLayer as AbstractLayer, AbstractRowLayer as AbstractRowLayer

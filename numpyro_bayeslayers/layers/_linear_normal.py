@@ -19,8 +19,9 @@ from ..handlers._tie import Remember
 class LinearNormal(NamedTuple):
     """A linear map of features whose weights are independent normals.
 
-    `loc` and `scale` have shape (F,) for one output that is squeezed, else (out, F), and
-    broadcast against each other. `sites` gives the layer's own sites from such weights.
+    `loc` and `scale` have shape (F,) for a single output, which is squeezed, and (out, F)
+    otherwise; they broadcast against each other. `sites` maps such weights to the values of the
+    layer's sites.
     """
 
     features: Callable[[Array], Array]
@@ -30,10 +31,10 @@ class LinearNormal(NamedTuple):
 
 
 class WeightPosterior(NamedTuple):
-    """The weights of a layer, given data: what `condition` returns.
+    """The posterior of a layer's weights, as returned by `condition`.
 
-    `weights` is their normal law, of event shape (F,); its batch shape is (out,) if the layer
-    has several outputs.
+    `weights` is their normal distribution, of event shape (F,); its batch shape is (out,) if
+    the layer has several outputs.
     """
 
     weights: dist.MultivariateNormal
@@ -43,11 +44,11 @@ class WeightPosterior(NamedTuple):
     def marginal(
         self, x: Num[ArrayLike, "n d_in"], noise_scale: ArrayLike
     ) -> dist.LowRankMultivariateNormal:
-        """The law of observations at new rows, given the data.
+        """The posterior predictive distribution of observations at new rows.
 
         Args:
             x: Rows, (n, in).
-            noise_scale: Standard deviation of the noise, positive: one, or one for each row.
+            noise_scale: Standard deviation of the noise, positive: one value, or one for each row.
         """
         phi = _features_at(self.prior, x)
         factor = jnp.matmul(phi, self.weights.scale_tril)
@@ -55,7 +56,7 @@ class WeightPosterior(NamedTuple):
         return _low_rank_normal(loc, factor, noise_scale)
 
     def sites(self, weights: Float[Array, "*batch F"]) -> dict[str, Array]:
-        """Weights, such as draws from `weights`, as values of the layer's sites by name."""
+        """Convert weights, such as draws from `weights`, to values of the layer's sites by name."""
         values = self.prior.sites(weights)
         return {f"{self.prefix}.{name}": value for name, value in values.items()}
 
@@ -63,23 +64,24 @@ class WeightPosterior(NamedTuple):
 class AbstractLinearNormal(AbstractLayer):
     """A layer that is linear in weights with independent normal priors.
 
-    Subclasses implement `_linear_normal`, which draws every site but those weights.
+    Subclasses implement `_linear_normal`, which draws every site except those weights.
     """
 
     @abc.abstractmethod
     def _linear_normal(self) -> LinearNormal:
-        """Draw the hyperparameters; give the features and the weights' prior."""
+        """Draw the hyperparameters; return the features and the prior of the weights."""
 
     def marginal(
         self, x: Num[ArrayLike, "*plates n d_in"], noise_scale: ArrayLike
     ) -> dist.LowRankMultivariateNormal:
-        r"""The law of noisy outputs at the rows of `x`, with the weights integrated out.
+        r"""The distribution of noisy outputs at the rows of `x`, with the weights integrated out.
 
         $$y \sim N\big(\Phi m,\ \Phi S^2 \Phi^\top + \sigma^2 I\big)$$
 
-        for features $\Phi$ and weights $w \sim N(m, S^2)$. The hyperparameters stay sites of
-        the layer; the weights are no sites. ``numpyro.sample("y", layer.marginal(x, sigma),
-        obs=y)`` is collapsed inference: NUTS sees the hyperparameters only.
+        for features $\Phi$ and weights $w \sim N(m, S^2)$. The hyperparameters remain sites of
+        the layer; the weights are not sites.
+        ``numpyro.sample("y", layer.marginal(x, sigma), obs=y)`` gives collapsed inference: NUTS
+        samples only the hyperparameters.
 
         Args:
             x: Rows, (n, in).
@@ -88,12 +90,12 @@ class AbstractLinearNormal(AbstractLayer):
 
         Returns:
             A `LowRankMultivariateNormal` of event shape (n,); its batch shape is (out,) if
-            the layer has several outputs. Costs $O(n F^2)$ for $F$ features.
+            the layer has several outputs. The cost is $O(n F^2)$ for $F$ features.
 
         Raises:
-            ValueError: If `x` is no matrix of as many columns as the layer has inputs, if
-                `noise_scale` is not positive, or if the layer has several outputs and is
-                called inside a plate.
+            ValueError: If `x` is not a matrix with one column for each input of the layer, if
+                `noise_scale` is not positive, or if the layer has several outputs and is called
+                inside a plate.
         """
         with primitives.scope(prefix=self.prefix):
             prior = self._linear_normal()
@@ -118,17 +120,18 @@ class AbstractLinearNormal(AbstractLayer):
 
         Args:
             x: Rows, (n, in).
-            y: Outputs, of the shape that a draw from `marginal` has.
+            y: Outputs, in the shape of a draw from `marginal`.
             noise_scale: Standard deviation $\sigma$ of the noise, positive: one, or one for
                 each row.
 
         Returns:
-            A `WeightPosterior`: `weights` is the normal law, ``marginal(x_new, noise_scale)``
-            the predictive one, ``sites(draws)`` gives draws as values of the layer's sites.
+            A `WeightPosterior`: `weights` is the normal posterior,
+            ``marginal(x_new, noise_scale)`` the posterior predictive distribution, and
+            ``sites(draws)`` converts draws to values of the layer's sites.
 
         Raises:
-            ValueError: If `x` is no matrix of as many columns as the layer has inputs, if `y`
-                has another number of rows, or if `noise_scale` is not positive.
+            ValueError: If `x` is not a matrix with one column for each input of the layer, if
+                `y` has a different number of rows, or if `noise_scale` is not positive.
         """
         with primitives.scope(prefix=self.prefix):
             prior = self._linear_normal()
@@ -141,7 +144,7 @@ class AbstractLinearNormal(AbstractLayer):
             )
         residual = y - jnp.matmul(phi, prior.loc[..., None])[..., 0]
         std = jnp.sqrt(_variance(noise_scale, residual))
-        # The least-squares form keeps the condition number of the features, not its square.
+        # The least-squares form has the condition number of the features, not its square.
         whitened = phi * prior.scale[..., None, :] / std[..., None]
         shape = jnp.broadcast_shapes(whitened.shape[:-2], residual.shape[:-1])
         size = whitened.shape[-1]
@@ -153,7 +156,7 @@ class AbstractLinearNormal(AbstractLayer):
         target = (residual / std)[..., None]
         projected = jnp.matmul(jnp.swapaxes(q[..., : phi.shape[-2], :], -1, -2), target)
         mean = solve_triangular(r, projected, lower=False)[..., 0]
-        # r'r is the precision; a lower triangular factor of its inverse is wanted.
+        # r'r is the precision; we need a lower triangular factor of its inverse.
         inverse = solve_triangular(r, eye, lower=False)
         upper = jnp.linalg.qr(jnp.swapaxes(inverse, -1, -2), mode="r")
         lower = jnp.swapaxes(upper, -1, -2)
@@ -165,7 +168,7 @@ class AbstractLinearNormal(AbstractLayer):
 
 
 def remembered(call: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """`call` as a function of rows: what it draws the first time, it keeps."""
+    """`call` as a function of rows, which reuses the values drawn on its first call."""
     memory = Remember()
 
     def features(x: Array) -> Array:
@@ -176,7 +179,7 @@ def remembered(call: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
 
 class _exact(Messenger):  # noqa: N801
-    """Plain products: a gradient estimator's noise for each row would bias a joint law of rows."""
+    """Use plain products: independent noise for each row would bias the joint distribution."""
 
     def process_message(self, msg: Message) -> None:
         if msg["type"] == "linear":
@@ -206,13 +209,13 @@ def _features_at(prior: LinearNormal, x: ArrayLike) -> Array:
 def _low_rank_normal(
     loc: Array, factor: Array, noise_scale: ArrayLike
 ) -> dist.LowRankMultivariateNormal:
-    """The law of a linear map of standard normals plus noise; outputs have the same factor."""
+    """Distribution of a linear map of standard normals plus noise; all outputs share its factor."""
     factor = jnp.broadcast_to(factor, loc.shape[:-1] + factor.shape[-2:])
     return dist.LowRankMultivariateNormal(loc, factor, _variance(noise_scale, loc))
 
 
 def _variance(noise_scale: ArrayLike, loc: Array) -> Array:
-    """The variances of the rows: `noise_scale` is one, one per plate cell, or one per row."""
+    """Noise variance of each row; `noise_scale` has one value, or one per plate cell or row."""
     _checks.all_positive("noise_scale", noise_scale)
     scale = jnp.asarray(noise_scale, loc.dtype)
     if 0 < scale.ndim <= len(primitives.plate_shape()):

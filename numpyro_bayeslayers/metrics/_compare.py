@@ -128,7 +128,7 @@ def paired_bootstrap(
         block_length: Rows in a block, at least 1 and at most all.
 
     Raises:
-        TypeError: If an entry is no real number, or `seed` no key.
+        TypeError: If an entry is no real number, or `seed` is not a key.
         ValueError: If the shapes differ, there are fewer than two rows, an entry is NaN or
             infinite, or a setting is out of range.
 

@@ -28,8 +28,8 @@ def log_score(
 
     Raises:
         TypeError: If an entry is no real number, or `distribution` no distribution.
-        ValueError: If the shapes do not line up, there is no entry, one is NaN, or lies
-            outside of the support of `distribution`.
+        ValueError: If the shapes do not line up, there is no entry, one is NaN, or lies outside
+            the support of `distribution`.
 
     Example:
         >>> import jax.numpy as jnp, numpyro.distributions as dist

@@ -168,7 +168,7 @@ def dyadic_joint_log_score(
             each pair. The standard error is that of the draw of pairs, of the rows at hand.
 
     Raises:
-        TypeError: If an entry is no real number, or `seed` no key.
+        TypeError: If an entry is no real number, or `seed` is not a key.
         ValueError: If there is no axis of draws, fewer than two rows, an entry is NaN, or a
             number of pairs or rows is not positive.
 

@@ -54,7 +54,7 @@ def pit(
             value; without it, $v$ is a half.
 
     Raises:
-        TypeError: If an entry is no real number, or `seed` no key.
+        TypeError: If an entry is no real number, or `seed` is not a key.
         ValueError: If the shapes do not line up, there is no entry, one is NaN or infinite,
             or the prediction is of counts and there is no `seed`.
 

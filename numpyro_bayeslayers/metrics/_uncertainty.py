@@ -37,7 +37,7 @@ def entropy(probs: Num[ArrayLike, "n k"]) -> Float[Array, " n"]:
             draws.
 
     Raises:
-        TypeError: If an entry is no number.
+        TypeError: If an entry is not a number.
         ValueError: If there are not two axes, or probabilities do not sum to one.
 
     Example:
@@ -67,7 +67,7 @@ def entropy_split(probs: Num[ArrayLike, "s n k"]) -> Uncertainty:
         The parts of each row in nats.
 
     Raises:
-        TypeError: If an entry is no number.
+        TypeError: If an entry is not a number.
         ValueError: If there are not three axes, or probabilities do not sum to one.
 
     Example:

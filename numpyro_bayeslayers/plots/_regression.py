@@ -166,7 +166,7 @@ def plot_forest(
 
     Raises:
         ImportError: If matplotlib or pandas is not installed.
-        TypeError: If `found` is no fit and no such table.
+        TypeError: If `found` is not a fit and no such table.
         ValueError: If there is no entry that begins so, or more than can be read.
 
     Example:

@@ -17,7 +17,7 @@ def as_table(name: str, df: Any) -> Any:
 
     Raises:
         ImportError: If pandas is not installed, or narwhals is not and is needed.
-        TypeError: If it is no table.
+        TypeError: If it is not a table.
         ValueError: If it has a column twice.
     """
     try:

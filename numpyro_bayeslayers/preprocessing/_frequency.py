@@ -70,7 +70,7 @@ def unit_of(name: str, freq: Any) -> Unit:
     or at whose start they start (``"QS-JAN"``, ``"YS-JAN"``); weeks by their last day.
 
     Raises:
-        TypeError: If `freq` is no string.
+        TypeError: If `freq` is not a string.
         ValueError: If it is no such frequency.
 
     Example:

@@ -93,7 +93,7 @@ class SpatiotemporalFit(NamedTuple):
                 Dates in another zone than that of the training dates are converted to it.
 
         Raises:
-            TypeError: If `df` is no table, or a column holds no numbers (no dates).
+            TypeError: If `df` is not a table, or a column holds no numbers (no dates).
             ValueError: If a column does not exist, an entry is missing or infinite, or dates
                 have a time zone and the training dates had none, or the reverse.
         """

@@ -32,7 +32,7 @@ def fit_standardization(
 
     Raises:
         ImportError: If pandas is not installed.
-        TypeError: If `df` is no table, `columns` no sequence of names, or a column holds no
+        TypeError: If `df` is not a table, `columns` no sequence of names, or a column holds no
             numbers.
         ValueError: If a column does not exist, an entry of it is missing or infinite, the
             table has no rows, or `eps` is negative.

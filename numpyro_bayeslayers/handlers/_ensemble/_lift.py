@@ -102,7 +102,7 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
                 del msg[key]
 
     def _answer_centering(self, msg: Message) -> None:
-        """Coordinates are alike in all members: what answers is outside of the `vmap`."""
+        """Coordinates are alike in all members: what answers is outside the `vmap`."""
         msg["value"] = self.send(dict(msg))["value"]
 
     def _answer_deterministic(self, msg: Message) -> None:
@@ -262,7 +262,7 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
         msg["value"] = self.boundary.inward(out["value"])
 
     def _spread(self, tree: PyTree) -> PyTree:
-        """Every member's entry along the leading axis; what is no array stays as it is."""
+        """Every member's entry along the leading axis; what is not an array stays as it is."""
 
         def one(x: Any) -> Any:
             if not isinstance(x, (bool, int, float, complex)) and not is_array(x):

@@ -78,7 +78,7 @@ class ChainPrograms:
     Args:
         kernel: A NumPyro kernel; it stays as it is.
         length: How many steps and chains.
-        frame: What is no array among the arguments.
+        frame: What is not an array among the arguments.
         fields: What is collected.
         layout: Where chains and rows are.
     """

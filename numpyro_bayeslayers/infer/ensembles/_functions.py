@@ -93,7 +93,7 @@ class EnsembleResult(NamedTuple):
         Raises:
             FileNotFoundError: If the folder does not exist.
             IsADirectoryError: If `path` is a folder.
-            TypeError: If `path` is no path.
+            TypeError: If `path` is not a path.
         """
         write_result(path, *self)
 
@@ -115,7 +115,7 @@ class EnsembleResult(NamedTuple):
 
         Raises:
             FileNotFoundError: If there is no such file.
-            TypeError: If `path` is no path.
+            TypeError: If `path` is not a path.
             ValueError: If the file is damaged, of another kind, of a later version or of
                 another precision, or its structure or shapes are others.
 

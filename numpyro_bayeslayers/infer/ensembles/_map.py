@@ -274,7 +274,7 @@ class EnsembleMAP:
             callbacks: A function of `Progress`, or several.
 
         Raises:
-            TypeError: If `num_epochs` or `batch_size` is no integer, or `seed` no seed.
+            TypeError: If `num_epochs` or `batch_size` is not an integer, or `seed` is not a seed.
             ValueError: If `num_epochs` or `batch_size` is below 1, `x` and `y` differ in
                 rows or hold NaN or infinite entries, `log_joint` does not return two scalars,
                 or minibatches or scores of held-out rows are asked for and the first is no

@@ -48,7 +48,7 @@ def ensemble_predict(
         `batch_size`, the arrays of one member must have the rows first.
 
     Raises:
-        TypeError: If `predict_fn` cannot be called or `batch_size` is no integer.
+        TypeError: If `predict_fn` cannot be called or `batch_size` is not an integer.
         ValueError: If `batch_size` is below 1, the arrays of `x_new` differ in rows,
             those of `params_stacked` in members, predictions do not have the rows first, or
             `batch_size` is given and the prediction of a row depends on the others.

@@ -259,10 +259,10 @@ class EnsembleSVI:
             Parameters by site name, losses of each member at each step, and the last state.
 
         Raises:
-            TypeError: If a number is no integer, or `rng_key` no key.
+            TypeError: If a number is not an integer, or `rng_key` is not a key.
             ValueError: If a number is out of range, an array holds NaN or infinite entries
                 (mark missing ones by a mask, and fill them with any number), an observation
-                is outside of its support, minibatches are asked for without rows, of rows
+                is outside its support, minibatches are asked for without rows, of rows
                 that see each other or that the model chooses, or under a guide with
                 parameters for each; if `init`, `init_state` or a checkpoint is of another
                 run: the error says what differs; if a share is held out of rows that are not

@@ -106,7 +106,7 @@ class Fit:
         Raises:
             FileNotFoundError: If the folder does not exist.
             IsADirectoryError: If `path` is a folder.
-            TypeError: If `path` is no path.
+            TypeError: If `path` is not a path.
         """
         write_fit(path, self._problem, self.method, self._posterior)
 
@@ -157,7 +157,7 @@ class Fit:
                 weights and masks of observations.
 
         Raises:
-            TypeError: If `num_samples` is no integer, or a column is of another kind than in
+            TypeError: If `num_samples` is not an integer, or a column is of another kind than in
                 the fit.
             ValueError: If an argument or a column is missing, unknown, or of another row
                 count than the others, if an entry is NaN, a level was not in the fit, if it
@@ -195,7 +195,7 @@ class Fit:
 
         Raises:
             TypeError: As `predict`.
-            ValueError: As `predict`, and if the likelihood has no mean: a class is no number,
+            ValueError: As `predict`, and if the likelihood has no mean: a class is not a number,
                 and Cauchy's law has tails too long.
         """
         with ALONE:

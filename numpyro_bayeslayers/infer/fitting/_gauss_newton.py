@@ -34,7 +34,7 @@ class Tap(NamedTuple):
 
     Args:
         weight: The site of the weight.
-        bias: The site of the bias; None without one, or if it is no site.
+        bias: The site of the bias; None without one, or if it is not a site.
         shape: Of the input, (n, in).
         out: The shape of the output, (n, out).
     """

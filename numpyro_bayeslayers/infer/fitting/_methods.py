@@ -105,7 +105,7 @@ class Ensemble(VI):
         repulsion: What pushes members apart, of `repulsive`; None for members on their own.
 
     Raises:
-        TypeError: As `VI`, or if `num_members` is no integer.
+        TypeError: As `VI`, or if `num_members` is not an integer.
         ValueError: As `VI`, or if `num_members` is below 1.
 
     Example:
@@ -150,7 +150,7 @@ class Modes(Ensemble):
         repulsion: What pushes members apart, of `repulsive`; None for members on their own.
 
     Raises:
-        TypeError: If `num_members` is no integer.
+        TypeError: If `num_members` is not an integer.
         ValueError: If `num_members` is below 1, or a step size is not positive.
 
     Example:
@@ -188,7 +188,7 @@ class MCMC:
             100 steps of warm-up, and without hierarchical sites, it does nothing.
 
     Raises:
-        TypeError: If a number is no integer, or `kernel` cannot be called.
+        TypeError: If a number is not an integer, or `kernel` cannot be called.
         ValueError: If a number is out of range.
 
     Example:

@@ -36,7 +36,7 @@ class SampledEnsemble(Modes):
         kernel_options: Its further arguments.
 
     Raises:
-        TypeError: If a number is no integer, or `kernel` cannot be called.
+        TypeError: If a number is not an integer, or `kernel` cannot be called.
         ValueError: If a number is out of range.
 
     Example:

@@ -51,7 +51,7 @@ class SGMCMC(Modes):
         friction: The share of the momentum $\alpha$ that a step loses, above 0 and below 1.
 
     Raises:
-        TypeError: If a number is no integer.
+        TypeError: If a number is not an integer.
         ValueError: If a number is out of range, the kernel is unknown, or the draws are no
             multiple of the cycles.
 

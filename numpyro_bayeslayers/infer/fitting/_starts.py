@@ -24,7 +24,7 @@ def _values(found: Fit, size: int) -> dict[str, Any]:
     """Values of the latent sites for so many starts: draws of the posterior.
 
     One start is the draw that is nearest to the median of all; medians themselves may lie
-    outside of a support (of probabilities, say, that do not add up to one).
+    outside a support (of probabilities, say, that do not add up to one).
     """
     draws = found.draws(num_samples=max(_DRAWS, size), all=True)
     latents = {n: draws[n] for n in found._problem.sites.latent if n in draws}

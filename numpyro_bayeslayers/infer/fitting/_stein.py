@@ -49,7 +49,7 @@ class Stein:
             needs one.
 
     Raises:
-        TypeError: If a number is no integer, the guide cannot be called, or `kernel` is none.
+        TypeError: If a number is not an integer, the guide cannot be called, or `kernel` is none.
         ValueError: If a number is out of range.
 
     Example:

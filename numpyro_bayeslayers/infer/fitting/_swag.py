@@ -65,7 +65,7 @@ class SWAG:
             usual.
 
     Raises:
-        TypeError: If a number is no integer, or `base` no `Modes`.
+        TypeError: If a number is not an integer, or `base` no `Modes`.
         ValueError: If a number is out of range.
 
     Example:

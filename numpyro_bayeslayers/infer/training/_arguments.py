@@ -19,7 +19,7 @@ class Arguments(NamedTuple):
     Args:
         rows: The arrays with one entry for each row of the data, None for other leaves.
         shared: All other arrays, None for other leaves.
-        frame: What is no array: part of the compiled program.
+        frame: What is not an array: part of the compiled program.
     """
 
     rows: list[Any]

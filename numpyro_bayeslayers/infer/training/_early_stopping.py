@@ -133,7 +133,7 @@ def select(which: Bool[Array, " e"], a: PyTree, b: PyTree) -> PyTree:
 
     def one(x: Any, y: Any) -> Any:
         if not isinstance(x, jax.Array):
-            return x  # what is no array is the same for all
+            return x  # what is not an array is the same for all
         return jnp.where(which.reshape(which.shape + (1,) * (x.ndim - 1)), x, y)
 
     return jax.tree.map(one, a, b)

@@ -144,7 +144,7 @@ def score_of(
         drawn: The model and the guide of a member.
         params_of: From a state to the parameters, and what the model keeps, of all members.
         kind: How rows are scored.
-        held: What is no array among the arguments with the held-out rows.
+        held: What is not an array among the arguments with the held-out rows.
         fitted: Likewise of the data of the fit, which the guide sees.
         size: The number of members.
         draws: Draws of each guide.

@@ -25,7 +25,7 @@ def init_and_shuffle_keys(key: PRNGKey) -> tuple[PRNGKey, PRNGKey]:
 def as_arrays(params: Params) -> Params:
     """`params` with its numbers and NumPy arrays as JAX arrays; other leaves stay.
 
-    A number that is no boolean becomes a floating-point array, so that it is trained. Every
+    A number that is not a boolean becomes a floating-point array, so that it is trained. Every
     array gets a fixed type (not a "weak" one), so that the first step changes no types.
     """
 

@@ -78,7 +78,7 @@ class Look:
         """Look at what is observed.
 
         Raises:
-            ValueError: If an observation is outside of the support of its likelihood, or a
+            ValueError: If an observation is outside the support of its likelihood, or a
                 weight is negative.
         """
         arrays = _arrays_of(parts)

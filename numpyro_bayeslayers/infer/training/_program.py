@@ -41,7 +41,7 @@ class Program:
     Args:
         member: What one member does, set up.
         shapes: The shapes of its state and of its parameters.
-        frame: What is no array among the arguments.
+        frame: What is not an array among the arguments.
         names: The sites that a minibatch scales.
         size: The number of members.
         rows: The rows of a step; None for all that there are.

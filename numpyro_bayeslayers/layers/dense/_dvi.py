@@ -1,4 +1,4 @@
-"""A dense layer of moments."""
+"""A dense layer that propagates means and variances."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
@@ -18,8 +18,8 @@ class DenseDVI(AbstractLayer):
 
     $$E[y] = m M + m_b, \qquad \mathrm{Var}[y] = v M^2 + (m^2 + v) S^2 + s_b^2$$
 
-    Put `basis.relu_moments` between two such layers. Guide and prior are both inside: the
-    divergence from the prior $N(0, s^2)$ enters as a factor.
+    Put `basis.relu_moments` between two such layers. The layer contains both its guide and its
+    prior: the divergence from the prior $N(0, s^2)$ enters the model as a factor.
 
     Args:
         in_features: Size of the last axis of the input.
@@ -31,11 +31,11 @@ class DenseDVI(AbstractLayer):
 
     Sites:
         Parameters ``weight_loc``, ``weight_log_var`` (in, out), ``bias_loc``,
-        ``bias_log_var`` (out,); the factor ``kl``, which `handlers.temper` weighs.
+        ``bias_log_var`` (out,); the factor ``kl``, which `handlers.temper` weights.
 
     Returns:
         Mean and variance of the outputs. The layer is called with a mean and a variance;
-        without the variance the input is taken as known.
+        without the variance, the input is treated as known exactly.
 
     Raises:
         ValueError: If a size or the scale is not positive, or if the input's last axis is
@@ -54,9 +54,9 @@ class DenseDVI(AbstractLayer):
         variational inference for robust Bayesian neural networks", ICLR 2019, section 3.
 
     Note:
-        The paper carries the full covariance between units; this layer carries variances
-        (its diagonal variant). Only activations with known moments can follow it: the
-        rectifier has them, tanh has not.
+        The paper propagates the full covariance between units; this layer propagates variances
+        (the paper's diagonal variant). It can only be followed by an activation whose moments
+        are known: ReLU qualifies, tanh does not.
     """
 
     in_features: int = setting(check=_checks.size)
@@ -102,7 +102,7 @@ class DenseDVI(AbstractLayer):
         return jnp.concatenate([out, out_var], axis=-1)
 
     def _kl(self, loc: Array, log_var: Array) -> Array:
-        """Divergence of N(loc, exp(log_var)) from the prior, entry by entry, in nats."""
+        """KL divergence of N(loc, exp(log_var)) from the prior, elementwise, in nats."""
         square = self.prior_scale**2
         return 0.5 * (
             (jnp.exp(log_var) + jnp.square(loc)) / square - 1.0 - log_var + jnp.log(square)

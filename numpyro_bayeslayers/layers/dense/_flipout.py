@@ -1,4 +1,4 @@
-"""The dense layer under its own flipout."""
+"""A dense layer with the flipout gradient estimator."""
 
 from jaxtyping import Array, Float, Num
 
@@ -9,14 +9,14 @@ from ._normal import AbstractNormalDense
 class DenseFlipout(AbstractNormalDense):
     r"""Dense layer whose weight perturbations differ between rows.
 
-    The model is that of `DenseReparameterization`. Under a factorised normal guide of mean
-    $M$, row $n$ sees, with random signs $s_n$ and $r_n$,
+    The model is the same as that of `DenseReparameterization`. Under a factorized normal guide
+    of mean $M$, row $n$ sees, with random signs $s_n$ and $r_n$,
 
     $$y_n = x_n M + \big((x_n \circ s_n)(W - M)\big) \circ r_n + b$$
 
-    It is that layer inside `handlers.flipout`; without such a guide (NUTS, `Predictive`) its
-    value is the plain one. To use a set of weights twice, put one `handlers.flipout` around
-    the whole model instead.
+    This is that layer inside `handlers.flipout`; without such a guide (NUTS, `Predictive`) it
+    returns the plain value. To use the same weights twice, wrap the whole model in one
+    `handlers.flipout` instead.
 
     Args:
         in_features: Size of the last axis of the input.

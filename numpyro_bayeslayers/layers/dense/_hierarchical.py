@@ -16,8 +16,7 @@ class DenseHierarchical(AbstractRowLayer):
     $$y = \big((x \circ z_{local})\,\theta\big) z_{global} + b, \qquad
     z_{local,i} \sim \mathcal{C}^+(s_l), \quad z_{global} \sim \mathcal{C}^+(s_g)$$
 
-    with half-Cauchy priors, so that whole inputs are switched off; $\theta$ and $b$ are
-    optimized.
+    with half-Cauchy priors, which can switch off whole inputs; $\theta$ and $b$ are optimized.
 
     Args:
         in_features: Size of the last axis of the input.
@@ -46,7 +45,7 @@ class DenseHierarchical(AbstractRowLayer):
         NeurIPS, section 4.2.
 
     Note:
-        There the weights have a guide of their own too; here they are point estimates.
+        In the paper the weights also have a variational posterior; here they are point estimates.
     """
 
     in_features: int = setting(check=_checks.size)

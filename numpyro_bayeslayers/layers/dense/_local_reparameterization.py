@@ -1,4 +1,4 @@
-"""The dense layer under its own local reparameterization."""
+"""A dense layer with the local reparameterization gradient estimator."""
 
 from jaxtyping import Array, Float, Num
 
@@ -9,13 +9,13 @@ from ._normal import AbstractNormalDense
 class DenseLocalReparameterization(AbstractNormalDense):
     r"""Dense layer that draws its outputs rather than its weights.
 
-    The model is that of `DenseReparameterization`. Under a factorised normal guide,
+    The model is the same as that of `DenseReparameterization`. Under a factorized normal guide,
     $W \sim N(M, S^2)$ and $b \sim N(m_b, s_b^2)$, the outputs are drawn from
 
     $$y_n \sim N(x_n M + m_b,\; x_n^2 S^2 + s_b^2)$$
 
-    It is that layer inside `handlers.local_reparameterization`; without such a guide (NUTS,
-    `Predictive`) its value is the plain one.
+    This is that layer inside `handlers.local_reparameterization`; without such a guide (NUTS,
+    `Predictive`) it returns the plain value.
 
     Args:
         in_features: Size of the last axis of the input.

@@ -1,4 +1,4 @@
-"""Dropout that stays on."""
+"""Dropout that is also active in prediction."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,10 +16,10 @@ class MCDropout(eqx.Module):
 
     $$y_i = x_i m_i / (1 - p), \qquad m_i \sim \mathrm{Bernoulli}(1 - p)$$
 
-    A plain module without sites. `handlers.mc_dropout` does the same to a whole model.
+    This is a plain module without sites. `handlers.mc_dropout` applies dropout to a whole model.
 
     Args:
-        rate: Probability $p$ to drop an entry, at least 0 and below 1.
+        rate: Probability $p$ of dropping an entry, at least 0 and below 1.
 
     Raises:
         ValueError: If `rate` is out of range, or if there is no random key.
@@ -38,7 +38,7 @@ class MCDropout(eqx.Module):
     def __call__(
         self, x: Float[ArrayLike, "*batch"], *, key: PRNGKey | None = None
     ) -> Float[Array, "*batch"]:
-        """The thinned input; inside a model the key may be left to `numpyro.prng_key`."""
+        """Apply dropout to the input; inside a model the default key is `numpyro.prng_key()`."""
         x = _checks.array("x", x)
         key = prng_key("MCDropout") if key is None else key
         keep = random.bernoulli(key, 1.0 - self.rate, x.shape)

@@ -13,14 +13,14 @@ from ._prior import normal
 
 
 class DenseNCP(AbstractRowLayer):
-    r"""Dense layer of a mean part and a stochastic part with a learned share.
+    r"""Dense layer with a mean part and a stochastic part of learned scale.
 
     $$y = x W_d + b_d + \sigma\,(x W_s + b_s), \qquad \sigma \sim
     \mathrm{LogNormal}(\log s_0, 1)$$
 
     with independent standard normal priors on all weights and biases. With
-    `NCPContinuousPerturb` on the inputs and `NCPNormalOutput` on the outputs it makes a
-    network uncertain away from its data.
+    `NCPContinuousPerturb` on the inputs and `NCPNormalOutput` on the outputs, it makes a
+    network uncertain away from its training data.
 
     Args:
         in_features: Size of the last axis of the input.

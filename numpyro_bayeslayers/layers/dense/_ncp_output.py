@@ -10,16 +10,16 @@ from ...primitives import divergence
 
 
 class NCPNormalOutput(AbstractLayer):
-    r"""Ask the outputs at perturbed inputs to follow a wide normal.
+    r"""Penalize outputs at perturbed inputs that differ from a wide normal.
 
     Each row adds to the log density the factor
 
     $$-\sum_j \mathrm{KL}\big(N(m_{nj}, s_{nj}^2) \,\|\, N(\mu, \sigma^2)\big)$$
 
-    where $m, s$ are the network's mean and standard deviation at inputs moved by
-    `NCPContinuousPerturb`. Call the network under `handlers.tie` on the clean inputs (for
-    the likelihood) and on the perturbed ones (for this term). Inside a subsampling plate
-    the factor is scaled as data are.
+    where $m, s$ are the network's mean and standard deviation at inputs perturbed by
+    `NCPContinuousPerturb`. Call the network under `handlers.tie` on the clean inputs (for the
+    likelihood) and on the perturbed ones (for this term). Inside a subsampling plate the factor
+    is scaled like the likelihood.
 
     Args:
         prior_mean: Mean $\mu$ of the outputs away from the data.
@@ -29,7 +29,7 @@ class NCPNormalOutput(AbstractLayer):
     The layer is called with (..., n, d), or with (n,) for one output.
 
     Sites:
-        ``kl``, a factor with one value for each row; `handlers.temper` weighs it.
+        ``kl``, a factor with one value for each row; `handlers.temper` weights it.
 
     Returns:
         The sum of the divergences over rows and outputs, in nats, before any scaling.

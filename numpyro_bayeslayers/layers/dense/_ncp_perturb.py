@@ -1,4 +1,4 @@
-"""Inputs moved off the data."""
+"""Perturbed inputs for a noise contrastive prior."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,8 +15,8 @@ class NCPContinuousPerturb(eqx.Module):
 
     $$\tilde x = x + s\,\varepsilon, \qquad \varepsilon \sim N(0, I)$$
 
-    A plain module without sites: the perturbed inputs at which a noise contrastive prior
-    asks the network to be uncertain.
+    This is a plain module without sites. It returns the perturbed inputs at which a noise
+    contrastive prior makes the network uncertain.
 
     Args:
         scale: Standard deviation $s$ in units of `x`, zero or positive.
@@ -42,7 +42,7 @@ class NCPContinuousPerturb(eqx.Module):
     def __call__(
         self, x: Float[ArrayLike, "*batch"], *, key: PRNGKey | None = None
     ) -> Float[Array, "*batch"]:
-        """The perturbed input; inside a model the key may be left to `numpyro.prng_key`."""
+        """Return the perturbed input; inside a model the default key is `numpyro.prng_key()`."""
         x = _checks.array("x", x)
         key = prng_key("NCPContinuousPerturb") if key is None else key
         return x + jnp.asarray(self.scale, x.dtype) * random.normal(key, x.shape, x.dtype)

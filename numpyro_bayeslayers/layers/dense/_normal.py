@@ -1,4 +1,4 @@
-"""What the dense layers with normal priors share; they differ in the gradient estimator."""
+"""Base of the dense layers with normal priors, which differ in the gradient estimator."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num

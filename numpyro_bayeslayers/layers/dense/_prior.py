@@ -1,4 +1,4 @@
-"""Priors of weights and biases, checked when a layer is made."""
+"""Priors of weights and biases, checked when a layer is constructed."""
 
 import math
 from typing import Any, Literal, TypeAlias
@@ -12,7 +12,7 @@ PriorScale: TypeAlias = float | Literal["fan_in"]
 
 
 def checked_scale(name: str, value: Any) -> PriorScale:
-    """A positive number or the name of the rule."""
+    """Check that `value` is a positive number or the name of the rule."""
     if not isinstance(value, str):
         return _checks.positive(name, value)
     if value != "fan_in":
@@ -28,5 +28,5 @@ def normal(
 
 
 def scale_of(scale: PriorScale, fan_in: int) -> float:
-    """The standard deviation, by number or by rule."""
+    """The standard deviation, given as a number or by the rule."""
     return 1.0 / math.sqrt(fan_in) if isinstance(scale, str) else scale

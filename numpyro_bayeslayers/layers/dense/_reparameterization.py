@@ -11,8 +11,8 @@ class DenseReparameterization(AbstractNormalDense):
     $$y = x W + b, \qquad W_{ij} \sim N(0, s^2), \quad b_j \sim N(0, s^2)$$
 
     Under a variational guide the weights are drawn once for all rows (the plain
-    reparameterization gradient estimator); `handlers.flipout` and
-    `handlers.local_reparameterization` around the model draw them for each row.
+    reparameterization gradient estimator). Wrap the model in `handlers.flipout` or
+    `handlers.local_reparameterization` for separate draws for each row.
 
     Args:
         in_features: Size of the last axis of the input.

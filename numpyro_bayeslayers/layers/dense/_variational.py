@@ -14,16 +14,16 @@ from ._prior import normal
 
 
 class DenseVariational(AbstractRowLayer):
-    r"""Dense layer with a prior of your own over the weight.
+    r"""Dense layer with a user-defined prior over the weight.
 
     $$y = x W + b, \qquad W \sim p, \quad b_j \sim N(0, 1)$$
 
     Args:
         in_features: Size of the last axis of the input.
         out_features: Size of the last axis of the output.
-        make_prior: Gives the prior $p$ from (in_features, out_features): a distribution
-            whose batch and event shape together are (in, out). It may open sites of its
-            own, for hierarchical priors.
+        make_prior: Function of (in_features, out_features) that returns the prior $p$: a
+            distribution whose batch and event shape together are (in, out). It may draw further
+            sites, for hierarchical priors.
         bias: Whether to add a bias.
         name: Prefix of the sites; the default is ``"dense_variational"``.
 
@@ -32,7 +32,7 @@ class DenseVariational(AbstractRowLayer):
         ``bias`` of event shape (out,), if `bias`.
 
     Raises:
-        ValueError: If a size is not positive, or if the prior has another shape.
+        ValueError: If a size is not positive, or if the prior has a different shape.
         TypeError: If `make_prior` does not return a distribution, or cannot be called.
 
     Example:

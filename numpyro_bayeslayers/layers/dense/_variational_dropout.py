@@ -1,4 +1,4 @@
-"""Dropout rates learned weight by weight."""
+"""A dense layer with a learned dropout rate for each weight."""
 
 from collections.abc import Mapping
 
@@ -25,12 +25,12 @@ class DenseVariationalDropout(AbstractRowLayer):
 
     $$y_n \sim N\big(x_n \theta + b,\; x_n^2 (\alpha \theta^2)\big)$$
 
-    The divergence is known up to a constant by the fit
+    The divergence is approximated, up to a constant, by
 
     $$\mathrm{KL} = -k_1 \sigma(k_2 + k_3 \log\alpha) + \tfrac12 \log(1 + \alpha^{-1}) + k_1$$
 
-    Guide and prior are both inside: the layer has no sample sites, and an empty guide will
-    do for it.
+    The layer contains both its guide and its prior: it has no sample sites, and an empty guide
+    is enough for it.
 
     Args:
         in_features: Size of the last axis of the input.
@@ -42,7 +42,7 @@ class DenseVariationalDropout(AbstractRowLayer):
 
     Sites:
         Parameters ``theta`` (in, out), ``log_alpha`` (in, out) and ``bias`` (out,); the
-        factor ``kl``, which `handlers.temper` weighs.
+        factor ``kl``, which `handlers.temper` weights.
 
     Raises:
         ValueError: If a size is not positive, a number is not finite, or there is no key.
@@ -78,25 +78,25 @@ class DenseVariationalDropout(AbstractRowLayer):
         mean = linear(x, theta, bias)
         var = jnp.square(x) @ (jnp.exp(log_alpha) * jnp.square(theta.value))
         noise = random.normal(prng_key("DenseVariationalDropout"), mean.shape, mean.dtype)
-        # Local reparameterization; no gradient through the root of a variance of zero.
+        # Local reparameterization; no gradient through the square root of a zero variance.
         return mean + jnp.sqrt(jnp.maximum(var, jnp.finfo(var.dtype).tiny)) * noise
 
     def sparsity(self, params: Mapping[str, Array]) -> Float[Array, ""]:
-        """Share of weights whose log alpha is above the threshold.
+        """Fraction of weights whose log alpha is above the threshold.
 
         Args:
-            params: Optimized parameters by site name, as `SVI.get_params` gives them.
+            params: Optimized parameters by site name, as returned by `SVI.get_params`.
 
         Raises:
-            TypeError: If `params` is no mapping.
-            ValueError: If they do not have this layer's ``log_alpha``.
+            TypeError: If `params` is not a mapping.
+            ValueError: If they lack this layer's ``log_alpha``.
         """
         _checks.instance("params", params, Mapping, "the parameters by site name")
         name = f"{self.prefix}.log_alpha"
         if name not in params:
             raise ValueError(
                 f"`params` must have the site {name!r}, got {sorted(params)}. Give the "
-                "layer the name that it was trained with."
+                "layer the name that it had in training."
             )
         return jnp.mean(params[name] > self.threshold)
 

@@ -176,7 +176,7 @@ class VariationalLastLayer(_AbstractLastLayer):
     Sites:
         Parameters ``weight_loc`` (in, out), ``bias_loc`` (out,), ``scale_tril`` (out, in + 1,
         in + 1), the Cholesky factor of $S$, without the 1 if there is no bias; the factor
-        ``kl``, which `handlers.temper` weighs.
+        ``kl``, which `handlers.temper` weights.
 
     Returns:
         The means and variances (n, out) of the outputs, with the methods ``normal(noise_scale)``,
@@ -239,7 +239,7 @@ class VariationalLastLayerClassifier(_AbstractLastLayer):
     Sites:
         Parameters ``weight_loc`` (in, classes), ``bias_loc`` (classes,), ``scale_tril`` (classes,
         in + 1, in + 1), the Cholesky factor of $S$, without the 1 if there is no bias; the
-        factor ``kl``, which `handlers.temper` weighs.
+        factor ``kl``, which `handlers.temper` weights.
 
     Returns:
         The means and variances (n, classes) of the logits, with the method ``categorical()``, the

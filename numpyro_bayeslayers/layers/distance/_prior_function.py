@@ -35,7 +35,7 @@ class PriorFunction(AbstractLayer):
         ``prior.{site}`` for each, the copy's, which get no gradient.
 
     Raises:
-        TypeError: If `layer` is no layer.
+        TypeError: If `layer` is not a layer.
         ValueError: If `scale` is negative.
 
     Example:
@@ -98,7 +98,7 @@ def prior_function(
         name: Prefix of the sites.
 
     Raises:
-        TypeError: If `layer` is no layer.
+        TypeError: If `layer` is not a layer.
         ValueError: If `scale` is negative; in the run, if the layer opens a plate of its own.
 
     Example:

@@ -54,9 +54,9 @@ class SpectralNormalization(AbstractLayer):
         as they are without the bound, and so are the biases.
 
     Raises:
-        TypeError: If `layer` is no layer.
+        TypeError: If `layer` is not a layer.
         ValueError: If `norm_bound` or `num_iterations` is not positive; in the run, if the
-            layer applies a weight that is no matrix (convolutions, look-ups), or none.
+            layer applies a weight that is not a matrix (convolutions, look-ups), or none.
 
     Example:
         >>> import jax.numpy as jnp

@@ -45,10 +45,10 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
     Raises:
         ValueError: If a size or half side is not positive, if there are not as many of them
             as inputs, or if the input's last axis is not `in_features`.
-        TypeError: If `kernel` is no kernel, or a size is not an integer.
+        TypeError: If `kernel` is not a kernel, or a size is not an integer.
 
     Warns:
-        UserWarning: If rows lie outside of the box: where values are known, and before
+        UserWarning: If rows lie outside the box: where values are known, and before
             anything is compiled by all that take data (`infer.fit`, `run`, predictions). At
             the end of `infer.fit`, if the basis is too coarse for the lengthscale found.
 

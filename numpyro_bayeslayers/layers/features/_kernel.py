@@ -192,7 +192,7 @@ class AbstractStationaryKernel(AbstractKernel):
 
 
 def _warn_outside(x: np.ndarray, of: str, L: np.ndarray) -> None:
-    """Say so when rows lie outside of the box, where the basis functions mean nothing."""
+    """Say so when rows lie outside the box, where the basis functions mean nothing."""
     size = np.abs(x).reshape(-1, len(L))
     is_outside = (size > L).any(axis=1)
     if is_outside.any():

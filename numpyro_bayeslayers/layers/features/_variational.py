@@ -17,7 +17,7 @@ class VariationalFourierFeatures(AbstractPairedFeatures, AbstractRBFSpectrum):
 
     The model is that of `RBFFourierFeatures`; the use is another. There many frequencies
     stand for a kernel and their posterior hardly differs from the prior; here a few
-    frequencies adapt to the data, under the guide of `default_guide`: a factorised normal
+    frequencies adapt to the data, under the guide of `default_guide`: a factorized normal
     whose means start at a prior draw. A guide that starts at zero would start all
     frequencies at one value, where the sines' gradients are all alike.
 
@@ -56,7 +56,7 @@ class VariationalFourierFeatures(AbstractPairedFeatures, AbstractRBFSpectrum):
 
     @staticmethod
     def default_guide(model: Callable[..., Any], **kwargs: Any) -> AutoNormal:
-        """A factorised normal guide of the whole `model`, started at a prior draw.
+        """A factorized normal guide of the whole `model`, started at a prior draw.
 
         Args:
             model: The NumPyro model that the layer is used in.

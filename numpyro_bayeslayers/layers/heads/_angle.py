@@ -56,7 +56,7 @@ def von_mises_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is beyond a turn (degrees are not radians), a parameter not positive,
             or a weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -42,7 +42,7 @@ def logit_link(
     Raises:
         ValueError: If predictions and observations do not line up row by row, if an
             observation is neither 0 nor 1, or a weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -86,9 +86,9 @@ def categorical_link(
 
     Raises:
         ValueError: If predictions and observations do not line up row by row, if an
-            observation is no number of a class, a weight negative, or if there are fewer
+            observation is not a number of a class, a weight negative, or if there are fewer
             than two classes.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -167,9 +167,9 @@ def ordinal_link(
 
     Raises:
         ValueError: If predictions and observations do not line up row by row, if an
-            observation is no number of a class, a weight negative, or if `num_classes` is
+            observation is not a number of a class, a weight negative, or if `num_classes` is
             below 2.
-        TypeError: If `name` is no string, `num_classes` no integer, or the mask not boolean.
+        TypeError: If `name` is not a string, `num_classes` no integer, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -234,7 +234,7 @@ def beta_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is not strictly between 0 and 1, a precision not positive, or a
             weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -45,7 +45,7 @@ def poisson_link(
     Raises:
         ValueError: If predictions and observations do not line up row by row, if an
             observation is no count, or a weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -107,7 +107,7 @@ def negative_binomial_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is no count, a parameter not positive, a weight negative, or if both
             `rate` and `concentration` are given.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -175,7 +175,7 @@ def zip_link(
     Raises:
         ValueError: If predictions and observations do not line up row by row, if an
             observation is no count, a gate not between 0 and 1, or a weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -59,7 +59,7 @@ def zero_one_beta_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is not from 0 to 1, a parameter out of its range, or a weight
             negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -132,7 +132,7 @@ def ordered_beta_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is not from 0 to 1, a parameter out of its range, or a weight
             negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -57,7 +57,7 @@ def multivariate_normal_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is not finite, a scale or `concentration` not positive, a weight
             negative, or if there are fewer than two outputs.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp

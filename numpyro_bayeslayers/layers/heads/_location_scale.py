@@ -63,7 +63,7 @@ def gaussian_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is not finite, a scale not positive, a weight negative, or if both
             scales are given.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -102,7 +102,7 @@ def lognormal_link(
 
     Raises:
         ValueError: As `gaussian_link`, and if an observation is not positive.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -141,7 +141,7 @@ def student_t_link(
 
     Raises:
         ValueError: As `gaussian_link`, and if `df` is not positive.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -192,7 +192,7 @@ def heteroscedastic_link(
     Raises:
         ValueError: If predictions and observations do not line up row by row, if an
             observation is not finite, or a weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -50,7 +50,7 @@ def gamma_link(
     Raises:
         ValueError: If predictions and observations do not line up row by row, if an
             observation is not positive, a parameter not positive, or a weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -104,7 +104,7 @@ def inverse_gaussian_link(
 
     Raises:
         ValueError: As `gamma_link`.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -152,7 +152,7 @@ def exponential_link(
     Raises:
         ValueError: If predictions and observations do not line up row by row, if an
             observation or a weight is negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -206,7 +206,7 @@ def weibull_link(
 
     Raises:
         ValueError: As `gamma_link`.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp

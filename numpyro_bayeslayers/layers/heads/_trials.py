@@ -48,7 +48,7 @@ def binomial_link(
     Raises:
         ValueError: If predictions, trials and observations do not line up row by row, if an
             observation is no whole number from 0 to its trials, or a weight negative.
-        TypeError: If `name` is no string, the trials no whole numbers, or the mask not
+        TypeError: If `name` is not a string, the trials no whole numbers, or the mask not
             boolean.
 
     Example:

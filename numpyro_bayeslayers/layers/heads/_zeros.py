@@ -56,7 +56,7 @@ def zinb_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is no count, a gate not between 0 and 1, a parameter not positive, or
             a weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -126,7 +126,7 @@ def hurdle_poisson_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is no count, a gate not between 0 and 1, a parameter not positive, or
             a weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -192,7 +192,7 @@ def hurdle_negative_binomial_link(
         ValueError: If predictions and observations do not line up row by row, if an
             observation is no count, a gate not between 0 and 1, a parameter not positive, or
             a weight negative.
-        TypeError: If `name` is no string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -42,7 +42,7 @@ def observe_members(
         The observations, or draws of them, (n,).
 
     Raises:
-        TypeError: If `members` is no distribution, or `name` no string.
+        TypeError: If `members` is not a distribution, or `name` no string.
         ValueError: If it has no axis of members.
 
     Example:

@@ -33,7 +33,7 @@ class State(eqx.Module):
         """The state that was given for a module.
 
         Raises:
-            TypeError: If it is no state.
+            TypeError: If it is not a state.
             ValueError: If the module has none, or normalizes over axes of several names.
         """
         _checks.instance("state", state, eqx.nn.State, "the equinox.nn.State of the module")

@@ -56,9 +56,9 @@ def declare(
     """Sort the arrays of `module` by the first pattern of `table` that matches their path.
 
     Raises:
-        TypeError: If `table` is no mapping, or if an entry is of another kind.
+        TypeError: If `table` is not a mapping, or if an entry is of another kind.
         ValueError: If the module has a state that is not given, a leaf no entry, a pattern no
-            leaf, a prior the wrong shape, or a start value lies outside of its constraint.
+            leaf, a prior the wrong shape, or a start value lies outside its constraint.
     """
     _checks.instance("priors", table, Mapping, "a mapping from patterns to priors")
     if not has_state:

@@ -1,7 +1,7 @@
 """Regression layers: terms of a model that are called as ``layer(name, data...)``.
 
-A layer is made with its priors; it infers its shapes from the data, and the same instance
-serves many names.
+A layer is constructed with its priors and infers its shapes from the data. One instance can be
+used under several names.
 """
 
 from ._attention import AttentionLayer as AttentionLayer

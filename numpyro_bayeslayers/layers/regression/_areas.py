@@ -12,10 +12,10 @@ from ._canonical import canonical
 
 
 class Areas:
-    """Which areas are neighbors, equal and hashed by value.
+    """A map of neighboring areas, compared and hashed by value.
 
     Args:
-        adjacency: Symmetric weights of neighbors, (c, c), zero where areas are none.
+        adjacency: Symmetric weights of neighbors, (c, c), zero where areas are not neighbors.
 
     Raises:
         ValueError: If the matrix is not square, not symmetric, negative or not finite, or has
@@ -24,8 +24,8 @@ class Areas:
 
     Attributes:
         components: Orthonormal columns, (c, c).
-        variances: The variance of each under the scaled intrinsic autoregression: zero for the
-            level of each connected part, one for an island.
+        variances: The variance of each component under the scaled intrinsic autoregression:
+            zero for the level of each connected part, one for an island.
     """
 
     def __init__(self, adjacency: Any) -> None:
@@ -55,7 +55,7 @@ def _checked_adjacency(adjacency: Any) -> Float[np.ndarray, "c c"]:
         )
     for is_wrong, what in (
         (~np.isfinite(weights) | (weights < 0), "zero or positive and finite"),
-        (weights != weights.T, "symmetric: neighbors are so of each other"),
+        (weights != weights.T, "symmetric: being neighbors is mutual"),
         (np.diag(np.diag(weights)) != 0, "zero on its diagonal: no area is next to itself"),
     ):
         if is_wrong.any():
@@ -68,7 +68,7 @@ def _checked_adjacency(adjacency: Any) -> Float[np.ndarray, "c c"]:
 
 
 def _components(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each connected part by itself, scaled to geometric mean variance one."""
+    """Components of each connected part, scaled to a geometric mean variance of one."""
     count, part = connected_components(weights != 0, directed=False)
     vectors, variances = np.zeros_like(weights), np.ones(len(weights))
     for members in (np.flatnonzero(part == k) for k in range(count)):

@@ -16,28 +16,29 @@ from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn
 from ._op import Categories
 from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, spread, within_unit
 
-#: Of a persistence that is rather positive than negative, and may be near one.
+#: Persistence is more likely positive than negative, and may be near one.
 PERSISTENCE: Keywords = MappingProxyType({"concentration1": 3.0, "concentration0": 1.5})
 
 
 class AR1Layer(AbstractAdaptiveLayer):
-    r"""An effect for each time of a grid, which goes back to zero: an autoregression.
+    r"""An effect for each time of a grid that reverts to zero: an autoregression of order one.
 
     $$y_n = \theta_{t_n}, \qquad \theta_1 = \lambda b_1, \quad
     \theta_t = \phi\, \theta_{t-1} + \lambda \sqrt{1 - \phi^2}\; b_t, \qquad
     b_t \sim N(0, 1), \quad \phi = 2 p - 1, \quad p \sim \text{persistence\_dist}$$
 
-    for each unit, so that $\text{cov}(\theta_s, \theta_t) = \lambda^2 \phi^{|s - t|}$: the scale
-    is the deviation at every time. Call it as ``layer(name, t, num_times, units=1)`` with
-    integers `t` of shape (n,), counted from 0; the output has shape (n, units). Times without
-    rows are drawn as they follow from the others, so forecasts are rows of later times, which
-    `num_times` includes from the start. An effect that need not go back is `RandomWalkLayer`.
+    for each unit, so that $\text{cov}(\theta_s, \theta_t) = \lambda^2 \phi^{|s - t|}$: the
+    scale is the standard deviation at every time. Call it as
+    ``layer(name, t, num_times, units=1)`` with integers `t` of shape (n,), counted from 0; the
+    output has shape (n, units). Effects of times without rows are drawn given the others, so
+    forecasts are rows of later times, which `num_times` must include from the start. For an
+    effect that does not revert to zero, use `RandomWalkLayer`.
 
     Args:
         scale_dist: Prior of the scale $\lambda$, as in `AdaptiveLayer`.
         persistence_dist: Prior of $p$ from 0 to 1: a class, or a distribution. By default
-            Beta(3, 1.5): $\phi$ is a third in the mean, and above 0.9 with probability 0.05.
-        persistence_kwargs: The keywords of a class.
+            Beta(3, 1.5): $\phi$ has mean one third, and is above 0.9 with probability 0.05.
+        persistence_kwargs: Keywords of `persistence_dist`, if it is a class.
         scale_kwargs: The keywords of `scale_dist`.
 
     Sites:
@@ -45,9 +46,9 @@ class AR1Layer(AbstractAdaptiveLayer):
         deterministic ``theta`` (c, u).
 
     Raises:
-        ValueError: If a keyword is unknown, missing or out of range; if the persistence may
-            be outside of 0 to 1; if a time is outside of 0 to `num_times` - 1. Under `jit`,
-            where times are not known beforehand, the running program raises.
+        ValueError: If a keyword is unknown, missing or out of range; if the support of the
+            persistence exceeds 0 to 1; if a time is outside 0 to `num_times` - 1. Under `jit`,
+            where times are unknown when the program is traced, the compiled program raises.
         TypeError: If `t` does not hold integers.
 
     Example:
@@ -91,7 +92,7 @@ class AR1Layer(AbstractAdaptiveLayer):
             "theta" + BASE, spread(dist.Normal(0.0, 1.0), (num_times, units))
         )
         phi = 2 * p - 1
-        # The first has the deviation of all, the others what is new in them.
+        # The first has the stationary deviation, the others that of their innovation.
         new = 2 * jnp.sqrt(p * (1 - p)) * base.value
         new = new.at[..., 0, :].set(base.value[..., 0, :])
         factors = jnp.broadcast_to(phi, new.shape)
@@ -101,5 +102,5 @@ class AR1Layer(AbstractAdaptiveLayer):
 
 
 def _then(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Two steps x -> a x + b, one after the other."""
+    """Compose two steps x -> a x + b."""
     return first[0] * second[0], second[0] * first[1] + second[1]

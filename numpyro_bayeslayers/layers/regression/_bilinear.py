@@ -13,12 +13,12 @@ class BilinearLayer(AbstractAdaptiveLayer):
 
     $$y_u = a\big(x^\top W_u z\big)$$
 
-    Call it as ``layer(name, x, z, units=1, activation=identity)`` with (n, d1) and (n, d2);
-    the output has shape (n, units). It is `InteractionLayer` with its coefficients in a
-    matrix, without the products of columns in memory.
+    Call it as ``layer(name, x, z, units=1, activation=identity)`` with (n, d1) and (n, d2); the
+    output has shape (n, units). It equals `InteractionLayer` with its coefficients arranged as
+    a matrix, but does not store the products of columns.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale`` (u,); ``W`` (d1, d2, u), deterministic with its ``W_base`` unless
@@ -58,11 +58,11 @@ class LowRankBilinearLayer(AbstractAdaptiveLayer):
     $$y = a\Big(\sum_l (x A)_l (z B)_l\Big)$$
 
     Call it as ``layer(name, x, z, low_rank_dim, units=1, activation=identity)`` with (n, d1)
-    and (n, d2); the output has shape (n, units). `LowRankInteractionLayer` has a scale for
-    each side; only their product is seen in the output.
+    and (n, d2); the output has shape (n, units). `LowRankInteractionLayer` has a scale for each
+    side, of which only the product is identified.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale`` (u,); ``A`` (d1, l, u), ``B`` (d2, l, u), deterministic with their bases

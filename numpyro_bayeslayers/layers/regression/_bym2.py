@@ -16,53 +16,54 @@ from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn, draw_components
 from ._op import Categories
 from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior, within_unit
 
-#: Rather none or all of the variance than a part.
+#: Favors shares near zero or one over intermediate ones.
 MIXING: Keywords = MappingProxyType({"concentration1": 0.5, "concentration0": 0.5})
 
 
 class BYM2Layer(AbstractAdaptiveLayer):
-    r"""An effect for each area of a map, in part like that of its neighbors.
+    r"""An effect for each area of a map, partly similar to those of its neighbors.
 
     $$y_n = \theta_{a_n}, \qquad \theta = \lambda \big(\sqrt{1 - \rho}\; v + \sqrt{\rho}\; u\big),
     \qquad v \sim N(0, I), \quad u \sim N(0, Q_*^-)$$
 
     for each unit, with $Q$ the Laplacian of the map, $Q_{ii} = \sum_j W_{ij}$ and
     $Q_{ij} = -W_{ij}$ (the intrinsic conditional autoregression), and $Q_*^-$ its generalized
-    inverse, scaled so that the geometric mean of its diagonal is one: $\lambda$ is the deviation
-    of an area's effect, and $\rho$ the share of its variance that is spatial, on every map.
-    Each connected part of the map is scaled by itself, and $u$ sums to zero over it; an island,
-    an area without neighbors, has the variance $\lambda^2$ whatever $\rho$.
+    inverse, scaled so that the geometric mean of its diagonal is one: on every map, $\lambda$
+    is the standard deviation of an area's effect, and $\rho$ the share of its variance that is
+    spatial. Each connected part of the map is scaled separately, and $u$ sums to zero over it;
+    an island (an area without neighbors) has variance $\lambda^2$ for every $\rho$.
 
     Call it as ``layer(name, area, units=1)`` with integers `area` of shape (n,), the rows of
-    `adjacency`; the output has shape (n, units). Areas without rows of data are drawn as they
-    follow from the others. Names of areas become numbers by the order of the map, not of the
-    alphabet: ``pandas.Categorical(names, categories=names_of_the_map)``.
+    `adjacency`; the output has shape (n, units). Effects of areas without data are drawn given
+    the others. Number the areas in the order of the map, not alphabetically:
+    ``pandas.Categorical(names, categories=names_of_the_map)``.
 
-    The sum of both parts is drawn, in the principal components of the map, and not each part:
-    half as many sites, of which few are correlated. Components cost `c`² products.
+    The sum of both parts is drawn in the principal components of the map, not each part
+    separately: this halves the number of latent variables and leaves few of them correlated.
+    The components cost `c`² products.
 
     Args:
         adjacency: Symmetric matrix (c, c) of NumPy or SciPy: $W$, one where two areas are
             neighbors and zero elsewhere, or positive weights.
         scale_dist: Prior of $\lambda$, as in `AdaptiveLayer`.
-        mixing_dist: Prior of $\rho$ from 0 to 1: a class, or a distribution. By default
+        mixing_dist: Prior of $\rho$, from 0 to 1: a class, or a distribution. The default is
             Beta(0.5, 0.5).
-        mixing_kwargs: The keywords of a class.
+        mixing_kwargs: Keywords of `mixing_dist`, if it is a class.
         scale_kwargs: The keywords of `scale_dist`.
-        centered: False for weak data, True for strong (many rows for each area), or a number
-            between, as in `RandomWalkLayer`.
+        centered: False for weak data, True for strong data (many rows for each area), or a
+            number between 0 and 1, as in `RandomWalkLayer`.
 
     Sites:
         ``scale`` (u,); ``mixing`` (u,), which is $\rho$; ``theta_base`` (c, u); deterministic
-        ``theta`` (c, u), and ``spatial`` (c, u), what of it is expected to be the part of
-        neighbors, $E[\lambda \sqrt{\rho}\, u \mid \theta]$: its mean over draws is the posterior
-        mean of that part, its spread is less than the posterior's.
+        ``theta`` (c, u), and ``spatial`` (c, u), the conditional expectation of the spatial
+        part, $E[\lambda \sqrt{\rho}\, u \mid \theta]$: its mean over draws is the posterior
+        mean of the spatial part, but its spread is smaller than the posterior's.
 
     Raises:
         ValueError: If `adjacency` is not square, symmetric, finite, or zero on its diagonal, or
-            is negative anywhere; if a keyword is unknown, missing or out of range; if the share
-            may be outside of 0 to 1; if an area is outside of 0 to c - 1. Under `jit`, where
-            areas are not known beforehand, the running program raises.
+            is negative anywhere; if a keyword is unknown, missing or out of range; if the
+            support of the share exceeds 0 to 1; if an area is outside 0 to c - 1. Under `jit`,
+            where areas are unknown when the program is traced, the compiled program raises.
         TypeError: If `area` does not hold integers.
 
     Example:
@@ -119,7 +120,7 @@ class BYM2Layer(AbstractAdaptiveLayer):
         own = factor * base.value
         components = self.adjacency.components.astype(own.dtype)
         value: Any = numpyro.deterministic("theta", components @ own)
-        # Of each component, two independent normals of known variance have this sum.
+        # For each component, this is the sum of two independent normals of known variance.
         whole = 1.0 - share + share * spatial
         part = share * spatial / jnp.where(whole > 0, whole, 1.0)
         numpyro.deterministic("spatial", components @ (part * own))

@@ -32,14 +32,14 @@ _SIZES = (
 
 
 def identity(x: Array) -> Array:
-    """`x` as it is."""
+    """Return `x` unchanged."""
     return x
 
 
 def named(call: Call) -> Call:
-    """Open the sites of a layer's call below the name that it is given first.
+    """Prefix the sites of a layer's call with its first argument, the name.
 
-    Sizes and the activation among the arguments are looked at, by their names.
+    Arguments that are sizes, and the activation, are checked; they are recognized by name.
     """
     signature = inspect.signature(call)
 
@@ -68,7 +68,7 @@ def named(call: Call) -> Call:
 
 
 def columns(name: str, x: ArrayLike) -> Float[Array, "*batch n d"]:
-    """`x` as rows of columns: a single axis is one column."""
+    """`x` as a matrix of rows; a vector is one column."""
     x = _checks.array(name, x)
     if not x.ndim:
         raise ValueError(f"`{name}` must have a row axis, got a single number.")
@@ -118,10 +118,10 @@ def on_groups(
     x: Integer[ArrayLike, "..."],
     num_categories: int,
 ) -> Float[Array, "*rest n m"]:
-    """As `on_categories`, of a layer whose categories are a sample of a population.
+    """As `on_categories`, for a layer whose categories are a sample of a population.
 
-    `forward` is also given the categories that were not fitted, None as a rule; the indices
-    of rows are then up to as many more.
+    `forward` also receives the categories that were not fitted, usually None. If there are
+    some, the indices of rows may exceed the number of fitted categories by their number.
     """
     index, new = looked_up("x", x, num_categories)
     return on_rows(lambda rows: forward(rows[..., 0], new), index[..., None], 1)
@@ -130,7 +130,7 @@ def on_groups(
 def checked_categories(
     x: ArrayLike, num_categories: int, name: str = "x"
 ) -> Integer[Array, "*batch n"]:
-    """Indices within range: looked at now where they are known, else when the program runs."""
+    """Indices checked to be in range: now if they are known, otherwise when the program runs."""
     index, new = looked_up(name, x, num_categories)
     if new is not None:
         raise ValueError(_NO_POPULATION)
@@ -140,7 +140,7 @@ def checked_categories(
 def looked_up(
     name: str, x: ArrayLike, num_categories: int
 ) -> tuple[Integer[Array, "*batch n"], NewGroups | None]:
-    """Indices within range, and the categories among them that were not fitted."""
+    """Indices checked to be in range, and the categories among them that were not fitted."""
     index = _checks.array(name, x)
     if index.dtype == bool:
         index = index.astype(int)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-# Values that differ by less, relative to the largest, share their vectors.
+# Values closer than this, relative to the largest, count as equal and share an eigenspace.
 _SAME = 1e-9
 
 
 def canonical(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The same eigenvectors or singular vectors, with signs and rotations that no machine chose.
+    """Eigenvectors or singular vectors with reproducible signs and rotations.
 
-    Draws that were kept are in their terms. `values` ascend.
+    Saved draws are coordinates in these vectors, so they must not change. `values` ascend.
     """
     out, start = np.empty_like(columns), 0
     rows = np.arange(1, len(columns) + 1)[:, None]
@@ -18,7 +18,7 @@ def canonical(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
         while stop < len(values) and values[stop] - values[start] < _SAME * values[-1]:
             stop += 1
         space = columns[:, start:stop]
-        # Of any vectors that are not special, what lies in the space.
+        # Project fixed generic vectors onto the eigenspace.
         marks = np.cos(np.sqrt(2.0) * rows * rows[: stop - start].T)
         basis, triangle = np.linalg.qr(space @ (space.T @ marks))
         out[:, start:stop] = basis * np.where(np.diag(triangle) < 0, -1.0, 1.0)

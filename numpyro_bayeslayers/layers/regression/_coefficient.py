@@ -1,4 +1,4 @@
-"""Coefficients with a scale of their own, and how they are drawn.
+"""Coefficients with a learned scale, and how they are drawn.
 
 Eleven layers share this: a scale, drawn once for each unit, and an array of coefficients
 around it. A layer adds its formula.
@@ -24,7 +24,7 @@ BASE = "_base"
 
 
 def checked_centering(name: str, value: Any) -> bool | float:
-    """`value` is a switch, or a number from zero to one."""
+    """Check that `value` is a Boolean or a number from zero to one."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     what = f"`{name}` must be True, False or a number from 0 to 1, got {value!r}."
@@ -38,25 +38,25 @@ def checked_centering(name: str, value: Any) -> bool | float:
 
 
 class AbstractAdaptiveLayer(eqx.Module):
-    r"""Draws a scale and, around it, coefficients.
+    r"""Draws a scale, and coefficients of that scale.
 
     $$\lambda_u \sim \text{scale\_dist}, \qquad
     \beta_{iu} \sim \text{coef\_dist}(\cdot, \text{scale} = \lambda_u)$$
 
     Args:
         scale_dist: Prior of the scale: a class of positive support, or a distribution.
-        coef_dist: Prior of the coefficients: a class that takes `scale`, which is the drawn
-            one, or a distribution, whose own scale is multiplied by the drawn one.
-        coef_kwargs: The other keywords of `coef_dist`.
-        scale_kwargs: The keywords of `scale_dist`.
-        centered: How the coefficients are drawn: the law is the same. False (0) draws
-            standard ones and shifts and scales them, True (1) draws them as they are, a
-            number between is between: see `draw`.
+        coef_dist: Prior of the coefficients: a class that takes the drawn scale as `scale`, or
+            a distribution, whose scale is then multiplied by the drawn one.
+        coef_kwargs: Keywords of `coef_dist` other than `scale`.
+        scale_kwargs: Keywords of `scale_dist`.
+        centered: Parametrization of the coefficients, which does not change their distribution.
+            False (0) draws standardized coefficients, then shifts and scales them; True (1)
+            draws the coefficients directly; a number between 0 and 1 interpolates: see `draw`.
 
     Raises:
         ValueError: If a keyword is unknown, missing or out of range, if a scale could be
             negative, if `centered` is not between 0 and 1.
-        TypeError: If `scale_dist` or `coef_dist` is no distribution.
+        TypeError: If `scale_dist` or `coef_dist` is not a distribution.
     """
 
     coef_prior: Prior = eqx.field(static=True)
@@ -76,21 +76,21 @@ class AbstractAdaptiveLayer(eqx.Module):
         self.centered = centered
 
     def _scale(self, shape: tuple[int, ...], rank: int, name: str = "scale") -> Array:
-        """Draw the scale, lined up with coefficients of event rank `rank`."""
+        """Draw the scale, aligned with coefficients of event rank `rank`."""
         return sample(name, self.scale_prior.over(shape), rank)
 
     def _coefficients(self, name: str, shape: tuple[int, ...], scale: Array) -> Site:
-        """Draw the coefficients around a scale that is lined up with them."""
+        """Draw the coefficients with a scale that is aligned with them."""
         return draw(name, self.coef_prior, shape, scale, self.centered)
 
     def _beside(self, fitted: Site, name: str, new: NewGroups, scale: Array) -> Site:
-        """The coefficients with those of new groups after them, which the data say nothing of.
+        """The coefficients, followed by those of new groups, for which there are no data.
 
         Args:
             fitted: The coefficients, groups first.
             name: Their name; ``{name}_new`` are those of new groups.
             new: The new groups.
-            scale: The scale that is lined up with them.
+            scale: The scale, aligned with the coefficients.
         """
         event = fitted.value.shape[-fitted.event_dim :]
         law = self.coef_prior.over(
@@ -99,7 +99,7 @@ class AbstractAdaptiveLayer(eqx.Module):
         if new.law == "draw":
             others = sample_site(name + "_new", law).value
         elif self.coef_prior.is_location_scale:
-            # The middle of the law, where it has no mean too.
+            # The median, which also exists where the distribution has no mean.
             others = jnp.broadcast_to(self.coef_prior.loc, law.shape())
         else:
             others = jnp.broadcast_to(law.mean, law.shape())
@@ -117,19 +117,19 @@ class AbstractAdaptiveLayer(eqx.Module):
 def draw(
     name: str, prior: Prior, shape: tuple[int, ...], scale: Array, centered: bool | float
 ) -> Site:
-    r"""Draw the site `name` of event shape `shape` at a scale, in the parametrization asked.
+    r"""Draw the site `name` of event shape `shape` at a scale, in the given parametrization.
 
     With the location $m$, the scale $s$ and $c$ for `centered`, the site ``{name}_base`` is
     drawn and `name` follows from it,
 
     $$b \sim F(c\,m,\; s^c), \qquad \beta = m + s^{1 - c}\,(b - c\,m)$$
 
-    so that $\beta \sim F(m, s)$ for each $c$. At $c = 1$, and for families that are not of
-    location and scale, $\beta$ is drawn itself and there is no base.
+    so that $\beta \sim F(m, s)$ for every $c$. At $c = 1$, and for families that are not
+    location-scale families, $\beta$ is drawn directly and there is no base.
 
-    The `Site` that comes back knows the guide's distribution of $\beta$ given the scale if
-    that of $b$ is normal: gradient estimators act on the product with $\beta$. A value given
-    to `name` from outside (`substitute`) is obeyed.
+    If the guide's distribution of $b$ is normal, the returned `Site` carries that of $\beta$
+    given the scale, so that gradient estimators act on the product with $\beta$. A value
+    substituted for `name` (`substitute`) is used.
     """
     c = float(centered)
     scale = prior.factor * scale
@@ -158,7 +158,7 @@ def draw_components(
 ) -> tuple[Site, Array]:
     """Draw the normal components of `name` at a scale, as ``{name}_base``.
 
-    Also what they are then to be multiplied by: the scale to the power of one less `centered`.
+    Also return their multiplier: the scale to the power of one minus `centered`.
     """
     law = lambda loc, scale: spread(dist.Normal(loc, scale), shape)
     c = float(centered)
@@ -166,9 +166,9 @@ def draw_components(
 
 
 def as_drawn(site: Site) -> Site:
-    """A weight of which gradient estimators may not draw each output's share apart.
+    """A weight for which gradient estimators may not draw outputs independently.
 
-    They report that they left it out. It is so where entries of the weight are dependent
-    under the guide, or where several outputs of one row see the same draw.
+    They report that they skipped it. This applies where entries of the weight are dependent
+    under the guide, or where several outputs of one row share a draw.
     """
     return site._replace(infer={**site.infer, POSTERIOR: None})

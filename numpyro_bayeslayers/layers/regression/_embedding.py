@@ -15,19 +15,19 @@ class EmbeddingLayer(AbstractAdaptiveLayer):
     \theta_{cm} \sim \text{coef\_dist}(\text{scale} = \lambda)$$
 
     Call it as ``layer(name, x, num_categories, embedding_dim)`` with integers `x` of shape
-    (n,); the output has shape (n, embedding_dim), for one row too.
+    (n,); the output has shape (n, embedding_dim), also for a single row.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale`` (); ``theta`` (c, m), deterministic with its ``theta_base`` unless
         `centered`. In predictions for new levels: ``theta_new`` (k, m).
 
     Raises:
-        ValueError: As `AdaptiveLayer`, and if a category is outside of 0 to
-            `num_categories` - 1. Under `jit`, where categories are not known beforehand, the
-            running program raises (`equinox.error_if`); nothing is clamped.
+        ValueError: As `AdaptiveLayer`, and if a category is outside 0 to `num_categories` - 1.
+            Under `jit`, where categories are unknown when the program is traced, the compiled
+            program raises (`equinox.error_if`); nothing is clamped.
         TypeError: If `x` does not hold integers.
 
     Example:
@@ -56,20 +56,20 @@ class RandomEffectsLayer(AbstractAdaptiveLayer):
     \theta_c \sim \text{coef\_dist}(\text{scale} = \lambda)$$
 
     Call it as ``layer(name, x, num_categories)`` with integers `x` of shape (n,); the output
-    has shape (n, 1). Crossed effects are two calls; nested effects are two calls of which
-    the inner one counts the pairs.
+    has shape (n, 1). For crossed effects, call it twice; for nested effects, also call it
+    twice, with one category for each pair in the inner call.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale`` (); ``theta`` (c, 1), deterministic with its ``theta_base`` unless
         `centered`. In predictions for new levels: ``theta_new`` (k, 1).
 
     Raises:
-        ValueError: As `AdaptiveLayer`, and if a category is outside of 0 to
-            `num_categories` - 1. Under `jit`, where categories are not known beforehand, the
-            running program raises (`equinox.error_if`); nothing is clamped.
+        ValueError: As `AdaptiveLayer`, and if a category is outside 0 to `num_categories` - 1.
+            Under `jit`, where categories are unknown when the program is traced, the compiled
+            program raises (`equinox.error_if`); nothing is clamped.
         TypeError: If `x` does not hold integers.
 
     Example:
@@ -93,7 +93,7 @@ class RandomEffectsLayer(AbstractAdaptiveLayer):
 def look_up(
     layer: AbstractAdaptiveLayer, x: ArrayLike, num_categories: int, embedding_dim: int
 ) -> Array:
-    """Draw a table of one scale and take the rows `x`."""
+    """Draw a table with one scale and look up the rows `x`."""
 
     def rows(index: Array, new: NewGroups | None) -> Array:
         scale = layer._scale((), rank=2)

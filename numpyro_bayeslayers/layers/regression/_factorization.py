@@ -20,7 +20,7 @@ class FMLayer(AbstractAdaptiveLayer):
     the output has shape (n, units).
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale`` (u,); ``theta`` (d, l, u), deterministic with its ``theta_base`` unless
@@ -66,11 +66,11 @@ class FM3Layer(AbstractAdaptiveLayer):
     p_k = \sum_i x_i^k \theta_{il}^k$$
 
     for each unit. Call it as ``layer(name, x, low_rank_dim, units=1, activation=identity)``
-    with `x` of shape (n, d); the output has shape (n, units). Pairs are not in it: add an
+    with `x` of shape (n, d); the output has shape (n, units). Pairs are not included: add an
     `FMLayer`.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale`` (u,); ``theta`` (d, l, u), deterministic with its ``theta_base`` unless
@@ -112,7 +112,7 @@ class FM3Layer(AbstractAdaptiveLayer):
 def power_sums(
     layer: AbstractAdaptiveLayer, x: Array, low_rank_dim: int, units: int, degree: int
 ) -> list[Array]:
-    """Draw the factors; the sums over columns of the powers of each x_i theta_il."""
+    """Draw the factors; return the sums over columns of the powers of each x_i theta_il."""
     scale = layer._scale((units,), rank=3)
     theta = layer._coefficients("theta", (x.shape[-1], low_rank_dim, units), scale).value
     return [Contract()(x**k, theta**k) for k in range(1, degree + 1)]

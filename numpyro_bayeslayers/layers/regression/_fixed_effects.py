@@ -18,7 +18,7 @@ from ._prior import STANDARD, Family, Keywords, Prior
 
 
 def checked_contrast(name: str, value: Any) -> str | None:
-    """`value` is ``"sum"`` or None."""
+    """Check that `value` is ``"sum"`` or None."""
     if value is None or (isinstance(value, str) and value == "sum"):
         return value
     raise ValueError(f"`{name}` must be None or 'sum', got {value!r}.")
@@ -29,16 +29,17 @@ class FixedEffectsLayer(AbstractFixedLayer):
 
     $$y_n = \beta_{x_n}, \qquad \beta_{cu} \sim \text{coef\_dist}$$
 
-    and with ``contrast="sum"`` the same given that $\sum_c \beta_{cu} = 0$: deviations from a
-    mean that is another term of the model, drawn as $\beta = s\, Q b$ with standard normal b
-    and orthonormal columns of Q that sum to zero. Each has the variance $s^2 (1 - 1 / c)$.
+    and with ``contrast="sum"`` the same prior conditioned on $\sum_c \beta_{cu} = 0$:
+    deviations from a mean that is another term of the model, drawn as $\beta = s\, Q b$ with
+    standard normal b and orthonormal columns of Q that sum to zero. Each effect has variance
+    $s^2 (1 - 1 / c)$.
 
-    Call it as ``layer(name, x, num_categories, units=1)`` with integers `x` of shape (n,);
-    the output has shape (n, units). Where categories are a sample of a population, take
+    Call it as ``layer(name, x, num_categories, units=1)`` with integers `x` of shape (n,); the
+    output has shape (n, units). If the categories are a sample of a population, use
     `RandomEffectsLayer`, which learns how much they differ.
 
     Args:
-        coef_dist: Prior of the effects: a class, or a distribution; Normal of location zero
+        coef_dist: Prior of the effects: a class, or a distribution; Normal with location zero
             if they sum to zero.
         coef_kwargs: Keywords of `coef_dist`.
         contrast: ``"sum"`` for effects that sum to zero.
@@ -47,10 +48,11 @@ class FixedEffectsLayer(AbstractFixedLayer):
         ``beta`` (c, u); with a contrast it is deterministic, with ``beta_base`` (c - 1, u).
 
     Raises:
-        ValueError: If a keyword is unknown, missing or out of range; if a category is outside
-            of 0 to `num_categories` - 1 (under `jit` by the running program); with a
-            contrast, if there are fewer than two categories, or another prior than the above.
-        TypeError: If the prior is no distribution, or `x` does not hold integers.
+        ValueError: If a keyword is unknown, missing or out of range; if a category is outside 0
+            to `num_categories` - 1 (under `jit`, the compiled program raises); with a contrast,
+            if there are fewer than two categories, or if the prior is not a Normal with
+            location zero.
+        TypeError: If the prior is not a distribution, or `x` does not hold integers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -115,7 +117,7 @@ class FixedEffectsLayer(AbstractFixedLayer):
 
 
 def zero_sum_prior(prior: Prior, name: str) -> None:
-    """`prior` is one of which effects that sum to zero are made."""
+    """Check that `prior` can be used for effects that sum to zero."""
     law: Any = prior.ready or prior.family(**prior.settings)
     if not isinstance(law, dist.Normal) or np.any(np.asarray(law.loc) != 0):
         raise ValueError(
@@ -124,7 +126,7 @@ def zero_sum_prior(prior: Prior, name: str) -> None:
 
 
 def zero_sum_basis(count: int) -> Float[np.ndarray, "c k"]:
-    r"""Orthonormal columns that sum to zero: Helmert's contrasts.
+    r"""Orthonormal columns that sum to zero: Helmert contrasts.
 
     Column k has $1 / \sqrt{k (k + 1)}$ in its first k entries and $-k$ times that in the next.
     """

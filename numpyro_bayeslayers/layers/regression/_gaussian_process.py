@@ -16,12 +16,12 @@ from ._coefficient import checked_centering, draw
 from ._op import Categories
 from ._prior import ZERO_LOC, Prior
 
-# The number of basis functions that are taken unasked.
+# The least and the largest default number of basis functions.
 _FEWEST, _MOST = 20, 500
 
 
 class GaussianProcessEffectsLayer(eqx.Module):
-    r"""An effect for each of many ordered categories: a Gaussian process along them.
+    r"""An effect for each of many ordered categories: a Gaussian process over their order.
 
     $$y_n = a\Big(\sum_{j=1}^{M} \beta_j \phi_j(t_n)\Big), \qquad
     \beta_j \sim N\big(0, S(\omega_j)\big), \quad
@@ -36,18 +36,18 @@ class GaussianProcessEffectsLayer(eqx.Module):
     Args:
         kernel: `RBFKernel`, `MaternKernel` or `PeriodicKernel`, with the priors of its
             hyperparameters.
-        num_basis: Number of basis functions $M$. None takes as many as the shortest lengthscale
-            that the prior allows needs (with a probability of 0.9999, for 99.9% of the
-            variance), or, if that is fewer, as many as tell neighboring categories apart,
-            $L\,(\text{num\_categories} - 1)$; at least 20 and at most 500. A prior without very
-            short lengthscales (`InverseGamma`) therefore makes the layer quick. Chosen numbers
-            should exceed about $2.6 L / \ell$ (3.4 and 1.75 where the kernel is rougher
-            and smoother, $\nu = 3/2$ and squared exponential) for lengthscales $\ell$ down to
-            which the process is to be right.
-        boundary: Half the side of the box $L$, above 1: the least that keeps the process
-            free at its ends is 1.2 for short lengthscales, more for long ones.
-        centered: False draws ``beta_base`` and scales it, True draws ``beta`` itself, a
-            number between 0 and 1 is between; the law of ``beta`` is the same.
+        num_basis: Number of basis functions $M$. None chooses enough for the shortest plausible
+            lengthscale under the prior (exceeded with probability 0.9999; 99.9% of the
+            variance), or, if that is fewer, enough to resolve neighboring categories,
+            $L\,(\text{num\_categories} - 1)$; at least 20 and at most 500. A prior that
+            excludes very short lengthscales (`InverseGamma`) therefore makes the layer fast. If
+            you choose the number, it should exceed about $2.6 L / \ell$ for the shortest
+            lengthscale $\ell$ of interest (factor 3.4 for the rougher kernel $\nu = 3/2$, 1.75
+            for the smoother squared exponential).
+        boundary: Half-width $L$ of the box, above 1. To avoid boundary effects at the ends, use
+            at least 1.2 for short lengthscales, and more for long ones.
+        centered: False draws ``beta_base`` and scales it, True draws ``beta`` directly, and a
+            number between 0 and 1 interpolates; the distribution of ``beta`` is the same.
 
     Sites:
         ``kernel.variance`` () and ``kernel.lengthscale`` (), unless they are fixed; ``beta``
@@ -55,13 +55,13 @@ class GaussianProcessEffectsLayer(eqx.Module):
 
     Raises:
         ValueError: If a size is not positive, `boundary` is not above 1, or a category is
-            outside of 0 to `num_categories` - 1. Under `jit`, where categories are not known
-            beforehand, the running program raises (`equinox.error_if`).
-        TypeError: If `x` does not hold integers, or `kernel` is no kernel.
+            outside 0 to `num_categories` - 1. Under `jit`, where categories are unknown when
+            the program is traced, the compiled program raises (`equinox.error_if`).
+        TypeError: If `x` does not hold integers, or `kernel` is not a kernel.
 
     Warns:
-        UserWarning: At the end of `infer.fit`, if the basis is too coarse for the lengthscale
-            that was found.
+        UserWarning: At the end of `infer.fit`, if the basis is too coarse for the inferred
+            lengthscale.
 
     Example:
         >>> import jax.numpy as jnp
@@ -112,7 +112,7 @@ class GaussianProcessEffectsLayer(eqx.Module):
             scale = call_child("kernel", self.kernel, frequencies, sides)[..., None]
             prior = Prior("coef", dist.Normal, ZERO_LOC, ZERO_LOC, True)
             beta = draw("beta", prior, (len(frequencies), units), scale, self.centered)
-            # The functions at all categories, of which rows take theirs, where rows are more.
+            # If rows outnumber categories, evaluate at all categories and look up the rows.
             is_short = index.shape[-1] < num_categories
             place = (index if is_short else jnp.arange(num_categories)) * step - 1.0
             place = place.astype(jnp.result_type(float))

@@ -65,7 +65,7 @@ class AbstractHorseshoeLayer(eqx.Module):
 
 
 class HorseshoeLayer(AbstractHorseshoeLayer):
-    r"""Linear terms of which most are near zero and some anywhere.
+    r"""Linear terms with a horseshoe prior: most coefficients near zero, a few large.
 
     $$y = a(x \beta), \qquad \beta_{iu} \sim \text{coef\_dist}(\text{scale} = \tau_u
     \tilde\lambda_{iu}), \quad \tau_u \sim \mathcal{C}^+(0, \tau_0), \quad
@@ -77,21 +77,21 @@ class HorseshoeLayer(AbstractHorseshoeLayer):
     $$\tilde\lambda^2 = \frac{c^2 \lambda^2}{c^2 + \tau^2 \lambda^2}, \qquad
     c_u^2 \sim \text{InverseGamma}(\nu / 2,\; \nu s^2 / 2)$$
 
-    so that large coefficients are shrunk as by a Student t of scale $s$ rather than not at
+    so that large coefficients are shrunk as by a Student t of scale $s$, rather than not at
     all. Call it as ``layer(name, x, units=1, activation=identity)`` with `x` of shape (n, d)
     and columns of similar spread; the output has shape (n, units).
 
     Args:
-        slab_scale: Scale $s$ of the slab, in the units of the coefficients: the largest that
-            you would believe. None for no slab.
+        slab_scale: Scale $s$ of the slab, in the units of the coefficients: the largest
+            plausible coefficient. None for no slab.
         slab_df: Degrees of freedom $\nu$ of the slab.
         coef_dist: Prior of the coefficients: a class that takes `scale`, or a distribution,
-            whose own scale is then multiplied by the drawn one.
+            whose scale is then multiplied by the drawn one.
         coef_kwargs: Keywords of `coef_dist` other than `scale`.
         global_scale: Scale $\tau_0$, a number or a site of event shape (): see
             `expected_sparsity`.
-        centered: False draws ``beta_base`` and scales it, True draws ``beta`` itself, a
-            number between 0 and 1 is between; the law of ``beta`` is the same.
+        centered: False draws ``beta_base`` and scales it, True draws ``beta`` directly, and a
+            number between 0 and 1 interpolates; the distribution of ``beta`` is the same.
 
     Sites:
         ``tau`` (u,); ``lambda`` (d, u); with a slab, ``c2`` (u,); ``beta`` (d, u),
@@ -100,7 +100,7 @@ class HorseshoeLayer(AbstractHorseshoeLayer):
     Raises:
         ValueError: If a keyword is unknown, missing or out of range, or a scale or `slab_df`
             is not positive.
-        TypeError: If the prior is no distribution.
+        TypeError: If the prior is not a distribution.
 
     Example:
         >>> import jax.numpy as jnp
@@ -129,16 +129,17 @@ class HorseshoeLayer(AbstractHorseshoeLayer):
 
 
 class HorseshoeInteractionLayer(AbstractHorseshoeLayer):
-    r"""Interactions of which most are near zero and some anywhere.
+    r"""Interactions with a horseshoe prior: most coefficients near zero, a few large.
 
     $$y = a\Big(\sum_{i < j} x_i x_j\, \beta_{ij}\Big) \quad\text{or}\quad
     y = a\Big(\sum_{ij} x_i z_j\, \beta_{ij}\Big)$$
 
     for each unit, with the prior of `HorseshoeLayer` over all pairs. Call it as
-    ``layer(name, x, z=None, units=1, activation=identity)`` with `x` of shape (n, d) and columns
-    of similar spread, for all pairs of its columns in the order $x_1 x_2, x_1 x_3, \dots, x_2
-    x_3, \dots$, or with `z` too, (n, d2), for each column of one with each of the other, as
-    `InteractionLayer`; the output has shape (n, units). Main effects are a term of their own.
+    ``layer(name, x, z=None, units=1, activation=identity)`` with `x` of shape (n, d) and
+    columns of similar spread, for all pairs of its columns in the order
+    $x_1 x_2, x_1 x_3, \dots, x_2 x_3, \dots$, or with `z` of shape (n, d2) for all pairs of a
+    column of `x` and a column of `z`, as in `InteractionLayer`; the output has shape (n,
+    units). Main effects are a separate term.
 
     Args:
         slab_scale: As in `HorseshoeLayer`, with all other arguments. For `expected_sparsity`,
@@ -151,7 +152,7 @@ class HorseshoeInteractionLayer(AbstractHorseshoeLayer):
     Raises:
         ValueError: As `HorseshoeLayer`; if `x` and `z` differ in rows; without `z`, if `x` has
             one column.
-        TypeError: If the prior is no distribution.
+        TypeError: If the prior is not a distribution.
 
     Example:
         >>> import jax.numpy as jnp
@@ -161,7 +162,7 @@ class HorseshoeInteractionLayer(AbstractHorseshoeLayer):
         (5, 1)
 
     References:
-        Those of `HorseshoeLayer`.
+        See `HorseshoeLayer`.
     """
 
     @named
@@ -191,7 +192,7 @@ def _ready(role: str, family: type[dist.Distribution], **settings: Any) -> Prior
 
 
 def _positive(name: str, value: ArrayLike) -> ArrayLike:
-    """A number, or the value of a site: one for each cell of plates."""
+    """Check that a number, or the value of a site (one for each plate cell), is positive."""
     if jnp.ndim(value) == 0:
         return _checks.positive(name, value)
     _checks.all_positive(name, value)
@@ -206,11 +207,11 @@ def expected_sparsity(p0: int | float, d: int, n: int, sigma: ArrayLike = 1.0) -
     for columns of variance one.
 
     Args:
-        p0: The number $p_0$ of coefficients that are thought to matter, between 0 and `d`.
+        p0: The expected number $p_0$ of relevant coefficients, between 0 and `d`.
         d: The number of coefficients.
         n: The number of rows.
         sigma: Standard deviation of the noise $\sigma$, positive; it may be a drawn site.
-            For a logistic regression 2 is right, see the reference.
+            For logistic regression use 2, see the reference.
 
     Raises:
         ValueError: If `p0` is not between 0 and `d`, or a number is not positive.

@@ -1,4 +1,4 @@
-"""How probable it is that a coefficient is in the model."""
+"""Posterior inclusion probabilities of coefficients."""
 
 import itertools
 from collections.abc import Mapping
@@ -32,22 +32,22 @@ def inclusion_probabilities(
     r"""Posterior probabilities that coefficients are in the model.
 
     The mean over draws $s$ of $P(z_{iu} = 1 \mid \text{draw } s, y)$, each in closed form: for
-    an exact layer by a sum over all inclusions of the model's joint density, for a mixture
-    by the share of the slab in the density of the coefficient. There is no noise of drawn
-    inclusions on top of that of the draws.
+    an exact layer by summing the model's joint density over all inclusions, for a mixture by
+    the share of the slab in the density of the coefficient. No Monte Carlo noise from sampled
+    inclusions is added.
 
     Args:
         layer: The layer, of inclusion ``"exact"`` or ``"mixture"``.
-        name: The name that it was called with, and whatever scopes stand before it.
-        samples: Posterior draws by site, as from ``MCMC.get_samples()``: of the layer's
-            ``beta``, and if exact of all latent sites but its inclusions.
-        model: The model, if exact.
-        args: Its arguments, the data it was conditioned on among them.
-        kwargs: Its keyword arguments.
+        name: The name that it was called with, including any enclosing scopes.
+        samples: Posterior draws by site, as returned by ``MCMC.get_samples()``: the layer's
+            ``beta`` and, for an exact layer, all latent sites except its inclusions.
+        model: The model; required for an exact layer.
+        args: Arguments of the model, including the data that it was conditioned on.
+        kwargs: Keyword arguments of the model.
 
     Raises:
-        ValueError: If the layer has gates, if draws are missing, or if an exact layer comes
-            without its model.
+        ValueError: If the layer has gates, if draws are missing, or if `model` is missing for
+            an exact layer.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist
@@ -102,7 +102,7 @@ def _summed_out(name: str, draws: dict[str, Array], model: Model) -> Array:
 
 
 def _check_latents(model: Model, draw: dict[str, Array], sites: list[str]) -> None:
-    """Every latent site but the inclusions has draws, and the inclusions are there."""
+    """Check that every latent site but the inclusions has draws, and that the inclusions exist."""
     found = trace(seed(substitute(model, draw), 0)).get_trace()
     latent = {
         key

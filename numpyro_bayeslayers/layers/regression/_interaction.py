@@ -19,7 +19,7 @@ class InteractionLayer(AbstractAdaptiveLayer):
     has shape (n, units).
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale`` (u,); ``beta`` (d1 d2, u), deterministic with its ``beta_base`` unless
@@ -55,7 +55,7 @@ class InteractionLayer(AbstractAdaptiveLayer):
 
 
 class LowRankInteractionLayer(AbstractAdaptiveLayer):
-    r"""Interactions of two sets of columns, of low rank, each set with its own scale.
+    r"""Low-rank interactions of two sets of columns, with a scale for each set.
 
     $$y = a\Big(\sum_l (x \theta_1)_l (z \theta_2)_l\Big)$$
 
@@ -64,7 +64,7 @@ class LowRankInteractionLayer(AbstractAdaptiveLayer):
     (n, d2); the output has shape (n, units).
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale1``, ``scale2`` (u,); ``theta1`` (d1, l, u), ``theta2`` (d2, l, u),

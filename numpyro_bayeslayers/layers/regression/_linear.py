@@ -11,7 +11,7 @@ from ._prior import STANDARD, Family, Keywords, Prior
 
 
 class AdaptiveLayer(AbstractAdaptiveLayer):
-    r"""Linear terms whose scale is learned: ridge, lasso, ... by the family of the prior.
+    r"""Linear terms with a learned scale: ridge, lasso, ..., depending on the prior's family.
 
     $$y = a(x \beta), \qquad \lambda_u \sim \text{scale\_dist}, \quad
     \beta_{iu} \sim \text{coef\_dist}(\text{scale} = \lambda_u)$$
@@ -22,11 +22,11 @@ class AdaptiveLayer(AbstractAdaptiveLayer):
     Args:
         scale_dist: Prior of the scale, of positive support: a class or a distribution.
         coef_dist: Prior of the coefficients: a class that takes `scale`, or a distribution,
-            whose own scale is then multiplied by the drawn one.
+            whose scale is then multiplied by the drawn one.
         coef_kwargs: Keywords of `coef_dist` other than `scale`.
         scale_kwargs: Keywords of `scale_dist`.
-        centered: False draws ``beta_base`` and scales it, True draws ``beta`` itself, a
-            number between 0 and 1 is between; the law of ``beta`` is the same.
+        centered: False draws ``beta_base`` and scales it, True draws ``beta`` directly, and a
+            number between 0 and 1 interpolates; the distribution of ``beta`` is the same.
 
     Sites:
         ``scale`` (u,); ``beta`` (d, u), deterministic with its ``beta_base`` (d, u) unless
@@ -35,7 +35,7 @@ class AdaptiveLayer(AbstractAdaptiveLayer):
     Raises:
         ValueError: If a keyword is unknown, missing or out of range, or `units` is not
             positive.
-        TypeError: If a prior is no distribution.
+        TypeError: If a prior is not a distribution.
 
     Example:
         >>> import jax.numpy as jnp
@@ -98,7 +98,7 @@ class FixedPriorLayer(AbstractFixedLayer):
     Raises:
         ValueError: If a keyword is unknown, missing or out of range, or `units` is not
             positive.
-        TypeError: If the prior is no distribution.
+        TypeError: If the prior is not a distribution.
 
     Example:
         >>> import jax.numpy as jnp, numpyro.distributions as dist
@@ -124,7 +124,7 @@ class FixedPriorLayer(AbstractFixedLayer):
 
 
 class InterceptLayer(AbstractFixedLayer):
-    r"""A constant, which broadcasts against rows.
+    r"""An intercept, which broadcasts against rows.
 
     $$y = a(\beta), \qquad \beta_u \sim \text{coef\_dist}$$
 
@@ -140,7 +140,7 @@ class InterceptLayer(AbstractFixedLayer):
     Raises:
         ValueError: If a keyword is unknown, missing or out of range, or `units` is not
             positive.
-        TypeError: If the prior is no distribution.
+        TypeError: If the prior is not a distribution.
 
     Example:
         >>> from numpyro.handlers import seed

@@ -22,27 +22,27 @@ class MixtureLayer(eqx.Module):
     $$y = a(x \beta), \qquad \beta_{iu} \sim \sum_k w_{ku}\, p_k, \qquad
     w_{\cdot u} \sim \text{Dirichlet}(\alpha)$$
 
-    with the given priors $p_k$: most coefficients small and some large, or near one of two known
-    values. Which prior a coefficient comes from is summed out, so that all inference works;
-    `component_probabilities` gives it back. Call it as ``layer(name, x, units=1,
-    activation=identity)`` with `x` of shape (n, d); the output has shape (n, units).
+    with the given priors $p_k$: for example, most coefficients small and some large, or each
+    near one of two known values. The component of each coefficient is summed out, so that every
+    inference method works; `component_probabilities` recovers it. Call it as
+    ``layer(name, x, units=1, activation=identity)`` with `x` of shape (n, d); the output has
+    shape (n, units).
 
-    The posterior may have several modes, and the more so the further apart the priors and the
-    narrower they are: compare chains.
+    The posterior may have several modes, especially if the priors are narrow and far apart:
+    compare chains.
 
     Args:
-        priors: Two distributions of single real numbers or more.
-        weights: The weights $w$, positive numbers that sum to one; a `Dirichlet`, their prior;
-            or None for the prior with all $\alpha = 1$.
+        priors: Two or more univariate distributions on the real line.
+        weights: Positive numbers that sum to one, the weights $w$; or a `Dirichlet`, their
+            prior; or None for the prior with all $\alpha = 1$.
 
     Sites:
         ``weights`` (u, k), unless they are given; ``beta`` (d, u).
 
     Raises:
-        ValueError: If there are fewer than two priors, a prior is not one of single numbers
-            with the real line as its support, or there is not one positive weight for each, of
-            sum one.
-        TypeError: If a prior is no distribution, or a weight is no number.
+        ValueError: If there are fewer than two priors, if a prior is not univariate on the real
+            line, or if `weights` is not one positive number for each prior with sum one.
+        TypeError: If a prior is not a distribution, or a weight is not a number.
 
     Example:
         >>> import jax.numpy as jnp, numpyro.distributions as dist
@@ -102,18 +102,18 @@ class MixtureLayer(eqx.Module):
         beta: Float[ArrayLike, "*draws d u"],
         weights: Float[ArrayLike, "*draws u k"] | None = None,
     ) -> Float[Array, "*draws d u k"]:
-        r"""How probable it is that each coefficient comes from each prior, given its value.
+        r"""Probability that each coefficient comes from each prior, given its value.
 
         $$\frac{w_k\, p_k(\beta)}{\sum_l w_l\, p_l(\beta)}$$
 
-        Their mean over draws of the posterior is the posterior probability.
+        The mean over posterior draws is the posterior probability.
 
         Args:
             beta: Draws of ``beta``.
-            weights: As many of ``weights``, if they are drawn.
+            weights: The matching draws of ``weights``, if the layer draws them.
 
         Raises:
-            ValueError: If the weights are drawn and not given, or the reverse.
+            ValueError: If the layer draws its weights and `weights` is missing, or the reverse.
 
         Example:
             >>> import jax.numpy as jnp, numpyro.distributions as dist

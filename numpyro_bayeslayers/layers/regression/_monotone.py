@@ -1,4 +1,4 @@
-"""Effects of ordered categories that only rise, or only fall."""
+"""Monotone effects of ordered categories."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from ._prior import UNIT_SCALE, ZERO_LOC, Family, Keywords
 
 
 class MonotoneLayer(AbstractAdaptiveLayer):
-    r"""An effect of ordered categories with steps of one sign, for each unit.
+    r"""A monotone effect of ordered categories: all steps of a unit have the same sign.
 
     $$y_n = a\Big(\beta D \sum_{i \le x_n} \zeta_i\Big), \qquad
     \zeta \sim \text{Dirichlet}(\alpha, \dots, \alpha), \quad
@@ -30,18 +30,18 @@ class MonotoneLayer(AbstractAdaptiveLayer):
     shape (n,); the output has shape (n, units).
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments but one.
-        concentration: Concentration $\alpha$ of the shares, positive. At 1 all shares are
-            equally likely, above it steps of equal size are.
+        scale_dist: As in `AdaptiveLayer`, as are all arguments not listed here.
+        concentration: Concentration $\alpha$ of the shares, positive. At 1 the shares are
+            uniform on the simplex; above 1, steps of equal size are more likely.
 
     Sites:
         ``scale`` (u,); ``beta`` (1, u), deterministic with its ``beta_base`` unless
         `centered`; ``zeta`` (u, D), whose rows sum to one.
 
     Raises:
-        ValueError: As `AdaptiveLayer`, and if there are fewer than two categories, or if one
-            is outside of 0 to `num_categories` - 1. Under `jit`, where categories are not
-            known beforehand, the running program raises (`equinox.error_if`).
+        ValueError: As `AdaptiveLayer`, and if there are fewer than two categories, or if one is
+            outside 0 to `num_categories` - 1. Under `jit`, where categories are unknown when
+            the program is traced, the compiled program raises (`equinox.error_if`).
         TypeError: If `x` does not hold integers.
 
     Example:
@@ -98,7 +98,7 @@ class MonotoneLayer(AbstractAdaptiveLayer):
         return activation(on_categories(rows, x, num_categories))
 
     def _heights(self, num_categories: int, units: int) -> Array:
-        """Draw the shares; the effect of each category at a mean step of one, (c, u)."""
+        """Draw the shares; return the effect of each category at a mean step of one, (c, u)."""
         steps = num_categories - 1
         prior = dist.Dirichlet(jnp.full((steps,), self.concentration))
         zeta = sample_site("zeta", prior.expand((units,)).to_event(1)).value

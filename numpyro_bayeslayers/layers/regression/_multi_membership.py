@@ -18,23 +18,23 @@ class MultiMembershipLayer(AbstractAdaptiveLayer):
     $$y_{nu} = \sum_m w_{nm}\, \theta_{g_{nm} u}, \qquad \lambda_u \sim \text{scale\_dist}, \quad
     \theta_{cu} \sim \text{coef\_dist}(\text{scale} = \lambda_u)$$
 
-    such as pupils who changed schools, papers of several authors, games of two teams. Call it
-    as ``layer(name, members, weights, num_categories, units=1)`` with integers `members` and
-    numbers `weights` of shape (n, m), which are used as they are (their rows usually sum to
-    one); the output has shape (n, units). A row with fewer members has weights of zero, beside
-    any category.
+    for example, pupils who changed schools, papers with several authors or games of two teams.
+    Call it as ``layer(name, members, weights, num_categories, units=1)`` with integers
+    `members` and numbers `weights` of shape (n, m), which are not normalized (rows usually sum
+    to one); the output has shape (n, units). For a row with fewer members, give weight zero to
+    any category as filler.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale`` (u,); ``theta`` (c, u), deterministic with its ``theta_base`` unless
         `centered`.
 
     Raises:
-        ValueError: As `AdaptiveLayer`; if a category is outside of 0 to `num_categories` - 1
-            (under `jit` by the running program); if a weight is negative or not finite; if
-            `members` and `weights` have other shapes.
+        ValueError: As `AdaptiveLayer`; if a category is outside 0 to `num_categories` - 1
+            (under `jit`, the compiled program raises); if a weight is negative or not finite;
+            if `members` and `weights` differ in shape.
         TypeError: If `members` does not hold integers.
 
     Example:
@@ -74,7 +74,7 @@ class MultiMembershipLayer(AbstractAdaptiveLayer):
             scale = self._scale((units,), rank=2)
             theta = self._coefficients("theta", (num_categories, units), scale)
             flat = index.reshape((*index.shape[:-2], -1))
-            # A member may stand twice in one row, which must see one draw.
+            # A member may occur twice in one row, which must share one draw.
             found = linear(flat, as_drawn(theta), op=Categories())
             found = found.reshape((*found.shape[:-2], *index.shape[-2:], units))
             return jnp.sum(weight[..., None] * found, axis=-2)

@@ -1,4 +1,4 @@
-"""Operations, linear in the weight, that dense products and look-ups are not."""
+"""Operations that are linear in the weight, other than dense products and plain look-ups."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Num
@@ -18,7 +18,7 @@ class Contract(AbstractProduct):
 
 
 class Categories(AbstractLookup):
-    """Rows of the weight by index, each plate's by its own indices if these have plates."""
+    """Rows of the weight by index; indices with plates select within each plate."""
 
     def __call__(
         self, x: Integer[Array, "*batch n"], weight: Float[Array, "*plates c m"]

@@ -1,4 +1,4 @@
-"""A smooth effect of one number, under a penalty on its roughness."""
+"""A smooth effect of one number, with a penalty on its roughness."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,38 +20,39 @@ from ._spline import spline_rows
 
 
 class PSplineLayer(AbstractAdaptiveLayer):
-    r"""A smooth effect of one number: B-splines under a penalty on their differences.
+    r"""A smooth effect of one number: B-splines with a penalty on differences of coefficients.
 
     $$y_n = a\Big(\sum_k B_k(x_n)\,\theta_k\Big), \qquad
     p(\theta \mid \lambda, \tau) \propto \exp\Big(-\frac{\kappa}{2 \lambda^2}
     \lVert \Delta^m \theta \rVert^2\Big)\, p(\tau), \quad
     \lambda \sim \text{scale\_dist}, \quad \tau \sim \text{trend\_dist}$$
 
-    with differences $\Delta^m$ of order $m$. They do not see polynomials below the degree $m$,
-    which have the coefficients $\tau_1 \dots \tau_{m - 1}$ (Legendre's, so that $\tau_1$ is the
-    rise of a straight line from the middle of the knots' range to its end); constants are left
-    out: the effect has the mean zero over the range, add an `InterceptLayer`. What deviates
-    from the polynomials is orthogonal to them, and $\kappa$ makes $\lambda$ its deviation, in
-    the mean over the range, whatever the number of knots. Where knots are not at equal steps,
-    differences are divided by their distances, so that a straight line has no second ones.
+    with differences $\Delta^m$ of order $m$. They do not penalize polynomials of degree below
+    $m$, which have the coefficients $\tau_1 \dots \tau_{m - 1}$ of Legendre polynomials, so
+    that $\tau_1$ is the rise of a straight line from the middle of the knots' range to its end.
+    The constant is omitted: the effect has mean zero over the range, so add an
+    `InterceptLayer`. The deviation from the polynomials is orthogonal to them, and $\kappa$
+    makes $\lambda$ its root mean square over the range, for any number of knots. Where knots
+    are not equally spaced, differences are divided by their distances, so that a straight line
+    has zero second differences.
 
     Call it as ``layer(name, x, knots, units=1, degree=3, order=2, activation=identity)`` with
-    `x` of shape (n,) or (n, 1) and the knots of `basis.make_knots`; the output has shape
-    (n, units). Twenty knots or more cost little: the penalty, not their number, says how smooth
-    the effect is.
+    `x` of shape (n,) or (n, 1) and the knots of `basis.make_knots`; the output has shape (n,
+    units). Use twenty knots or more, which cost little: the penalty, not their number,
+    determines how smooth the effect is.
 
-    The curve is drawn by its principal components, as in `RandomWalkLayer`: few correlations
-    of the posterior remain.
+    The curve is drawn in its principal components, as in `RandomWalkLayer`, which removes most
+    posterior correlations.
 
     Args:
         scale_dist: Prior of $\lambda$, as in `AdaptiveLayer`.
         trend_dist: Prior of $\tau$: a class, or a distribution.
-        trend_kwargs: The keywords of a class.
+        trend_kwargs: Keywords of `trend_dist`, if it is a class.
         scale_kwargs: The keywords of `scale_dist`.
-        centered: False for weak data, True for strong, or a number between, as in
+        centered: False for weak data, True for strong data, or a number between 0 and 1, as in
             `RandomWalkLayer`.
-        extrapolate: Beyond the knots, ``"constant"`` stays at the value of the end,
-            ``"linear"`` goes on along the tangent, ``"error"`` refuses such rows.
+        extrapolate: Beyond the knots, ``"constant"`` keeps the value at the end, ``"linear"``
+            continues along the tangent, ``"error"`` raises for such rows.
 
     Sites:
         ``scale`` (u,); ``trend`` (m - 1, u), unless the order is 1; ``theta_base``
@@ -122,5 +123,5 @@ class PSplineLayer(AbstractAdaptiveLayer):
         curves = (parts.curves * parts.deviations).astype(base.value.dtype)
         own = own + factor * (curves @ base.value)
         value: Any = numpyro.deterministic("theta", own)
-        # A row sums coefficients, which are dependent under the guide.
+        # A row is a sum of coefficients that are dependent under the guide.
         return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))

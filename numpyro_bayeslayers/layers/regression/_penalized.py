@@ -1,4 +1,4 @@
-"""Splines under a penalty on their roughness, in the basis in which they sample well."""
+"""Splines with a roughness penalty, in a basis in which they sample well."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,16 +14,16 @@ from ...basis._spline import checked_knots
 
 
 class Penalized(NamedTuple):
-    """A space of splines, parted in what a penalty leaves free and what it shrinks.
+    """A space of splines, split into the part that a penalty leaves free and the part it shrinks.
 
-    Columns are coefficients of B-splines; means are over the knots' range.
+    Columns are coefficients of B-splines; means are taken over the knots' range.
 
     Args:
-        polynomials: Legendre's polynomials below the penalty's order, 1 at the last knot.
-        curves: Splines of mean square one, orthogonal to polynomials and to each other, the
+        polynomials: Legendre polynomials of degree below the penalty's order, 1 at the last knot.
+        curves: Splines of mean square one, orthogonal to the polynomials and to each other,
             smoothest first.
-        deviations: Their standard deviations under the penalty; the squares sum to one, so
-            that curves drawn with them have the mean variance one.
+        deviations: Their standard deviations under the penalty; the squares sum to one, so that
+            curves drawn with them have mean variance one.
     """
 
     polynomials: Float[np.ndarray, "k o"]
@@ -34,7 +34,7 @@ class Penalized(NamedTuple):
 def penalized(
     knots: ArrayLike | Sequence[float], degree: int, order: int, name: str = "knots"
 ) -> Penalized:
-    """The splines of `knots` under a penalty on their differences of an order.
+    """The splines of `knots` with a penalty on differences of the given order.
 
     Raises:
         ValueError: If the knots do not ascend, repeat too often inside, or are too few, or
@@ -63,7 +63,7 @@ def penalized(
     rough = solve_triangular(root, differences.T, trans="T").T
     _, values, rows = np.linalg.svd(rough, full_matrices=False)
     curves = solve_triangular(root, rows[::-1].T)
-    # The sign is LAPACK's; that at the last function's coefficient is the same everywhere.
+    # LAPACK chooses the sign; fixing that of the last coefficient makes it reproducible.
     curves = curves * np.where(curves[-1] < 0, -1.0, 1.0)
     deviations = 1.0 / values[::-1]
     deviations = deviations / np.linalg.norm(deviations)
@@ -75,7 +75,7 @@ def penalized(
 
 
 def _quadrature(ends: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights, of sum one, that integrate products of two splines exactly."""
+    """Points and weights, with sum one, that integrate products of two splines exactly."""
     points, weights = legendre.leggauss(count)
     widths = np.diff(ends)[:, None]
     at = ends[:-1, None] + 0.5 * widths * (points + 1.0)
@@ -83,17 +83,17 @@ def _quadrature(ends: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _differences(t: np.ndarray, degree: int, order: int, name: str) -> np.ndarray:
-    """The coefficients' differences over the distances of the places that they belong to.
+    """Divided differences of the coefficients.
 
-    The first `degree` ones are the coefficients of the spline's derivatives. Distances are in
-    units of the mean width of intervals: where knots are at equal steps, differences are plain.
+    The first `degree` orders are the coefficients of the spline's derivatives. Distances are in
+    units of the mean width of intervals: for equally spaced knots, these are plain differences.
     """
     size = len(t) - degree - 1
     inner = np.unique(t[degree : size + 1])
     step = (inner[-1] - inner[0]) / (len(inner) - 1)
     out = np.eye(size)
     for p in range(degree, degree - order, -1):
-        # Between averages of the knots inside of each function's support, or middles of intervals.
+        # Distances of averages of the knots inside each function's support, or of midpoints.
         widths = (t[p + 1 : -1] - t[1 : -p - 1]) / p if p else 0.5 * (t[2:] - t[:-2])
         if (widths <= 0).any():
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What a prior of single coefficients is made of, checked when a layer is made."""
+"""The prior of single coefficients, checked when a layer is constructed."""
 
 import difflib
 import inspect
@@ -11,26 +11,26 @@ import numpy as np
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-# A class, completed by keywords, or a distribution that is ready.
+# A class, completed by keywords, or a distribution instance.
 Family: TypeAlias = type[dist.Distribution] | dist.Distribution
 Keywords: TypeAlias = Mapping[str, Any]
 
-# The defaults of all layers: nobody can change them.
+# The defaults of all layers; immutable.
 ZERO_LOC: Keywords = MappingProxyType({"loc": 0.0})
 UNIT_SCALE: Keywords = MappingProxyType({"scale": 1.0})
 STANDARD: Keywords = MappingProxyType({"loc": 0.0, "scale": 1.0})
 
 
 class Prior:
-    """A univariate family with its settings, equal and hashed by value.
+    """A univariate family with its settings, compared and hashed by value.
 
     Args:
-        role: ``"coef"`` or ``"scale"``: how the arguments begin.
-        given: The class or the ready distribution.
+        role: ``"coef"`` or ``"scale"``: the prefix of the arguments' names.
+        given: The class or the distribution instance.
         keywords: The class's keywords.
-        default: The keywords' default: a ready distribution goes with no other.
-        is_scaled: Whether the family's `scale` is left open, to be drawn by the layer. That
-            of a ready distribution is then multiplied by what is drawn.
+        default: Default of the keywords; no others may be given with an instance.
+        is_scaled: Whether the layer draws the family's `scale`. The scale of an instance is
+            then multiplied by the drawn one.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Prior:
 
     @property
     def is_location_scale(self) -> bool:
-        """Whether loc + scale * (a standard draw) has this law: it can be non-centered."""
+        """Whether loc + scale * (a standard draw) has this distribution: it can be non-centered."""
         names = _parameters(self.family)
         is_real = self.family.support is constraints.real
         return is_real and "loc" in names and "scale" in names
@@ -142,7 +142,7 @@ def check_spreads(settings: tuple[int, ...], shape: tuple[int, ...]) -> tuple[in
 
 
 def within_unit(prior: Prior, name: str) -> Prior:
-    """`prior`, which must be one of numbers from 0 to 1."""
+    """Check that the support of `prior` is within 0 to 1."""
     support: Any = prior.over(()).support
     low, high = (getattr(support, f"{end}_bound", None) for end in ("lower", "upper"))
     if low is None or high is None or low < 0 or high > 1:
@@ -153,7 +153,7 @@ def within_unit(prior: Prior, name: str) -> Prior:
 
 
 def _token(value: Any) -> Any:
-    """Something hashable that equal values share."""
+    """A hashable key that equal values share."""
     if isinstance(value, jax.core.Tracer):
         return id(value)
     if isinstance(value, (jax.Array, np.ndarray)):

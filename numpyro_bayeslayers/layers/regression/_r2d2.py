@@ -1,4 +1,4 @@
-"""Coefficients by way of the variance that they explain."""
+"""Coefficients with a prior on the share of explained variance."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from ._prior import ZERO_LOC, Family, Keywords, Prior
 
 
 class R2D2Layer(eqx.Module):
-    r"""Linear terms that share out a share of explained variance, whose prior you state.
+    r"""Linear terms with a prior on $R^2$, the share of variance that they explain.
 
     $$y = a(x \beta), \qquad \beta_{iu} \sim \text{coef\_dist}\Big(\text{scale} = \sigma
     \sqrt{\varphi_{ui}\, \tfrac{R_u^2}{1 - R_u^2}}\Big), \quad
@@ -28,15 +28,15 @@ class R2D2Layer(eqx.Module):
 
     Args:
         mean_r2: Prior mean $m$ of $R^2$, between 0 and 1.
-        precision_r2: Precision $k$ of its prior, positive: the sum of both parameters of the
-            beta law. At the defaults $R^2$ is uniform.
+        precision_r2: Precision $k$ of its prior, positive: the sum of the two parameters of the
+            beta distribution. With the defaults, $R^2$ is uniform.
         concentration: Concentration $\alpha$ of the shares, positive: the smaller, the fewer
             coefficients matter.
         coef_dist: Prior of the coefficients: a class that takes `scale`, or a distribution,
-            whose own scale is then multiplied by the drawn one.
+            whose scale is then multiplied by the drawn one.
         coef_kwargs: Keywords of `coef_dist` other than `scale`.
-        centered: False draws ``beta_base`` and scales it, True draws ``beta`` itself, a
-            number between 0 and 1 is between; the law of ``beta`` is the same.
+        centered: False draws ``beta_base`` and scales it, True draws ``beta`` directly, and a
+            number between 0 and 1 interpolates; the distribution of ``beta`` is the same.
 
     Sites:
         ``r2`` (u,); ``phi`` (u, d), whose rows sum to one; ``beta`` (d, u), deterministic
@@ -45,7 +45,7 @@ class R2D2Layer(eqx.Module):
     Raises:
         ValueError: If a keyword is unknown, missing or out of range, `mean_r2` is not
             between 0 and 1, or another number is not positive.
-        TypeError: If the prior is no distribution.
+        TypeError: If the prior is not a distribution.
 
     Example:
         >>> import jax.numpy as jnp
@@ -108,7 +108,8 @@ class R2D2Layer(eqx.Module):
         r2 = sample("r2", prior.expand((units,)).to_event(1), rank=2)
         shares = dist.Dirichlet(jnp.full((d,), self.concentration))
         phi = sample_site("phi", shares.expand((units,)).to_event(1)).value
-        # Shares may underflow, and r2 round to one: the root must keep its gradient.
+        # Shares may underflow and r2 may round to one: the square root must keep a finite
+        # gradient.
         tiny = jnp.finfo(r2.dtype).tiny
         share = jnp.maximum(jnp.swapaxes(phi, -1, -2), tiny)
         return jnp.sqrt(share * (r2 / jnp.maximum(1.0 - r2, jnp.finfo(r2.dtype).eps)))

@@ -9,39 +9,39 @@ from ._walk import AbstractWalkLayer
 
 
 class RandomWalkLayer(AbstractWalkLayer):
-    r"""An effect for each of many ordered categories, near that of the category before.
+    r"""A random walk: the effect of each ordered category is near that of the previous one.
 
     $$y_n = \theta_{x_n}, \qquad \theta_t = \sum_{s \le t} \delta_s, \quad
     \delta_{tm} \sim \text{coef\_dist}(\text{scale} = \lambda), \quad
     \lambda \sim \text{scale\_dist}$$
 
-    For steps without drift, of variance $\lambda^2$, the variance of $\theta_t$ is
-    $t \lambda^2$, $t$ counted from one. Call it as
+    For steps without drift and with variance $\lambda^2$, the variance of $\theta_t$ is
+    $t \lambda^2$, with $t$ counted from one. Call it as
     ``layer(name, x, num_categories, embedding_dim=1)`` with integers `x` of shape (n,), the
     times; the output has shape (n, embedding_dim).
 
-    Normal steps are drawn as ``delta_base`` in another orthonormal basis, $\delta = \mu +
-    \lambda V b$ with cosines of growing frequency in the columns of $V$ (the walk's
-    principal components). The law is that of independent steps. The posterior of $b$ has
-    little correlation, that of the steps has much: plain steps make NUTS take many more
-    leapfrog steps and diverge, see the page on regression. The basis costs
+    Normal steps are drawn as ``delta_base`` in another orthonormal basis,
+    $\delta = \mu + \lambda V b$ with cosines of growing frequency in the columns of $V$ (the
+    walk's principal components). This has the distribution of independent steps. The posterior
+    of $b$ has little correlation, whereas that of the steps has much: with plain steps, NUTS
+    takes many more leapfrog steps and diverges, see the page on regression. The basis costs
     `num_categories`² products.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments but one.
-        centered: False for weak data, True for strong (many rows for each time), or a number
-            between: the base is drawn at the scale $\lambda^c$ and then multiplied by
-            $\lambda^{1 - c}$. Steps that are not normal have no other basis: True draws
-            ``delta`` itself.
+        scale_dist: As in `AdaptiveLayer`, as are all arguments not listed here.
+        centered: False for weak data, True for strong data (many rows for each time), or a
+            number $c$ between 0 and 1: the base is drawn at the scale $\lambda^c$ and then
+            multiplied by $\lambda^{1 - c}$. Steps that are not normal are not rotated: True
+            draws ``delta`` directly.
 
     Sites:
         ``scale`` (); ``delta_base`` (c, m); deterministic ``delta`` (c, m), the steps, and
         ``theta`` (c, m), the walk.
 
     Raises:
-        ValueError: As `AdaptiveLayer`, and if a category is outside of 0 to
-            `num_categories` - 1. Under `jit`, where categories are not known beforehand, the
-            running program raises (`equinox.error_if`); nothing is clamped.
+        ValueError: As `AdaptiveLayer`, and if a category is outside 0 to `num_categories` - 1.
+            Under `jit`, where categories are unknown when the program is traced, the compiled
+            program raises (`equinox.error_if`); nothing is clamped.
         TypeError: If `x` does not hold integers.
 
     Example:

@@ -1,4 +1,4 @@
-"""Effects that repeat themselves."""
+"""Periodic effects."""
 
 from jaxtyping import Array, ArrayLike, Float, Num
 
@@ -16,12 +16,12 @@ class SeasonalEffectsLayer(AbstractAdaptiveLayer):
     $$y = a\Big(\sum_{h=1}^{H} \beta_h \cos\frac{2\pi h x}{\tau}
     + \beta_{H + h} \sin\frac{2\pi h x}{\tau}\Big)$$
 
-    under one scale for each unit. Call it as
+    with one scale for each unit. Call it as
     ``layer(name, x, period, num_harmonics, units=1, activation=identity)`` with times `x` of
-    shape (n,); the output has shape (n, units). Several periods are several calls.
+    shape (n,); the output has shape (n, units). For several periods, call it once for each.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments.
+        scale_dist: As in `AdaptiveLayer`, as are all other arguments.
 
     Sites:
         ``scale`` (u,); ``beta`` (2 H, u), deterministic with its ``beta_base`` unless

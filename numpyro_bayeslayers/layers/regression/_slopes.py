@@ -1,4 +1,4 @@
-"""Slopes of their own for each group."""
+"""Slopes that vary between groups."""
 
 from typing import Any
 
@@ -26,19 +26,19 @@ class RandomSlopesLayer(AbstractAdaptiveLayer):
 
     with $L_u$ the identity, or with `correlated` a Cholesky factor of the correlations
     $R_u = L_u L_u^\top \sim \text{LKJ}(\eta)$ of the columns' slopes. A column of ones is a
-    varying intercept. Independent slopes may have another family than the normal.
+    varying intercept. Independent slopes need not be normal.
 
     Call it as ``layer(name, x, group, num_categories, units=1)`` with `x` of shape (n, d), or
     (n,) for one column, and integers `group` of shape (n,); the output has shape (n, units).
-    The slopes of the population are a term of their own, `AdaptiveLayer` of the same columns.
+    The population slopes are a separate term: an `AdaptiveLayer` of the same columns.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with the next three arguments.
-        coef_dist: Normal if the slopes are correlated.
+        scale_dist: As in `AdaptiveLayer`, as are `coef_kwargs` and `scale_kwargs`.
+        coef_dist: As in `AdaptiveLayer`; Normal if the slopes are correlated.
         centered: As in `AdaptiveLayer`; False if the slopes are correlated.
         correlated: Whether the slopes of a group are correlated.
-        concentration: $\eta$, positive: 1 for a uniform prior of the correlations, larger
-            for smaller ones.
+        concentration: Concentration $\eta$ of the LKJ prior, positive: 1 for a uniform prior
+            over correlation matrices, above 1 to favor weak correlations.
 
     Sites:
         ``scale`` (d, u); ``theta`` (c, d, u), deterministic with its ``theta_base`` unless
@@ -46,9 +46,9 @@ class RandomSlopesLayer(AbstractAdaptiveLayer):
         (u, d, d). In predictions for new levels: ``theta_new`` (k, d, u).
 
     Raises:
-        ValueError: As `AdaptiveLayer`; if a category is outside of 0 to
-            `num_categories` - 1 (under `jit` by the running program); if `x` and `group` have
-            other rows; if correlated slopes are not normal or centered.
+        ValueError: As `AdaptiveLayer`; if a category is outside 0 to `num_categories` - 1
+            (under `jit`, the compiled program raises); if `x` and `group` differ in rows; if
+            correlated slopes are not normal or are centered.
         TypeError: If `group` does not hold integers.
 
     Example:
@@ -150,7 +150,7 @@ class RandomSlopesLayer(AbstractAdaptiveLayer):
     def _mixed(
         self, name: str, shape: tuple[int, int, int], scale: Array, root: Array
     ) -> Site:
-        """Correlated slopes: no share of an output can be drawn apart from the others."""
+        """Correlated slopes: parts of an output cannot be drawn independently."""
         prior = self.coef_prior
         base = sample_site(name + BASE, prior.over(shape, loc=0.0, scale=1.0))
         mixed = jnp.einsum("...ude,...ceu->...cdu", root, base.value)

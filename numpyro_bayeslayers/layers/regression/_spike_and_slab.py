@@ -1,4 +1,4 @@
-"""Coefficients that are in the model or not."""
+"""Coefficients that are included in the model or not."""
 
 from typing import Any
 
@@ -40,31 +40,32 @@ class SpikeAndSlabLayer(eqx.Module):
     with the inclusion $z_{iu}$ in one of three forms:
 
     - ``"gate"``: $z \sim \text{Beta}(\alpha, \beta)$, a number between 0 and 1. It samples
-      under any inference, but its mean mixes inclusion and effect size and is *not* the
-      probability that the coefficient is in the model: half a gate on twice the coefficient
-      is the same model.
+      with any inference method, but its mean mixes inclusion and effect size and is *not* the
+      probability that the coefficient is in the model: halving the gate and doubling the
+      coefficient gives the same model.
     - ``"exact"``: $z \sim \text{Bernoulli}(\alpha / (\alpha + \beta))$, one site for each
-      coefficient, summed out by NumPyro's enumeration (NUTS does it by itself; SVI needs
+      coefficient, summed out by NumPyro's enumeration (automatic in NUTS; SVI needs
       `TraceEnum_ELBO` and a guide that hides them). The cost doubles with each coefficient:
-      more than 12 are refused. The model has no plate, or its rows are in the innermost one
-      (dim -1) and units are an axis of the event or dropped: ``f[..., 0]``.
+      more than 12 raise an error. The model must have no plate, or its rows must be in the
+      innermost plate (dim -1) and units must be an event axis or dropped: ``f[..., 0]``.
     - ``"mixture"``: $z \beta$ itself is drawn, as ``beta``, from a mixture of two normals, a
       narrow one and the slab, with weights $\beta / (\alpha + \beta)$ and
       $\alpha / (\alpha + \beta)$: `distributions.SpikeAndSlab`. Any number of coefficients;
-      `coef_dist` must be Normal of location zero.
+      `coef_dist` must be Normal with location zero.
 
     Call it as ``layer(name, x, units=1, activation=identity)`` with `x` of shape (n, d); the
     output has shape (n, units). `inclusion_probabilities` gives the posterior probabilities.
 
     Args:
-        alpha: First parameter $\alpha$ of the inclusion's law, positive.
+        alpha: First parameter $\alpha$ of the inclusion's distribution, positive.
         beta: Second parameter $\beta$, positive.
         coef_dist: Prior of the coefficients that are in the model: a class, or a
             distribution.
         coef_kwargs: Keywords of `coef_dist`.
         inclusion: ``"gate"``, ``"exact"`` or ``"mixture"``.
-        spike_scale: Standard deviation of the mixture's spike: what is to pass for zero, in
-            the units of the coefficients. By default a hundredth of the slab's.
+        spike_scale: Standard deviation of the mixture's spike: the size of coefficients that
+            count as zero, in the units of the coefficients. The default is a hundredth of the
+            slab's.
 
     Sites:
         ``beta`` (d, u); ``z`` (d, u) for gates; ``z_{i}_{u}`` () for each coefficient if
@@ -72,9 +73,9 @@ class SpikeAndSlabLayer(eqx.Module):
 
     Raises:
         ValueError: If a keyword is unknown, missing or out of range, `alpha` or `beta` is not
-            positive, or `inclusion` is unknown. When called: if exact and there are more
-            than 12 coefficients, or a plate is open.
-        TypeError: If the prior is no distribution.
+            positive, or `inclusion` is unknown. When called with exact inclusion: if there are
+            more than 12 coefficients, or inside a plate.
+        TypeError: If the prior is not a distribution.
 
     Example:
         >>> import jax.numpy as jnp
@@ -133,7 +134,7 @@ class SpikeAndSlabLayer(eqx.Module):
 
     @property
     def mixture(self) -> SpikeAndSlab:
-        """The law of a coefficient of ``"mixture"``."""
+        """The prior of a coefficient if `inclusion` is ``"mixture"``."""
         slab: Any = self.coef_prior.over(())
         return SpikeAndSlab(self.prior_inclusion, slab.scale, self.spike_scale)
 
@@ -193,10 +194,10 @@ def _times(gate: Array, beta: Site) -> Site:
 
 
 def _axes_after_sums() -> int:
-    """How many axes to add to an enumerated value so that it meets (n, u).
+    """Number of axes to add to an enumerated value so that it broadcasts against (n, u).
 
-    Enumeration puts its axes left of the plates. The rows are the innermost plate, so only
-    units are to be added; in a model without plates, rows and units are.
+    Enumeration puts its axes left of the plates. If the rows are the innermost plate, only the
+    unit axis is added; in a model without plates, the row and unit axes are.
     """
     from numpyro.contrib.funsor import enum
 

@@ -13,22 +13,22 @@ from ._walk import AbstractWalkLayer
 
 
 class SplineLayer(AbstractWalkLayer):
-    r"""A smooth effect of one number: B-splines whose coefficients walk.
+    r"""A smooth effect of one number: B-splines whose coefficients are a random walk.
 
     $$y_n = a\Big(\sum_k B_k(x_n)\,\theta_k\Big), \qquad
     \theta_k = \theta_{k-1} + \delta_k, \quad
     \delta_k \sim \text{coef\_dist}(\text{scale} = \lambda), \quad
     \lambda \sim \text{scale\_dist}$$
 
-    with $\theta_0 = 0$: neighboring coefficients are near each other, as near as the data
-    say (a Bayesian P-spline). The walk shrinks the level at the first knot toward zero: add
-    an `InterceptLayer`. Call it as ``layer(name, x, knots, units=1, degree=3,
-    activation=identity)`` with `x` of shape (n,) or (n, 1) and the knots of
-    `basis.make_knots`; the output has shape (n, units). Units share the scale. Beyond the
-    knots the effect goes on as a straight line.
+    with $\theta_0 = 0$: the data determine how close neighboring coefficients are (a Bayesian
+    P-spline). The walk shrinks the level at the first knot toward zero: add an
+    `InterceptLayer`. Call it as
+    ``layer(name, x, knots, units=1, degree=3, activation=identity)`` with `x` of shape (n,) or
+    (n, 1) and the knots of `basis.make_knots`; the output has shape (n, units). Units share the
+    scale. Beyond the knots the effect continues as a straight line.
 
     Args:
-        scale_dist: As in `AdaptiveLayer`, with all other arguments but one.
+        scale_dist: As in `AdaptiveLayer`, as are all arguments not listed here.
         centered: As in `RandomWalkLayer`.
 
     Sites:
@@ -65,7 +65,7 @@ class SplineLayer(AbstractWalkLayer):
         def rows(x: Array) -> Array:
             basis = spline_rows(x, knots, degree)
             walk = self._walk((basis.shape[-1], units), self._scale((), rank=2))
-            # A row sums points of the walk, which are dependent under the guide.
+            # A row is a sum of points of the walk, which are dependent under the guide.
             return linear(basis, as_drawn(walk))
 
         return activation(on_columns(rows, x))

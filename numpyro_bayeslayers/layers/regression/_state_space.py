@@ -1,4 +1,4 @@
-"""Trends and seasons that change with time: structural time series."""
+"""Trends and seasons that change over time: structural time series."""
 
 import functools
 from types import MappingProxyType
@@ -21,33 +21,33 @@ from ._fixed_effects import zero_sum_basis, zero_sum_prior
 from ._op import Categories
 from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 
-#: A slope changes less from time to time than a level does.
+# : A slope changes less from one time to the next than a level does.
 SLOW: Keywords = MappingProxyType({"scale": 0.1})
 
 
 class LocalTrendLayer(AbstractAdaptiveLayer):
-    r"""A trend whose level and slope walk: the local linear trend of structural time series.
+    r"""A local linear trend of structural time series: level and slope are random walks.
 
     $$y_n = \mu_{t_n}, \qquad \mu_t = \mu_{t-1} + \nu_{t-1} + \lambda\, \varepsilon_t, \quad
     \nu_t = \nu_{t-1} + \lambda_\nu\, \zeta_t, \quad \varepsilon_t, \zeta_t \sim N(0, 1), \quad
     \mu_0 = 0, \quad \nu_0 \sim \text{slope\_dist}$$
 
-    for each unit. The level at the first time is another term's: add an `InterceptLayer`. Call
-    it as ``layer(name, t, num_times, units=1)`` with integers `t` of shape (n,), counted from
-    0; the output has shape (n, units). Times without rows are drawn as they follow from the
-    others, so forecasts are rows of later times, which `num_times` includes from the start.
+    for each unit. The level at the first time is zero: add an `InterceptLayer`. Call it as
+    ``layer(name, t, num_times, units=1)`` with integers `t` of shape (n,), counted from 0; the
+    output has shape (n, units). Effects of times without rows are drawn given the others, so
+    forecasts are rows of later times, which `num_times` must include from the start.
 
-    Steps are drawn by the principal components of the walks that they make, as in
-    `RandomWalkLayer`: few correlations of the posterior remain. They cost `num_times`² products.
+    Steps are drawn in the principal components of the resulting walks, as in `RandomWalkLayer`,
+    which removes most posterior correlations. The components cost `num_times`² products.
 
     Args:
         scale_dist: Prior of the level's scale $\lambda$, as in `AdaptiveLayer`.
-        slope_scale_dist: Prior of the slope's scale $\lambda_\nu$, likewise: how much it changes
-            from one time to the next.
-        slope_dist: Prior of the first slope $\nu_0$, for one step of time: a class, or a
-            distribution.
+        slope_scale_dist: Prior of the slope's scale $\lambda_\nu$, as `scale_dist`: how much
+            the slope changes from one time to the next.
+        slope_dist: Prior of the first slope $\nu_0$, per time step: a class, or a distribution.
         scale_kwargs: The keywords of `scale_dist`.
-        slope_scale_kwargs: The keywords of `slope_scale_dist`; a tenth of those of the level.
+        slope_scale_kwargs: Keywords of `slope_scale_dist`; the default scale is a tenth of that
+            of the level.
         slope_kwargs: The keywords of `slope_dist`.
 
     Sites:
@@ -56,8 +56,8 @@ class LocalTrendLayer(AbstractAdaptiveLayer):
 
     Raises:
         ValueError: If a keyword is unknown, missing or out of range; if there are fewer than
-            two times; if a time is outside of 0 to `num_times` - 1. Under `jit`, where times
-            are not known beforehand, the running program raises.
+            two times; if a time is outside 0 to `num_times` - 1. Under `jit`, where times are
+            unknown when the program is traced, the compiled program raises.
         TypeError: If `t` does not hold integers.
 
     Example:
@@ -116,7 +116,7 @@ class LocalTrendLayer(AbstractAdaptiveLayer):
         value: Any = numpyro.deterministic("level", own)
         slopes: Any = start + change * (slope @ changes.value)
         numpyro.deterministic("slope", slopes)
-        # Entries see the same draws.
+        # Entries share draws.
         return as_drawn(Site(value, base.name.removesuffix(BASE), 2, base.infer))
 
 
@@ -126,22 +126,22 @@ class SeasonalStateLayer(AbstractAdaptiveLayer):
     $$y_n = \theta_{t_n}, \qquad \theta_t = -\sum_{j=1}^{p - 1} \theta_{t - j} + \lambda\,
     \omega_t, \quad \omega_t \sim N(0, 1), \quad \lambda \sim \text{scale\_dist}$$
 
-    for each unit: any $p$ times in a row sum to zero in the mean, with the deviation $\lambda$,
-    and at $\lambda = 0$ the season repeats itself. It starts from the pattern $s\, Q b$ with
-    standard normal b and orthonormal columns of Q that sum to zero, as effects of
-    `FixedEffectsLayer` with ``contrast="sum"``. Call it as ``layer(name, t, num_times,
-    units=1)`` with integers `t` of shape (n,), counted from 0; the output has shape (n, units).
-    Forecasts are rows of later times, which `num_times` includes from the start. A season that
-    does not change is `SeasonalEffectsLayer`.
+    for each unit: the sum of any $p$ consecutive times has mean zero and standard deviation
+    $\lambda$, and at $\lambda = 0$ the season repeats exactly. It starts from the pattern
+    $s\, Q b$ with standard normal b and orthonormal columns of Q that sum to zero, as effects
+    of `FixedEffectsLayer` with ``contrast="sum"``. Call it as
+    ``layer(name, t, num_times, units=1)`` with integers `t` of shape (n,), counted from 0; the
+    output has shape (n, units). Forecasts are rows of later times, which `num_times` must
+    include from the start. For a season that does not change, use `SeasonalEffectsLayer`.
 
-    The noise is drawn by the principal components of the seasons that it makes, as in
+    The noise is drawn in the principal components of the resulting seasons, as in
     `RandomWalkLayer`, at the cost of `num_times`² products.
 
     Args:
         period: Number of times $p$ in a period, at least 2.
         scale_dist: Prior of $\lambda$, as in `AdaptiveLayer`.
-        start_dist: Prior of the first pattern: Normal of location zero, whose scale is $s$.
-        start_kwargs: The keywords of a class.
+        start_dist: Prior of the first pattern: Normal with location zero and scale $s$.
+        start_kwargs: Keywords of `start_dist`, if it is a class.
         scale_kwargs: The keywords of `scale_dist`.
 
     Sites:
@@ -149,10 +149,10 @@ class SeasonalStateLayer(AbstractAdaptiveLayer):
         deterministic ``start`` (p, u) and ``theta`` (c, u).
 
     Raises:
-        ValueError: If a keyword is unknown, missing or out of range; if `period` is below 2, or
-            there are fewer times than a period has; if the start is not normal of location
-            zero; if a time is outside of 0 to `num_times` - 1. Under `jit`, where times are not
-            known beforehand, the running program raises.
+        ValueError: If a keyword is unknown, missing or out of range; if `period` is below 2 or
+            above `num_times`; if the prior of the start is not normal with location zero; if a
+            time is outside 0 to `num_times` - 1. Under `jit`, where times are unknown when the
+            program is traced, the compiled program raises.
         TypeError: If `t` does not hold integers.
 
     Example:
@@ -218,7 +218,7 @@ def _at_least(num_times: int, least: int, why: str) -> None:
 
 @functools.lru_cache(maxsize=8)
 def _trend_maps(num_times: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """From standard normal components: to the level's walk, the slope's, and its integral."""
+    """Maps from standard normal components to the level's walk, the slope's, and its integral."""
     walk = np.tril(np.ones((num_times, num_times)), -1)
     integral = walk @ walk[:, :-1]
     turn = _components(integral)
@@ -227,9 +227,10 @@ def _trend_maps(num_times: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @functools.lru_cache(maxsize=8)
 def _season_map(num_times: int, period: int) -> np.ndarray:
-    """From standard normal components to what the noise from the time `period` - 1 on adds.
+    """Map from standard normal components to the contribution of the noise.
 
-    One shock moves its own time of each later period up, and the next time down.
+    The noise starts at time `period` - 1. A shock raises the effect at its own time of each
+    later period, and lowers the effect at the next time.
     """
     lag = np.subtract.outer(np.arange(num_times), np.arange(period - 1, num_times))
     signs = (lag % period == 0) * 1.0 - (lag % period == 1)
@@ -238,6 +239,6 @@ def _season_map(num_times: int, period: int) -> np.ndarray:
 
 
 def _components(own: np.ndarray) -> np.ndarray:
-    """An orthogonal matrix of which `own` maps columns to orthogonal ones."""
+    """An orthogonal matrix whose columns `own` maps to orthogonal vectors."""
     _, values, rows = np.linalg.svd(own)
     return canonical(values[::-1], rows[::-1].T)

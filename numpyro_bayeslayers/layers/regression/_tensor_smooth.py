@@ -1,4 +1,4 @@
-"""A smooth surface over two numbers, under a penalty along each of them."""
+"""A smooth surface over two numbers, with a penalty along each of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,41 +30,41 @@ class TensorSmoothLayer(AbstractAdaptiveLayer):
     S_2\Big) \theta\Big)$$
 
     with the penalty $S = \Delta^\top \Delta$ of `PSplineLayer` along one number, the mean
-    products $G$ of its B-splines, and a scale $\lambda$ along each, so that the units of the
-    numbers do not matter: $\kappa$ makes it the deviation of a surface that varies along that
-    number alone. Polynomials below the degree $m$ in both are not penalized; their coefficients
-    have the prior `trend_dist`, products of Legendre's that are 1 at both last knots, and the
-    constant is left out: the surface has the mean zero over the knots' rectangle, add an
-    `InterceptLayer`.
+    products $G$ of its B-splines, and a scale $\lambda$ along each number, so that the units of
+    the numbers do not matter: $\kappa$ makes $\lambda$ the standard deviation of a surface that
+    varies along that number only. Polynomials of degree below $m$ in both numbers are not
+    penalized; they are products of Legendre polynomials that are 1 at both last knots, and
+    their coefficients have the prior `trend_dist`. The constant is omitted: the surface has
+    mean zero over the knots' rectangle, so add an `InterceptLayer`.
 
     Call it as ``layer(name, x, knots, units=1, degree=3, order=2, activation=identity)`` with
-    `x` of shape (n, 2) and two vectors of knots, or with ``num_basis=`` for as many B-splines
-    along each (a number, or two), with equal steps from -1 to 1, to which `x` is then scaled;
-    the output has shape (n, units). With k functions altogether, the layer costs k² products.
+    `x` of shape (n, 2) and two vectors of knots, or with ``num_basis=``, the number of
+    B-splines along each column (one number, or two), equally spaced from -1 to 1; `x` must then
+    be scaled to this range. The output has shape (n, units). With k functions in total, the
+    layer costs k² products.
 
     Args:
         scale_dist: Prior of the two scales, as in `AdaptiveLayer`.
         trend_dist: Prior of the polynomials' coefficients: a class, or a distribution.
-        trend_kwargs: The keywords of a class.
+        trend_kwargs: Keywords of `trend_dist`, if it is a class.
         scale_kwargs: The keywords of `scale_dist`.
-        centered: False for weak data, True for strong, or a number between, as in
+        centered: False for weak data, True for strong data, or a number between 0 and 1, as in
             `RandomWalkLayer`.
-        extrapolate: Beyond the knots, ``"constant"`` stays at the value of the edge,
-            ``"linear"`` goes on along the tangents, ``"error"`` refuses such rows.
+        extrapolate: Beyond the knots, ``"constant"`` keeps the value at the edge, ``"linear"``
+            continues along the tangents, ``"error"`` raises for such rows.
 
     Sites:
         ``scale`` (2, u); ``trend`` (m² - 1, u), unless the order is 1, in the order
         $(0, 1), \dots, (1, 0), (1, 1), \dots$ of degrees; ``theta_base`` (k - m², u);
-        deterministic ``theta`` (k, u), the second number's functions in turn for each of the
-        first's.
+        deterministic ``theta`` (k, u), in which the second number's functions vary fastest.
 
     Raises:
         ValueError: If a keyword is unknown, missing or out of range; if the knots do not
             ascend or are too few; if both or neither of `knots` and `num_basis` are given; if
-            `order` is above `degree` + 1; if `x` has not two columns.
+            `order` is above `degree` + 1; if `x` does not have two columns.
 
     Warns:
-        UserWarning: If rows lie outside of -1 to 1 and knots are not given.
+        UserWarning: If rows lie outside -1 to 1 and knots are not given.
 
     Example:
         >>> import jax.numpy as jnp
@@ -152,7 +152,7 @@ class TensorSmoothLayer(AbstractAdaptiveLayer):
 
 
 def _orthonormal(part: Penalized) -> tuple[np.ndarray, np.ndarray]:
-    """Functions of mean square one along one number, and how rough each is."""
+    """Functions of mean square one along one number, and the roughness of each."""
     order = part.polynomials.shape[1]
     lines = part.polynomials * np.sqrt(2.0 * np.arange(order) + 1.0)
     rough = np.concatenate([np.zeros(order), 1.0 / part.deviations])
@@ -168,7 +168,7 @@ def _pair(name: str, values: Any) -> tuple[Any, Any]:
 
 
 def _equal(num_basis: Any, degree: int) -> tuple[np.ndarray, ...]:
-    """Knots with equal steps, of which -1 to 1 has as many functions as are asked for."""
+    """Equally spaced knots that give `num_basis` functions on -1 to 1."""
     is_one = np.ndim(num_basis) == 0
     out = []
     for size in (num_basis, num_basis) if is_one else _pair("num_basis", num_basis):

@@ -1,4 +1,4 @@
-"""Random walks, drawn in the basis in which they sample well."""
+"""Random walks, drawn in a basis in which they sample well."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class AbstractWalkLayer(AbstractAdaptiveLayer):
     """A layer whose coefficients are a random walk over an ordered index."""
 
     def _walk(self, shape: tuple[int, ...], scale: Array) -> Site:
-        """The walk, with the guide's moments of each of its points: for look-ups of one."""
+        """The walk, with the guide's moments of each point, for look-ups of single points."""
         is_scalar = np.ndim(self.coef_prior.factor) == 0
         if self.coef_prior.family is dist.Normal and is_scalar:
             steps, mean, var = self._rotated_steps(shape, scale)
@@ -57,14 +57,14 @@ class AbstractWalkLayer(AbstractAdaptiveLayer):
 
 
 def walk_basis(num_steps: int) -> np.ndarray:
-    r"""An orthogonal matrix of steps, whose walks are orthogonal too.
+    r"""An orthogonal matrix of steps whose walks are also orthogonal.
 
     $$V_{tk} = \frac{2}{\sqrt{2T + 1}} \cos\frac{(2t - 1)(2k - 1)\pi}{2(2T + 1)},
     \qquad t, k = 1 \dots T$$
 
-    The cumulative sums of its columns are the right order of principal components of a
-    walk: $\sum_t t$-th sums of column $k$ have the length $1 / (2 \sin\frac{(2k - 1)\pi}{2
-    (2T + 1)})$.
+    The cumulative sums of its columns are the principal components of a walk, in order:
+    $\sum_t t$-th sums of column $k$ have the length
+    $1 / (2 \sin\frac{(2k - 1)\pi}{2 (2T + 1)})$.
     """
     odd = 2.0 * np.arange(1, num_steps + 1) - 1.0
     size = 2.0 * num_steps + 1.0

@@ -158,7 +158,7 @@ def _stack(label: str, names: Any, arrays: list[Any], *, is_first: bool) -> Any:
 
 
 def as_array(label: str, leaf: Any) -> Any:
-    """A leaf of arguments that JAX takes for what it is; what is no array stays.
+    """A leaf of arguments that JAX takes for what it is; what is not an array stays.
 
     Raises:
         TypeError: If it is a table, or an array of dates or words.

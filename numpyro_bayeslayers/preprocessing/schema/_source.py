@@ -52,7 +52,7 @@ class Argument(NamedTuple):
 
     Args:
         labels: How errors call them.
-        sources: What they are; None for what is no array.
+        sources: What they are; None for what is not an array.
         structure: How they hang together.
     """
 
