@@ -36,7 +36,7 @@ def _ratios(axis, rows):
     axis.axvline(infos[0]["goal"], color=GOAL, lw=1, ls="--", label="goal")
     axis.set_yticks(range(len(words)), words)
     axis.invert_yaxis()
-    axis.set(xlabel="seconds of a step here / by hand", ylabel="members")
+    axis.set(xlabel="time per step: here / by hand", ylabel="members")
     axis.legend(loc="upper right", bbox_to_anchor=(1.0, 1.12), ncols=2, frameon=False)
 
 
@@ -53,7 +53,7 @@ def _draws(axis, rows):
     ours = [i["ours_effective_draws_per_second"] for i in infos]
     other = [i["peer_effective_draws_per_second"] for i in infos]
     _pairs(axis, words, ours, other, SIDES["draws"])
-    axis.set(xlabel="effective draws a second")
+    axis.set(xlabel="effective sample size per second")
 
 
 def _pairs(axis, words, ours, other, names):
@@ -93,4 +93,4 @@ def _lines(axis, sizes, infos, names, style):
     other = [info["other_seconds_per_step"] for info in infos]
     axis.loglog(sizes, ours, "o" + style, color=OURS, label=names[0])
     axis.loglog(sizes, other, "s" + style, color=OTHER, label=names[1], ms=4)
-    axis.set(ylabel="seconds of a step")
+    axis.set(ylabel="seconds per step")

@@ -30,10 +30,10 @@ QUESTIONS = [
     Question(
         "step",
         "How fast is one step?",
-        "A training step of an ensemble beside the shortest program that one could write for the "
-        "same numbers: `jax.vmap` of value, gradient and Adam under one `jax.lax.scan`, for "
-        "modes, and of `numpyro.infer.SVI.update`, for variational posteriors. A network of "
-        "8-64-64-1 units, 500 rows. Bars are medians of ratios, lines their range.",
+        "A training step of an ensemble compared with the shortest hand-written program for the "
+        "same computation: `jax.vmap` under one `jax.lax.scan`, of value, gradient and Adam for "
+        "modes, and of `numpyro.infer.SVI.update` for variational posteriors. The network has "
+        "8-64-64-1 units, and there are 500 rows. Bars are medians of ratios, lines their range.",
         [
             *[
                 Case(f"test_ensemble.py::test_step_of_run[{m}-hand_scan]", f"modes, {m}")
@@ -48,9 +48,9 @@ QUESTIONS = [
     Question(
         "first",
         "How long until the first result?",
-        "Seconds from the call to the answer, compilation included, beside blayers: a linear "
-        "regression with a learned scale and noise, 2,000 rows, 5 columns, in a process that "
-        "has fitted other models before.",
+        "Seconds from the call to the result, compilation included, compared with blayers: a "
+        "linear regression with a learned scale and noise, 2,000 rows, 5 columns, in a process "
+        "that has fitted other models before.",
         [
             Case(
                 "test_peers.py::test_first_step_of_a_model[None]", "first step, new model"
@@ -64,15 +64,16 @@ QUESTIONS = [
     Question(
         "members",
         "What do more members cost?",
-        "Seconds of one variational step of all members, beside `jax.vmap` of NumPyro's update "
-        "called from a Python loop. The same network and rows as above.",
+        "Seconds of one variational step of all members, compared with `jax.vmap` of NumPyro's "
+        "update, called from a Python loop. The same network and rows as above.",
         [Case(f"test_svi.py::test_run_against_updates[{m}]", str(m)) for m in MEMBERS],
     ),
     Question(
         "rows",
         "What do more rows cost?",
-        "Seconds of one step of 8 modes, on all rows and in shuffled minibatches of 256, beside "
-        "the hand-written scans (by hand, minibatches are the next 256 rows, not shuffled).",
+        "Seconds of one step of 8 modes, on all rows and in shuffled minibatches of 256, "
+        "compared with the hand-written scans, whose minibatches are the next 256 rows, not "
+        "shuffled.",
         [
             *[Case(f"test_rows.py::test_all_rows[{n}]", f"all rows, {n}") for n in ROWS],
             *[
@@ -83,10 +84,10 @@ QUESTIONS = [
     ),
     Question(
         "draws",
-        "How many effective draws a second?",
-        "NUTS, one chain of 500 draws after 500 of warm-up, by `fit` and by blayers: the least "
-        "effective sample size of the coefficients over the seconds of the whole call. 2,000 "
-        "rows suit centered coefficients.",
+        "What is the effective sample size per second?",
+        "NUTS, one chain of 500 draws after 500 warm-up steps, by `fit` and by blayers: the "
+        "smallest effective sample size of the coefficients divided by the seconds of the whole "
+        "call. With 2,000 rows, centered coefficients are more efficient.",
         [
             Case("test_peers.py::test_effective_draws_per_second[True]", "centered"),
             Case("test_peers.py::test_effective_draws_per_second[False]", "non-centered"),
@@ -97,11 +98,11 @@ QUESTIONS = [
 # Why a goal was missed, by the start of the case's id.
 REASONS = {
     "test_peers.py::test_effective_draws_per_second[False]": (
-        "So many rows suit centered coefficients, which is what the other side draws."
+        "With so many rows, centered coefficients are more efficient; blayers samples these."
     ),
     "test_ensemble.py::test_step_of_update[1]": (
-        "One member takes 0.5 ms a step, of which a call of Python and JAX is a part; `run` "
-        "takes its steps in one program."
+        "One member takes 0.5 ms per step, part of which is the overhead of a Python call; `run` "
+        "takes all steps in one program."
     ),
 }
 

@@ -15,10 +15,11 @@ ROOT = Path(__file__).parent
 
 INTRODUCTION = """# Benchmarks
 
-Two ways of computing the same thing are timed in turn, in one process, so that whatever
-else the machine does falls on both. What is reported is the median over rounds of the
-ratio of their times, with its range: below 1, this library is faster. A goal is the
-largest ratio that we accept.
+This page shows how long fits take, compared with the same computation written by hand in
+JAX and with other libraries. Two ways of computing the same thing are timed alternately in
+one process, so that other load on the machine affects both. The tables report the median
+over rounds of the ratio of their times, with its range. A ratio below 1 means that this
+library is faster. A goal is the largest ratio that we accept.
 """
 GOALS = """## All goals
 
@@ -26,10 +27,10 @@ One line for each comparison that has a goal. {passed} of {total} are met.
 """
 APPENDIX = """## Appendix: all cases
 
-Times are medians, without compilation, whose seconds have a column of their own. The
-ratio of work compares processor times over all threads. For gradient estimators, the
-variance ratio is the plain gradient's total variance over the estimator's, and the
-efficiency is the variance ratio over the ratio of times.
+Times are medians without compilation; compilation times have a separate column. The ratio
+of work compares CPU times over all threads. For gradient estimators, the variance ratio is
+the total variance of the plain gradient divided by that of the estimator, and the
+efficiency is the variance ratio divided by the ratio of times.
 """
 
 
@@ -43,7 +44,7 @@ def main():
     arguments = parser.parse_args()
     paths = arguments.results or sorted((ROOT / "results").glob("[cg]pu.json"))
     if not paths:
-        parser.error("no results: run `make bench` first, or name a file of its JSON")
+        parser.error("no results: run `make bench` first, or pass its JSON file")
     entries = [
         entry for path in paths for entry in json.loads(path.read_text())["benchmarks"]
     ]
