@@ -41,7 +41,7 @@ NAMES = {
     "prediction": "a prediction of 1,000 rows",
 }
 #: So many seconds of work are timed, by steps of one call.
-SECONDS, MOST_STEPS = 0.5, 200
+SECONDS, FEWEST_STEPS, MOST_STEPS, ROUNDS = 1.0, 10, 200, 3
 
 
 def held():
@@ -87,11 +87,15 @@ def measured(what, size):
     batch = BATCH if what == "minibatch" else None
     run = lambda steps: ensemble.run(0, steps, x, y, batch_size=batch, progress_bar=False)
     run(2)
-    steps = int(np.clip(SECONDS / max(work(lambda: run(2)) / 2, 1e-4), 10, MOST_STEPS))
+    steps = int(
+        np.clip(SECONDS / max(work(lambda: run(2)) / 2, 1e-4), FEWEST_STEPS, MOST_STEPS)
+    )
     run(steps)
     # The start and the looks at the data, which do not grow with the steps, go out.
-    seconds = (work(lambda: run(2 * steps)) - work(lambda: run(steps))) / steps
-    return {"seconds": max(seconds, 1e-6), "bytes": held() - before}
+    rounds = [
+        work(lambda: run(3 * steps)) - work(lambda: run(steps)) for _ in range(ROUNDS)
+    ]
+    return {"seconds": float(np.median(rounds)) / (2 * steps), "bytes": held() - before}
 
 
 def exponent(sizes, values):

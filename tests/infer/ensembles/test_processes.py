@@ -37,13 +37,14 @@ def started(case, folder, count, devices=2):
     ]
 
 
-def outputs(processes, timeout=400):
+def outputs(processes, timeout=1200):
     """What they print, once all have ended well."""
     try:
         found = [process.communicate(timeout=timeout) for process in processes]
     finally:
         for process in processes:
             process.kill()
+            process.communicate()
     for process, (_, errors) in zip(processes, found, strict=True):
         assert process.returncode == 0, errors[-3000:]
     return [out for out, _ in found]
@@ -101,8 +102,8 @@ def test_all_that_runs_over_processes(tmp_path, count, devices):
 def test_one_process_ends(tmp_path):
     """The other ends too, and says what to do; started again, the run goes on."""
     first, last = started("one ends", tmp_path, 2)
-    _, errors = first.communicate(timeout=400)
-    last.wait(timeout=60)
+    _, errors = first.communicate(timeout=1200)
+    last.communicate(timeout=60)
     assert last.returncode == -9
     assert first.returncode != 0
     assert "start all of them again: with `checkpoint=`" in errors, errors[-3000:]
