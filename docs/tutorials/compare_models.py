@@ -9,10 +9,11 @@
 # %% [markdown]
 # # Which model? Three likelihoods of one data set
 #
-# Engel's data of 1857, which ships with statsmodels: the income of 235 Belgian households, and what
-# they spent on food. Three models have the same straight line and differ in the noise: the same
-# for all, the same for all with heavy tails, or growing with the income. Each is looked at before
-# it sees the data, fitted, kept in a file, and compared with the others by ArviZ.
+# This tutorial compares three likelihoods on the same data: prior predictive checks, fits,
+# saved files, and a comparison with ArviZ. The data are Engel's of 1857, which come with
+# statsmodels: the income of 235 Belgian households and their expenditure on food. All three
+# models have the same straight line and differ in the noise: constant (`even`), constant with
+# heavy tails, or growing with the income (`fan`).
 
 # %%
 import tempfile
@@ -46,8 +47,8 @@ x, y = table[["income"]] - 1, table["foodexp"]
 # %% [markdown]
 # ## Three models
 #
-# A link is a likelihood; `heteroscedastic_link` takes a second prediction, of the spread before a
-# softplus.
+# A link is a likelihood. `heteroscedastic_link` takes a second prediction: the standard
+# deviation before a softplus.
 
 
 # %%
@@ -75,10 +76,10 @@ def fan(x, y=None):
 models = {"even": even, "heavy tails": heavy, "fan": fan}
 
 # %% [markdown]
-# ## Before the data
+# ## Prior predictive checks
 #
-# What would the models observe? `prior` draws it, with the summaries of a prediction, and compares
-# the data with it. All three reach them; they leave far more room than is needed.
+# `prior` samples the prior predictive distribution and compares it with the data. All three
+# models cover the data; their priors are wider than necessary.
 
 # %%
 for name, model in models.items():
@@ -90,10 +91,10 @@ for name, model in models.items():
     )
 
 # %% [markdown]
-# ## Fit, and keep
+# ## Fit and save
 #
-# Two chains each, in a file each. A file holds draws, data and columns, and no code: whoever reads
-# it hands the model over.
+# We run two chains for each model and save each fit. A file contains draws, data and columns,
+# and no code; `load` needs the model.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -105,9 +106,10 @@ kept = {name: load(folder / name, model) for name, model in models.items()}
 kept["fan"].summary()[["mean", "5%", "95%", "n_eff", "r_hat"]]
 
 # %% [markdown]
-# The bands of new observations. All three hold nine in ten households, but the first two are too
-# wide for poor ones and too narrow for rich ones. The richest, with five times the mean income and
-# three times the mean food, is out of the picture.
+# The figure shows 90% prediction bands. All three have the right coverage on average, but the
+# first two are too wide for poor households and too narrow for rich ones. The richest
+# household, with five times the mean income and three times the mean expenditure on food, is
+# outside the figure.
 
 # %%
 figure, panels = plt.subplots(
@@ -122,27 +124,28 @@ for ax, (name, found) in zip(panels, kept.items(), strict=True):
     )
     ax.plot(table["income"], y, ".", ms=3, color="0.3")
     ax.set(
-        title=f"{name}: {inside:.0%} inside",
+        title=f"{name}: coverage {inside:.0%}",
         xlabel="income",
         xlim=(0.3, 3),
         ylim=(0, 4),
     )
-_ = panels[0].set_ylabel("spent on food")
+_ = panels[0].set_ylabel("expenditure on food")
 
 # %% [markdown]
 # ## Compare
 #
-# `to_arviz` has the draws, the log likelihood of each household and new observations at each of
-# them, under names that ArviZ knows.
+# `to_arviz` returns the posterior draws, the log likelihood of each household and posterior
+# predictive draws, in ArviZ's format.
 
 # %%
 trees = {name: found.to_arviz() for name, found in kept.items()}
 az.summary(trees["fan"], kind="stats")
 
 # %% [markdown]
-# Leave-one-out: how well does each model predict a household from the others? The sum of the log
-# densities is an estimate that needs no further fit (Vehtari, Gelman and Gabry 2017), if no
-# household matters too much for it, which the Pareto shapes tell.
+# Leave-one-out cross-validation: how well does each model predict a household from the others?
+# The sum of the log densities can be estimated without further fits (Vehtari, Gelman and Gabry
+# 2017). The estimate is reliable if no household is too influential, which the Pareto shapes
+# indicate.
 
 # %%
 az.loo(trees["fan"])
@@ -152,11 +155,11 @@ table_of_models = az.compare(trees)
 table_of_models[["rank", "elpd_loo", "p_loo", "elpd_diff", "dse", "warning"]]
 
 # %% [markdown]
-# The fan is better than the others by over three standard errors of the difference (`dse`). Heavy
-# tails are the better of the two wrong answers: they call the rich households outliers. The even
-# noise has neither word for them: one household has so much weight there that its Pareto shape is
-# too large, which the warning says, and an effective number of parameters (`p_loo`) far above the
-# three that there are.
+# The model `fan`, whose noise grows with the income, is better than the others by more than
+# three standard errors of the difference (`dse`). Of the other two, heavy tails are better:
+# they treat the rich households as outliers. Constant normal noise can explain neither. There
+# one household is so influential that its Pareto shape is too large, as the warning says, and
+# the effective number of parameters (`p_loo`) is far above three, the actual number.
 
 # %%
 best = table_of_models.iloc[0]
@@ -167,7 +170,7 @@ figure, ax = plt.subplots(figsize=(7, 2.2), layout="constrained")
 _ = az.plot_compare(table_of_models, ax=ax)
 
 # %% [markdown]
-# Do new data look like the data? Each line is a new set of 235 households.
+# Posterior predictive check: each line is a simulated set of 235 households.
 
 # %%
 figure, panels = plt.subplots(
@@ -177,10 +180,10 @@ for ax, (name, tree) in zip(panels, trees.items(), strict=True):
     az.plot_ppc(
         tree, ax=ax, num_pp_samples=50, random_seed=0, legend=False, textsize=8
     )
-    ax.set(title=name, xlabel="spent on food", xlim=(-0.3, 3))
+    ax.set(title=name, xlabel="expenditure on food", xlim=(-0.3, 3))
 
 # %% [markdown]
-# The first two draw households that spend next to nothing on food, where there are none; the fan
-# ends where the data end. The rest of the margins is much alike: pictures of all households
-# together hide what the bands show, and models are compared household by household. (`plot_ppc` is
-# `plot_ppc_dist` in ArviZ 1.)
+# The first two models simulate households that spend almost nothing on food, which do not
+# exist in the data; the third does not. Apart from that, the marginal distributions are
+# similar: they hide what the bands show, so compare models household by household. (`plot_ppc`
+# is `plot_ppc_dist` in ArviZ 1.)

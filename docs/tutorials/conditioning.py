@@ -9,8 +9,9 @@
 # %% [markdown]
 # # One network for many signals
 #
-# A hypernetwork that fits a family of waves and predicts waves between those it saw, and one
-# sinusoidal network that holds two images, chosen by a context.
+# This tutorial trains networks whose output depends on a context: a hypernetwork that fits a
+# family of waves and interpolates between them, and a sinusoidal network that represents two
+# images, selected by the context.
 
 # %%
 import equinox as eqx
@@ -53,12 +54,13 @@ def train(net, loss, steps, rate):
 # %% [markdown]
 # ## A family of waves
 #
-# Eight waves $\sin(2 \pi f x)$, with frequencies from 1 to 2.4; the context is the frequency.
-# `HyperSIREN` makes all weights of a sinusoidal network from it; here they are affine in it
-# (the latent context is a tenth of the frequency beside a one), with little dependence at the
-# start. That is smooth enough to serve the frequencies halfway between, which are held out.
-# Without the tenth, or with a deep `parameter_net`, the eight waves are fitted as well and those
-# between them are wrong.
+# The data are eight waves $\sin(2 \pi f x)$ with frequencies from 1 to 2.4; the context is the
+# frequency. `HyperSIREN` generates all weights of a sinusoidal network from the context. Here
+# they are affine in it (the latent context consists of a tenth of the frequency and a one),
+# with a weak initial dependence. This is smooth enough to interpolate to the frequencies
+# halfway between, which are held out. Without the factor of a tenth, or with a deep
+# `parameter_net`, the eight waves are fitted equally well, but the waves between them are
+# wrong.
 
 # %%
 x = jnp.linspace(-1, 1, 128)[:, None]
@@ -114,10 +116,10 @@ _ = axes[0].legend(fontsize=8, frameon=False, loc="upper left")
 # %% [markdown]
 # ## Two images in one network
 #
-# The two photographs that ship with scikit-learn, 48 by 64 pixels in gray. One sinusoidal network
-# learns both; scale and shift of its features (FiLM) depend on the context, which is 0 for one
-# image and 1 for the other. Between them the network has learned nothing: what it draws there
-# is a mixture of features, not a photograph.
+# The data are the two photographs that come with scikit-learn, 48 by 64 pixels in gray. One
+# sinusoidal network learns both. The scale and shift of its features (FiLM) depend on the
+# context, which is 0 for one image and 1 for the other. Contexts between 0 and 1 were not
+# trained: their output is a mixture of features, not a photograph.
 
 # %%
 images = []

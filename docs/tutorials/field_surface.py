@@ -9,8 +9,9 @@
 # %% [markdown]
 # # A field on a surface
 #
-# A Bayesian neural field fitted to three years of weekly values along a line of stations, with
-# a hole in the record and a half-year forecast. The page is run at each build.
+# This tutorial writes a model with a Bayesian neural field and fits it by an ensemble of
+# posterior modes. The data are three years of weekly values along a line of stations, with a
+# gap in the record and a half-year forecast. The page is executed at each build.
 
 # %%
 import jax.numpy as jnp
@@ -38,9 +39,9 @@ plt.rcParams |= {
 # %% [markdown]
 # ## The data
 #
-# A yearly wave that grows along the line, a quarterly one that fades along it, and a bump that
-# wanders. It is seen with noise at 21 stations. For nine months the stations on one stretch
-# were silent; nothing is known after week 130.
+# The truth is the sum of a yearly wave whose amplitude grows along the line, a quarterly wave
+# whose amplitude decreases, and a moving bump. It is observed with noise at 21 stations. For
+# nine months, neighboring stations have no values; there are no data after week 130.
 
 
 # %%
@@ -71,7 +72,7 @@ x, y = x_all[seen], measured[seen]
 # %% [markdown]
 # ## The model
 #
-# The field takes the raw week: the seasonal features need it, and the scale of the columns is
+# The field takes the raw week, which the seasonal features need; the scales of the columns are
 # an argument. Periods are in weeks.
 
 # %%
@@ -99,8 +100,8 @@ def model(x, y=None):
 # %% [markdown]
 # ## The fit
 #
-# Sixteen maxima of the posterior density from sixteen starts. Between data the members
-# disagree, and the disagreement is the width of the prediction.
+# We find sixteen modes of the posterior from sixteen starting points. Away from the data the
+# members disagree, and their disagreement widens the prediction intervals.
 
 # %%
 steps = 1000
@@ -130,8 +131,8 @@ for what, rows in {"silent stretch": silent, "forecast": week >= LAST}.items():
 # %% [markdown]
 # ## Mean and width
 #
-# The width is that of the central 95% interval for a new measurement. It is near the noise where
-# there are data, and grows in the hole and after the last week.
+# The width is that of the central 95% prediction interval. It is close to the noise level near
+# the data, and larger in the gap and after the last week.
 
 # %%
 panels = {
@@ -160,7 +161,7 @@ plt.show()
 # %% [markdown]
 # ## One station
 #
-# A station in the silent stretch, and one whose only gap is the future.
+# A station with a gap in the record, and one without.
 
 # %%
 figure, axes = plt.subplots(

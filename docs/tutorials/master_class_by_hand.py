@@ -9,14 +9,15 @@
 # %% [markdown]
 # # Master class 1: by hand
 #
-# Seven regressions of one data set with Equinox and NumPyro alone. Equinox holds the
-# architecture, the model function holds the sites, and `equinox.tree_at` puts the drawn values
-# into the architecture: that is all the glue there is. Nothing of this package is in the models;
-# the [next level](../master_class_layers/) writes the same seven with layers.
+# Seven regressions of one data set with Equinox and NumPyro alone, for readers who want to see
+# every step. Equinox holds the architecture, the model function contains the sites, and
+# `equinox.tree_at` inserts the sampled values into the architecture. The models use nothing of
+# this package; the [next level](../master_class_layers/) writes the same seven models with
+# layers.
 #
-# Data, scores and the calls of the samplers are [shared by the three pages](../../master_class/):
-# `nuts` is NumPyro's `MCMC` with two chains of `NUTS`, `mode` is `SVI` with `AutoDelta` from eight
-# starts; both predict at 400 inputs.
+# Data, scores and the sampler calls are [shared by the three pages](../../master_class/):
+# `nuts` is NumPyro's `MCMC` with two chains of `NUTS`, `mode` is `SVI` with `AutoDelta` from
+# eight starts; both predict at 400 inputs.
 
 # %%
 import math
@@ -51,9 +52,9 @@ _ = ax.legend(fontsize=8, frameon=False)
 # %% [markdown]
 # ## 1. A line
 #
-# A polynomial of degree 1. It cannot follow the curve, and must not seem to: this is the negative
-# control, which shows that a score near 1 is earned. Its band is as wide as its ignorance of
-# everything but the mean: what the line cannot say goes into `sigma`.
+# A polynomial of degree 1. It cannot follow the curve. This is the negative control: a score
+# near 1 is informative because this model has one near 0. Its band is wide because `sigma`
+# absorbs everything that the line cannot explain.
 
 # %%
 line = eqx.nn.Linear(1, "scalar", key=KEYS[1])
@@ -74,13 +75,13 @@ def line_model(x, y=None):
 scores["1 line"] = show("A line", nuts(line_model, KEYS[1]))
 
 # %% [markdown]
-# ## 2. A network, at its mode
+# ## 2. A network at its posterior mode
 #
-# One hidden layer of 30 tanh units, standard normal priors on all weights and biases, and the
-# mode of the posterior for an answer. The mean is good; the band has the noise only, as a mode
-# does not know how uncertain the curve is.
+# One hidden layer of 30 tanh units, with standard normal priors on all weights and biases,
+# estimated by the posterior mode. The mean is good. The band contains only the noise, because
+# a mode has no uncertainty about the curve.
 #
-# The module is a value: `tree_at` returns a new one in which four leaves are drawn.
+# Modules are immutable: `tree_at` returns a new one in which four leaves are sampled.
 
 # %%
 network_30 = eqx.nn.MLP(1, "scalar", 30, 1, activation=jnp.tanh, key=KEYS[2])
@@ -112,12 +113,12 @@ scores["2 network, mode"] = show(
 )
 
 # %% [markdown]
-# ## 3. The same with dropout that stays on
+# ## 3. The same with dropout in prediction
 #
-# A tenth of the hidden units is switched off at random, for each row anew, in training and in
-# prediction. The mask is no latent variable: its key comes from `numpyro.prng_key`, so there is no
-# site to infer, and each predictive draw has its own masks. Dropout pays for its uncertainty with
-# a curve that is pulled towards zero where few units carry it.
+# A tenth of the hidden units are dropped at random, separately for each row, in training and
+# in prediction. The mask is not a latent variable: its key comes from `numpyro.prng_key`, so
+# there is no site to infer, and each predictive draw has its own masks. The price of this
+# uncertainty is a bias: the curve is shrunk toward zero where few units determine it.
 
 
 # %%
@@ -139,9 +140,9 @@ scores["3 dropout, mode"] = show(
 # %% [markdown]
 # ## 4. A network, by its posterior
 #
-# Half as many units and all of the posterior. Units can trade places without changing the curve,
-# so an R-hat of a single weight says nothing; the worst one over the curve and the noise is what
-# the pictures show.
+# Half as many units, and the full posterior by NUTS. Units can be permuted without changing
+# the curve, so R-hat of a single weight is meaningless. The figures show the worst R-hat over
+# the curve and the noise.
 
 # %%
 network_15 = eqx.nn.MLP(1, "scalar", 15, 1, activation=jnp.tanh, key=KEYS[4])
@@ -156,13 +157,13 @@ scores["4 network, NUTS"] = show(
 )
 
 # %% [markdown]
-# ## 5. Random features, frozen
+# ## 5. Fixed random features
 #
-# 40 cosines of random frequency and phase, $\sqrt{2/40}\,\cos(xW/\ell + b)$ with $\ell = 1$, and
-# a linear readout: a Gaussian process of rank 40. Frozen means that `tree_at` replaces the readout
-# and nothing else. The model is linear in what is drawn: the posterior has one mode, long and
-# thin, and `dense_mass` lets the sampler learn its axes: some 15 steps for each draw instead of
-# 500.
+# 40 cosines of random frequency and phase, $\sqrt{2/40}\,\cos(xW/\ell + b)$ with $\ell = 1$,
+# and a linear readout: a Gaussian process of rank 40. Frequencies and phases are fixed:
+# `tree_at` replaces only the readout. The model is linear in the sampled weights, so the
+# posterior has one mode, with strong correlations. With `dense_mass` the sampler learns them
+# and needs about 15 steps per draw instead of 500.
 
 
 # %%
@@ -207,8 +208,8 @@ scores["5 features"] = show(
 # %% [markdown]
 # ## 6. The same with a learned amplitude
 #
-# How large the function is becomes a parameter, and the noise is expected to be small: a Gaussian
-# process with two hyperparameters.
+# The amplitude of the function becomes a parameter, and the prior of the noise favors small
+# values: a Gaussian process with two hyperparameters.
 
 
 # %%
@@ -230,10 +231,10 @@ scores["6 amplitude"] = show(
 # %% [markdown]
 # ## 7. Features of features
 #
-# A deep Gaussian process in small: 15 features of the input, mixed to 4 inner functions; 10
-# features of each of them, averaged over the four; a readout. Only the two mixing matrices are
-# drawn. Shorter paths (`max_tree_depth`) cost a little in R-hat (1.05 for 1.02) and spare half of
-# the time.
+# A small deep Gaussian process: 15 features of the input, combined into 4 inner functions; 10
+# features of each of these, averaged over the four; a linear readout. Only the two weight
+# matrices are sampled. A smaller `max_tree_depth` increases R-hat slightly (1.05 instead of
+# 1.02) and halves the run time.
 
 
 # %%
@@ -279,8 +280,8 @@ scores["7 two layers"] = show(
 # %% [markdown]
 # ## The scores
 #
-# R² is that of the predictive mean on the noise-free curve; R-hat is the worst over the curve at
-# the rows of the data, the noise and the amplitude; seconds include the compilation.
+# R² compares the predictive mean with the noise-free curve. R-hat is the worst over the curve
+# at the training rows, the noise and the amplitude. Seconds include compilation.
 
 # %%
 table(scores)

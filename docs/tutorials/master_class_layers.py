@@ -9,10 +9,11 @@
 # %% [markdown]
 # # Master class 2: with layers
 #
-# The same seven regressions as [by hand](../master_class_by_hand/), with layers. A layer is called
-# like a function and draws its own parameters, so a model is `f = net(x)` and a likelihood:
-# no names to invent, no shapes to write twice, no glue. The sites are ordinary ones
-# (`hidden.weight`), and so are the samplers.
+# The same seven regressions as [by hand](../master_class_by_hand/), with layers. Read this
+# page first if you write new models. A layer is called like a function and samples its own
+# parameters, so a model is `f = net(x)` and a likelihood. You need not choose names or repeat
+# shapes. The sites are ordinary NumPyro sites (`hidden.weight`), and the samplers are
+# NumPyro's.
 
 # %%
 import jax
@@ -59,9 +60,9 @@ def line_model(x, y=None):
 scores["1 line"] = show("A line", nuts(line_model, KEYS[1]))
 
 # %% [markdown]
-# ## 2. A network, at its mode
+# ## 2. A network at its posterior mode
 #
-# Dense layers have standard normal priors unless told otherwise.
+# Dense layers have standard normal priors by default.
 
 
 # %%
@@ -79,11 +80,11 @@ scores["2 network, mode"] = show(
 )
 
 # %% [markdown]
-# ## 3. The same with dropout that stays on
+# ## 3. The same with dropout in prediction
 #
-# `MCDropout` is a plain module without sites; inside a model its key is `numpyro.prng_key()`. (The
-# handler `mc_dropout` does the same to a model that has none, before every product: here it would
-# drop the only input too.)
+# `MCDropout` is a plain module without sites; inside a model its key is `numpyro.prng_key()`.
+# (The handler `mc_dropout` adds dropout before every product of a model; here it would drop
+# the only input too.)
 
 
 # %%
@@ -105,10 +106,10 @@ scores["4 network, NUTS"] = show(
 )
 
 # %% [markdown]
-# ## 5. Random features, frozen
+# ## 5. Fixed random features
 #
 # A feature layer has priors for its frequencies, phases and lengthscale.
-# `numpyro.handlers.condition` freezes them at one draw: it takes a layer as it takes any model.
+# `numpyro.handlers.condition` fixes them at one draw; it accepts a layer like any model.
 
 
 # %%
@@ -137,8 +138,8 @@ scores["5 features"] = show(
 # %% [markdown]
 # ## 6. The same with a learned amplitude
 #
-# Weights with the scale `amplitude` are standard weights times the amplitude, which is how it is
-# written here: the same law in other coordinates.
+# Weights with standard deviation `amplitude` are written as standard normal weights times the
+# amplitude: the same distribution, non-centered.
 
 
 # %%
@@ -152,10 +153,10 @@ scores["6 amplitude"] = show(
 )
 
 # %% [markdown]
-# Given amplitude and noise, the 40 weights are normal and the data too, so nobody needs to sample
-# them. `readout.marginal` is the law of the data with the weights integrated out, exactly, and
-# NUTS is left with two variables. For predictions `readout.condition` gives the exact posterior of
-# the weights for each draw of the two.
+# Given amplitude and noise, the 40 weights and the data are jointly normal, so the weights
+# need not be sampled. `readout.marginal` is the exact distribution of the data with the
+# weights integrated out, and NUTS samples only two variables. For predictions,
+# `readout.condition` gives the exact posterior of the weights for each draw.
 
 
 # %%
@@ -185,8 +186,8 @@ scores["6 amplitude, weights integrated out"] = show(
 # %% [markdown]
 # ## 7. Features of features
 #
-# Layers take any axes on the left: the second feature layer sees an input of shape (rows, 4, 1),
-# the inner functions one by one.
+# Layers accept any leading axes: the input of the second feature layer has shape (rows, 4, 1),
+# so each inner function is one input.
 
 # %%
 key_first, key_second, _ = jax.random.split(KEYS[7], 3)
@@ -211,7 +212,7 @@ scores["7 two layers"] = show(
 # %% [markdown]
 # ## The scores
 #
-# As on the first page, up to the draws.
+# As on the first page, up to Monte Carlo error.
 
 # %%
 table(scores)

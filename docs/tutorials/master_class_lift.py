@@ -9,11 +9,11 @@
 # %% [markdown]
 # # Master class 3: declared
 #
-# The same seven regressions again, and this time the architecture may be anything: a module of
-# Equinox or one of your own, written without a thought of Bayes. `lift` takes it with a table that
-# says, by patterns of paths, what becomes of each parameter: a distribution is a prior, `None`
-# leaves it frozen, a constraint makes it an optimized parameter. A parameter that the table
-# forgets and a pattern that matches nothing are errors.
+# The same seven regressions with any deterministic architecture: an Equinox module, or one of
+# your own. Read this page if you have an existing module. `lift` takes the module and a table
+# that maps patterns of paths to priors. A distribution is a prior, `None` keeps a parameter
+# fixed, and a constraint makes it an optimized parameter. A parameter that is not in the
+# table, or a pattern that matches nothing, raises an error.
 
 # %%
 import math
@@ -63,16 +63,16 @@ line_model = lambda x, y=None: observe(line(x), y)
 scores["1 line"] = show("A line", nuts(line_model, KEYS[1]))
 
 # %% [markdown]
-# ## 2. A network, at its mode
+# ## 2. A network at its posterior mode
 #
-# `net(x)` draws the sites (`net.layers.0.weight`) and maps the module, which knows single examples
-# only, over the rows. `fit` takes guides by name; the delta guide is the mode.
+# `net(x)` samples the sites (`net.layers.0.weight`) and maps the module, which takes single
+# examples, over the rows. `fit` takes guides by name; the delta guide gives the mode.
 #
-# The members of an `Ensemble` start at draws of the prior. Of weights that is what parts them; of
-# the noise, a draw may be a ten-thousandth, where the loss begins at billions and the member never
-# comes back: `init` starts it at one half. `fit` warns that a few losses still fall: the mode of a
-# network creeps along ridges, some nats in thousands of steps, when its curve has long stopped
-# moving.
+# The members of an `Ensemble` start at draws from the prior. For weights, this makes the
+# members differ. For the noise, a draw may be a ten-thousandth; the initial loss is then in
+# the billions and the member never recovers, so `init` starts the noise at one half. `fit`
+# warns that a few losses are still decreasing: the optimizer moves slowly along ridges of the
+# posterior, a few nats in thousands of steps, long after the curve has stopped changing.
 
 
 # %%
@@ -102,10 +102,10 @@ scores["2 network, mode"] = show(
 )
 
 # %% [markdown]
-# ## 3. The same with dropout that stays on
+# ## 3. The same with dropout in prediction
 #
-# Equinox has a module for it. A key that is given with the call is split: each row has a mask of
-# its own.
+# Equinox has a module for dropout. The key passed to the call is split, so each row has its
+# own mask.
 
 # %%
 key_hidden, key_out = jax.random.split(KEYS[3])
@@ -138,9 +138,9 @@ scores["4 network, NUTS"] = show(
 )
 
 # %% [markdown]
-# ## 5. Random features, frozen
+# ## 5. Fixed random features
 #
-# A module of our own, and a table that freezes all of it but the readout.
+# A custom module, and a table that fixes everything but the readout.
 
 
 # %%
@@ -168,8 +168,8 @@ scores["5 features"] = show(
 )
 
 # %% [markdown]
-# Other guides go by name as well. The posterior of the weights is nearly normal but far from
-# independent: a normal guide of full rank has room for it.
+# Other guides have names too. The posterior of the weights is nearly normal but strongly
+# correlated, so use a full-rank normal guide.
 
 # %%
 _ = show(
@@ -179,8 +179,8 @@ _ = show(
 # %% [markdown]
 # ## 6. The same with a learned amplitude
 #
-# A prior may depend on what was drawn before: lift inside of the model. Lifting costs nothing, it
-# only reads the table.
+# A prior may depend on other sites; in this case, call `lift` inside the model. This costs
+# nothing, because `lift` only reads the table.
 
 
 # %%
@@ -195,8 +195,8 @@ scores["6 amplitude"] = show(
 )
 
 # %% [markdown]
-# A lifted `eqx.nn.Linear` with normal priors has `marginal` and `condition`, as dense layers do:
-# the weights integrated out, exactly.
+# A lifted `eqx.nn.Linear` with normal priors has `marginal` and `condition`, as dense layers
+# do: the weights are integrated out exactly.
 
 
 # %%
@@ -224,10 +224,10 @@ scores["6 amplitude, weights integrated out"] = show(
 )
 
 # %% [markdown]
-# The lengthscale was 1 by decree. A constraint in the table makes it an optimized parameter,
-# positive, which starts from the module's value. `draw` gives the module itself, to be used as any
-# Equinox module; with the weights integrated out, this is what Gaussian-process people call the
-# marginal likelihood's maximum.
+# The lengthscale was fixed at 1. A constraint in the table makes it a positive optimized
+# parameter, initialized with the module's value. `draw` returns the module itself, which can
+# be used like any Equinox module. With the weights integrated out, this is maximum marginal
+# likelihood (type II maximum likelihood).
 
 # %%
 free = lift(
@@ -244,7 +244,7 @@ params = svi.run(KEYS[6], 500, X, Y, progress_bar=False).params
 # %% [markdown]
 # ## 7. Features of features
 #
-# A module that maps another one over the inner functions and averages; the rest is
+# A module maps another module over the inner functions and averages; the rest is
 # `equinox.nn.Sequential`.
 
 
@@ -275,7 +275,7 @@ scores["7 two layers"] = show(
 # %% [markdown]
 # ## The scores
 #
-# As on the other two pages, up to the draws.
+# As on the other two pages, up to Monte Carlo error.
 
 # %%
 table(scores)

@@ -9,10 +9,11 @@
 # %% [markdown]
 # # Mixed effects: investment of eleven firms
 #
-# Grunfeld's panel, which ships with statsmodels: gross investment of 11 US firms in the 20 years
-# from 1935, with their market value and their stock of capital. Each firm has a level of its
-# own. The classical estimate is by restricted maximum likelihood (REML); ours has the same
-# terms, as layers.
+# This tutorial fits a mixed-effects model by layers and by restricted maximum likelihood
+# (REML), for users who know lme4 or statsmodels. The data are Grunfeld's panel, which comes
+# with statsmodels: gross investment of 11 US firms in the 20 years from 1935, with their
+# market value and their stock of capital. Each firm has its own intercept. Both models have
+# the same terms.
 
 # %%
 import jax
@@ -53,7 +54,7 @@ x = jnp.asarray(table[["value", "capital"]].to_numpy(), jnp.float32)
 y = jnp.asarray(table.investment.to_numpy(), jnp.float32)
 
 # %% [markdown]
-# The classical fit. Its intervals take the variances of the firms and of the noise for known.
+# The classical fit. Its intervals treat the variances of the firms and of the noise as known.
 
 # %%
 classical = smf.mixedlm(
@@ -62,8 +63,8 @@ classical = smf.mixedlm(
 print(classical.summary().tables[1])
 
 # %% [markdown]
-# The same model in layers. Intercept and slopes have wide priors; the firms' effects share a
-# scale that is learned, and are drawn non-centered unless told otherwise.
+# The same model with layers. Intercept and slopes have wide priors. The effects of the firms
+# share a scale, which is estimated, and are non-centered by default.
 
 # %%
 slopes = FixedPriorLayer(dist.Normal, {"loc": 0.0, "scale": 5.0})
@@ -121,8 +122,8 @@ rows = {
 pd.DataFrame(rows, index=["REML", "posterior"]).T
 
 # %% [markdown]
-# Slopes and scales agree. The posterior adds what REML leaves out: how uncertain the scales are.
-# The firms' effects next to the classical predictions:
+# Slopes and scales agree. The posterior also gives the uncertainty of the scales, which REML
+# ignores. The effects of the firms and the classical predictions:
 
 # %%
 effects = draws["firm.theta"][..., 0]
@@ -144,8 +145,8 @@ _ = ax.legend(fontsize=8, frameon=False, loc="lower right")
 # %% [markdown]
 # ## Crossed effects
 #
-# All firms live through the same years. A random walk over the years is one more term; it finds
-# a dip in 1938 and 1939, and the growth after the war.
+# All firms share the same years. A random walk over the years is one more term; it shows a dip
+# in 1938 and 1939, and the growth after the war.
 
 # %%
 year = table.year.to_numpy() - table.year.min()

@@ -9,8 +9,9 @@
 # %% [markdown]
 # # Random features in pictures
 #
-# What the feature layers draw from their priors, how close their kernels come to the exact
-# ones, and a regression with the weights integrated out. The page is run at each build.
+# This tutorial shows functions drawn from the priors of the feature layers, the error of their
+# kernels, and a regression with the weights integrated out. Read it to choose a feature layer.
+# The page is executed at each build.
 
 # %%
 import jax
@@ -43,8 +44,8 @@ plt.rcParams |= {
 # %% [markdown]
 # ## Functions of one input
 #
-# Four draws from each prior, at lengthscale 1. The law of the frequencies decides how rough a
-# function is; the map decides whether it is stationary at all.
+# Four draws from each prior, at lengthscale 1. The distribution of the frequencies determines
+# the smoothness of a function; the feature map determines whether it is stationary.
 
 
 # %%
@@ -94,8 +95,9 @@ for ax in axes[1]:
 # %% [markdown]
 # ## Functions of two inputs
 #
-# One draw each. The exponential kernel's frequencies are a two-dimensional Cauchy vector: with
-# one Cauchy variable for each coordinate the third picture would show ridges along the axes.
+# One draw each. The frequencies of the exponential kernel have a two-dimensional Cauchy
+# distribution. With independent Cauchy variables for each coordinate, the third picture would
+# show ridges along the axes.
 
 # %%
 side = np.linspace(-3, 3, 90)
@@ -127,9 +129,9 @@ _ = figure.colorbar(image, ax=axes, shrink=0.8)
 # %% [markdown]
 # ## The kernel, exact and approximate
 #
-# Inner products of features over distance: one draw of 50 and of 1000 frequencies in three
+# Inner products of features against distance: one draw of 50 and of 1000 frequencies in three
 # dimensions (paired cosines and sines, which are exact at distance zero), and Hilbert-space
-# features of one input, which have no randomness at all.
+# features of one input, which are deterministic.
 
 # %%
 distance = np.linspace(0, 4, 80)
@@ -169,9 +171,10 @@ _ = axes[0].legend(fontsize=8, frameon=False)
 # %% [markdown]
 # ## A regression with the weights integrated out
 #
-# `layer.marginal(x, sigma)` is the law of the observations with the weights integrated out: NUTS
-# moves three hyperparameters, not 33 variables. `layer.condition(x, y, sigma)` then gives the
-# exact posterior of the weights for each draw, and its `marginal` the prediction.
+# `layer.marginal(x, sigma)` is the distribution of the observations with the weights
+# integrated out, so NUTS samples three hyperparameters instead of 33 variables. For each draw,
+# `layer.condition(x, y, sigma)` is the exact posterior of the weights, and its `marginal` the
+# predictive distribution.
 
 # %%
 key = jax.random.key(0)

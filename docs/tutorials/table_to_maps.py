@@ -9,9 +9,10 @@
 # %% [markdown]
 # # From a table to maps
 #
-# A file of measurements, a row for each place and week, becomes a field: values with intervals
-# at any place and at any time. The estimators of `numpyro_bayeslayers.estimators` take the table
-# as it is. The page is run at each build.
+# This tutorial turns a file of measurements, with a row for each place and week, into maps:
+# predictions with intervals at any place and time. No model has to be written; the field
+# estimators of `numpyro_bayeslayers.estimators` take the data frame directly. The page is
+# executed at each build.
 
 # %%
 import tempfile
@@ -37,9 +38,10 @@ plt.rcParams |= {
 # %% [markdown]
 # ## The file
 #
-# Water levels of forty wells, made up so that the truth is known: a relief, a yearly wave that
-# is higher in the north and comes later in the east, a slow fall in the south-west, and one wet
-# year. A tenth of the weeks are missing, and four wells are silent from the summer of 2020 on.
+# The data are water levels of forty wells, simulated so that the truth is known. The level is
+# the sum of a spatial pattern, a yearly wave that is higher in the north and later in the
+# east, a slow decline in the south-west, and one wet year. A tenth of the weeks are missing,
+# and four wells have no data from the summer of 2020 on.
 
 
 # %%
@@ -78,9 +80,9 @@ print(pd.read_csv(path).head(3))
 # %% [markdown]
 # ## The fit
 #
-# Columns go by name: first the time, then the place. `freq` is the unit of time, in which the
-# period `"Y"` is 52.1775 weeks. Eight members train at once; rows without a level are left out,
-# with a warning that counts them.
+# Columns are given by name: first the time, then the place. `freq` is the unit of time, here
+# weeks, so the period `"Y"` is 52.1775. Eight members are trained at once. Rows without a
+# level are left out, and a warning reports their number.
 
 # %%
 table = pd.read_csv(path, parse_dates=["date"])
@@ -107,11 +109,11 @@ field.fit(
 print(field.losses_.shape)  # members, steps
 
 # %% [markdown]
-# ## The wells that fell silent
+# ## Wells without recent data
 #
 # The predictive distribution is the mixture of the members, and its quantiles are exact. They
-# are those of a measurement, noise included. Black points were in the table, white ones were
-# not: their wells were silent.
+# describe a new measurement, noise included. Black points were in the table; white points are
+# held-out measurements.
 
 # %%
 LEVELS = (0.025, 0.5, 0.975)
@@ -137,7 +139,7 @@ for ax, well in zip(axes.flat, SILENT, strict=True):
         mec="k",
         ms=3,
         mew=0.5,
-        label="unseen",
+        label="held out",
     )
     east, north = here["east"].iloc[0], here["north"].iloc[0]
     ax.set_title(f"well {well}: {east:.0f} km E, {north:.0f} km N", fontsize=9)
@@ -165,9 +167,9 @@ assert coverage > 0.8
 # %% [markdown]
 # ## Maps
 #
-# Any place at any time is a row of a table. The first map is the mean in a week of the wet year,
-# the second the change from the same week two years before, the third how wide the intervals of
-# the level are: narrow among the wells, wide in the corner without any.
+# Each place and time is a row of a table. The first map shows the mean in a week of the wet
+# year, the second the change from the same week two years before, and the third the width of
+# the intervals of the level: narrow near the wells, wide in the corner without wells.
 
 # %%
 east, north = np.meshgrid(np.linspace(0, 80, 41), np.linspace(0, 60, 31))
@@ -206,11 +208,13 @@ axes[0].set_ylabel("km north")
 plt.show()
 
 # %% [markdown]
-# ## What else
+# ## Further options
 #
-# - `BayesianNeuralFieldVI` gives each member a normal posterior in place of a point, and
-#   `BayesianNeuralFieldMLE` leaves the prior out; their arguments are the same.
-# - Counts: `observation_model="NB"`, or `"ZINB"` where zeros abound. Then quantiles are counts.
-# - `field.likelihood_model(table)` is the members' distribution as NumPyro has it, for densities
-#   and draws; `distributions.EnsembleMixture` of it tells the noise from the disagreement.
-# - `preprocessing` has the steps from the table to arrays one by one, for a model of your own.
+# - `BayesianNeuralFieldVI` gives each member a normal posterior instead of a point, and
+#   `BayesianNeuralFieldMLE` has no prior; their arguments are the same.
+# - For counts, use `observation_model="NB"`, or `"ZINB"` for excess zeros. Quantiles are then
+#   counts.
+# - `field.likelihood_model(table)` is the members' distribution as a NumPyro distribution, for
+#   densities and draws. `distributions.EnsembleMixture` of it separates the noise from the
+#   disagreement of the members.
+# - `preprocessing` has the steps from the table to arrays as functions, for your own model.
