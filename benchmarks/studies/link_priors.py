@@ -1,8 +1,9 @@
 """Whether 90% intervals hold 90% under the default priors of likelihoods' own parameters.
 
-    python benchmarks/studies/link_priors.py [--only beta_link gamma_link]
+    python benchmarks/studies/link_priors.py [--only beta_link gamma_link] [--gates]
 
-writes docs/tables/link_priors.md, or those of its lines that are asked for. Data sets are drawn
+writes docs/tables/link_priors.md, or those of its lines that are asked for; with --gates only
+docs/tables/gate_priors.md: several priors of the share of zeros. Data sets are drawn
 with a known precision (or shape) and mean, and both are learned again: the posterior is computed
 on a grid of the two, in double precision, for many data sets at once. The prior of the prediction
 (the mean's log odds, its logarithm, ...) is N(0, 3). Beside the default prior of the parameter
@@ -14,7 +15,7 @@ import argparse
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from link_families import ALL as FURTHER, LOG
+from link_families import ALL as FURTHER, LOG, ZeroInflated
 from numpyro.handlers import seed, trace
 from scipy.interpolate import CubicSpline
 from scipy.special import betainc, digamma, expit, gammaln, logit, logsumexp
@@ -180,13 +181,41 @@ HEADER = (
 )
 
 
+GATES = {
+    "Beta(1, 10)": dist.Beta(1.0, 10.0),
+    "Beta(1, 1)": dist.Beta(1.0, 1.0),
+    "log odds N(-2, 2)": dist.TransformedDistribution(
+        dist.Normal(-2.0, 2.0), dist.transforms.SigmoidTransform()
+    ),
+}
+
+
+def gates(sets, rng):
+    """Coverage of the share of zeros and of new observations, by the prior of the share."""
+    priors = [ZeroInflated.prior_of(gate) for gate in GATES.values()]
+    lines = []
+    for rows in (20, 100):
+        for odds in (0.01, 0.1, 1.0, 3.0):
+            found = coverage(ZeroInflated, priors, odds, rows, sets, rng)
+            shares = [f"{100 * each[k]:.1f}%" for k in (0, 2) for each in found]
+            lines.append((f"odds {odds:g}, {rows}", *shares))
+            print(*lines[-1], flush=True)
+    words = "New observations", "The share"
+    header = [f"{word}, {gate}" for word in words for gate in GATES]
+    keep("gate_priors", ("Odds of an extra zero, rows", *header), lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=int, default=2000, help="data sets a line")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", help="likelihoods; all if left out")
+    parser.add_argument("--gates", action="store_true", help="priors of the share of zeros")
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
+    if args.gates:
+        gates(args.sets, rng)
+        return
     lines = kept("link_priors")
     for family in (Beta, NegativeBinomial, *FURTHER):
         if args.only and family.name not in args.only:
