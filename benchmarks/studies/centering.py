@@ -2,9 +2,10 @@
 
     python benchmarks/studies/centering.py
 
-writes docs/tables/centering.md. Each row is the mean over data sets of one model's runs; the
-seconds are those of the processor, of the sets after the first, which compiles the programs.
-"automatic" is ``MCMC(centering="auto")``, its trials counted.
+writes docs/tables/centering.md, and of its rows docs/tables/automatic.md. Each row is the mean
+over data sets of one model's runs; the seconds are those of the processor, warm-up and the trials
+of "automatic", ``MCMC(centering="auto")``, counted, of the sets after the first, which compiles the
+programs. Lines that are not asked for stay.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from numpyro.diagnostics import effective_sample_size
-from tables import keep
+from tables import keep, kept
 
 from numpyro_bayeslayers import layers
 from numpyro_bayeslayers.infer import MCMC, fit
@@ -78,16 +79,6 @@ def plain_walk(centered):
 
 
 PROBLEMS = {
-    "horseshoe, 60 rows, 30 columns": (
-        sparse_data,
-        {
-            "centered": horseshoe(True, None),
-            "**non-centered**": horseshoe(False, None),
-            "centered, slab of 2": horseshoe(True, 2.0),
-            "**non-centered, slab of 2**": horseshoe(False, 2.0),
-            "automatic, slab of 2": horseshoe(False, 2.0),
-        },
-    ),
     "random effects, 20 groups of 2": (
         lambda rng: grouped_data(rng, 2),
         {
@@ -137,6 +128,16 @@ PROBLEMS = {
             "components, automatic": walk(False),
         },
     ),
+    "horseshoe, 60 rows, 30 columns": (
+        sparse_data,
+        {
+            "centered": horseshoe(True, None),
+            "**non-centered**": horseshoe(False, None),
+            "centered, slab of 2": horseshoe(True, 2.0),
+            "**non-centered, slab of 2**": horseshoe(False, 2.0),
+            "automatic, slab of 2": horseshoe(False, 2.0),
+        },
+    ),
 }
 
 HEADER = (
@@ -144,8 +145,16 @@ HEADER = (
     "Divergences in 1,000 draws",
     "Least effective sample size in 1,000 draws",
     "Leapfrog steps a draw",
-    "Effective draws in 1,000 leapfrog steps",
     "Seconds of the processor",
+    "Effective draws a second",
+)
+AUTOMATIC = (
+    "Problem",
+    "centered: draws, a second",
+    "non-centered",
+    "automatic",
+    "of the better one: draws",
+    "a second",
 )
 
 
@@ -169,7 +178,27 @@ def measure(term, centering, x, y, args):
     thousand = 1000 / (args.draws * args.chains)
     steps = float(extra["num_steps"].mean())
     divergent = float(extra["diverging"].sum()) * thousand
-    return divergent, least * thousand, steps, least * thousand / steps, seconds
+    return divergent, least * thousand, steps, seconds
+
+
+def beside(rows):
+    """Automatic rows beside the two fixed ones, and as shares of the better one."""
+    problems = {}
+    for name, _, least, _, _, rate in rows:
+        if rate == "-":
+            continue
+        problem, kind = name.split(": ")
+        kind = kind.replace("*", "").removeprefix("components, ")
+        kind, _, slab = kind.partition(", ")
+        case = f"{problem}, {slab}" if slab else problem
+        problems.setdefault(case, {})[kind] = float(least), float(rate)
+    for problem, kinds in problems.items():
+        if not {"centered", "non-centered", "automatic"} <= set(kinds):
+            continue
+        both = kinds["centered"], kinds["non-centered"]
+        best = np.max(both, axis=0)
+        cells = [f"{a:.0f}, {b:.0f}" for a, b in (*both, kinds["automatic"])]
+        yield problem, *cells, *(f"{x:.2f}" for x in kinds["automatic"] / best)
 
 
 def main():
@@ -179,31 +208,35 @@ def main():
     )
     parser.add_argument("--chains", type=int, default=2)
     parser.add_argument(
-        "--sets", type=int, default=3, help="data sets, whose mean is shown"
+        "--sets", type=int, default=10, help="data sets, whose mean is shown"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="part of a problem's name")
-    parser.add_argument("--kind", default="", help="part of the name of a parametrization")
+    parser.add_argument(
+        "--kind", default="", help="what a parametrization's name ends with"
+    )
     args = parser.parse_args()
-    rows = []
+    rows = {name: (name, *cells) for name, cells in kept("centering").items()}
     for problem, (make, terms) in PROBLEMS.items():
         if args.only not in problem:
             continue
         for kind, term in terms.items():
-            if args.kind not in kind:
+            if not kind.strip("*").endswith(tuple(args.kind.split("|"))):
                 continue
             runs = []
             centering = "auto" if "automatic" in kind else None
             for i in range(args.sets):
                 x, y = make(np.random.default_rng(args.seed + i))
                 runs.append(measure(term, centering, x, y, args))
-            *counts, seconds = np.mean(runs, axis=0)
+            *counts, _ = np.mean(runs, axis=0)
             seconds = np.mean(runs[1:] or runs, axis=0)[-1]
-            means = (*(f"{mean:.0f}" for mean in counts), f"{seconds:.1f}")
-            rows.append((f"{problem}: {kind}", *means))
-            print(*rows[-1], flush=True)
-    if not args.only and not args.kind:
-        keep("centering", HEADER, rows)
+            rate = counts[1] * args.draws * args.chains / 1000 / seconds
+            means = (*(f"{mean:.0f}" for mean in counts), f"{seconds:.2f}", f"{rate:.0f}")
+            name = f"{problem}: {kind}"
+            rows[name] = (name, *means)
+            print(*rows[name], flush=True)
+    keep("centering", HEADER, rows.values())
+    keep("automatic", AUTOMATIC, list(beside(rows.values())))
 
 
 if __name__ == "__main__":

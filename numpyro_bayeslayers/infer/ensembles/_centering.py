@@ -5,7 +5,8 @@ the other sites given, is best drawn at the centeredness $i / (i + \sigma^{-2})$
 its information that comes from the data (Papaspiliopoulos, Roberts and Sköld 2007, section 2).
 The precision of the data is the diagonal of a Hessian, which products with random signs
 estimate. Where $\sigma$ is uncertain, so is the share; as a neck of a funnel costs more than a
-ridge, the share that is exceeded by nine of ten draws is taken, and none if it is small.
+ridge, two standard deviations of its log odds are taken off their mean, and what is left
+counts if it is not small.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import random
 from jax.extend.core import Literal
+from jax.scipy.special import expit, logit
 from jaxtyping import Array
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer import HMC
@@ -32,13 +34,19 @@ from ._mcmc import EnsembleMCMC
 #: The argument of a model that holds the centeredness of its sites; it sorts after its rows.
 CENTERING = "~centering"
 
-#: The share below which a site is not centered at all; and the one of its draws that counts.
-LEAST, QUANTILE = 0.3, 0.1
+#: The share below which a site is not centered at all; the standard deviations that are taken
+#: off; and how near to 0 and 1 shares are told from these.
+LEAST, AWAY, SURE = 0.3, 2.0, 1e-3
 #: Signs for each draw, of which the diagonal is estimated.
 PROBES = 4
 #: Steps of the trials (of none, it is the start that is looked at), the steps between looks,
 #: and the shortest warm-up that is tried before.
 TRIALS, EVERY, SHORTEST = (0, 60), 2, 100
+
+
+def is_tried(chains: EnsembleMCMC) -> bool:
+    """Whether chains have the gradients, and a warm-up that is long enough."""
+    return isinstance(chains.kernel, HMC) and chains.num_warmup >= SHORTEST
 
 
 def with_centering(model: Model) -> Model:
@@ -91,18 +99,22 @@ class Coordinates:
         self._model = model
         shapes: dict[str, Any] = {}
         names: list[str] = []
+        drawn: list[Any] = []
 
         def run(rows: dict[str, Any]) -> dict[str, Any]:
             found, sites = _look(feasible(model), rows, {})
             names.extend(found)
             latent = lambda s: s["type"] == "sample" and not s["is_observed"]
+            drawn.extend(s["fn"].support for s in sites.values() if latent(s))
             owns = {around.own: name for name, around in found.items()}
             shapes.update({owns[n]: jnp.shape(sites[n]["value"]) for n in owns})
             return {n: s["value"] for n, s in sites.items() if latent(s)}
 
         self._latents = jax.eval_shape(run, rows)
         self._shapes = shapes
-        among = self._hierarchical(rows)
+        # Sums over discrete sites are the kernel's, and unknown here.
+        is_smooth = not any(support.is_discrete for support in drawn)
+        among = self._hierarchical(rows) if names and is_smooth else set()
         self.names = tuple(n for n in names if n in among)
         self._choose = once(self._chosen)
         self._move = once(self._moved)
@@ -184,10 +196,7 @@ class Coordinates:
         keys = random.split(random.wrap_key_data(seeds), looks * chains)
         # One draw after another: memory is that of one Hessian's product.
         shares = jax.lax.map(lambda each: share(*each), (flat, keys))
-        chosen = {}
-        for name, each in shares.items():
-            level = jnp.nanquantile(each, QUANTILE, axis=0)
-            chosen[name] = jnp.where(level >= LEAST, level, 0.0)
+        chosen = {name: careful(each) for name, each in shares.items()}
 
         def moved(z: dict[str, Array]) -> dict[str, Array]:
             values = own_values(z)
@@ -231,6 +240,13 @@ class Coordinates:
             info = jnp.maximum(scale ** (2 * centered) * (whole[own] - alone[own]), 0.0)
             shares[name] = info / (1.0 + info)
         return shares
+
+
+def careful(shares: Array) -> Array:
+    """The centeredness that draws of a share, led by them, leave no doubt of."""
+    odds = logit(jnp.clip(shares, SURE, 1.0 - SURE))
+    level = expit(jnp.nanmean(odds, 0) - AWAY * jnp.nanstd(odds, 0))
+    return jnp.where(level >= LEAST, level, 0.0)
 
 
 def find(
@@ -285,22 +301,11 @@ def coordinates_of(
         start: Values of the model's latent sites, led by the chains, or None.
         rows: The arguments of the model.
         fields: What the run will collect.
-
-    Raises:
-        ValueError: If coordinates are to be found for a kernel without gradients.
     """
-    if centering != "auto":
-        given = {name: jnp.asarray(c, float) for name, c in centering.items()}
-    elif not isinstance(chains.kernel, HMC):
-        raise ValueError(
-            '`centering="auto"` is for HMC and NUTS, got a kernel of type '
-            f"{type(chains.kernel).__name__}. Give the numbers by site, or None."
-        )
-    elif coordinates.names and chains.num_warmup >= SHORTEST:
+    if centering == "auto":
         found, last = find(chains, coordinates, key, start, rows, fields)
         return found, EnsembleResult(last, jnp.zeros((0, 0)), None)
-    else:
-        given = {}
+    given = {name: jnp.asarray(c, float) for name, c in centering.items()}
     return given, None if start is None else coordinates.start_of(start, given, rows)
 
 

@@ -17,6 +17,7 @@ from ..ensembles._centering import (
     CENTERING,
     Coordinates,
     coordinates_of,
+    is_tried,
     own_sites,
     with_centering,
 )
@@ -180,12 +181,12 @@ class MCMC:
         kernel: A kernel class of NumPyro, or a function that makes one of a model.
         kernel_options: Its further arguments: ``{"target_accept_prob": 0.95}``, say.
         centering: The coordinates of sites with a location and a scale, see
-            `handlers.recenter`: None as the model is written; a dictionary of numbers from 0
-            (non-centered) to 1 (centered) by site; or ``"auto"``, the share of the information
-            on each entry that comes from the data, found by a trial of 60 steps before
-            the warm-up. Draws are of the model's own sites in any case, and
-            `Fit.diagnostics` has the numbers. ``"auto"`` is for HMC and NUTS; with less than
-            100 steps of warm-up, and without hierarchical sites, it does nothing.
+            `handlers.recenter`: ``"auto"``, the share of the information on each entry that
+            comes from the data, found by a trial of 60 steps before the warm-up; a dictionary
+            of numbers from 0 (non-centered) to 1 (centered) by site; or None as the model is
+            written. Draws are of the model's own sites in any case, and `Fit.diagnostics` has
+            the numbers. ``"auto"`` acts on hierarchical sites of models without discrete ones,
+            under HMC and NUTS with 100 steps of warm-up or more; elsewhere it is None.
 
     Raises:
         TypeError: If a number is not an integer, or `kernel` cannot be called.
@@ -206,7 +207,7 @@ class MCMC:
     num_chains: int = 4
     kernel: Callable[..., Any] = NUTS
     kernel_options: Mapping[str, Any] = field(default_factory=dict)
-    centering: Any = None
+    centering: Any = "auto"
 
     def __post_init__(self) -> None:
         settle(self, num_warmup=_checks.count, num_samples=_checks.size)
@@ -251,12 +252,18 @@ class MCMC:
         numbers = self.num_warmup, self.num_samples, self.num_chains
 
         rows, centering = problem.data.rows, self.centering
-        moves = centering is not None
+
+        def chains_of(model: Model) -> EnsembleMCMC:
+            return EnsembleMCMC(self.kernel(model, **self.kernel_options), *numbers)
 
         def make() -> tuple[EnsembleMCMC, Drawn, Predictor, Coordinates | None]:
-            inside = with_centering(model) if moves else model
-            chains = EnsembleMCMC(self.kernel(inside, **self.kernel_options), *numbers)
-            found = Coordinates(model, rows) if moves else None
+            chains, found = chains_of(model), None
+            if isinstance(centering, dict) or (centering and is_tried(chains)):
+                found = Coordinates(model, rows)
+                if isinstance(centering, dict) or found.names:
+                    chains = chains_of(with_centering(model))
+                else:
+                    found = None
             return chains, Drawn(model, no_guide), Predictor(), found
 
         what = (

@@ -68,6 +68,7 @@ class SampledEnsemble(Modes):
             num_chains=self.num_members,
             kernel=self.kernel,
             kernel_options=self.kernel_options,
+            centering=None,
         )
         return run_from_modes(self, chains, problem)
 

@@ -96,6 +96,7 @@ class SGMCMC(Modes):
             num_samples=self.num_samples,
             num_chains=self.num_members,
             kernel=kernel,
+            centering=None,
         )
         return run_from_modes(self, chains, problem)
 

@@ -8,9 +8,10 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from numpyro.infer import NUTS, BarkerMH
 
-from numpyro_bayeslayers.infer import MCMC, fit, load
-from numpyro_bayeslayers.infer.ensembles._centering import Coordinates
+from numpyro_bayeslayers.infer import MCMC, EnsembleMCMC, fit, load
+from numpyro_bayeslayers.infer.ensembles._centering import Coordinates, careful, is_tried
 from numpyro_bayeslayers.layers import RandomEffectsLayer, gaussian_link
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -66,6 +67,31 @@ def test_the_share_of_information_in_the_normal_case(case):
     np.testing.assert_allclose(got.ravel(), data / (data + 1 / 0.3**2), rtol=1e-4)
 
 
+def test_what_is_uncertain_is_not_centered():
+    """Two standard deviations of log odds below their mean, and nothing below 0.3."""
+    odds = np.array([[2.0, 4.0], [2.0, 0.0], [1.0, -1.0], [-3.0, -3.0], [50.0, 50.0]])
+    left = odds.mean(1) - 2 * odds.std(1)
+    right = np.where(left > np.log(0.3 / 0.7), 1 / (1 + np.exp(-left)), 0.0)
+    got = careful(jnp.asarray(1 / (1 + np.exp(-odds.T))))
+    assert (right[:-1] > 0).tolist() == [True, False, False, False]
+    np.testing.assert_allclose(got[:-1], right[:-1], rtol=1e-4)
+    assert got[-1] == pytest.approx(0.999)  # no nearer to 1 than is told
+
+
+def test_what_is_left_as_it_is():
+    """Models with discrete sites, kernels without gradients, and short warm-ups."""
+
+    def mixed(group, y=None):
+        numpyro.sample("which", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+        return plain(group, y)
+
+    rows = {"group": jnp.asarray(GROUP), "y": jnp.asarray(Y, float)}
+    assert not Coordinates(mixed, rows).names
+    assert is_tried(EnsembleMCMC(NUTS(plain), 100, 4, 1))
+    assert not is_tried(EnsembleMCMC(NUTS(plain), 99, 4, 1))
+    assert not is_tried(EnsembleMCMC(BarkerMH(plain), 100, 4, 1))
+
+
 def test_positions_move_into_other_coordinates_and_back():
     """A start is the same point of the model, whatever the coordinates it is written in."""
     model, values, name = CASES["half"]
@@ -95,7 +121,7 @@ def exact(group, y):
 
 @pytest.fixture(scope="module")
 def found():
-    method = MCMC(num_warmup=200, num_samples=400, num_chains=4, centering="auto")
+    method = MCMC(num_warmup=200, num_samples=400, num_chains=4)
     return quiet(by_layer, y=Y, group=GROUP, method=method)
 
 

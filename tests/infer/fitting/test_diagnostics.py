@@ -51,6 +51,7 @@ def test_chains_do_not_end_silently():
         num_samples=350,
         num_chains=2,
         kernel_options={"target_accept_prob": 0.4},
+        centering=None,
     )
     found, said = said_by(lambda: quiet(funnel, y=y, g=group, method=way))
     ended = found.diagnostics()
