@@ -19,6 +19,11 @@ class AbstractLinearOp(abc.ABC):
     #: for each output would not be noise of the weight.
     is_shared: bool = False
 
+    @property
+    def exact(self) -> "AbstractLinearOp":
+        """The operation without what a handler has put around it: what kind it is."""
+        return self
+
     @abc.abstractmethod
     def __call__(self, x: Array, weight: Array) -> Array:
         """Apply the weight, (*plates, *event), to `x`."""

@@ -32,6 +32,7 @@ class BayesianClassifier(ClassifierMixin, AbstractTableEstimator):
         validation: See there.
         early_stopping: See there.
         categories: See there.
+        precision: See there.
         progress_bar: See there.
         random_state: See there.
 
@@ -65,6 +66,7 @@ class BayesianClassifier(ClassifierMixin, AbstractTableEstimator):
         validation: Any = 0.15,
         early_stopping: Any = False,
         categories: Any = "one_hot",
+        precision: Any = "float32",
         progress_bar: Any = False,
         random_state: Any = None,
     ) -> None:
@@ -81,6 +83,7 @@ class BayesianClassifier(ClassifierMixin, AbstractTableEstimator):
             validation=validation,
             early_stopping=early_stopping,
             categories=categories,
+            precision=precision,
             progress_bar=progress_bar,
             random_state=random_state,
         )

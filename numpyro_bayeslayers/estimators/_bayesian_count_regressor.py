@@ -40,6 +40,7 @@ class BayesianCountRegressor(AbstractNumberEstimator):
         validation: See there.
         early_stopping: See there.
         categories: See there.
+        precision: See there.
         progress_bar: See there.
         random_state: See there.
 
@@ -73,6 +74,7 @@ class BayesianCountRegressor(AbstractNumberEstimator):
         validation: Any = 0.15,
         early_stopping: Any = False,
         categories: Any = "one_hot",
+        precision: Any = "float32",
         progress_bar: Any = False,
         random_state: Any = None,
     ) -> None:
@@ -89,6 +91,7 @@ class BayesianCountRegressor(AbstractNumberEstimator):
             validation=validation,
             early_stopping=early_stopping,
             categories=categories,
+            precision=precision,
             progress_bar=progress_bar,
             random_state=random_state,
         )

@@ -128,6 +128,9 @@ class BayesianRegressor(AbstractNumberEstimator):
         early_stopping: Whether each member stops by the density of held-out rows, and keeps its
             best parameters. These rows are then not fitted in the end.
         categories: ``"one_hot"``, or ``"embed"`` for four learned numbers for each.
+        precision: ``"bfloat16"`` for products of the network in half precision while it is
+            fitted, as `handlers.mixed_precision` computes them; parameters, losses and all of
+            the predictions are as with ``"float32"``.
         progress_bar: Whether to show progress.
         random_state: An integer, a generator of NumPy or None.
 
@@ -165,6 +168,7 @@ class BayesianRegressor(AbstractNumberEstimator):
         validation: Any = 0.15,
         early_stopping: Any = False,
         categories: Any = "one_hot",
+        precision: Any = "float32",
         progress_bar: Any = False,
         random_state: Any = None,
     ) -> None:
@@ -181,6 +185,7 @@ class BayesianRegressor(AbstractNumberEstimator):
             validation=validation,
             early_stopping=early_stopping,
             categories=categories,
+            precision=precision,
             progress_bar=progress_bar,
             random_state=random_state,
         )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _checks
+from ..handlers._mixed_precision import PRECISIONS
 from ..infer import MCMC
 from ..infer.fitting._known_methods import method_of
 from ._scikit_learn import (
@@ -68,6 +69,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         validation: Any = 0.15,
         early_stopping: Any = False,
         categories: Any = "one_hot",
+        precision: Any = "float32",
         progress_bar: Any = False,
         random_state: Any = None,
     ) -> None:
@@ -84,6 +86,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         self.validation = validation
         self.early_stopping = early_stopping
         self.categories = categories
+        self.precision = precision
         self.progress_bar = progress_bar
         self.random_state = random_state
 
@@ -174,6 +177,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         _checks.one_of("activation", self.activation, ACTIVATIONS)
         _checks.one_of("likelihood", self.likelihood, self._likelihoods)
         _checks.one_of("categories", self.categories, ("one_hot", "embed"))
+        _checks.one_of("precision", self.precision, PRECISIONS)
         _checks.size("num_members", self.num_members)
         _checks.optional(_checks.positive)("prior_scale", self.prior_scale)
         _checks.optional(_checks.size)("num_steps", self.num_steps)
@@ -199,14 +203,8 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
     def _network(self, num_inputs: int) -> Network:
         blocks = self.columns_.blocks if self.categories == "embed" else ()
         hidden = tuple(int(width) for width in self._hidden())
-        return Network(
-            num_inputs,
-            hidden,
-            self.activation,
-            self.likelihood,
-            self._num_outputs(),
-            blocks,
-        )
+        names, count = (self.activation, self.likelihood), self._num_outputs()
+        return Network(num_inputs, hidden, *names, count, blocks, precision=self.precision)
 
     def _plan(self, count: int, seed: int) -> Plan:
         method = self.method

@@ -21,6 +21,7 @@ from numpyro.handlers import substitute
 
 from .._typing import Model
 from ..distributions import EnsembleMixture
+from ..handlers._mixed_precision import in_precision
 from ..layers import DenseReparameterization
 from ._table_likelihood import COUNTS, LIKELIHOODS, Sites
 
@@ -48,6 +49,7 @@ class Network(NamedTuple):
         blocks: Where the ones and zeros of each category begin, and how many there are, if
             they are embedded.
         embedding_size: Numbers that stand for a category then.
+        precision: That of products in a fit.
     """
 
     num_inputs: int
@@ -57,6 +59,7 @@ class Network(NamedTuple):
     num_outputs: int = 1
     blocks: tuple[tuple[int, int], ...] = ()
     embedding_size: int = 4
+    precision: str = "float32"
 
     @property
     def is_log(self) -> bool:
@@ -125,7 +128,8 @@ def model_of(network: Network) -> Model:
     """
 
     def model(x: Any, weights: Any, prior_scale: Any, offset: Any, y: Any = None) -> None:
-        outputs = network.outputs(x, prior_scale[0], offset[0])
+        run = in_precision(network.outputs, network.precision)
+        outputs = run(x, prior_scale[0], offset[0])
         law = LIKELIHOODS[network.likelihood].law(outputs, network.sites(), 1.0)
         counts = weights > 0
         with numpyro.handlers.scale(scale=jnp.where(counts, weights, 1.0)):

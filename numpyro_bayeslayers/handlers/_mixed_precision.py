@@ -82,11 +82,11 @@ class mixed_precision(Messenger):  # noqa: N801
         return super().__exit__(exc_type, exc_value, traceback)
 
     def process_message(self, msg: Message) -> None:
-        if msg["type"] != "operation" or msg["value"] is not None:
+        if msg["type"] != "operation":
             return
         self._has_acted = True
         (op,) = msg["args"]
-        if not isinstance(op, AbstractLookup):
+        if msg["value"] is None and not isinstance(op, AbstractLookup):
             msg["value"] = _Rounded(op, self.dtype)
 
 
@@ -96,6 +96,10 @@ class _Rounded(AbstractLinearOp):
     def __init__(self, op: AbstractLinearOp, dtype: str) -> None:
         self._op, self._dtype = op, dtype
         self.rank, self.is_dense, self.is_shared = op.rank, op.is_dense, op.is_shared
+
+    @property
+    def exact(self) -> AbstractLinearOp:
+        return self._op.exact
 
     def __call__(self, x: Array, weight: Array) -> Array:
         dtype = jnp.result_type(x, weight)

@@ -7,13 +7,14 @@ import numpyro
 import numpyro.distributions as dist
 import optax
 import pytest
-from numpyro.handlers import seed, substitute
+from numpyro.handlers import seed
 from numpyro.infer.autoguide import AutoDelta
+from numpyro.primitives import Messenger
 
 from numpyro_bayeslayers.handlers import flipout, mixed_precision
 from numpyro_bayeslayers.infer import EnsembleMAP, EnsembleSVI, log_joint_of
 from numpyro_bayeslayers.layers import DenseReparameterization
-from numpyro_bayeslayers.primitives import Lookup, linear
+from numpyro_bayeslayers.primitives import Dense, DenseVector, Lookup, linear
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)
@@ -61,7 +62,6 @@ def test_products_alone_are_rounded(outer, order):
     first, second = (mixed_precision, outer)[::order]
     made = first(second(model))
     values = {"f.weight": jnp.ones((3, 1))}
-    run = lambda w: seed(substitute(made, data={"f.weight": w}), 0)(jnp.asarray(X))
 
     def loss(w):
         density, _ = numpyro.infer.util.log_density(
@@ -69,7 +69,6 @@ def test_products_alone_are_rounded(outer, order):
         )
         return density
 
-    del run
     step = jax.value_and_grad(loss)
     value, grad = jax.eval_shape(step, values["f.weight"])
     assert value.dtype == grad.dtype == jnp.float32
@@ -82,6 +81,23 @@ def test_look_ups_are_no_products():
     table = jnp.array([[1 / 3], [2 / 3]])
     look = lambda: linear(jnp.array([1, 0]), table, op=Lookup())
     assert (mixed_precision(look)() == table[::-1]).all()
+
+
+def test_the_kind_of_a_product_is_known_through_the_rounding():
+    kinds = []
+
+    class Note(Messenger):
+        def process_message(self, msg):
+            if msg["type"] == "linear":
+                kinds.append(type(msg["op"].exact))
+
+    weights = jnp.ones(3), jnp.ones((3, 1))
+    ops = DenseVector(), Dense()
+    x = jnp.asarray(X)
+    run = lambda: [linear(x, w, op=op) for w, op in zip(weights, ops, strict=True)]
+    with Note():
+        mixed_precision(mixed_precision(run))()
+    assert kinds == [DenseVector, Dense]
 
 
 def test_says_that_it_found_nothing():

@@ -63,7 +63,7 @@ class taps(Messenger):  # noqa: N801
         name = weight.name or ""
         self.last = tuple(s.name for s in (weight, bias) if s is not None and s.name)
         x, shape = msg["args"][0], jnp.shape(msg["value"])
-        is_dense = isinstance(msg["op"], Dense) and jnp.ndim(x) == len(shape) == 2
+        is_dense = isinstance(msg["op"].exact, Dense) and jnp.ndim(x) == len(shape) == 2
         if not name or not is_dense or name in self.found or name in self.several:
             self.several.add(name)
             return

@@ -140,7 +140,7 @@ class _products(Messenger):  # noqa: N801
             same = [n for n, leaf in self.leaves.items() if leaf is msg["args"][0]]
             self._index = same[0] if same else None
         elif msg["type"] == "linear":
-            site, op, x = msg["weight"], msg["op"], msg["args"][0]
+            site, op, x = msg["weight"], msg["op"].exact, msg["args"][0]
             # The layer that looks rows up says so just before.
             index = self._index if isinstance(op, Categories) else None
             self._index = None

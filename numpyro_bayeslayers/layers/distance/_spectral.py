@@ -119,9 +119,9 @@ class _Bounded(Messenger):
         if msg["type"] != "linear":
             return
         site: Site = msg["weight"]
-        is_vector = isinstance(msg["op"], DenseVector)
+        is_vector = isinstance(msg["op"].exact, DenseVector)
         if not msg["op"].is_dense or site.event_dim not in (0, 1 + (not is_vector)):
-            what = f"the weight of {type(msg['op']).__name__}"
+            what = f"the weight of {type(msg['op'].exact).__name__}"
             raise ValueError(_MATRICES_ONLY.format(name=site.name, what=what))
         x, weight, bias = msg["args"]
         weight = (

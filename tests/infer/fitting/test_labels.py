@@ -8,6 +8,7 @@ import numpyro.distributions as dist
 import pandas as pd
 import pytest
 
+from numpyro_bayeslayers.handlers import mixed_precision
 from numpyro_bayeslayers.infer import MCMC, autoreparam, fit
 from numpyro_bayeslayers.layers import (
     AdaptiveLayer,
@@ -51,6 +52,11 @@ def test_columns_and_levels():
     assert set(found) == {*slopes, *effects, *others}
     assert [n for n in found if n in slopes] == slopes
     assert [n for n in found if n in effects] == effects
+
+
+def test_columns_and_levels_of_products_in_half_precision():
+    slopes = lambda x, y=None: gaussian_link(FixedPriorLayer()("s", x), y, scale=0.1)
+    assert lines(mixed_precision(slopes), x=TABLE) == named("s.beta", COLUMNS)
 
 
 def test_each_line_has_the_values_of_its_name():
