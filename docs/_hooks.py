@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ MEMBER = """::: {path}
       show_root_heading: true
       show_root_toc_entry: true
 """
+#: The dash before the description of a returned value whose type is not written.
+DASH = re.compile(r'(<li class="doc-section-item field-body">\s*)–')
 links, tutorials = Links(), Tutorials()
 log = logging.getLogger("mkdocs.hooks.site")
 
@@ -84,9 +87,9 @@ def on_files(files, config):
 
 
 def on_page_content(html, page, **kwargs):
-    """Draw formulas, link names to their descriptions, take the styles of tutorials out."""
+    """Draw formulas, link names to their descriptions, share the styles of tutorials."""
     is_tutorial = page.file.src_uri.endswith(".py")
-    html = as_mathml(html, is_tutorial=is_tutorial)
+    html = as_mathml(DASH.sub(r"\1", html), is_tutorial=is_tutorial)
     if is_tutorial:
         html = tutorials.of_page(html, page)
     return links.of_page(html, page)
