@@ -25,7 +25,7 @@ MEMBER = """::: {path}
       show_root_toc_entry: true
 """
 #: The dash before the description of a returned value whose type is not written.
-DASH = re.compile(r'(<li class="doc-section-item field-body">\s*)–')
+DASH = re.compile(r'(<li class="doc-section-item field-body">\s*)\u2013')
 links, tutorials = Links(), Tutorials()
 log = logging.getLogger("mkdocs.hooks.site")
 
