@@ -76,7 +76,15 @@ def write(lines):
         theirs = [" / ".join(f"{v:.2f}" for v in values) for values in published]
         mine = [with_error(of[key]) for key in ("rmse", "nll")]
         rows.append((name, len(own), mine[0], theirs[0], mine[1], theirs[1], covered))
-    header = ("set", "splits", "RMSE", "published", "NLL", "published", "in 90%")
+    header = (
+        "data set",
+        "splits",
+        "RMSE",
+        "published",
+        "NLL",
+        "published",
+        "coverage of 90% intervals",
+    )
     keep("published", header, rows)
 
 

@@ -141,20 +141,20 @@ PROBLEMS = {
 }
 
 HEADER = (
-    "Problem, and how its coefficients are drawn",
-    "Divergences in 1,000 draws",
-    "Least effective sample size in 1,000 draws",
-    "Leapfrog steps a draw",
-    "Seconds of the processor",
-    "Effective draws a second",
+    "Problem: form of the coefficients",
+    "Divergences per 1,000 draws",
+    "Smallest effective sample size per 1,000 draws",
+    "Leapfrog steps per draw",
+    "CPU seconds",
+    "Effective sample size per second",
 )
 AUTOMATIC = (
     "Problem",
-    "centered: draws, a second",
+    "centered: ESS per 1,000 draws, per second",
     "non-centered",
     "automatic",
-    "of the better one: draws",
-    "a second",
+    "automatic / better form: ESS per 1,000 draws",
+    "ESS per second",
 )
 
 

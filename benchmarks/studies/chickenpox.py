@@ -161,7 +161,7 @@ def evaluate(kind, settings, options, train, test, seed=0):
 def study(train, test):
     """The table and the picture."""
     rows, drawn = [], {}
-    for what, change in (("", {}), (", and the other counties", {"elsewhere": True})):
+    for what, change in (("", {}), (", with the other counties", {"elsewhere": True})):
         for kind, (settings, options) in CHOSEN.items():
             found = evaluate(kind, settings | change, options, train, test)
             scores, drawn[kind], seconds = found

@@ -58,7 +58,7 @@ def costs():
                 )
                 cells.append(f"{count:,}: {median_ms(grad, layer, h, z):.2f} ms")
             rows.append(
-                [f"{name}, {'one context' if shared else 'one for each row'}", *cells]
+                [f"{name}, {'one context' if shared else 'one per row'}", *cells]
             )
     keep("conditioner_costs", ["", *(f"K = {k}" for k in (4, 16, 64))], rows)
 
@@ -100,7 +100,7 @@ def likelihood(folder):
     x, z, y = scaled[:, :7], scaled[:, 7:8], scaled[:, 8]
     std = 1 / math.sqrt(32)
     contenders = {
-        "age not used": None,
+        "without age": None,
         "BayesianConcatConditioner": layers.BayesianConcatConditioner.init(
             32, 1, prior_std=std, name="c"
         ),

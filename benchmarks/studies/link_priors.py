@@ -200,9 +200,9 @@ def gates(sets, rng):
             shares = [f"{100 * each[k]:.1f}%" for k in (0, 2) for each in found]
             lines.append((f"odds {odds:g}, {rows}", *shares))
             print(*lines[-1], flush=True)
-    words = "New observations", "The share"
+    words = "New observations", "The probability"
     header = [f"{word}, {gate}" for word in words for gate in GATES]
-    keep("gate_priors", ("Odds of an extra zero, rows", *header), lines)
+    keep("gate_priors", ("Odds of an excess zero, rows", *header), lines)
 
 
 def main():

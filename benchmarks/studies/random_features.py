@@ -48,7 +48,7 @@ def kernel_errors():
             found = kernel_draws(make(dim, FREQUENCIES, name="f"), dim)
             row.append(cell(found, exact(DISTANCES)))
         rows.append(row)
-    row = ["Laplace by independent Cauchy coordinates (wrong)"]
+    row = ["independent Cauchy coordinates (not the Laplace kernel)"]
     for dim in DIMENSIONS:
         w = jax.random.cauchy(jax.random.key(1), (DRAWS, dim, FREQUENCIES))
         x = directions(dim)

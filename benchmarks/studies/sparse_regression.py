@@ -62,13 +62,13 @@ PRIORS = {
 }
 HEADER = (
     "Prior",
-    "Covered, of 5 that matter",
-    "Found, of 5",
-    "Covered, of 195 zeros",
-    "Falsely found, of 195",
+    "Nonzero coefficients covered, of 5",
+    "Detected, of 5",
+    "Zeros covered, of 195",
+    "False detections, of 195",
     "Root mean square error",
-    "Divergences in 1,000",
-    "Least effective sample size of beta in 1,000",
+    "Divergences per 1,000",
+    "Smallest effective sample size of beta per 1,000",
     "Seconds",
 )
 
