@@ -54,7 +54,7 @@ def plot_calibration(
         >>> rng = np.random.default_rng(0)
         >>> ax = plot_calibration(rng.normal(size=50), rng.normal(size=(200, 50)))
         >>> ax.get_ylabel()
-        'part of the rows inside (%)'
+        'coverage (%)'
     """
     given: dict[str, Any] = {"seed": seed} | ({} if levels is None else {"levels": levels})
     found = coverage_by_level(y, getattr(prediction, "samples", prediction), **given)
@@ -65,11 +65,11 @@ def plot_calibration(
     ax.fill_between(
         100 * p, 100 * low, 100 * high, color=GRAY, alpha=0.25, lw=0, label=_of_chance()
     )
-    ax.plot([0, 100], [0, 100], "--", color=GRAY, lw=1.2, label="right predictions")
+    ax.plot([0, 100], [0, 100], "--", color=GRAY, lw=1.2, label="calibrated")
     x, inside = 100 * np.asarray(found.levels), 100 * np.asarray(found.coverage)
-    ax.plot(x, inside, "o-", color=BLUE, ms=5, lw=1.5, label=f"found in {rows} rows")
+    ax.plot(x, inside, "o-", color=BLUE, ms=5, lw=1.5, label=f"observed, {rows} rows")
     ax.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
-    return finish(ax, "probability of the interval (%)", "part of the rows inside (%)")
+    return finish(ax, "nominal level (%)", "coverage (%)")
 
 
 def plot_reliability(
@@ -119,11 +119,11 @@ def plot_reliability(
     ax.vlines(
         100 * x, 100 * low, 100 * high, color=GRAY, alpha=0.4, lw=7, label=_of_chance()
     )
-    ax.plot([0, 100], [0, 100], "--", color=GRAY, lw=1.2, label="right predictions")
+    ax.plot([0, 100], [0, 100], "--", color=GRAY, lw=1.2, label="calibrated")
     ax.plot(100 * x, 100 * hit, "-", color=BLUE, lw=1.2, alpha=0.6)
     for i, (a, b, n) in enumerate(zip(x, hit, count[some], strict=True)):
         size = 4 + 5 * np.sqrt(n / count.max())
-        named = {"label": f"bins of {count.sum()} rows"} if i == 0 else {}
+        named = {"label": f"bins, {count.sum()} rows"} if i == 0 else {}
         ax.plot([100 * a], [100 * b], "o", color=BLUE, ms=size, **named)
     start = 10 * np.floor(10 * max(0.0, min(x.min(), hit.min(), low.min()) - 0.02))
     ax.set(xlim=(start, 100.5), ylim=(start, 100.5), aspect="equal")
@@ -186,15 +186,15 @@ def plot_pit(
     )
     band = num_bins * low, num_bins * high
     ax.fill_between([0, 1], *band, color=GRAY, alpha=0.3, lw=0, label=_of_chance())
-    ax.axhline(1.0, ls="--", color=GRAY, lw=1.2, label="right predictions")
+    ax.axhline(1.0, ls="--", color=GRAY, lw=1.2, label="calibrated")
     ax.set(xlim=(0, 1), ylim=(0, 1.25 * max(band[1], count.max() * num_bins / u.size)))
-    ax = finish(ax, "place in the prediction (PIT)", "density (flat is 1)")
+    ax = finish(ax, "probability integral transform", "density")
     ax.legend(frameon=False, ncols=3, loc="upper center")
     return ax
 
 
 def _of_chance() -> str:
-    return f"{100 * _BAND:g}% by chance"
+    return f"{100 * _BAND:g}% chance band"
 
 
 def _by_chance(count: Any, p: Any) -> tuple[np.ndarray, np.ndarray]:

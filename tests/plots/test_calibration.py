@@ -23,8 +23,8 @@ def test_calibration_is_coverage_by_level():
     found = coverage_by_level(Y, DRAWS)
     np.testing.assert_allclose(line.get_xdata(), 100 * found.levels, rtol=1e-6)
     np.testing.assert_allclose(line.get_ydata(), 100 * found.coverage, rtol=1e-6)
-    assert words(ax) == ["95% by chance", "right predictions", "found in 60 rows"]
-    assert ax.get_xlabel() == "probability of the interval (%)"
+    assert words(ax) == ["95% chance band", "calibrated", "observed, 60 rows"]
+    assert ax.get_xlabel() == "nominal level (%)"
 
 
 def test_the_band_is_binomial():
