@@ -57,9 +57,7 @@ def costs():
                     a.size for a in jax.tree.leaves(eqx.filter(layer, eqx.is_array))
                 )
                 cells.append(f"{count:,}: {median_ms(grad, layer, h, z):.2f} ms")
-            rows.append(
-                [f"{name}, {'one context' if shared else 'one per row'}", *cells]
-            )
+            rows.append([f"{name}, {'one context' if shared else 'one per row'}", *cells])
     keep("conditioner_costs", ["", *(f"K = {k}" for k in (4, 16, 64))], rows)
 
 
