@@ -84,7 +84,7 @@ def _claim(name: str) -> None:
     """Refuse a second draw of one name within one run of a seeded model.
 
     `trace` refuses it for sample sites only. `seed(model)` makes a fresh handler for each
-    call, so what is noted on that handler lasts as long as the run. A trace inside of it is
+    call, so what is noted on that handler lasts as long as the run. A trace inside it is
     of a run of its own: without `jit` an autoguide makes several to find where to start.
     """
     for handler in reversed(_PYRO_STACK):
@@ -233,7 +233,7 @@ def posterior_of(site: Site) -> dist.Distribution | None:
 
     In every ELBO the model runs under `numpyro.handlers.replay`, whose trace holds the
     guide's site with the very value that the model was given: that object is looked for,
-    so scopes inside or outside of `replay` do not matter. Under NUTS, `Predictive` and
+    so scopes inside or outside `replay` do not matter. Under NUTS, `Predictive` and
     `substitute` there is no such site.
     """
     if POSTERIOR in site.infer:

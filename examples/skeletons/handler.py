@@ -15,7 +15,7 @@ from numpyro_bayeslayers._typing import Message
 
 # A lower-case name, as NumPyro's own handlers have.
 class winsorize(Messenger):  # noqa: N801
-    r"""Pull outlying inputs of each linear application in to a bound.
+    r"""Pull outlying inputs of each linear operation in to a bound.
 
     Every application $x W + b$ of the model becomes $\min(\max(x, -c), c)\, W + b$. Index
     look-ups have no input to pull in. A gradient estimator outside of this handler sees the

@@ -83,7 +83,7 @@ def bspline_basis(
         x: Points, (n,).
         knots: The knot vector, ascending, as `make_knots` gives it.
         degree: Degree $p$ of the splines, zero or more.
-        extrapolate: ``"linear"`` goes on along the tangents outside of the knots,
+        extrapolate: ``"linear"`` goes on along the tangents outside the knots,
             ``"constant"`` stays at the values of the ends; ``"error"`` refuses such points
             (under `jit` when the program runs).
 

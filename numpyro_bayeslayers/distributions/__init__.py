@@ -1,7 +1,7 @@
-"""Distributions that the layers need and NumPyro does not have.
+"""Distributions that the layers need and NumPyro lacks.
 
-To add one: a file named after it, one export line here, one entry point in
-`pyproject.toml`, and its tests in `tests/distributions`.
+A new distribution needs a file named after it, one export line here, one entry point in
+`pyproject.toml`, and tests in `tests/distributions`.
 """
 
 from ._columns import IndependentColumns

@@ -1,4 +1,4 @@
-"""Angles of any concentration."""
+"""Angles with any concentration."""
 
 import math
 
@@ -10,7 +10,7 @@ from numpyro.distributions.util import validate_sample
 
 
 class PreciseVonMises(dist.VonMises):
-    """The von Mises distribution, whose density keeps its digits at large concentrations."""
+    """The von Mises distribution, with an accurate density at large concentrations."""
 
     usual_name = "VonMises"
 

@@ -1,4 +1,4 @@
-"""What constructors do with their arguments before they store them."""
+"""Conversion of constructor arguments before they are stored."""
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,11 @@ from .. import _checks
 def as_float(name: str, x: ArrayLike) -> Array:
     """The argument `x` as an array of its own floating-point type, or of the default one.
 
-    A value that is known stays known inside `jax.jit`, so that it can be validated.
+    A concrete value stays concrete inside `jax.jit`, so that it can be validated.
 
     Raises:
         TypeError: If it holds no real numbers.
-        ValueError: If some of it is masked.
+        ValueError: If it has masked entries.
     """
     x = _checks.numbers(name, x)
     with jax.ensure_compile_time_eval():
@@ -25,19 +25,19 @@ def as_float(name: str, x: ArrayLike) -> Array:
 def with_rank(x: Array, rank: int) -> Array:
     """`x` with singleton axes on the left, up to `rank` axes.
 
-    All arguments of a distribution are stored with the axes of its batch, so that an axis
-    that `jax.vmap` adds is left of every batch axis.
+    All arguments of a distribution are stored with as many axes as its batch shape, so that an
+    axis added by `jax.vmap` is left of every batch axis.
     """
     with jax.ensure_compile_time_eval():
         return x.reshape((1,) * (rank - x.ndim) + x.shape)
 
 
 def batch_of(**given: ArrayLike) -> tuple[tuple[int, ...], list[Array]]:
-    """The batch shape of scalar arguments, and each as an array of its rank.
+    """The batch shape of scalar arguments, and each argument as an array of this rank.
 
     Raises:
         TypeError: If one holds no real numbers.
-        ValueError: If some of one is masked, or two do not broadcast.
+        ValueError: If one has masked entries, or two do not broadcast.
     """
     arrays = [as_float(name, x) for name, x in given.items()]
     try:

@@ -1,4 +1,4 @@
-"""The first number, or the first count, at which a distribution function reaches a probability."""
+"""Quantiles by bisection: the smallest number or count at which a CDF reaches a probability."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,23 +7,23 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-# Quantiles of counts are looked for up to here: sums of two such integers fit 32 bits.
+# Largest quantile of counts that is searched: sums of two such integers fit 32 bits.
 _MOST = 2**30
 
 Cdf = Callable[[Array], Array]
 
 
 def first_number(cdf: Cdf, q: Array, lower: Array, upper: Array) -> Array:
-    """Bisection over floating-point numbers in their order, not over their values.
+    """Bisection over the order of floating-point numbers, not over their values.
 
-    It takes at most as many steps as a number has bits, wherever the quantile is, and ends
-    at the last bit.
+    It takes at most as many steps as a number has bits, wherever the quantile is, and is
+    accurate to the last bit.
     """
 
     def is_reached(rank: Array) -> Array:
         y = _number_at(rank, q.dtype)
         found = cdf(y)
-        # Where a cdf overflows, y is far out, on its own side of zero.
+        # Where a CDF overflows, y is far in the tail on its side of zero.
         return (found >= q) | (jnp.isnan(found) & (y > 0))
 
     first = _bisect(is_reached, _rank_of(lower), _rank_of(upper))
@@ -39,7 +39,7 @@ def first_integer(cdf: Cdf, q: Array, lower: Array, upper: Array) -> Array:
 
 
 def _bisect(is_reached: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    """The first integer from `low` to `high` at which `is_reached`, else `high`."""
+    """The first integer from `low` to `high` at which `is_reached` holds, otherwise `high`."""
 
     def halve(bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
@@ -55,7 +55,7 @@ def _bisect(is_reached: Callable[[Array], Array], low: Array, high: Array) -> Ar
 
 
 def _rank_of(x: Array) -> Array:
-    """The place of a number among those of its type: integers in the same order."""
+    """Rank of a number among those of its type, as an integer in the same order."""
     bits = lax.bitcast_convert_type(x, jnp.dtype(f"int{8 * x.dtype.itemsize}"))
     return jnp.where(bits < 0, bits ^ jnp.iinfo(bits.dtype).max, bits)
 

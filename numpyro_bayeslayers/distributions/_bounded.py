@@ -1,4 +1,4 @@
-"""Distributions of which a part is seen: beyond bounds only that it was there, or nothing."""
+"""Censored and truncated distributions."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from ._support import Within, support_of
 from ._tails import log_above, log_below, log_between
 
 _STEPS = 64
-# The hyperbolic sine of it is near the largest number.
+# Its hyperbolic sine is near the largest finite number.
 _FAR = 88.0
 _MOST = 2.0**24
 
 
 class _Bounded(dist.Distribution):
-    """What the two below share: a law, and bounds for each of its values."""
+    """Base of the distributions below: a distribution, and bounds for each of its values."""
 
     arg_constraints: dict[str, Any] = {}
     pytree_data_fields = ("base_dist", "low", "high")
@@ -41,7 +41,7 @@ class _Bounded(dist.Distribution):
 
     @property
     def observations(self) -> Within:
-        """What can be observed."""
+        """The values that can be observed."""
         return Within(support_of(self.base_dist), self.low, self.high, self.mend)
 
     @constraints.dependent_property(event_dim=0)
@@ -56,12 +56,12 @@ class _Bounded(dist.Distribution):
 
 
 class Censored(_Bounded):
-    """`base_dist`, of which a value at a bound stands for all that are beyond it.
+    """`base_dist` with censoring: a value at a bound represents all values beyond it.
 
-    Draws, mean and variance are those of `base_dist`: what there would be without bounds.
+    Draws, mean and variance are those of `base_dist`, without the bounds.
     """
 
-    mend = "What is beyond a bound is recorded at the bound: clip it."
+    mend = "Values beyond a bound are recorded at the bound: clip them."
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Any:
         return self.base_dist.expand(self.batch_shape).sample(key, sample_shape)
@@ -88,9 +88,9 @@ class Censored(_Bounded):
 
 
 class Truncated(_Bounded):
-    """`base_dist` given that its value is from `low` to `high`, both included."""
+    """`base_dist` conditioned on a value from `low` to `high`, both included."""
 
-    mend = "Rows out of bounds cannot have been seen: drop them, or give other bounds."
+    mend = "Rows out of bounds cannot be observed: drop them, or give other bounds."
 
     @constraints.dependent_property(event_dim=0)
     def support(self) -> Any:
@@ -108,7 +108,7 @@ class Truncated(_Bounded):
         return base if high is None else constraints.less_than(high)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """The quantile at a uniform number, by halving an interval."""
+        """The quantile at a uniform number, computed by bisection."""
         fn, shape = self.base_dist, sample_shape + self.batch_shape
         u = random.uniform(key, shape, minval=jnp.finfo(float).tiny)
         wanted = jnp.log(u) + log_between(fn, self.low, self.high)

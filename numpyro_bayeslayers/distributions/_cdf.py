@@ -1,8 +1,8 @@
-"""Densities and distribution functions of NumPyro's laws that keep their digits.
+"""Accurate densities and distribution functions for distributions of NumPyro.
 
-In single precision NumPyro's distribution functions are right to four digits at a rate, a
-concentration or degrees of freedom of a thousand, and off by a half at a million, where log
-densities are off by one.
+In single precision, NumPyro's distribution functions are accurate to four digits at a rate, a
+concentration or degrees of freedom of a thousand; at a million they are off by one half, and
+log densities by one.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ def log_prob_of(law: Any, value: ArrayLike) -> Array:
 
 def _student(law: dist.StudentT, value: ArrayLike) -> Array:
     z = (jnp.asarray(value) - law.loc) / law.scale
-    far = jnp.finfo(z.dtype).max ** 0.4  # whose square is a number
+    far = jnp.finfo(z.dtype).max ** 0.4  # its square is finite
     z = jnp.clip(z, -far, far)
     within = central_student(jnp.square(z), jnp.broadcast_to(law.df, z.shape))
     return 0.5 * (1 + jnp.sign(z) * within)

@@ -1,4 +1,4 @@
-"""A matrix whose columns are independent draws of one law."""
+"""A matrix whose columns are independent draws from one distribution."""
 
 import copy
 from collections.abc import Sequence
@@ -19,22 +19,23 @@ from .._typing import PRNGKey
 
 
 class IndependentColumns(dist.Distribution):
-    r"""The law of a matrix whose columns are independent draws from `base`.
+    r"""The distribution of a matrix whose columns are independent draws from `base`.
 
     $$p(W) = \prod_{m=1}^n p_{base}(w_{\cdot m}), \qquad W \in \mathbb{R}^{d \times n}$$
 
-    It is the prior of a matrix of frequencies, one vector for each column: `to_event` would
-    make rows of them. The batch shape is that of `base`.
+    It serves as the prior of a matrix of frequencies, with one vector in each column;
+    `to_event` would put the vectors in rows. The batch shape is that of `base`.
 
     Args:
-        base: The law of one column: event (d,), its entries each in one and the same set.
+        base: The distribution of one column: event shape (d,), with the same support for each
+            entry.
         n: The number of columns.
-        validate_args: As in every distribution of NumPyro.
+        validate_args: As in NumPyro's distributions.
 
     Raises:
         TypeError: If `base` is not a distribution, or `n` is not an integer.
         ValueError: If the event of `base` is not a vector, if its entries are constrained
-            jointly (a simplex) or to sets that differ, or if `n` is not positive.
+            jointly (a simplex) or have different supports, or if `n` is not positive.
 
     Example:
         >>> import jax.numpy as jnp, numpyro.distributions as dist
@@ -64,7 +65,7 @@ class IndependentColumns(dist.Distribution):
         is_entrywise = isinstance(support, constraints.independent)
         if not is_entrywise or any(map(jnp.ndim, jax.tree.leaves(support))):
             raise ValueError(
-                "`base` must constrain each entry by itself and alike, got "
+                "`base` must have the same support for each entry, got "
                 f"{kind} on {support}. Put its draws into rows by `.expand([n]).to_event(1)`."
             )
         self.base_dist = base
@@ -109,7 +110,7 @@ class IndependentColumns(dist.Distribution):
         return jnp.broadcast_to(jnp.expand_dims(moment, -1), shape)
 
     def expand(self, batch_shape: Sequence[int]) -> "IndependentColumns":
-        """The same columns in more batch cells, each with draws of its own."""
+        """The same distribution with more batch axes, each cell drawn independently."""
         base = self.base_dist.expand(batch_shape)
         return IndependentColumns(base, self.num_columns, validate_args=self._validate_args)
 

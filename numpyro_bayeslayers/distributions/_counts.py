@@ -1,4 +1,4 @@
-"""Counts of any size: draws in floating point, densities that keep their digits."""
+"""Counts of any size: draws in floating point, and accurate densities."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from ._arguments import as_float, batch_of
 from ._incomplete_beta import incomplete_beta
 from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 
-# Above it, draws are a rounded normal that has the skewness too: the next term is below
-# 1e-4 of a standard deviation. Below it, JAX draws integers.
+# Above it, draws are a rounded normal with a skewness correction: the next term is below 1e-4
+# of a standard deviation. Below it, JAX draws integers.
 _LARGE = 2.0**20
-# The logarithm of a mean that is far from every count, and still a number.
+# The logarithm of a mean that is far above every count, but finite.
 _LOG_MOST = 80.0
 
 
 def draw_poisson(key: Array, rate: Array, shape: tuple[int, ...]) -> Array:
-    """Poisson draws in the floating-point type of `rate`, which do not saturate."""
+    """Poisson draws in the floating-point type of `rate`, without integer saturation."""
     key_small, key_large = random.split(key)
     is_large = rate > _LARGE
     small = random.poisson(key_small, jnp.where(is_large, 1.0, rate), shape)
@@ -34,7 +34,7 @@ def draw_poisson(key: Array, rate: Array, shape: tuple[int, ...]) -> Array:
 
 
 def negative_binomial_cdf(value: ArrayLike, mean: Array, size: Array) -> Array:
-    """The probability of a count of at most `value`, with its digits at large ones."""
+    """The probability of a count of at most `value`, accurate for large counts."""
     y = jnp.floor(jnp.asarray(value, jnp.result_type(mean, size)))
     y, mean, size = jnp.broadcast_arrays(y, mean, size)
     whole, b = size + mean, jnp.maximum(y, 0.0) + 1
@@ -44,14 +44,14 @@ def negative_binomial_cdf(value: ArrayLike, mean: Array, size: Array) -> Array:
 
 
 def poisson_cdf(value: ArrayLike, rate: Array) -> Array:
-    """The probability of a count of at most `value`, with its digits at large ones."""
-    # A negative binomial of so large a concentration is this, to the last digit.
+    """The probability of a count of at most `value`, accurate for large counts."""
+    # With this large a concentration, a negative binomial equals the Poisson to the last digit.
     size = (1 + jax.lax.stop_gradient(rate)) * jnp.finfo(rate.dtype).eps ** -1.5
     return negative_binomial_cdf(value, rate, size)
 
 
 class LogPoisson(dist.Distribution):
-    """Poisson counts by the logarithm of their rate."""
+    """Poisson counts, parametrized by the logarithm of their rate."""
 
     usual_name = "Poisson"
     arg_constraints: dict[str, Any] = {"log_rate": constraints.real}
@@ -87,7 +87,7 @@ class LogPoisson(dist.Distribution):
 
 
 class LogNegativeBinomial(dist.Distribution):
-    """Counts by the logarithm of their mean m, of variance m + m² / concentration."""
+    """Negative binomial counts with log mean log m and variance m + m² / concentration."""
 
     usual_name = "NegativeBinomial"
     arg_constraints: dict[str, Any] = {
@@ -112,7 +112,7 @@ class LogNegativeBinomial(dist.Distribution):
         key_rate, key_count = random.split(key)
         shape = sample_shape + self.batch_shape
         dtype = jnp.result_type(self.log_mean, self.concentration)
-        # The logarithm, since draws at a small concentration may be below all numbers.
+        # In logarithms, since draws at a small concentration may underflow.
         log_gamma = random.loggamma(key_rate, self.concentration, shape, dtype)
         log_rate = self.log_mean - jnp.log(self.concentration) + log_gamma
         return draw_poisson(key_count, jnp.exp(log_rate), shape)
@@ -122,7 +122,7 @@ class LogNegativeBinomial(dist.Distribution):
         size, log_size = self.concentration, jnp.log(self.concentration)
         y = jnp.asarray(value, jnp.result_type(self.log_mean, size))
         k = jnp.maximum(y, 1.0)
-        # The binomial density of `size` among `size + k` at the share size / (size + mean).
+        # The binomial density of `size` among `size + k` with probability size / (size + mean).
         whole, log_k = size + k, jnp.log(k)
         log_whole, excess = jnp.log(whole), self.log_mean - log_size
         mean = jnp.exp(jnp.minimum(self.log_mean, _LOG_MOST))

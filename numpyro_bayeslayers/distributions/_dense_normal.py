@@ -1,4 +1,4 @@
-"""A dense layer under a factorized normal law of its weights, seen from its output."""
+"""The output of a dense layer with independent normal weights."""
 
 from collections.abc import Callable
 
@@ -18,18 +18,18 @@ from ._arguments import as_float, with_rank
 
 
 class DenseNormal(dist.Distribution):
-    r"""The law of a dense layer's output row under independent normal weights.
+    r"""The distribution of an output row of a dense layer with independent normal weights.
 
     With $W_{ij} \sim N(M_{ij}, S_{ij}^2)$ and $b_j \sim N(m_j, s_j^2)$, the entries of
     $y = xW + b$ are independent normals,
 
     $$y \sim N\big(xM + m,\; x^2 S^2 + s^2\big)$$
 
-    (squares are elementwise). Rows of `x` are cells of the batch: they are treated as
-    independent, as if each had weights of its own.
+    (squares are elementwise). Rows of `x` are batch cells: they are treated as independent, as
+    if each had separate weights.
 
-    Where an output has no variance (an all-zero row without bias), its scale is the smallest
-    that the type can square, and its gradient by the scales is zero.
+    Where an output has zero variance (an all-zero row without bias), its scale is the smallest
+    number whose square does not underflow, and its gradient with respect to the scales is zero.
 
     Args:
         x: Inputs $x$, (*batch, d_in).
@@ -38,12 +38,12 @@ class DenseNormal(dist.Distribution):
         weight_scale: Standard deviations $S$ of the weights, zero or positive, as
             `weight_loc`.
         bias_loc: Means $m$ of the bias, (*batch, d_out); zero by default.
-        bias_scale: Standard deviations $s$ of the bias, zero or positive, as `bias_loc`; zero
-            by default, a bias that is known.
-        validate_args: As in every distribution of NumPyro.
+        bias_scale: Standard deviations $s$ of the bias, zero or positive, as `bias_loc`; the
+            default of zero means a known bias.
+        validate_args: As in NumPyro's distributions.
 
     Raises:
-        ValueError: If the shapes do not fit, or a scale is negative.
+        ValueError: If the shapes do not match, or a scale is negative.
 
     Example:
         >>> import jax.numpy as jnp
@@ -117,7 +117,7 @@ class DenseNormal(dist.Distribution):
 
     @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
-        assert key is not None  # as NumPyro's own
+        assert key is not None  # as in NumPyro's distributions
         loc, scale = self._moments()
         shape = tuple(sample_shape) + self.batch_shape + self.event_shape
         return loc + scale * random.normal(key, shape, loc.dtype)
@@ -127,7 +127,7 @@ class DenseNormal(dist.Distribution):
     def log_prob(self, value: ArrayLike) -> Array:
         loc, scale = self._moments()
         residual = value - loc
-        # Beside a mean without variance the density is zero, and so are its gradients.
+        # Away from a mean with zero variance, the density and its gradients are zero.
         is_beside = (scale <= _smallest(scale)) & (jnp.abs(residual) > 100 * scale)
         log_prob = norm.logpdf(jnp.where(is_beside, 0.0, residual), 0.0, scale)
         return jnp.sum(jnp.where(is_beside, -jnp.inf, log_prob), axis=-1)
@@ -154,7 +154,7 @@ def affine_moments(
 
     Args:
         affine: An operation that is linear in weight and bias.
-        square: What takes `x` to the input whose output is the variance.
+        square: Function that maps `x` to the input whose output is the variance.
         x: The input.
         weight_loc: Means of the weight.
         weight_scale: Standard deviations of the weight.
@@ -167,19 +167,19 @@ def affine_moments(
 
 
 def _safe_sqrt(var: Array) -> Array:
-    """The square root, with gradient zero at zero (an all-zero row has no variance)."""
+    """The square root, with gradient zero at zero (an all-zero row has zero variance)."""
     is_positive = var > jnp.finfo(var.dtype).tiny
     root = jnp.sqrt(jnp.where(is_positive, var, 1.0))
     return jnp.where(is_positive, root, _smallest(var))
 
 
 def _smallest(x: Array) -> Array:
-    """The smallest positive number whose square is one too."""
+    """The smallest positive number whose square does not underflow."""
     return jnp.sqrt(jnp.finfo(x.dtype).tiny).astype(x.dtype)
 
 
 def _affine(x: Array, weight: Array, bias: Array | None) -> Array:
-    """The product for each cell of the batch."""
+    """The product for each batch cell."""
     product = jnp.matmul(x[..., None, :], weight)[..., 0, :]
     return product if bias is None else product + bias
 
@@ -187,7 +187,7 @@ def _affine(x: Array, weight: Array, bias: Array | None) -> Array:
 def _check_shapes(
     x: Array, weight_loc: Array, weight_scale: Array, bias_loc: Array, bias_scale: Array
 ) -> tuple[int, ...]:
-    """The event's shape, if all arguments agree on it."""
+    """The event shape, after a check that all arguments agree on it."""
     if weight_loc.ndim < 2:
         raise ValueError(
             "`weight_loc` must be a matrix, (*batch, d_in, d_out), got shape "
@@ -196,18 +196,18 @@ def _check_shapes(
     d_in, d_out = weight_loc.shape[-2:]
     if x.shape[-1:] != (d_in,):
         raise ValueError(
-            f"`x` must have {d_in} entries in its last axis, as `weight_loc` has rows, got "
+            f"`x` must have {d_in} entries in its last axis, one for each row of `weight_loc`, got "
             f"shape {x.shape}."
         )
     if weight_scale.shape[-2:] != (d_in, d_out):
         raise ValueError(
             f"`weight_scale` must end in the shape {(d_in, d_out)} of `weight_loc`, got "
-            f"shape {weight_scale.shape}. Spell a common scale out by `jnp.full`."
+            f"shape {weight_scale.shape}. Expand a common scale with `jnp.full`."
         )
     for name, bias in (("bias_loc", bias_loc), ("bias_scale", bias_scale)):
         if bias.shape[-1:] not in ((1,), (d_out,)):
             raise ValueError(
-                f"`{name}` must have {d_out} entries in its last axis, as `weight_loc` has "
-                f"columns, got shape {bias.shape}."
+                f"`{name}` must have {d_out} entries in its last axis, one for each column of "
+                f"`weight_loc`, got shape {bias.shape}."
             )
     return (d_out,)

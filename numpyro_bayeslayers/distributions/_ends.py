@@ -1,4 +1,4 @@
-"""Proportions that may be 0 or 1 exactly."""
+"""Proportions that may be exactly 0 or 1."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from ._arguments import as_float
 
 
 class BetaWithEnds(dist.Distribution):
-    """Zero, one, or a draw of the beta distribution `base_dist`, by three log probabilities."""
+    """Zero, one, or a draw of the beta distribution `base_dist`, with three log probabilities."""
 
     usual_name = "Beta with ends"
     arg_constraints: dict[str, Any] = {

@@ -22,33 +22,32 @@ from ._cdf import cdf_of
 
 
 class EnsembleMixture(dist.Distribution):
-    r"""The mixture of the members of an ensemble, of equal weights if none are given.
+    r"""The mixture of the members of an ensemble, with equal weights by default.
 
     $$p(y) = \sum_{e=1}^E w_e\, p_e(y), \qquad w_e = 1 / E$$
 
     The leftmost batch axis of `component_distribution` is the axis of the $E$ members; the
-    other batch axes and the event are those of the mixture. The variance has two parts
-    (law of total variance), `aleatoric` and `epistemic`:
+    other batch axes and the event axes are those of the mixture. By the law of total variance,
+    the variance has two parts, `aleatoric` and `epistemic`:
 
     $$\mathrm{Var}[y] = \sum_e w_e \sigma_e^2 + \sum_e w_e (\mu_e - \bar\mu)^2$$
 
-    `cdf` asks for members that have one, and `icdf` needs no more than that: it finds the
-    smallest number $y$ with $F(y) \ge q$ among all numbers of its floating-point type by
-    bisection, and differentiates it by $F(y) = q$. Quantiles of counts are floating-point
-    numbers, so that the quantile at 1 may be infinite; they are exact up to $2^{24}$ in
-    float32.
+    `cdf` requires members that have one, and so does `icdf`: it finds the smallest
+    floating-point number $y$ with $F(y) \ge q$ by bisection, and differentiates it implicitly
+    from $F(y) = q$. Quantiles of counts are floating-point numbers, so that the quantile at 1
+    may be infinite; they are exact up to $2^{24}$ in float32.
 
-    A draw costs a draw of each member.
+    Each draw computes a draw of every member.
 
     Args:
         component_distribution: The members' distributions, batch shape (e, *batch).
-        weights: The weight of each member, at least 0, in sum 1; `infer.stack` finds some.
-        validate_args: As in every distribution of NumPyro.
+        weights: The weight of each member, at least 0, with sum 1; `infer.stack` estimates weights.
+        validate_args: As in NumPyro's distributions.
 
     Raises:
         TypeError: If `component_distribution` is not a distribution, or `weights` are not numbers.
-        ValueError: If it has no batch axis, or one of length zero, or `weights` are not as
-            many, negative, or in sum not 1.
+        ValueError: If it has no batch axis, or one of length zero; if `weights` does not have
+            one entry for each member, has a negative entry, or does not sum to 1.
 
     Example:
         >>> import jax.numpy as jnp, numpyro.distributions as dist
@@ -104,12 +103,12 @@ class EnsembleMixture(dist.Distribution):
 
     @property
     def has_rsample(self) -> bool:
-        """Draws do not follow the parameters: which member is drawn is a jump."""
+        """False: draws are not differentiable, because the choice of the member is discrete."""
         return False
 
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
-        """The members' support, or the smallest interval that holds those that differ."""
+        """The members' support, or the smallest interval that contains them if they differ."""
         return self._hull_of(self.component_distribution.support)
 
     def _hull_of(self, support: Any) -> Any:
@@ -121,7 +120,7 @@ class EnsembleMixture(dist.Distribution):
         return self._member_dim - self.event_dim
 
     def _to_members(self, value: ArrayLike) -> Array:
-        """`value` with an axis of length one where members have theirs."""
+        """`value` with a singleton axis at the position of the members' axis."""
         value = jnp.asarray(value)
         rank = -self._array_axis - 1
         value = value.reshape((1,) * (rank - value.ndim) + value.shape)
@@ -153,7 +152,7 @@ class EnsembleMixture(dist.Distribution):
         support: Any = self.component_distribution.support
         if self._hull_of(support) is support:
             log_probs = self.component_distribution.log_prob(value)
-        else:  # they differ, and members need not look at where they are zero
+        else:  # supports differ, and a member may not check values outside its own
             value = self._all_members(value, self.event_shape)
             is_inside = support(value)
             events = is_inside.reshape(is_inside.shape + (1,) * self.event_dim)
@@ -161,7 +160,7 @@ class EnsembleMixture(dist.Distribution):
             log_probs = self.component_distribution.log_prob(value)
             log_probs = jnp.where(is_inside, log_probs, -jnp.inf)
         log_probs = self._all_members(log_probs)
-        # Replacing -inf by itself keeps gradients of zero densities, which are NaN, out.
+        # Replacing -inf by itself blocks the gradients of zero densities, which are NaN.
         log_probs = jnp.where(jnp.isneginf(log_probs), -jnp.inf, log_probs)
         if self.weights is not None:
             weights = self._lined_up(self._member_dim).astype(log_probs.dtype)
@@ -172,7 +171,7 @@ class EnsembleMixture(dist.Distribution):
         return total - jnp.log(self.num_members).astype(total.dtype)
 
     def _lined_up(self, axis: int) -> Array:
-        """The weights along an axis, counted from the right."""
+        """The weights along an axis that is counted from the right."""
         return jnp.asarray(self.weights).reshape((-1,) + (1,) * (-axis - 1))
 
     def _average(self, x: Array, axis: int) -> Array:
@@ -193,14 +192,14 @@ class EnsembleMixture(dist.Distribution):
         if self.event_shape:
             raise NotImplementedError(
                 "`cdf` and `icdf` need scalar events, got events of shape "
-                f"{self.event_shape}. Leave out `to_event` to have them for each entry."
+                f"{self.event_shape}. Omit `to_event` to evaluate them for each entry."
             )
         try:
             cdfs = cdf_of(component, self._to_members(value))
         except NotImplementedError as error:
             kind = type(component).__name__
             raise NotImplementedError(
-                f"`cdf` and `icdf` need members that have a `cdf`, which {kind} has not."
+                f"`cdf` and `icdf` need members that have a `cdf`, which {kind} does not have."
             ) from error
         return self._average(self._all_members(cdfs), self._member_dim)
 
@@ -208,7 +207,7 @@ class EnsembleMixture(dist.Distribution):
         """The smallest value y with ``cdf(y) >= q``, for scalar events.
 
         Args:
-            q: Probabilities; the quantile of any other number is NaN.
+            q: Probabilities; the result for numbers outside 0 to 1 is NaN.
 
         Raises:
             NotImplementedError: If the event is not scalar, or the members have no `cdf`.
@@ -227,7 +226,7 @@ class EnsembleMixture(dist.Distribution):
 
     @property
     def aleatoric(self) -> Array:
-        """The mean of the members' variances: what more data would not take away."""
+        """The mean of the members' variances, which more data would not reduce."""
         variances = self._all_members(
             self.component_distribution.variance, self.event_shape
         )
@@ -235,7 +234,7 @@ class EnsembleMixture(dist.Distribution):
 
     @property
     def epistemic(self) -> Array:
-        """The variance of the members' means: how far the members disagree."""
+        """The variance of the members' means: their disagreement."""
         if self.weights is None:
             return jnp.var(self._means, axis=self._array_axis)
         away = self._means - jnp.expand_dims(self.mean, self._array_axis)
@@ -255,9 +254,9 @@ class EnsembleMixture(dist.Distribution):
         return values
 
     def expand(self, batch_shape: Any) -> "EnsembleMixture":
-        """The mixture with more batch axes, or longer ones: still one of its kind.
+        """Expand the batch shape; the result is again an `EnsembleMixture`.
 
-        New axes stand left of the members' axis in `component_distribution`.
+        New axes are placed left of the members' axis in `component_distribution`.
         """
         batch_shape = tuple(batch_shape)
         cut = len(batch_shape) + 1 + self._member_dim
@@ -290,21 +289,21 @@ def _promote_batch_shape(d: EnsembleMixture) -> EnsembleMixture:
 
 
 def _checked(weights: ArrayLike, num_members: int) -> Array:
-    """Weights of so many members, scaled to sum to one in the last digit."""
+    """Check the weights of the members, and rescale them to sum to one exactly."""
     if isinstance(weights, jax.core.Tracer):
         return weights
     given = np.asarray(_checks.reals("weights", weights), float)
     is_good = given.shape == (num_members,) and (given >= 0).all()
     if not (is_good and abs(given.sum() - 1) < 1e-3):
         raise ValueError(
-            f"`weights` must be {num_members} numbers of at least 0 in sum 1, one for each "
+            f"`weights` must be {num_members} numbers of at least 0 with sum 1, one for each "
             f"member, got {given.tolist()}. Divide them by their sum."
         )
     return jnp.asarray(given / given.sum())
 
 
 def _hull(support: Any, axis: int, shape: tuple[int, ...]) -> Any:
-    """The smallest interval that holds the supports of all members.
+    """The smallest interval that contains the supports of all members.
 
     Args:
         support: The members' support; its bounds may be arrays.
@@ -333,7 +332,7 @@ def _icdf(d: EnsembleMixture, q: Array) -> Array:
     upper = jnp.broadcast_to(getattr(support, "upper_bound", jnp.inf), q.shape)
     lower, upper = lower.astype(q.dtype), upper.astype(q.dtype)
     if d.is_discrete:
-        # What a sum's rounding gives or takes must not cost a whole count.
+        # The rounding error of a sum must not shift a quantile by a whole count.
         target = q * (1 - 8 * jnp.finfo(q.dtype).eps)
         found = first_integer(d.cdf, target, lower, upper)
     else:
@@ -352,7 +351,7 @@ def _icdf_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Arra
         return y, jnp.zeros_like(y)
     leaves, treedef = jax.tree.flatten(d)
     moves = jax.tree.leaves(tangents[0], is_leaf=lambda t: isinstance(t, SymbolicZero))
-    # Only parameters that move: the cdf of some members has no derivative in the others.
+    # Only perturbed parameters: the CDF of some members is not differentiable in the others.
     moving = [i for i, move in enumerate(moves) if not isinstance(move, SymbolicZero)]
     change = jnp.zeros_like(y)
     if not isinstance(tangents[1], SymbolicZero):

@@ -1,4 +1,4 @@
-"""The uniform law of rotations and reflections."""
+"""The uniform distribution on rotations and reflections."""
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
@@ -14,7 +14,7 @@ from .._typing import PRNGKey
 
 
 class _Orthogonal(constraints.ParameterFreeConstraint):
-    """Square matrices with orthonormal columns, up to rounding."""
+    """Square matrices with orthonormal columns, up to rounding errors."""
 
     event_dim = 2
     tolerance = 20.0  # of an entry of Q'Q, in units of the rounding of a sum over a column
@@ -32,20 +32,20 @@ class _Orthogonal(constraints.ParameterFreeConstraint):
 
 
 class HaarOrthogonal(dist.Distribution):
-    r"""The uniform law of orthogonal matrices: $Q \overset{d}{=} UQ \overset{d}{=} QV$.
+    r"""The uniform distribution on orthogonal matrices: $Q \overset{d}{=} UQ \overset{d}{=} QV$.
 
-    No rotation or reflection $U$, $V$ changes the law. Draws are the orthogonal factors of
-    normal matrices, with the signs of the columns that make the triangular factor's diagonal
-    positive; without them they would not be uniform.
+    The distribution is invariant under rotations and reflections $U$, $V$. Draws are the
+    orthogonal factors of normal matrices, with column signs chosen so that the diagonal of the
+    triangular factor is positive; without this choice they would not be uniform.
 
-    The log density is with respect to the Haar probability measure itself, so it is 0 at
-    every orthogonal matrix: the matrices have no volume in the space of their entries. There
-    is no map from unconstrained numbers, so gradient-based samplers and autoguides do not
-    move it.
+    The log density is with respect to the Haar probability measure, so it is 0 at every
+    orthogonal matrix: orthogonal matrices have no volume in the space of their entries. There
+    is no transform from unconstrained space, so gradient-based samplers and autoguides do not
+    update it.
 
     Args:
         dim: The number of rows and columns.
-        validate_args: As in every distribution of NumPyro.
+        validate_args: As in NumPyro's distributions.
 
     Raises:
         TypeError: If `dim` is not an integer.
@@ -72,7 +72,7 @@ class HaarOrthogonal(dist.Distribution):
 
     @promoting()
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
-        assert key is not None  # as NumPyro's own
+        assert key is not None  # as in NumPyro's distributions
         return random.orthogonal(key, self.dim, tuple(sample_shape))
 
     @promoting()

@@ -1,4 +1,4 @@
-"""The horseshoe: mostly near zero, sometimes anywhere."""
+"""The horseshoe distribution."""
 
 import math
 
@@ -25,15 +25,16 @@ class Horseshoe(dist.Distribution):
     p(x) = \frac{e^z E_1(z)}{s \sqrt{2 \pi^3}}, \quad z = \frac{x^2}{2 s^2}$$
 
     with the exponential integral $E_1$. The density has a logarithmic pole at zero, which
-    pulls small coefficients in, and tails like $x^{-2}$, which leave large ones alone.
+    shrinks small coefficients, and tails like $x^{-2}$, which leave large coefficients almost
+    unshrunk.
 
-    The log density is right to 1e-13 (1e-6 in single precision) from the smallest to the
-    largest number of its type; at zero, where it is infinite, it is that of the smallest
-    normal number, with gradient zero. Mean and variance do not exist.
+    The log density is accurate to 1e-13 (1e-6 in single precision) from the smallest to the
+    largest number of its type. At zero, where it is infinite, the value at the smallest normal
+    number is returned, with gradient zero. Mean and variance do not exist.
 
     Args:
         scale: The global scale $s$, positive, in the units of $x$.
-        validate_args: As in every distribution of NumPyro.
+        validate_args: As in NumPyro's distributions.
 
     Raises:
         ValueError: If `scale` is not positive.
@@ -48,10 +49,10 @@ class Horseshoe(dist.Distribution):
         Biometrika 97, section 2.1 and the proof of theorem 1.
 
     Note:
-        Variational inference takes this density as it is. NUTS does not: its steps shrink at
-        the pole (with five coefficients, 2,000 draws were worth fewer than 25). For NUTS
-        draw the local scales as sites, ``HalfCauchy(1)``, times ``Normal(0, 1)`` and the
-        global scale: the same prior without a pole.
+        This density works with variational inference, but not with NUTS, whose steps shrink at
+        the pole (with five coefficients, 2,000 draws had an effective sample size below 25).
+        For NUTS, draw the local scales as sites, ``HalfCauchy(1)``, and multiply them by
+        ``Normal(0, 1)`` and the global scale: this is the same prior without a pole.
     """
 
     arg_constraints = {"scale": constraints.positive}
@@ -93,15 +94,15 @@ def horseshoe_log_prob(value: ArrayLike, scale: ArrayLike) -> Array:
     return _log_scaled_e1(log_size - log_scale) - log_scale - constant
 
 
-# Where the series ends and the continued fraction begins, and how many terms each takes there
-# to reach the rounding of double and of single precision.
+# The boundary between the series and the continued fraction, and the number of terms that each
+# needs there for full double and single precision.
 _BORDER = 1.5
 _NUM_TERMS = {8: (20, 48), 4: (12, 12)}
 
 
 @jax.custom_jvp
 def _log_scaled_e1(t: Array) -> Array:
-    r"""$\log(e^z E_1(z))$ at $z = e^{2t} / 2$: in `t`, neither end over- or underflows."""
+    r"""$\log(e^z E_1(z))$ at $z = e^{2t} / 2$; `t` avoids over- and underflow at both ends."""
     z, log_z = _z(t)
     small = z < _BORDER
     series = _series(jnp.where(small, z, 1.0))
@@ -120,9 +121,9 @@ def _log_scaled_e1_jvp(
 
 @jax.custom_jvp
 def _remainder(t: Array) -> Array:
-    r"""$c(z) = 1 / (e^z E_1(z)) - z$, which goes from 0 at zero to 1 at infinity.
+    r"""$c(z) = 1 / (e^z E_1(z)) - z$, which increases from 0 at zero to 1 at infinity.
 
-    It is what derivatives are made of, since $d \log(e^z E_1) / dz = -c / z$ and
+    The derivatives are computed from it, since $d \log(e^z E_1) / dz = -c / z$ and
     $dc/dz = c - 1 + c^2/z$.
     """
     z, log_z = _z(t)
@@ -138,7 +139,7 @@ def _remainder_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array
     c, (z, _) = _remainder(t), _z(t)
     far = z > jnp.finfo(z.dtype).eps ** (-1 / 3)
     safe = jnp.where(far, 1.0, z)
-    near_slope = safe * (c - 1) + jnp.square(c)  # whose terms cancel far out
+    near_slope = safe * (c - 1) + jnp.square(c)  # its terms cancel for large z
     large = jnp.where(far, z, 1.0)
     far_slope = (1 - 6 / large) / large  # from c = 1 - 1/z + 3/z^2 - ...
     return c, 2 * jnp.where(far, far_slope, near_slope) * dt

@@ -1,4 +1,4 @@
-"""Counts whose zeros are a matter of their own."""
+"""Counts with a separate probability of zero."""
 
 import functools
 from typing import Any
@@ -16,7 +16,7 @@ from ._counts import LogNegativeBinomial, LogPoisson, draw_poisson
 
 
 class Hurdle(dist.Distribution):
-    """Zero with the probability `gate`, otherwise a draw of `base_dist` that is not zero."""
+    """Zero with probability `gate`, otherwise a draw of `base_dist` that is not zero."""
 
     arg_constraints: dict[str, Any] = {"gate": constraints.unit_interval}
     support = constraints.nonnegative_integer
@@ -74,7 +74,9 @@ def _(base: LogPoisson, key: Array, shape: tuple[int, ...]) -> Array:
     """The time of the first event within one unit of time, then Poisson events after it."""
     key_first, key_rest = random.split(key)
     u = random.uniform(key_first, shape, base.log_rate.dtype)
-    left = base.mean + jnp.log1p(u * jnp.expm1(-base.mean))  # the rate times what is left
+    left = base.mean + jnp.log1p(
+        u * jnp.expm1(-base.mean)
+    )  # the rate times the remaining time
     return 1 + draw_poisson(key_rest, jnp.maximum(left, 0), shape)
 
 
@@ -82,9 +84,9 @@ def _(base: LogPoisson, key: Array, shape: tuple[int, ...]) -> Array:
 def _(base: LogNegativeBinomial, key: Array, shape: tuple[int, ...]) -> Array:
     """Births with immigration: the first arrival, then a population that starts with it.
 
-    Its size at the time T is negative binomial of shape c and mean c (exp(T) - 1), if nobody
-    is there at first and c arrive per unit of time; after the first arrival at t there is one
-    at the start, and the others have the shape c + 1 and the time T - t.
+    If the population is empty at first and arrivals have rate c, its size at time T is negative
+    binomial with shape c and mean c (exp(T) - 1). After the first arrival at t, the population
+    starts with one, and the others have shape c + 1 and time T - t.
     """
     key_first, key_rest = random.split(key)
     size = base.concentration

@@ -1,8 +1,9 @@
-r"""The regularized incomplete beta function, with its digits at large parameters.
+r"""The regularized incomplete beta function, accurate at large parameters.
 
-JAX's loses them all in single precision from parameters of some ten thousand on: its leading
-factor is a difference of log gamma functions. Here that is a deviance, see `_stirling`, and
-the rest a continued fraction, whose terms are positive below the mean.
+In single precision, JAX's version loses all digits for parameters above about ten thousand,
+because its leading factor is a difference of log gamma functions. Here, this factor is a
+deviance, see `_stirling`, and the rest is a continued fraction whose terms are positive below
+the mean.
 
 References:
     DiDonato and Morris (1992), "Algorithm 708: significant digit computation of the
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float
 
 from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 
-# It takes about the root of the parameters: these are enough for counts of 10^8.
+# About the square root of the parameters is needed: enough for counts of 10^8.
 _MOST_TERMS = 20_000
 
 
@@ -32,7 +33,7 @@ def log_beta_power(
     rest: Float[Array, "..."],
     excess: Float[Array, "..."],
 ) -> Float[Array, "..."]:
-    r"""$\log \big( x^a (1 - x)^b / B(a, b) \big)$, of the arguments of `incomplete_beta`."""
+    r"""$\log \big( x^a (1 - x)^b / B(a, b) \big)$, with the arguments of `incomplete_beta`."""
     whole = a + b
     tiny = jnp.finfo(x.dtype).tiny
     x, rest = jnp.maximum(x, tiny), jnp.maximum(rest, tiny)
@@ -57,10 +58,10 @@ def incomplete_beta(
 
     Args:
         a: Positive.
-        b: Positive, of the same shape, as all others.
+        b: Positive; all arguments have the same shape.
         x: From 0 to 1.
-        rest: $1 - x$, which has the digits where x is near 1.
-        excess: $a (1 - x) - b x$, which has them where x is near the mean.
+        rest: $1 - x$, which is accurate where x is near 1.
+        excess: $a (1 - x) - b x$, which is accurate where x is near the mean.
     """
     is_low = excess >= 0
     swapped = (b, a), (a, b), (rest, x), (x, rest), (-excess, excess)
@@ -76,8 +77,8 @@ def _derivative(primals: Any, tangents: Any) -> tuple[Array, Any]:
     of_a, of_b, of_x, *_ = tangents
     if not all(isinstance(t, SymbolicZero) for t in (of_a, of_b)):
         raise NotImplementedError(
-            "The incomplete beta function has no derivative by its parameters `a` and `b` here: "
-            "the degrees of freedom, or the concentration. Take it by `jax.lax.stop_gradient`."
+            "The incomplete beta function has no derivative with respect to its parameters `a` "
+            "and `b` (degrees of freedom, or concentration). Use `jax.lax.stop_gradient` on them."
         )
     if isinstance(of_x, SymbolicZero):
         return incomplete_beta(*primals), jnp.zeros_like(x)
@@ -88,7 +89,7 @@ def _derivative(primals: Any, tangents: Any) -> tuple[Array, Any]:
 
 
 def _fraction(a: Array, b: Array, x: Array, rest: Array, excess: Array) -> Array:
-    """The continued fraction in the form whose terms are positive below the mean."""
+    """The continued fraction, in the form with positive terms below the mean."""
     ratio, start = b / a, 1 + excess
     first = 1 + 1 / a
     enough = 2 * jnp.finfo(x.dtype).eps

@@ -1,4 +1,4 @@
-r"""Logarithms of the incomplete gamma functions, also where these are below all numbers.
+r"""Logarithms of the incomplete gamma functions, also where the functions underflow.
 
 $$P(a, x) = \frac{1}{\Gamma(a)} \int_0^x t^{a-1} e^{-t} dt, \qquad Q(a, x) = 1 - P(a, x)$$
 
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammainc, gammaincc, gammaln
 from jaxtyping import Array, Float
 
-# Below it, logarithms come from the expansions; they have converged there.
+# Below it, logarithms are computed from the expansions, which have converged there.
 _SMALL = 1e-10
 _TERMS = 60
 

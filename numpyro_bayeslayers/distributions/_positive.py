@@ -1,4 +1,4 @@
-"""Positive observations by the logarithm of their mean."""
+"""Positive observations, parametrized by the logarithm of their mean."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 
 
 class _ByLogMean(dist.Distribution):
-    """What the two distributions below share: a mean, and a positive parameter of their own."""
+    """Base of the two distributions below: a mean, and a positive parameter."""
 
     support = constraints.positive
 
@@ -31,9 +31,9 @@ class _ByLogMean(dist.Distribution):
 
 
 class MeanGamma(_ByLogMean):
-    """The gamma distribution of mean m and variance m² / concentration.
+    """The gamma distribution with mean m and variance m² / concentration.
 
-    Its density keeps its digits at large concentrations.
+    Its density is accurate at large concentrations.
     """
 
     usual_name = "Gamma"
@@ -55,7 +55,7 @@ class MeanGamma(_ByLogMean):
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         shape = sample_shape + self.batch_shape
         dtype = jnp.result_type(self.log_mean, self.concentration)
-        # The logarithm, since draws at a small concentration may be below all numbers.
+        # In logarithms, since draws at a small concentration may underflow.
         log_unit = random.loggamma(key, self.concentration, shape, dtype)
         return jnp.exp(self.log_mean + log_unit - jnp.log(self.concentration))
 
@@ -76,7 +76,7 @@ class MeanGamma(_ByLogMean):
 
 
 class InverseGaussian(_ByLogMean):
-    """The inverse Gaussian distribution of mean m and variance m³ / shape_parameter."""
+    """The inverse Gaussian distribution with mean m and variance m³ / shape_parameter."""
 
     arg_constraints: dict[str, Any] = {
         "log_mean": constraints.real,
@@ -94,7 +94,7 @@ class InverseGaussian(_ByLogMean):
         self._set(log_mean, "shape_parameter", shape_parameter, validate_args)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """The smaller root of a chi-squared variable, or its counterpart beyond the mean.
+        """Draw the smaller root of the quadratic of a chi-squared variable, or its counterpart.
 
         References:
             Michael, Schucany and Haas (1976), "Generating random variates using
@@ -105,7 +105,7 @@ class InverseGaussian(_ByLogMean):
         key_normal, key_side = random.split(key)
         half = 0.5 * random.normal(key_normal, shape, dtype) ** 2
         half = half * self.mean / self.shape_parameter
-        # The root in a form without a difference of large numbers.
+        # The root, in a form without a difference of large numbers.
         ratio = 1 / (1 + half + jnp.sqrt(half * (half + 2)))
         is_below = random.uniform(key_side, shape, dtype) * (1 + ratio) <= 1
         return self.mean * jnp.where(is_below, ratio, 1 / ratio)

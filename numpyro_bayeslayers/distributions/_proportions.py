@@ -1,4 +1,4 @@
-"""Proportions of any precision."""
+"""Proportions with any precision."""
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,12 @@ from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 
 
 def beta_of_log_odds(mu: Array, precision: Array) -> "PreciseBeta":
-    """The beta distribution by the log odds of its mean, and its precision."""
+    """The beta distribution with the given log odds of its mean, and precision."""
     return PreciseBeta(jax.nn.sigmoid(mu) * precision, jax.nn.sigmoid(-mu) * precision)
 
 
 class PreciseBeta(dist.Beta):
-    """The beta distribution, whose density keeps its digits at large concentrations."""
+    """The beta distribution, with an accurate density at large concentrations."""
 
     usual_name = "Beta"
 

@@ -1,4 +1,4 @@
-"""The horseshoe with a slab: large coefficients are finite."""
+"""The regularized horseshoe, whose slab bounds large coefficients."""
 
 import math
 
@@ -25,22 +25,22 @@ class RegularizedHorseshoe(dist.Distribution):
     \quad \lambda \sim \mathcal{C}^+(0, 1), \quad
     c^2 \sim \text{Inv-Gamma}\Big(\frac{\nu}{2}, \frac{\nu c_0^2}{2}\Big)$$
 
-    Near zero it is the horseshoe of scale $s$; far out, where the horseshoe alone would
-    leave coefficients free, it has the tails of a Student t slab.
+    Near zero it equals the horseshoe with scale $s$; in the tails, where the horseshoe would
+    leave coefficients unshrunk, it has the tails of a Student t slab.
 
-    The precision is a sum of two independent ones, $P = (s\lambda)^{-2} + c^{-2}$, so its
-    Laplace transform $M$ is a product of known functions, and the density is one integral,
-    $p(x) = \frac{1}{\pi} \int_0^\infty -M'\big(\tfrac{1}{2}(x^2 + v^2)\big)\, dv$, taken by
-    a trapezoidal rule that converges geometrically: 120 nodes in double precision, 44 in
-    single. For `slab_df` from 0.5 to 1000 and scales whose ratio is between 1e-6 and 1e6, the
-    log density is right to 1e-11 in double precision (1e-5 in single), and so are its
-    derivatives by the logarithms of the value and the parameters (1e-3 in single).
+    The precision is the sum of two independent precisions, $P = (s\lambda)^{-2} + c^{-2}$, so
+    its Laplace transform $M$ is a product of known functions, and the density is the integral
+    $p(x) = \frac{1}{\pi} \int_0^\infty -M'\big(\tfrac{1}{2}(x^2 + v^2)\big)\, dv$, taken by a
+    trapezoidal rule that converges geometrically: 120 nodes in double precision, 44 in single.
+    For `slab_df` from 0.5 to 1000 and scales whose ratio is between 1e-6 and 1e6, the log
+    density is accurate to 1e-11 in double precision (1e-5 in single), and so are its
+    derivatives with respect to the logarithms of the value and the parameters (1e-3 in single).
 
     Args:
         scale: The global scale $s$, positive, in the units of $x$.
         slab_scale: The scale $c_0$ of the slab, positive, in the units of $x$.
         slab_df: The degrees of freedom $\nu$ of the slab, positive.
-        validate_args: As in every distribution of NumPyro.
+        validate_args: As in NumPyro's distributions.
 
     Raises:
         ValueError: If an argument is not positive.
@@ -56,10 +56,10 @@ class RegularizedHorseshoe(dist.Distribution):
         2.10.
 
     Note:
-        The paper draws one slab for all coefficients. Here each entry has its own, so that
-        entries are independent. The variance, which exists above one degree of freedom, has
-        no closed form and is not given. As for `Horseshoe`, the pole at zero is nothing for
-        NUTS: draw the scales as sites there.
+        The paper draws one slab for all coefficients. Here, each entry has a separate slab, so
+        that entries are independent. The variance has no closed form and is not implemented,
+        although it exists for more than one degree of freedom. As for `Horseshoe`, the pole at
+        zero makes the density unsuitable for NUTS: draw the scales as sites instead.
     """
 
     arg_constraints = {
@@ -100,7 +100,7 @@ class RegularizedHorseshoe(dist.Distribution):
     @promoting()
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Array:
-        """See the class; a sum over nodes for each entry."""
+        """See the class; the cost is a sum over nodes for each entry."""
         return _log_prob(jnp.abs(value), self.scale, self.slab_scale, self.slab_df)
 
     @property
@@ -108,8 +108,8 @@ class RegularizedHorseshoe(dist.Distribution):
         return jnp.zeros(self.batch_shape, self.scale.dtype)
 
 
-# By bytes of the type: what is negligible, where the pole at zero takes over (in units of the
-# slab), and the number of nodes.
+# For each size of the type in bytes: the negligible share, the start of the pole at zero (in
+# units of the slab), and the number of nodes.
 _RULE = {8: (1e-14, 1e-6, 120), 4: (1e-8, 3e-4, 44)}
 
 
@@ -118,8 +118,8 @@ def _log_prob(x: Array, scale: Array, slab: Array, df: Array) -> Array:
     x, scale, slab, df = (a.astype(dtype) for a in (x, scale, slab, df))
     _, smallest, _ = _RULE[dtype.itemsize]
     unit = slab * jnp.minimum(1.0, jnp.sqrt(df))
-    # Beyond these ends the density is known up to what is negligible: closer to zero it
-    # changes as the horseshoe's does, further out it is a power.
+    # Beyond these limits the density is known up to negligible terms: closer to zero it changes
+    # like the horseshoe's, and further out it is a power.
     near_end = lax.stop_gradient(smallest * unit)
     far_end = lax.stop_gradient(jnp.maximum(slab * jnp.sqrt(df), scale)) / smallest**2
     is_near = x < near_end
@@ -135,10 +135,11 @@ def _log_prob(x: Array, scale: Array, slab: Array, df: Array) -> Array:
 
 
 def _log_integral(x: Array, scale: Array, slab: Array, df: Array) -> Array:
-    r"""The log density at positive `x`, by $v = x \sinh\theta$ and equal steps in $\theta$."""
+    r"""The log density at positive `x`, with $v = x \sinh\theta$ and equal steps in $\theta$."""
     negligible, _, num_nodes = _RULE[x.dtype.itemsize]
     a = df * jnp.square(slab / x)
-    # The integrand ends where the slab's transform, (1 + x^2 sinh^2 / (1 + a))^(-df/2), does.
+    # The integrand vanishes where the slab's transform, (1 + x^2 sinh^2 / (1 + a))^(-df/2),
+    # does.
     end = jnp.arcsinh(jnp.sqrt((1 + a) * jnp.expm1(-2 * math.log(negligible) / (df + 1))))
     step = lax.stop_gradient(end) / (num_nodes - 1)
     index = np.arange(num_nodes).reshape((-1,) + (1,) * jnp.ndim(step))
@@ -152,8 +153,9 @@ def _log_integral(x: Array, scale: Array, slab: Array, df: Array) -> Array:
     return jnp.log(total) - 0.5 * df * jnp.log1p(1 / a)
 
 
-# By bytes of the type: where the integral for large arguments takes over, its step, and its
-# number of nodes. Its error is 2 exp(q (q - 2 pi / step)), and exp(-(step nodes)^2) more.
+# For each size of the type in bytes: the start of the integral for large arguments, its step,
+# and its number of nodes. Its error is 2 exp(q (q - 2 pi / step)), and exp(-(step nodes)^2)
+# more.
 _ERFCX_RULE = {8: (2.0, 1 / 3, 18), 4: (1.5, 0.5, 8)}
 
 

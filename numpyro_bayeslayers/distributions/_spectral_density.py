@@ -1,4 +1,4 @@
-"""The laws of frequencies: one for each stationary kernel."""
+"""Distributions of frequencies: one for each stationary kernel."""
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
@@ -16,14 +16,14 @@ from ._arguments import as_float, with_rank
 
 
 class AbstractSpectralDensity(dist.Distribution):
-    r"""The law of a frequency vector $w = z / \ell$, where $z$ has the law at unit scale.
+    r"""The distribution of a frequency vector $w = z / \ell$, with $z$ of unit scale.
 
     Args:
         lengthscale: Lengthscales $\ell$, positive, in the units of the inputs: a number, or
             an array whose last axis has one entry for each coordinate or a single one for
             all, (*batch, dim) or (*batch, 1).
         dim: The number of coordinates.
-        batch_shape: What other parameters add to the batch.
+        batch_shape: The batch shape of the other parameters.
         validate_args: As in every distribution of NumPyro.
     """
 
@@ -129,7 +129,7 @@ class RBFSpectralDensity(AbstractSpectralDensity):
 
 
 class MaternSpectralDensity(AbstractSpectralDensity):
-    r"""Frequencies of the Matérn kernel: a multivariate Student t of $2\nu$ degrees.
+    r"""Frequencies of the Matérn kernel: a multivariate Student t with $2\nu$ degrees of freedom.
 
     $$w = \frac{z}{\ell} \sqrt{\frac{2\nu}{g}}, \qquad z \sim N(0, I), \quad
     g \sim \chi^2_{2\nu},$$
@@ -163,7 +163,7 @@ class MaternSpectralDensity(AbstractSpectralDensity):
 
     Note:
         Coordinates are uncorrelated but not independent: a product of one-dimensional
-        Student t laws belongs to another kernel.
+        Student t distributions corresponds to a different kernel.
     """
 
     arg_constraints = {"nu": constraints.positive} | AbstractSpectralDensity.arg_constraints
@@ -183,7 +183,7 @@ class MaternSpectralDensity(AbstractSpectralDensity):
 
     def _sample(self, key: PRNGKey, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
         key_normal, key_gamma = random.split(key)
-        # Half of a chi square; its logarithm does not underflow where nu is small.
+        # Half a chi-square variable; its logarithm does not underflow for small nu.
         log_gamma = random.loggamma(key_gamma, self.nu, shape[:-1], self.nu.dtype)
         stretch = jnp.sqrt(self.nu) * jnp.exp(-0.5 * log_gamma)
         return random.normal(key_normal, shape, dtype) * stretch[..., None]
@@ -197,7 +197,7 @@ class MaternSpectralDensity(AbstractSpectralDensity):
 
     @property
     def mean(self) -> Array:
-        """Zero, and undefined (NaN) up to a smoothness of one half."""
+        """Zero; undefined (NaN) up to a smoothness of one half."""
         exists = self.nu[..., None] > 0.5
         return self._each_coordinate(
             jnp.where(exists, jnp.zeros_like(self.lengthscale), jnp.nan)
@@ -241,8 +241,8 @@ class LaplaceSpectralDensity(MaternSpectralDensity):
         4.15.
 
     Note:
-        The kernel depends on the Euclidean distance. The product of one-dimensional Laplace
-        kernels, whose frequencies are independent Cauchys, is another one.
+        The kernel depends on the Euclidean distance. It differs from the product of
+        one-dimensional Laplace kernels, whose frequencies are independent Cauchy variables.
     """
 
     arg_constraints = AbstractSpectralDensity.arg_constraints

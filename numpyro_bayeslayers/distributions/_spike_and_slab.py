@@ -1,4 +1,4 @@
-"""Zero, or not: a mixture of two normals."""
+"""The spike-and-slab distribution: a mixture of two normals."""
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +20,15 @@ class SpikeAndSlab(dist.Distribution):
 
     $$p(x) = (1 - \pi)\, N(x \mid 0, \epsilon^2) + \pi\, N(x \mid 0, c^2)$$
 
-    A narrow spike keeps the density smooth, so that NUTS and variational inference can use
-    it, and treats as zero what is of the size of $\epsilon$: by default a hundredth of the
-    slab's scale. The narrower it is, the smaller the steps that NUTS must take inside of it,
+    A narrow spike keeps the density smooth, so that NUTS and variational inference can use it,
+    and treats values of the size of $\epsilon$ as zero; the default is a hundredth of the
+    slab's scale. The narrower the spike, the smaller the steps that NUTS must take inside it,
     and the rarer its moves from spike to slab.
 
-    With ``spike_scale=0`` the spike is a point mass, and `log_prob` is the exact density
-    with respect to a unit mass at zero plus length: $\log(1 - \pi)$ at zero,
-    $\log \pi + \log N(x \mid 0, c^2)$ elsewhere. Gradient-based samplers never visit the
-    point, so their answer would be that of the slab alone: use it to draw data and to
+    With ``spike_scale=0`` the spike is a point mass, and `log_prob` is the exact density with
+    respect to a unit mass at zero plus length: $\log(1 - \pi)$ at zero,
+    $\log \pi + \log N(x \mid 0, c^2)$ elsewhere. Gradient-based samplers never visit the point
+    mass, so their result would be that of the slab alone: use it only to draw data and to
     evaluate densities.
 
     Args:
@@ -36,7 +36,7 @@ class SpikeAndSlab(dist.Distribution):
         slab_scale: The standard deviation $c$ of the slab, positive, in the units of $x$.
         spike_scale: The standard deviation $\epsilon$ of the spike, zero or positive, in the
             units of $x$; ``0.01 * slab_scale`` by default.
-        validate_args: As in every distribution of NumPyro.
+        validate_args: As in NumPyro's distributions.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -95,14 +95,13 @@ class SpikeAndSlab(dist.Distribution):
     def slab_probability(self, value: ArrayLike) -> Array:
         """The probability that `value` came from the slab.
 
-        Its mean over posterior draws of a coefficient is the coefficient's posterior
-        probability of inclusion.
+        The mean over posterior draws of a coefficient is its posterior inclusion probability.
         """
         spike, slab = self._log_parts(value)
         return jax.nn.sigmoid(slab - spike)
 
     def _log_parts(self, value: ArrayLike) -> tuple[Array, Array]:
-        """The log densities of spike and slab, with their weights."""
+        """The weighted log densities of spike and slab."""
         is_point = self.spike_scale == 0
         is_zero = value == 0
         width = jnp.where(is_point, 1.0, self.spike_scale)

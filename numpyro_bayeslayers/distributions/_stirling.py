@@ -1,12 +1,12 @@
-r"""Log densities of counts and proportions that keep their digits.
+r"""Accurate log densities of counts and proportions.
 
-The textbook forms are differences of log gamma functions and of logarithms times counts: at
-a count of a million each is some ten million, of which single precision keeps seven
-digits, so the difference is off by one. Here the large parts are taken out by hand,
+The textbook forms are differences of log gamma functions and of logarithms times counts. At a
+count of a million, each term is about ten million and has seven digits in single precision, so
+the difference is off by one. Here, the large parts are canceled analytically,
 
 $$\log x! = (x + \tfrac12) \log x - x + \tfrac12 \log 2\pi + \delta(x)$$
 
-and what is left of them is a deviance, which is small where observations are likely.
+and the remainder is a deviance, which is small where observations are likely.
 
 References:
     Loader (2000), "Fast and accurate computation of binomial probabilities".
@@ -24,7 +24,7 @@ _FROM = 10.0
 
 
 def stirling_error(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""What Stirling's formula leaves over, $\delta(x)$, for positive x."""
+    r"""The error of Stirling's formula, $\delta(x)$, for positive x."""
     small, large = jnp.minimum(x, _FROM), jnp.maximum(x, _FROM)
     exact = gammaln(small) - (small - 0.5) * jnp.log(small) + small - HALF_LOG_TAU
     inverse = 1 / large
@@ -38,13 +38,13 @@ def deviance(
     unit: Float[Array, "..."],
     log_ratio: Float[Array, "..."],
 ) -> Float[Array, "..."]:
-    r"""$x \log(x / m) + m - x$ for $x > 0$ around a mean $m > 0$: at least zero.
+    r"""The deviance $x \log(x / m) + m - x \ge 0$ for $x > 0$ and a mean $m > 0$.
 
     Args:
         x: Numbers.
-        excess: With `unit`, the ratio $x / m - 1$, which has the digits where it is small.
-        unit: What `excess` is divided by.
-        log_ratio: $\log x - \log m$, read elsewhere: there it does not overflow.
+        excess: With `unit`, the ratio $x / m - 1$, accurate where it is small.
+        unit: Divisor of `excess`.
+        log_ratio: $\log x - \log m$, used where the ratio is not small, as it does not overflow.
     """
     is_near = jnp.abs(excess) < 0.5 * unit
     near = jnp.where(is_near, excess, 0.0) / jnp.where(is_near, unit, 1.0)

@@ -1,7 +1,7 @@
-"""Observations that a likelihood cannot have: which, and what to do about them.
+"""Checks of observations that are outside the support of their likelihood.
 
-NumPyro gives such a value the log density minus infinity, or the density's formula where it
-has no meaning. Data that is known is looked at before anything is compiled.
+For such a value, NumPyro returns a log density of minus infinity, or evaluates the formula of
+the density where it is meaningless. Concrete data are checked before compilation.
 """
 
 import functools
@@ -16,9 +16,9 @@ from numpyro.distributions import constraints
 
 from ._weighted import Weighted
 
-# NumPyro's support has the two ends, where the density is zero or infinite.
+# NumPyro's support includes the two ends, where the density is zero or infinite.
 _OPEN = (dist.Beta, dist.Kumaraswamy, dist.RelaxedBernoulliLogits)
-# NumPyro's support has no zero, where the density is finite.
+# NumPyro's support excludes zero, where the density is finite.
 _FROM_ZERO = (
     dist.Exponential,
     dist.FoldedDistribution,
@@ -39,10 +39,10 @@ class Within(constraints.Constraint):
     """The observations of a likelihood that lie within bounds.
 
     Args:
-        base: The support of the likelihood, None where all values pass.
-        low: The lower bounds; None where there are none.
+        base: The support of the likelihood; None if all values are allowed.
+        low: The lower bounds; None if there are none.
         high: The upper bounds.
-        mend: What to do about others.
+        mend: Advice for other values, part of the error message.
     """
 
     def __init__(self, base: Any, low: Any, high: Any, mend: str) -> None:
@@ -76,7 +76,7 @@ class Within(constraints.Constraint):
 
 
 def nested(fn: dist.Distribution) -> Iterator[dist.Distribution]:
-    """`fn`, and what it masks, expands and makes events of, down to the law itself."""
+    """`fn` and the distributions that it masks, expands or wraps, down to the innermost one."""
     yield fn
     while isinstance(fn, _WRAPPERS):
         fn = fn.base_dist
@@ -84,7 +84,7 @@ def nested(fn: dist.Distribution) -> Iterator[dist.Distribution]:
 
 
 def law_of(fn: dist.Distribution) -> dist.Distribution:
-    """The law itself."""
+    """The innermost distribution."""
     return list(nested(fn))[-1]
 
 
@@ -96,7 +96,7 @@ def law_name(fn: dist.Distribution) -> str:
 
 
 def support_of(fn: dist.Distribution) -> Any:
-    """What one observation of `fn` can be: a constraint, or None where all values pass."""
+    """The possible values of an observation of `fn`: a constraint, or None for all values."""
     fn = law_of(fn)
     if (own := getattr(fn, "observations", None)) is not None:
         return own
@@ -104,7 +104,7 @@ def support_of(fn: dist.Distribution) -> Any:
         return constraints.open_interval(0.0, 1.0)
     if isinstance(fn, _FROM_ZERO):
         return constraints.nonnegative
-    # Older versions of NumPyro leave the bound out, where the density is finite.
+    # Older versions of NumPyro exclude the bound, where the density is finite.
     if isinstance(fn, dist.LeftTruncatedDistribution):
         return constraints.greater_than_eq(fn.low)
     if isinstance(fn, dist.RightTruncatedDistribution):
@@ -116,12 +116,12 @@ def support_of(fn: dist.Distribution) -> Any:
     while type(support) is constraints.independent:
         support = support.base_constraint
     passes = support is None or constraints.is_dependent(support)
-    # Angles go on beyond a turn.
+    # Angles may exceed one turn.
     return None if passes or type(support) is type(constraints.circular) else support
 
 
 def mask_of(fn: dist.Distribution) -> Any:
-    """The mask of the rows that count, True for all."""
+    """The mask of the rows in the likelihood; True for all."""
     masks = [f._mask for f in nested(fn) if isinstance(f, dist.MaskedDistribution)]
     return functools.reduce(operator.and_, masks, True)
 
@@ -140,7 +140,7 @@ def as_held(y: Any) -> np.ndarray:
 def check_support(
     name: str, y: Any, support: Any, law: str, site: str, mask: Any = True
 ) -> None:
-    """All of `y` that counts is in the support; what is traced is not looked at.
+    """Check that all unmasked values of `y` are in the support; traced values are not checked.
 
     Args:
         name: What the user calls the observations.
@@ -148,14 +148,14 @@ def check_support(
         support: From `support_of`.
         law: From `law_name`.
         site: The name of the site.
-        mask: Which of them count.
+        mask: Which observations are part of the likelihood.
     """
     if support is None or not is_known(y, support, mask):
         return
     y = as_held(y)
     with np.errstate(invalid="ignore"):
         inside = np.asarray(support(y))
-    # A vector that is one observation is in the support or not.
+    # A vector that is a single observation is in the support as a whole or not.
     bad = ~(inside | ~_lined_up(np.asarray(mask), inside.shape))
     if not bad.any():
         return
@@ -212,7 +212,7 @@ def _in_words(support: Any) -> str:
 
 
 def _mend(support: Any, y: np.ndarray) -> str:
-    """What to do, by what was given."""
+    """Advice that depends on the given values."""
     if mend := getattr(support, "mend", None):
         return mend
     low, high = _ends(support)
@@ -238,19 +238,21 @@ def _mend(support: Any, y: np.ndarray) -> str:
         if is_boolean and set(given) <= {-1.0, 1.0}:
             return "Labels are 0 and 1: give (y + 1) / 2."
         if high is not None and most > high:
-            return "Labels are counted from 0: number them anew, or raise their number."
+            return (
+                "Labels are counted from 0: renumber them, or raise the number of classes."
+            )
         return "Negative codes often mark missing values: drop those rows, or mask them."
     if low == 0 and high == 1:
         if least >= 0 and 1 < most <= 100:
             return "For percent give y / 100."
         if least >= 0 and most <= 1:
             return (
-                "Draw the ends in, (y * (n - 1) + 0.5) / n with n rows (Smithson and "
-                "Verkuilen 2006), or take a likelihood that has them."
+                "Shrink y away from the ends, (y * (n - 1) + 0.5) / n with n rows (Smithson and "
+                "Verkuilen 2006), or use a likelihood that includes them."
             )
     if low == 0 and high is None:
         return (
-            "Drop or mask those rows, or take a likelihood of all real numbers such as "
+            "Drop or mask those rows, or use a likelihood on all real numbers such as "
             "gaussian_link."
         )
-    return "Drop, mask or mend those rows."
+    return "Drop, mask or correct those rows."

@@ -1,4 +1,4 @@
-"""How probable a range of a distribution's values is: logarithms, right in both tails."""
+"""Log probabilities of ranges of values, accurate in both tails."""
 
 import functools
 from collections.abc import Callable
@@ -32,14 +32,14 @@ def log_above(fn: dist.Distribution, x: Array) -> Array:
 def log_between(
     fn: dist.Distribution, low: ArrayLike | None, high: ArrayLike | None
 ) -> Array:
-    """The logarithm of the probability of `low` to `high`, both included; None is no bound."""
+    """The log probability of `low` to `high`, both included; None means no bound."""
     step = 1.0 if fn.is_discrete else 0.0
     if low is None or high is None:
         only = jnp.zeros(()) if high is None else _or_all(log_below, fn, high)
         return only if low is None else _or_all(log_above, fn, low)
     low, high = jnp.asarray(low, float), jnp.asarray(high, float)
     above, below = _or_all(log_above, fn, low), _or_all(log_below, fn, high)
-    # The difference of what is beyond either end, of the two tails the smaller one.
+    # The difference of two tail probabilities, on the side of the smaller tail.
     beyond_high = _or_none(log_above, fn, high, high + step)
     beyond_low = _or_none(log_below, fn, low, low - step)
     is_upper = above < below
@@ -49,7 +49,7 @@ def log_between(
 
 
 def has_tails(fn: dist.Distribution) -> bool:
-    """Whether the two are known for `fn`."""
+    """Whether both tails are implemented for `fn`."""
     return log_below.dispatch(type(fn)) is not log_below.dispatch(object)
 
 
@@ -139,7 +139,7 @@ def _weibull_hazard(fn: Any, x: Array) -> Array:
 
 
 def _log_of_hazard(hazard: Array) -> Array:
-    """The logarithm of the probability that has happened by a cumulative hazard."""
+    """The log probability of an event by the time of this cumulative hazard."""
     inside = hazard > 0
     return jnp.where(inside, jax.nn.log1mexp(jnp.where(inside, hazard, 1.0)), -jnp.inf)
 

@@ -1,4 +1,4 @@
-"""Successes among trials: densities that keep their digits at any number of them."""
+"""Successes among trials, with densities that are accurate for any number of trials."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 
 
 def _log_rising(a: Array, k: Array) -> Array:
-    """The logarithm of a (a + 1) ... (a + k - 1), without the two log gammas' difference."""
+    """The logarithm of a (a + 1) ... (a + k - 1), without a difference of two log gammas."""
     whole = a + k
     growth = (a - 0.5) * jnp.log1p(k / a) + k * jnp.log(whole) - k
     return jnp.where(k > 0, growth + stirling_error(whole) - stirling_error(a), 0.0)
@@ -51,7 +51,7 @@ class _OfTrials(dist.Distribution):
 
 
 class LogitBinomial(_OfTrials):
-    """Successes of independent trials, by the log odds of one."""
+    """Successes of independent trials, parametrized by the log odds of success."""
 
     usual_name = "Binomial"
     arg_constraints: dict[str, Any] = {
@@ -107,7 +107,7 @@ class LogitBinomial(_OfTrials):
 
 
 class MeanBetaBinomial(_OfTrials):
-    """Successes of trials whose chance is drawn from a beta distribution for each row."""
+    """Successes of trials, with a beta-distributed success probability for each row."""
 
     usual_name = "BetaBinomial"
     arg_constraints: dict[str, Any] = {
@@ -132,7 +132,7 @@ class MeanBetaBinomial(_OfTrials):
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         key_up, key_down, key_count = random.split(key, 3)
         shape = sample_shape + self.batch_shape
-        # The log odds of a beta draw, as both ends may be below all numbers.
+        # In log odds, as a beta draw may underflow at both ends.
         up = random.loggamma(key_up, self.precision * jax.nn.sigmoid(self.logits), shape)
         down = random.loggamma(
             key_down, self.precision * jax.nn.sigmoid(-self.logits), shape

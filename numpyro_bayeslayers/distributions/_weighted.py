@@ -1,4 +1,4 @@
-"""Rows that count as often as their weights say, where they are one event."""
+"""Weighted rows within one event."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from numpyro.distributions import constraints
 
 
 class Weighted(dist.Distribution):
-    """`base_dist` with its log densities times `weights`; draws are those of `base_dist`.
+    """`base_dist` with log densities multiplied by `weights`; draws are those of `base_dist`.
 
-    `numpyro.handlers.scale` weighs the batch of a site, which rows inside of a plate of
-    groups are not.
+    `numpyro.handlers.scale` weights the batch axes of a site, but rows inside a plate of groups
+    are event axes.
     """
 
     arg_constraints: dict[str, Any] = {}

@@ -1,10 +1,10 @@
-"""Effect handlers: they change how a model is estimated or replicated, from outside.
+"""Effect handlers, which change from outside how a model is estimated or replicated.
 
-One file, one handler. A handler is a `numpyro.primitives.Messenger`: it looks at each
-message and edits those it knows. Apply it to the model (``flipout(model)``) rather than
+Each file has one handler. A handler is a `numpyro.primitives.Messenger`: it receives each
+message and edits those that it handles. Apply it to the model (``flipout(model)``) rather than
 around a jitted call: the caches of `jax.jit` do not know the handler stack.
 
-To add one: its file, one export line here, one entry point in `pyproject.toml`, and its
+A new handler needs its file, one export line here, one entry point in `pyproject.toml`, and
 tests in `tests/handlers`.
 """
 

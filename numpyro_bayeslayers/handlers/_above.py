@@ -1,4 +1,4 @@
-"""Sites that a handler adds, seen only by the handlers outside of it."""
+"""Sites added by a handler, visible only to the handlers outside it."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from .._typing import Message
 
 @contextmanager
 def above(handler: Messenger) -> Generator[None]:
-    """Within, statements start above `handler`.
+    """Context in which statements start above `handler` on the stack.
 
-    Those below it (scopes, plates) have done their work on the message that it answers, and
-    must not do it twice.
+    Handlers below it (scopes, plates) have already processed the message that it answers, and
+    must not process it twice.
     """
     at = next(i for i, other in enumerate(_PYRO_STACK) if other is handler)
     below = _PYRO_STACK[at:]
@@ -26,7 +26,7 @@ def above(handler: Messenger) -> Generator[None]:
 
 @contextmanager
 def no_handlers() -> Generator[None]:
-    """Within, statements meet no handler but those that are entered there."""
+    """Context in which only handlers that are entered inside it apply."""
     handlers = _PYRO_STACK[:]
     _PYRO_STACK.clear()
     try:
@@ -36,7 +36,7 @@ def no_handlers() -> Generator[None]:
 
 
 class as_site(Messenger):  # noqa: N801
-    """Gives a site what plates and scales did to the one that it replaces."""
+    """Applies to a site the plates and scales of the site that it replaces."""
 
     def __init__(self, msg: Message) -> None:
         self.frames = list(msg["cond_indep_stack"])

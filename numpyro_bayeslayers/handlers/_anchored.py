@@ -1,4 +1,4 @@
-"""Priors centered at a draw of themselves: ensembles of modes that spread as a posterior does."""
+"""Anchored priors: ensembles of modes whose spread approximates the posterior's."""
 
 import functools
 from collections.abc import Callable
@@ -17,46 +17,47 @@ from .._typing import Message, Model, PRNGKey
 from ._above import above, no_handlers
 from ._feasible import feasible
 
-#: What is added to a site's name for its anchor and for its noise, in standard deviations.
+#: Suffixes of a site's name for its anchor and its noise, both in standard deviations.
 ANCHOR, NOISE = "_anchor", "_noise"
 
-# Marks an observation that has been moved.
+# Marks an observation that has been perturbed.
 _MOVED = "_bayeslayers_moved"
 
 
 def anchored(model: Model | None = None, use_noise: bool = False) -> Callable[..., Any]:
-    r"""Center each normal prior of a model at a draw of it, which is made once and kept.
+    r"""Center each normal prior of a model at a fixed draw from it.
 
     $$\theta \sim N(\mu, \sigma^2) \quad \text{becomes} \quad
     \theta \sim N(\mu + \sigma z,\ \sigma^2), \qquad z \sim N(0, 1) \ \text{once}$$
 
-    The modes of an ensemble of it differ as their anchors do where data say little, and agree
-    where data say much. Each run draws its own anchors, and within `ensemble` (or
-    `EnsembleSVI`, or an ensemble of `fit`) each member does: ``EnsembleSVI(anchored(model),
-    AutoDelta, ...)``. The anchors are parameters that get no gradient.
+    In an ensemble of anchored models, the modes differ like their anchors where the data are
+    uninformative, and agree where the data are informative. Each run draws separate anchors,
+    and within `ensemble` (or `EnsembleSVI`, or an ensemble of `fit`) each member does:
+    ``EnsembleSVI(anchored(model), AutoDelta, ...)``. The anchors are parameters without a
+    gradient.
 
     For a linear model with design $\Phi$, normal noise of variance $\tau^2$ and posterior
-    covariance $A^{-1}$, $A = \Phi^\top \Phi / \tau^2 + \sigma^{-2} I$, the modes of members have
-    the posterior's mean, and the covariance $A^{-1} \sigma^{-2} A^{-1}$: that of the posterior
-    where there are no data, less where there are, by the part of the noise. With `use_noise`
-    each member's observations are moved by a draw of their noise as well, and the modes are
-    draws of the posterior, exactly.
+    covariance $A^{-1}$, $A = \Phi^\top \Phi / \tau^2 + \sigma^{-2} I$, the members' modes have
+    the mean of the posterior and the covariance $A^{-1} \sigma^{-2} A^{-1}$. This equals the
+    posterior covariance where there are no data; where there are data it is smaller, because
+    the contribution of the noise is missing. With `use_noise`, each member's observations are
+    also perturbed by a draw of their noise, and the modes are exact draws from the posterior.
 
-    Sites with another prior than a normal or multivariate normal one stay as they are. So does
-    the whole model where it observes nothing, as in prior draws and predictions.
+    Sites whose prior is neither normal nor multivariate normal are unchanged. So is the whole
+    model if it has no observations, as in prior draws and predictions.
 
     Args:
-        model: A NumPyro model. If it is left out, the result is a decorator.
-        use_noise: Whether normal observations are moved, too, by $\tau z$ with one $z$ for each.
-            The noise must be known: a scale that is estimated would grow by the draws. This is
-            done inside of an ELBO only (`SVI`, `EnsembleSVI`, `fit`), with all rows in each
-            step.
+        model: A NumPyro model. If it is omitted, the result is a decorator.
+        use_noise: Whether normal observations are also perturbed by $\tau z$, with one $z$ for
+            each. The noise must be known: the perturbations would inflate an estimated scale.
+            This applies only inside an ELBO (`SVI`, `EnsembleSVI`, `fit`), with all rows in
+            each step.
 
     Raises:
-        TypeError: If `use_noise` is no switch.
-        ValueError: In the run, if the model has no latent site with a normal prior; if a site
+        TypeError: If `use_noise` is not a Boolean.
+        ValueError: When run, if the model has no latent site with a normal prior; if a site
             with an anchor is in a subsampled plate; with `use_noise`, if no observation is
-            normal, if a latent site is not, or if rows are subsampled or weighed.
+            normal, if a latent site is not, or if rows are subsampled or weighted.
 
     Example:
         >>> import numpyro
@@ -73,7 +74,8 @@ def anchored(model: Model | None = None, use_noise: bool = False) -> Callable[..
         (2017), "Ensemble sampling", NeurIPS, section 4, for the noise.
 
     Note:
-        An optimizer with weight decay would shrink the anchors; the prior decays already.
+        Do not use an optimizer with weight decay: it would shrink the anchors, and the prior
+            already regularizes.
     """
     use_noise = _checks.switch("use_noise", use_noise)
     if model is None:
@@ -91,7 +93,7 @@ def anchored(model: Model | None = None, use_noise: bool = False) -> Callable[..
 
 
 def _observes(model: Model, args: tuple, kwargs: dict[str, Any]) -> bool:
-    """Whether the model has data here; nothing is computed."""
+    """Whether the model has observations with these arguments; nothing is computed."""
     found = False
 
     def run() -> None:
@@ -110,7 +112,7 @@ def _observes(model: Model, args: tuple, kwargs: dict[str, Any]) -> bool:
 
 
 class _Anchored(Messenger):
-    """Gives latent sites their anchors, and observed ones their noise."""
+    """Adds anchors to latent sites, and noise to observed ones."""
 
     def __init__(self, use_noise: bool) -> None:
         self._use_noise = use_noise
@@ -144,9 +146,9 @@ class _Anchored(Messenger):
             elif self._use_noise:
                 raise ValueError(
                     "`use_noise` is for models of known noise, whose latent sites all have "
-                    f"normal priors, and {msg['name']!r} has {type(msg['fn']).__name__}: a "
-                    "scale that is estimated would take the draws for noise of the data. Use "
-                    "`anchored(model)`, or fix it."
+                    f"normal priors, but {msg['name']!r} has {type(msg['fn']).__name__}: the "
+                    "perturbations would inflate an estimated scale. Use `anchored(model)` "
+                    "without `use_noise`, or fix the scale."
                 )
         elif self._use_noise and primitives.is_replayed():
             base = _normal(msg["fn"])
@@ -156,19 +158,19 @@ class _Anchored(Messenger):
             noise = self._kept(msg, NOISE, msg["fn"].shape())
             if noise.shape != jnp.shape(msg["value"]):
                 raise ValueError(
-                    f"`use_noise` keeps one number for each observation of {msg['name']!r}, "
-                    f"{noise.shape}, and meets others, of shape {jnp.shape(msg['value'])}. "
-                    "Validation rows do not go with it."
+                    f"`use_noise` has noise for the observations of {msg['name']!r} of shape "
+                    f"{noise.shape}, but got observations of shape {jnp.shape(msg['value'])}. "
+                    "It cannot be combined with validation rows."
                 )
             msg["value"] = msg["value"] + scale * noise
             self._moved = msg[_MOVED] = True
 
     def postprocess_message(self, msg: Message) -> None:
-        # Now all handlers outside have scaled it, those of minibatches among them.
+        # By now all outer handlers have scaled it, including those of minibatches.
         if msg.get(_MOVED) and msg["scale"] is not None:
             raise ValueError(
-                f"`use_noise` needs all rows in each step, each once, and {msg['name']!r} is "
-                "scaled: it has minibatches or weights. Use `anchored(model)`."
+                f"`use_noise` needs all rows in each step, each once, but {msg['name']!r} is "
+                "scaled by minibatches or weights. Use `anchored(model)` without `use_noise`."
             )
 
     def _centered(self, msg: Message) -> dist.Distribution | None:
@@ -206,7 +208,7 @@ class _Anchored(Messenger):
 
 
 def _normal(fn: Any) -> dist.Normal | dist.MultivariateNormal | None:
-    """The normal behind a distribution that is neither masked nor transformed."""
+    """The normal inside a distribution that is neither masked nor transformed, or None."""
     while isinstance(fn, (dist.Independent, dist.ExpandedDistribution)):
         fn = fn.base_dist
     return fn if isinstance(fn, (dist.Normal, dist.MultivariateNormal)) else None

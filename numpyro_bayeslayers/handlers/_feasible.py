@@ -1,4 +1,4 @@
-"""Values for latent sites that have no law to draw from."""
+"""Values for latent sites with improper priors, which cannot be sampled."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from .._typing import Message
 
 
 class feasible(Messenger):  # noqa: N801
-    """Gives improper sites a point of their support, where a model is only looked at.
+    """Gives improper sites a point of their support when a model is only inspected.
 
-    NumPyro's samplers and guides find starts of such sites by themselves; a trace that
-    wants names and shapes would have to draw them. Handlers that know a value stand inside.
+    NumPyro's samplers and guides initialize such sites themselves, but a trace for names and
+    shapes would have to draw them. Handlers that provide a value must be inside this one.
 
     Example:
         >>> import numpyro, numpyro.distributions as dist
@@ -34,7 +34,7 @@ class feasible(Messenger):  # noqa: N801
 
 
 def is_improper(fn: Any) -> bool:
-    """Whether a distribution is an improper one, expanded or masked perhaps."""
+    """Whether a distribution is improper, possibly expanded or masked."""
     while isinstance(
         fn, (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
     ):

@@ -9,28 +9,27 @@ from ._gradient_estimator import AbstractGradientEstimator
 
 
 class flipout(AbstractGradientEstimator):  # noqa: N801
-    r"""Decorrelate the rows' weight draws by random signs.
+    r"""Decorrelate the weight draws of rows with random signs.
 
     A draw $W$ from a factorized normal guide of mean $M$ is applied to row $n$ as
 
     $$y_n = x_n M + \big((x_n \circ s_n)(W - M)\big) \circ r_n + b, \qquad
     s_n \in \{\pm 1\}^{in},\; r_n \in \{\pm 1\}^{out}$$
 
-    with signs drawn for each row. The law of one row is that of the plain gradient estimator,
-    so gradients keep their mean; rows are uncorrelated given the guide, so averages over a
-    batch have less variance. The guide and the ELBO stay as they are.
+    with signs drawn for each row. The distribution of one row is that of the plain gradient
+    estimator, so gradients have the same mean; rows are uncorrelated given the guide, so
+    averages over a batch have smaller variance. The guide and the ELBO are unchanged.
 
-    A weight that is used twice on inputs of one shape gets the same signs both times: it
-    still is one draw for each row.
+    A weight that is used twice on inputs of the same shape gets the same signs both times, so
+    that each row still sees one draw.
 
     Args:
-        fn: The model. Decorate it, rather than entering the handler around a jitted
-            function: the caches of `jax.jit` do not know the handler stack.
+        fn: The model. Decorate the model instead of entering the handler around a jitted
+            function: the cache of `jax.jit` ignores the handler stack.
 
     Raises:
-        ValueError: For an importance-weighted objective (several particles of
-            `RenyiELBO`); for a weight used twice on inputs of different shapes, whose rows
-            cannot be told to be the same.
+        ValueError: For an importance-weighted objective (several particles of `RenyiELBO`); for
+            a weight used twice on inputs of different shapes, whose rows cannot be matched.
 
     Example:
         >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
@@ -49,8 +48,8 @@ class flipout(AbstractGradientEstimator):  # noqa: N801
         perturbations on mini-batches", ICLR, equations 3 and 4.
 
     Note:
-        Values at deterministic sites that are computed from the weights directly do not
-        show the flips. The likelihood must factorise over the rows.
+        Deterministic sites that are computed directly from the weights do not include the sign
+        flips. The likelihood must factorize over the rows.
     """
 
     _can_share = True
@@ -83,8 +82,8 @@ class flipout(AbstractGradientEstimator):  # noqa: N801
         if (signs_in.shape, signs_out.shape) != shapes:
             raise ValueError(
                 f"The weight {site.name!r} is used on inputs for which flipout draws signs of "
-                f"shapes {signs_in.shape} and {shapes[0]}: it must flip the same signs for "
-                "the same row and cannot tell which rows those are. Give both inputs one "
-                "shape, or use the plain model."
+                f"shapes {signs_in.shape} and {shapes[0]}: it needs the same signs for the "
+                "same row, and cannot match the rows. Give both inputs the same shape, or "
+                "use the plain model."
             )
         return signs_in, signs_out

@@ -1,4 +1,4 @@
-"""What the gradient estimators of linear applications share."""
+"""Base of the gradient estimators of linear operations."""
 
 import abc
 import sys
@@ -17,7 +17,7 @@ from .._typing import Message
 
 _IMPORTANCE_WEIGHTED = (
     "`{handler}` cannot be used with RenyiELBO and several particles: the noise is drawn per "
-    "row, so a particle has no weight of its own, and the objective would be biased above "
+    "row, so the particles have no separate weights, and the objective would be biased above "
     "the evidence. Use Trace_ELBO or TraceMeanField_ELBO, or the plain model."
 )
 
@@ -32,15 +32,15 @@ _BOTH = (
 class AbstractGradientEstimator(Messenger, abc.ABC):
     """Replaces the value of linear messages whose weight has a factorized normal guide.
 
-    Other messages keep the plain value: under NUTS, `Predictive` and `substitute` (no
-    guide), with delta guides, and with guides that correlate the weights. Inside an ELBO
-    what was left out is said once by each handler object.
+    Other messages keep the plain value: under NUTS, `Predictive` and `substitute` (no guide),
+    with delta guides, and with guides that correlate the weights. Inside an ELBO, each handler
+    object warns once about skipped weights.
 
-    Nothing outlives a run: subclasses keep what they remember between two messages in
-    `_memory`, by the name of the weight.
+    No state outlives a run: subclasses store state between two messages in `_memory`, by the
+    name of the weight.
     """
 
-    # Whether the noise can be the same in all places where a row uses one weight.
+    # Whether the same noise can be used in all places where a row uses one weight.
     _can_share: bool = False
 
     def __init__(self, fn: Callable[..., Any] | None = None) -> None:
@@ -79,7 +79,7 @@ class AbstractGradientEstimator(Messenger, abc.ABC):
             return
         self._seen = True
         if msg["value"] is not None:
-            return  # a gradient estimator further inside has it
+            return  # an inner gradient estimator has handled it
         name = msg["weight"].name
         moments = normal_moments(msg["weight"])
         if moments is None:
@@ -120,7 +120,7 @@ class AbstractGradientEstimator(Messenger, abc.ABC):
             )
         else:
             warnings.warn(
-                f"`{name}` found no linear application to estimate. Layers inside the body "
+                f"`{name}` found no linear operation to estimate. Layers inside the body "
                 "of `scan` or `cond` are hidden from it: apply it to the body. Models "
                 "without layers need no gradient estimator.",
                 stacklevel=4,
@@ -133,7 +133,7 @@ class AbstractGradientEstimator(Messenger, abc.ABC):
 
 
 def normal_moments(site: primitives.Site) -> tuple[Array, Array] | None:
-    """Mean and standard deviation of the guide's factorized normal, in the value's shape."""
+    """Mean and standard deviation of the guide's factorized normal, in the shape of the value."""
     guide = primitives.factorized_normal(primitives.posterior_of(site))
     if guide is None:
         return None
@@ -142,10 +142,10 @@ def normal_moments(site: primitives.Site) -> tuple[Array, Array] | None:
 
 
 def _is_importance_weighted() -> bool:
-    """Whether an importance-weighted objective is being evaluated further up the call stack.
+    """Whether the call stack contains the evaluation of an importance-weighted objective.
 
-    No message says which objective runs the model; this is read once for each linear
-    application, when the model is traced.
+    No message says which objective runs the model; the stack is read once for each linear
+    operation, when the model is traced.
     """
     frame = sys._getframe(1)
     while frame is not None:

@@ -1,4 +1,4 @@
-"""Draw pre-activations rather than weights."""
+"""Draw pre-activations instead of weights."""
 
 from jax import random
 from jaxtyping import Array
@@ -10,20 +10,20 @@ from ._gradient_estimator import AbstractGradientEstimator, normal_moments
 
 
 class local_reparameterization(AbstractGradientEstimator):  # noqa: N801
-    r"""Draw each row's output from its own normal law, with the weights integrated out.
+    r"""Draw each row's output from its normal distribution, with the weights integrated out.
 
     Under a factorized normal guide, weights $W \sim N(M, S^2)$ and bias
     $b \sim N(m_b, s_b^2)$, the outputs of row $n$ are independent normals,
 
     $$y_n \sim N\big(x_n M + m_b,\; x_n^2 S^2 + s_b^2\big)$$
 
-    (squares are elementwise), and that is what is drawn: one number for each row and unit,
-    with a gradient of much lower variance in $S$. A bias without such a guide is added as
-    it was drawn.
+    (squares are elementwise), and the handler draws them directly: one number for each row and
+    unit. The gradient with respect to $S$ has much lower variance. A bias without such a guide
+    is added as drawn.
 
     Args:
-        fn: The model. Decorate it, rather than entering the handler around a jitted
-            function: the caches of `jax.jit` do not know the handler stack.
+        fn: The model. Decorate the model instead of entering the handler around a jitted
+            function: the cache of `jax.jit` ignores the handler stack.
 
     Raises:
         ValueError: For a weight that is used twice in a run (its two outputs would have to
@@ -48,8 +48,8 @@ class local_reparameterization(AbstractGradientEstimator):  # noqa: N801
         reparameterization trick", NeurIPS, equation 6.
 
     Note:
-        The weights' recorded values are not those behind the outputs. The likelihood must
-        factorise over the rows.
+        The recorded values of the weights did not produce the outputs. The likelihood must
+        factorize over the rows.
     """
 
     def _estimate(self, msg: Message, loc: Array, scale: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Dropout for models that have none."""
+"""Monte Carlo dropout for models without dropout layers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,25 +10,25 @@ from numpyro.primitives import Messenger
 from .. import _checks, primitives
 from .._typing import Message
 
-#: Asks for a key that is the same in all blocks of rows of a draw.
+#: Requests a key that is the same for all blocks of rows of a draw.
 ROW_KEY = "row_key"
 
 
 class mc_dropout(Messenger):  # noqa: N801
-    r"""Drop inputs of each linear application at random, in training and in prediction.
+    r"""Drop inputs of each linear operation at random, in training and in prediction.
 
-    Every application $x W + b$ of the model becomes $(x \circ m) W + b$, where the entries
-    of the mask $m$ are independently 0 with probability `rate` and $1/(1 - rate)$
-    otherwise. Index look-ups have no input to drop. A gradient estimator outside of this
-    handler sees the thinned input.
+    Every application $x W + b$ of the model becomes $(x \circ m) W + b$, where the entries of
+    the mask $m$ are independently 0 with probability `rate` and $1/(1 - rate)$ otherwise. Index
+    look-ups have no input to drop. A gradient estimator outside this handler sees the input
+    after dropout.
 
-    Each row has masks of its own: the usual noise of a training. With ``shared=True`` all rows
-    of a run have the same, so that a draw is one function of its inputs: equal inputs have equal
-    outputs, and draws at neighbouring rows can be compared.
+    By default each row has a separate mask, as is usual in training. With ``shared=True`` all
+    rows of a run share the mask, so that a draw is one function of its inputs: equal inputs
+    have equal outputs, and draws at neighboring rows can be compared.
 
     Args:
         fn: The model.
-        rate: Probability to drop an entry, at least 0 and below 1.
+        rate: Probability of dropping an entry, at least 0 and below 1.
         shared: Whether the masks are the same for all rows.
 
     Raises:

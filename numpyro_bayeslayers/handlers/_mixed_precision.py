@@ -1,4 +1,4 @@
-"""Products in half precision, and all else as it is."""
+"""Products in half precision, everything else unchanged."""
 
 import warnings
 from collections.abc import Callable
@@ -13,33 +13,34 @@ from .. import _checks
 from .._linear_op import AbstractLinearOp, AbstractLookup
 from .._typing import Message
 
-#: What products may be computed in.
+#: Supported types of products.
 PRECISIONS = ("bfloat16", "float32")
 
 
 class mixed_precision(Messenger):  # noqa: N801
-    r"""Compute the linear applications of a model in half precision.
+    r"""Compute the linear operations of a model in half precision.
 
-    Each product $x W$ of a layer takes $x$ and $W$ rounded to `dtype` and is given back in the type
-    that it would have; gradients pass through the rounding. Parameters, sites, biases, log
-    densities and losses stay as they are: in float32, usually. A product is rounded to eight
-    bits, $2^{-8}$ of its size, in bfloat16. It acts inside of gradient estimators too, and whether
-    it stands inside or outside of them. Look-ups by index are no products.
+    Each product $x W$ of a layer is computed from $x$ and $W$ rounded to `dtype` and returned
+    in its original type; gradients pass through the rounding. Parameters, sites, biases, log
+    densities and losses keep their type, usually float32. In bfloat16, numbers have eight
+    significant bits, a relative rounding error of up to $2^{-8}$. The handler also applies
+    within gradient estimators, whether it is placed inside or outside them. Look-ups by index
+    are not products.
 
-    Where accelerators have units for such products, those cost a fraction and half of the
-    memory; a CPU is not faster.
+    On accelerators with hardware for such products, they take a fraction of the time and half
+    the memory; on a CPU there is no speedup.
 
     Args:
-        fn: The model. Decorate it, rather than entering the handler around a jitted
-            function: the caches of `jax.jit` do not know the handler stack.
-        dtype: ``"bfloat16"``, or ``"float32"``, which changes nothing in a model of that type.
+        fn: The model. Decorate the model instead of entering the handler around a jitted
+            function: the cache of `jax.jit` ignores the handler stack.
+        dtype: ``"bfloat16"``, or ``"float32"``, which has no effect in a float32 model.
 
     Raises:
-        ValueError: If `dtype` is something else.
+        ValueError: If `dtype` has another value.
 
     Warns:
-        UserWarning: If the model has no linear application; what it computes by itself is out of
-            reach.
+        UserWarning: If the model has no linear operation of a layer; other products are not
+            affected.
 
     Example:
         >>> import jax.numpy as jnp
@@ -75,8 +76,8 @@ class mixed_precision(Messenger):  # noqa: N801
         if exc_type is None and not (self._has_acted or self._has_told):
             self._has_told = True
             warnings.warn(
-                "`mixed_precision` found no linear application of a layer, so that all products "
-                "stay as they are. Build the model of layers, or `lift` its modules.",
+                "`mixed_precision` found no linear operation of a layer, so all products "
+                "are unchanged. Build the model from layers, or `lift` its modules.",
                 stacklevel=3,
             )
         return super().__exit__(exc_type, exc_value, traceback)
@@ -91,7 +92,7 @@ class mixed_precision(Messenger):  # noqa: N801
 
 
 class _Rounded(AbstractLinearOp):
-    """An operation on numbers that are rounded before."""
+    """An operation on rounded operands."""
 
     def __init__(self, op: AbstractLinearOp, dtype: str) -> None:
         self._op, self._dtype = op, dtype
@@ -120,6 +121,6 @@ class _Rounded(AbstractLinearOp):
 
 
 def in_precision(fn: Callable[..., Any], precision: Any) -> Callable[..., Any]:
-    """A model whose products are of a precision, by the argument of that name."""
+    """The model with its products in the given precision."""
     precision = _checks.one_of("precision", precision, PRECISIONS)
     return fn if precision == "float32" else mixed_precision(fn, precision)

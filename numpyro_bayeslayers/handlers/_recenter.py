@@ -1,4 +1,4 @@
-"""Other coordinates for sites with a location and a scale."""
+"""Partial non-centering of location-scale sites."""
 
 import difflib
 from collections.abc import Mapping
@@ -16,33 +16,32 @@ from ._above import above, as_site
 
 
 class recenter(Messenger):  # noqa: N801
-    r"""Draw sites of location and scale in coordinates between non-centered and centered.
+    r"""Draw location-scale sites in coordinates between non-centered and centered.
 
     $$z \sim F(c\,\mu,\; \sigma^c), \qquad \theta = \mu + \sigma^{1 - c}\,(z - c\,\mu)$$
 
-    with one number $c$ for a site or for each of its entries. The law of $\theta$ is the same
-    for each $c$; what a sampler meets is not. Where data say little about an entry, 0 is
-    best, where they say much, 1: in the normal case the share of its information that
-    comes from the data.
+    with one number $c$ for a site or for each of its entries. The distribution of $\theta$ is
+    the same for every $c$, but the geometry for a sampler differs. The best value is 0 where
+    the data are uninformative about an entry and 1 where they are informative; in the normal
+    case it is the share of the information that comes from the data.
 
-    Each site ``theta`` of `centering` becomes a deterministic one, and ``theta_recentered`` is
-    drawn. Sites are those of `numpyro.sample` whose family has a location and a scale, what
-    comes of such a family element by element (the log-normal for one), the coefficients of
-    regression layers by their names (``store.theta``), whatever `centered` the layer was made
-    with, and sites under `infer.autoreparam`. The layer's own base, ``store.theta_base``,
-    is then deterministic, too, so that draws have all sites that the model has by itself. A
-    `RandomWalkLayer` is asked by its steps, ``delta``, and takes the numbers of their
-    components.
+    Each site ``theta`` in `centering` becomes deterministic, and ``theta_recentered`` is drawn
+    instead. This works for sites of `numpyro.sample` from a location-scale family or an
+    elementwise transform of one (such as the log-normal), for coefficients of regression layers
+    by name (``store.theta``), whatever the `centered` of the layer, and for sites under
+    `infer.autoreparam`. The layer's base, ``store.theta_base``, also becomes deterministic, so
+    that draws contain all sites of the original model. For a `RandomWalkLayer`, name its steps,
+    ``delta``, and give numbers for their components.
 
     Args:
         fn: A NumPyro model.
-        centering: By the name of a site, a number from 0 (non-centered) to 1 (centered), or
-            an array of them that broadcasts to the site's shape, plates included.
+        centering: For each site name, a number from 0 (non-centered) to 1 (centered), or an
+            array of such numbers that broadcasts to the site's shape, including plates.
 
     Raises:
-        TypeError: If `centering` is no dictionary.
-        ValueError: If a number is not from 0 to 1; in the run, if an array is of another
-            shape, or the model has no such site.
+        TypeError: If `centering` is not a dictionary.
+        ValueError: If a number is not from 0 to 1; when run, if an array has the wrong shape,
+            or the model has no such site.
 
     Example:
         >>> import numpyro.distributions as dist
@@ -130,7 +129,7 @@ def _is_latent(msg: Message) -> bool:
 
 
 def become_deterministic(msg: Message, value: Any) -> None:
-    """Make of the message of a sample site that of a deterministic one."""
+    """Turn the message of a sample site into that of a deterministic site."""
     msg["type"] = deterministic.__name__
     msg["value"] = value
     for key in set(msg) - {"type", "name", "value", "cond_indep_stack"}:
@@ -138,7 +137,7 @@ def become_deterministic(msg: Message, value: Any) -> None:
 
 
 def _checked(name: str, centered: Any) -> Any:
-    """A number as a float, so that 0 is known to be one; arrays as they are."""
+    """Convert a number to a float, so that 0 is not an integer; arrays are unchanged."""
     if isinstance(centered, jax.core.Tracer):
         return centered
     values = np.asarray(centered)

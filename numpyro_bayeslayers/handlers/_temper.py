@@ -11,23 +11,23 @@ from .._typing import Message
 
 
 class temper(Messenger):  # noqa: N801
-    r"""Weigh the latent terms of an objective by `beta`.
+    r"""Weight the latent terms of an objective by `beta`.
 
-    Applied to model and guide alike, the evidence lower bound becomes
+    If it is applied to both model and guide, the evidence lower bound becomes
 
     $$E_q \log p(y \mid \theta) - \beta\, \mathrm{KL}(q \,\|\, p)$$
 
     whose optimum over all $q$ is proportional to $p(\theta)\, p(y \mid \theta)^{1/\beta}$.
-    Latent sample sites and the closed-form divergences of layers are weighed, data are not.
-    Under MCMC the model's prior is weighed: $p(\theta)^\beta p(y \mid \theta)$. It counts no
-    steps: `infer.fit` and `infer.EnsembleMCMC` refuse a schedule there, as `log_joint_of` does,
-    and under a stock `MCMC` it stays at its first value.
+    Latent sample sites and the closed-form divergences of layers are weighted, data are not.
+    Under MCMC the model's prior is weighted: $p(\theta)^\beta p(y \mid \theta)$. MCMC does not
+    count steps: `infer.fit` with MCMC, `infer.EnsembleMCMC` and `log_joint_of` raise an error
+    for a schedule, and under NumPyro's `MCMC` a schedule stays at its first value.
 
     Args:
         fn: The model or the guide. Temper both of them with the same `beta`.
-        beta: A positive number, or a function of the number of updates made so far (an
-            optax schedule, say). Under a stock `SVI` the number is kept in the `SVIState`,
-            which needs an objective that supports mutable sites, with one particle.
+        beta: A positive number, or a function of the number of updates so far (such as an optax
+            schedule). Under NumPyro's `SVI`, the number is stored in the `SVIState`, which
+            requires an objective that supports mutable sites, with one particle.
 
     Raises:
         ValueError: If `beta` is a number that is not positive.

@@ -1,4 +1,4 @@
-"""Use one set of weights more than once."""
+"""Reuse one set of weights."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -9,12 +9,12 @@ from numpyro.primitives import _PYRO_STACK, Messenger
 from .. import primitives
 from .._typing import Message
 
-# The name that a message had when it came by.
+# The name of a message when this handler saw it.
 _HERE = "_bayeslayers_tied_as"
 
 
 class Remember(Messenger):
-    """Gives each site that was seen before the value that it had the first time."""
+    """Gives each repeated site the value of its first occurrence."""
 
     def __init__(self, fn: Callable[..., Any] | None = None) -> None:
         self._first: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {}
@@ -23,7 +23,7 @@ class Remember(Messenger):
     def process_message(self, msg: Message) -> None:
         if not _can_tie(msg):
             return
-        # Scopes further out lengthen the name before the message comes back.
+        # Outer scopes prefix the name before the message returns.
         msg[_HERE] = name = msg["name"]
         if name not in self._first:
             return
@@ -50,19 +50,19 @@ class Remember(Messenger):
 
 
 class tie(Remember):  # noqa: N801
-    """Draw once, reuse: a site that comes a second time keeps its first value.
+    """Reuse values: a site that occurs again keeps its first value.
 
-    While the handler is active, the first sample or param statement of each name is an
-    ordinary site; any later one of that name gets the same value and leaves no second site.
-    Divergences known in closed form are counted once. Data are never tied: a second
-    observed site of one name stays an error.
+    While the handler is active, the first sample or param statement of each name is an ordinary
+    site; any later one of that name gets the same value and adds no second site. Closed-form
+    divergences are counted once. Data are never tied: a second observed site of the same name
+    remains an error.
 
     Args:
-        fn: A layer, to be called several times inside the ``with`` block, or a whole model,
-            all of whose repeated layers then share their weights.
+        fn: A layer, to be called several times inside the ``with`` block, or a whole model, in
+            which repeated layers then share their weights.
 
     Raises:
-        ValueError: If a site comes again inside other plates than the first time.
+        ValueError: If a site occurs again inside different plates.
 
     Example:
         >>> import jax.numpy as jnp
@@ -91,7 +91,7 @@ class tie(Remember):  # noqa: N801
         return super().__exit__(exc_type, exc_value, traceback)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the layer; inside the ``with`` block, with the values it already has."""
+        """Call the layer; inside the ``with`` block, its earlier values are reused."""
         if self in _PYRO_STACK and self.fn is not None:
             return self.fn(*args, **kwargs)
         return super().__call__(*args, **kwargs)

@@ -1,11 +1,11 @@
-"""Scores of predictions, and what they say: pure functions of arrays.
+"""Scores and diagnostics of predictions, as pure functions of arrays.
 
-Scores are the smaller the better. Those of rows are given as a mean with its standard error
-(`Score`), or row by row with ``average=False``. What was measured comes first, then what was
-predicted; draws are along the first axis, noise included.
+For all scores, smaller is better. A score is returned as a mean over rows with its standard
+error (`Score`), or for each row with ``average=False``. Arguments are the observations first,
+then the predictions; draws are along the first axis and include the observation noise.
 
-To add one: a function in the file of its kind, one export line here, and a test against an
-independent computation.
+A new metric needs a function in the file of its kind, one export line here, and a test against
+an independent computation.
 """
 
 from ._classes import (

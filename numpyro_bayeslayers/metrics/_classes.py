@@ -1,4 +1,4 @@
-"""How good predicted probabilities of classes are."""
+"""Scores and calibration of predicted class probabilities."""
 
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -13,17 +13,17 @@ from ._probabilities import rows_of_classes
 from ._rows import Score, scored
 
 Binning: TypeAlias = Literal["width", "adaptive"]
-# Rows that are added up by themselves, so that a sum of very many keeps its digits.
+# Block size of partial sums, so that sums over very many rows remain accurate.
 _PART = 64
 
 
 class Reliability(NamedTuple):
-    """Predicted and found frequencies by bins of confidence.
+    """Predicted and observed frequencies in bins of confidence.
 
     Args:
-        confidence: The mean probability of the predicted class in each bin; NaN for no rows.
-        accuracy: The part of its rows where that class was right; NaN for no rows.
-        count: How many rows it has.
+        confidence: The mean probability of the predicted class in each bin; NaN for empty bins.
+        accuracy: The fraction of rows in each bin where that class was correct; NaN for empty bins.
+        count: The number of rows in each bin.
     """
 
     confidence: Float[Array, " b"]
@@ -35,10 +35,11 @@ class BrierDecomposition(NamedTuple):
     r"""The parts of the Brier score: reliability - resolution + uncertainty + within_bins.
 
     Args:
-        reliability: How far predicted probabilities are from the frequencies found: 0 at best.
-        resolution: How far these frequencies differ from those of all rows: large at best.
-        uncertainty: The score of the frequencies of all rows, which is the data's.
-        within_bins: What predictions that differ within a bin add: 0 if none do.
+        reliability: Squared distance of predicted probabilities from observed frequencies; 0 is
+            best.
+        resolution: Squared distance of these frequencies from the overall ones; larger is better.
+        uncertainty: The score of the overall frequencies, which depends only on the data.
+        within_bins: Contribution of predictions that differ within a bin; 0 if there are none.
     """
 
     reliability: Float[Array, ""]
@@ -50,19 +51,19 @@ class BrierDecomposition(NamedTuple):
 def brier_score(
     y: Num[ArrayLike, " n"], probs: Num[ArrayLike, "..."], *, average: bool = True
 ) -> Score | Float[Array, " n"]:
-    r"""The squared error of probabilities of classes, $\sum_k (p_{ik} - 1[y_i = k])^2$.
+    r"""The Brier score of class probabilities, $\sum_k (p_{ik} - 1[y_i = k])^2$.
 
-    From 0 to 2. For a single column, the probability of class 1 of two, it is
+    It ranges from 0 to 2. For a single column, the probability of class 1 of two, it is
     $(p_i - y_i)^2$, half of that.
 
     Args:
         y: Classes: whole numbers from zero in the order of the columns, or truth values.
         probs: Probabilities (n, classes) that sum to one; or (n,), of class 1 of two.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number.
-        ValueError: If the shapes do not line up, there is no entry, one is NaN, `y` holds no
+        TypeError: If an entry is not a real number.
+        ValueError: If the shapes do not match, there is no entry, one is NaN, `y` holds no
             class, or probabilities do not sum to one.
 
     Example:
@@ -92,19 +93,20 @@ def brier_decomposition(
     $$\sum_b \frac{n_b}{N} (\bar p_b - \bar y_b)^2 - \sum_b \frac{n_b}{N} (\bar y_b - \bar y)^2
     + \bar y (1 - \bar y) + \text{within}$$
 
-    over bins of the probability of each class, added over classes. `within_bins`, the variance
-    of predictions within bins less twice their covariance with the outcome, makes the sum exact.
+    over bins of the probability of each class, summed over classes. `within_bins`, the variance
+    of predictions within bins minus twice their covariance with the outcome, makes the sum
+    exact.
 
     Args:
         y: Classes, as for `brier_score`.
         probs: Their probabilities, as for `brier_score`.
         num_bins: The number of bins, at least 1.
-        binning: ``"width"`` for bins of equal width, ``"adaptive"`` for bins of about as
-            many rows each.
+        binning: ``"width"`` for bins of equal width, ``"adaptive"`` for bins with about the
+            same number of rows.
 
     Raises:
         TypeError: As `brier_score`.
-        ValueError: As `brier_score`, and if there is no such `binning`, or no bin.
+        ValueError: As `brier_score`, and if `binning` is unknown, or `num_bins` is not positive.
 
     Example:
         >>> import jax.numpy as jnp
@@ -152,24 +154,24 @@ def reliability(
     num_bins: int = 15,
     binning: Binning = "width",
 ) -> Reliability:
-    """How often the predicted class is right, by the confidence in it.
+    """Accuracy of the predicted class as a function of the confidence in it.
 
-    Rows are put into bins by the probability of their most probable class.
+    Rows are binned by the probability of their most probable class.
 
     Args:
         y: Classes, as for `brier_score`.
         probs: Their probabilities, as for `brier_score`.
         num_bins: The number of bins, at least 1.
         binning: ``"width"`` for bins of equal width from 0 to 1, each with its upper bound;
-            ``"adaptive"`` for bins of about as many rows each (rows of one confidence stay
-            together).
+            ``"adaptive"`` for bins with about the same number of rows (rows of equal confidence
+            are kept together).
 
     Returns:
-        For each bin the mean confidence, the accuracy, and the number of rows.
+        The mean confidence, the accuracy and the number of rows of each bin.
 
     Raises:
         TypeError: As `brier_score`.
-        ValueError: As `brier_score`, and if there is no such `binning`, or no bin.
+        ValueError: As `brier_score`, and if `binning` is unknown, or `num_bins` is not positive.
 
     Example:
         >>> import jax.numpy as jnp
@@ -207,12 +209,12 @@ def expected_calibration_error(
     num_bins: int = 15,
     binning: Binning = "width",
 ) -> Float[Array, ""]:
-    r"""How far the confidence in predicted classes is from their accuracy, on average.
+    r"""The average distance between the confidence in predicted classes and their accuracy.
 
     $$\sum_b \frac{n_b}{N} |\text{accuracy}_b - \text{confidence}_b|$$
 
-    over the bins of `reliability`. It is no score: a prediction that is the same in each row
-    can have zero; and few rows in bins make it larger than it is.
+    over the bins of `reliability`. It is not a proper score: the same prediction in every row
+    can have a value of zero. With few rows in the bins it is biased upward.
 
     Args:
         y: Classes, as for `brier_score`.
@@ -222,7 +224,7 @@ def expected_calibration_error(
 
     Raises:
         TypeError: As `brier_score`.
-        ValueError: As `brier_score`, and if there is no such `binning`, or no bin.
+        ValueError: As `brier_score`, and if `binning` is unknown, or `num_bins` is not positive.
 
     Example:
         >>> import jax.numpy as jnp
@@ -247,10 +249,10 @@ def maximum_calibration_error(
     num_bins: int = 15,
     binning: Binning = "width",
 ) -> Float[Array, ""]:
-    r"""How far the confidence in predicted classes is from their accuracy, in the worst bin.
+    r"""The distance between confidence and accuracy of predicted classes, in the worst bin.
 
-    $\max_b |\text{accuracy}_b - \text{confidence}_b|$ over the bins of `reliability` that have
-    a row. A bin of one row can be the worst: ``"adaptive"`` bins have no such ones.
+    $\max_b |\text{accuracy}_b - \text{confidence}_b|$ over the non-empty bins of `reliability`.
+    The worst bin may contain a single row; ``"adaptive"`` bins avoid this.
 
     Args:
         y: Classes, as for `brier_score`.
@@ -260,7 +262,7 @@ def maximum_calibration_error(
 
     Raises:
         TypeError: As `brier_score`.
-        ValueError: As `brier_score`, and if there is no such `binning`, or no bin.
+        ValueError: As `brier_score`, and if `binning` is unknown, or `num_bins` is not positive.
 
     Example:
         >>> import jax.numpy as jnp
@@ -283,16 +285,16 @@ def _check_bins(num_bins: Any, binning: Any) -> int:
 def _bins(p: Float[Array, " n"], num_bins: int, is_adaptive: bool) -> Int[Array, " n"]:
     """The bin of each row."""
     if not is_adaptive:
-        # Bounds are compared with, not computed back from: 0.3 lies below the bound 0.3.
+        # Compare with the bounds instead of inverting them: 0.3 belongs below the bound 0.3.
         return jnp.searchsorted(jnp.asarray(np.arange(1, num_bins) / num_bins, p.dtype), p)
     n = p.shape[0]
-    place = jnp.searchsorted(jnp.sort(p), p)  # that of the first of equal ones
+    place = jnp.searchsorted(jnp.sort(p), p)  # that of the first among equal values
     starts = jnp.asarray([-(-n * b // num_bins) for b in range(1, num_bins)], int)
     return jnp.searchsorted(starts, place, side="right")
 
 
 def _sums(values: Float[Array, " n"], which: Int[Array, " n"], num_bins: int) -> Array:
-    """The sum of `values` in each bin: within parts of the rows, then of parts, and so on."""
+    """The sum of `values` in each bin, summed in blocks of rows for accuracy."""
     num_parts = -(-values.shape[0] // _PART)
     part = jnp.arange(values.shape[0]) // _PART
     found = jax.ops.segment_sum(values, part * num_bins + which, num_parts * num_bins)

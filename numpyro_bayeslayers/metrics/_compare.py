@@ -1,4 +1,4 @@
-"""Whether one of two forecasts is better than the other."""
+"""Comparison of two forecasts."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,14 +16,14 @@ from ._rows import as_rows
 
 
 class Comparison(NamedTuple):
-    """The difference of two forecasts' scores, and whether it may be chance.
+    """The difference between the scores of two forecasts, with a test.
 
     Args:
-        difference: The mean of the first one's scores less the second's: negative if the
+        difference: Mean score of the first forecast minus that of the second: negative if the
             first is better.
-        standard_error: Of that mean.
+        standard_error: Standard error of this mean.
         statistic: Their ratio, corrected for few rows.
-        p_value: The chance of a ratio as large on either side, if both were equally good.
+        p_value: Two-sided p-value of the hypothesis that both forecasts are equally good.
     """
 
     difference: Float[Array, ""]
@@ -33,14 +33,14 @@ class Comparison(NamedTuple):
 
 
 class BootstrapComparison(NamedTuple):
-    """The difference of two forecasts' scores, and its interval.
+    """The difference between the scores of two forecasts, with an interval.
 
     Args:
-        difference: The mean of the first one's scores less the second's: negative if the
+        difference: Mean score of the first forecast minus that of the second: negative if the
             first is better.
         lower: The lower end of the interval.
         upper: Its upper end.
-        share_better: The part of the resamples in which the first is better.
+        share_better: The fraction of resamples in which the first forecast is better.
     """
 
     difference: Float[Array, ""]
@@ -52,23 +52,23 @@ class BootstrapComparison(NamedTuple):
 def diebold_mariano(
     scores: Num[ArrayLike, " n"], scores_other: Num[ArrayLike, " n"], *, horizon: int = 1
 ) -> Comparison:
-    r"""Diebold and Mariano's test that two forecasts of the same rows are equally good.
+    r"""The Diebold-Mariano test that two forecasts of the same rows are equally good.
 
     $$\frac{\bar d}{\sqrt{V / N}} \sqrt{1 + \frac{1 - 2 h + h (h - 1) / N}{N}} \sim t_{N - 1},
     \qquad V = \gamma_0 + 2 \sum_{k=1}^{h-1} \gamma_k$$
 
-    where $d$ are the differences of scores in the order of time, and $\gamma$ their
-    autocovariances: forecasts $h$ steps ahead share what they did not foresee. With one step,
-    or rows that are no series, it is the paired t test.
+    where $d$ are the differences of scores in time order, and $\gamma$ their autocovariances,
+    because the errors of forecasts $h$ steps ahead overlap. With $h = 1$, for one-step
+    forecasts or rows that are not a series, it is the paired t test.
 
     Args:
-        scores: The score of each row by one forecast (`average=False`).
-        scores_other: The score of each row by the other.
-        horizon: How many steps ahead $h$ the forecasts are, at least 1 and below the number
-            of rows.
+        scores: The score of each row under one forecast (`average=False`).
+        scores_other: The score of each row under the other.
+        horizon: Number of steps ahead $h$ of the forecasts, at least 1 and below the number of
+            rows.
 
     Raises:
-        TypeError: If an entry is no real number.
+        TypeError: If an entry is not a real number.
         ValueError: If the shapes differ, there are fewer than two rows, an entry is NaN or
             infinite, `horizon` is out of range, or the differences have no variance.
 
@@ -95,9 +95,9 @@ def diebold_mariano(
     if not isinstance(variance, jax.core.Tracer) and not float(variance) > 0:
         raise ValueError(
             "`scores` and `scores_other` must differ by more than a constant"
-            + (f", over {h} steps too: give a smaller `horizon`." if h > 1 else ".")
+            + (f", also over {h} steps: give a smaller `horizon`." if h > 1 else ".")
         )
-    # The corrected variance of the mean; with one step that of the sample over n.
+    # The corrected variance of the mean; with one step, the sample variance over n.
     error = jnp.sqrt(variance / (n + 1 - 2 * h + h * (h - 1) / n))
     statistic = d.mean() / error
     df = jnp.asarray(n - 1.0)
@@ -114,21 +114,21 @@ def paired_bootstrap(
     coverage: float = 0.95,
     block_length: int = 1,
 ) -> BootstrapComparison:
-    """How far the difference of two forecasts' scores may be chance: by drawing rows anew.
+    """Bootstrap interval of the difference between the scores of two forecasts.
 
-    Rows are drawn with replacement, both scores of a row together. For series they are drawn
-    in blocks, around the end, which keeps dependence over less than a block.
+    Rows are drawn with replacement, both scores of a row together. For series, use circular
+    blocks, which preserve dependence over lags shorter than a block.
 
     Args:
-        scores: The score of each row by one forecast (`average=False`).
-        scores_other: The score of each row by the other.
+        scores: The score of each row under one forecast (`average=False`).
+        scores_other: The score of each row under the other.
         seed: A key or an integer.
         num_draws: The number of resamples, at least 1.
         coverage: The probability of the interval, above 0 and below 1.
-        block_length: Rows in a block, at least 1 and at most all.
+        block_length: Number of rows in a block, from 1 to the number of rows.
 
     Raises:
-        TypeError: If an entry is no real number, or `seed` is not a key.
+        TypeError: If an entry is not a real number, or `seed` is not a key.
         ValueError: If the shapes differ, there are fewer than two rows, an entry is NaN or
             infinite, or a setting is out of range.
 
@@ -180,6 +180,6 @@ def _differences(scores: ArrayLike, scores_other: ArrayLike) -> Float[Array, " n
     if first.ndim != 1 or first.size < 2:
         raise ValueError(
             "`scores` must have one axis with at least two rows, got shape "
-            f"{np.shape(scores)}. Give scores of rows, as by `average=False`."
+            f"{np.shape(scores)}. Give the score of each row (`average=False`)."
         )
     return first - second

@@ -1,4 +1,4 @@
-"""How far whole predictive distributions are off, in the unit of what is predicted."""
+"""The continuous ranked probability score, in the unit of the predicted quantity."""
 
 import math
 
@@ -17,23 +17,23 @@ from ._rows import Levels, Score, as_rows, finite_reals, less, scored, stacked
 def crps_draws(
     y: Num[ArrayLike, "*rows"], draws: Num[ArrayLike, "s *rows"], *, average: bool = True
 ) -> Score | Float[Array, "*rows"]:
-    r"""The continuous ranked probability score of a prediction that is known by draws.
+    r"""The continuous ranked probability score (CRPS) of draws.
 
     $$\frac{1}{S} \sum_s |x_s - y| - \frac{1}{2 S (S - 1)} \sum_{s, t} |x_s - x_t|$$
 
-    This is the fair form: its expectation is the score of the distribution that the draws
-    are of, however few they are (so it may be negative in a row). It is the absolute error
-    for a prediction that is a point, and in the unit of `y`. The draws are sorted, so that it
-    takes $S \log S$ steps and no memory beyond their own.
+    This is the fair form: for any number of draws, its expectation is the score of the
+    distribution that they come from (so the score of a row may be negative). For a point
+    prediction it is the absolute error. It is in the unit of `y`. The draws are sorted, so that
+    it takes $S \log S$ steps and no additional memory.
 
     Args:
-        y: What was measured.
-        draws: Draws of what is predicted, noise included; at least 2, along the first axis.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        y: Observations.
+        draws: Draws of the prediction, including noise; at least 2, along the first axis.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes do not line up, there is no entry, or one is NaN, infinite
+        TypeError: If an entry is not a real number (dates are not).
+        ValueError: If the shapes do not match, there is no entry, or one is NaN, infinite
             or masked.
 
     Example:
@@ -55,7 +55,7 @@ def crps_draws(
 def _fair_crps(off: Float[Array, "s *rows"]) -> Float[Array, "*rows"]:
     s = off.shape[0]
     x = jnp.sort(off, axis=0)
-    # The sum of |x_s - x_t| over pairs is one over sorted draws; offsets cancel beforehand.
+    # The sum of |x_s - x_t| over pairs is a single sum over sorted draws; offsets cancel first.
     weight = (2.0 * jnp.arange(s) - (s - 1)) / (s * (s - 1.0))
     spread = jnp.tensordot(weight, x - x[s // 2], 1)
     return jnp.mean(jnp.abs(off), axis=0) - spread
@@ -74,13 +74,13 @@ def crps_normal(
     z = (y - \mu) / \sigma$$
 
     Args:
-        y: What was measured.
+        y: Observations.
         loc: Means $\mu$.
         scale: Standard deviations $\sigma$, positive.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
+        TypeError: If an entry is not a real number (dates are not).
         ValueError: If the shapes differ, there is no entry, one is NaN or infinite, or a
             scale is not positive.
 
@@ -112,15 +112,15 @@ def crps_student_t(
     - \frac{2 \sqrt \nu}{\nu - 1} \frac{B(1/2, \nu - 1/2)}{B(1/2, \nu / 2)^2} \Big)$$
 
     Args:
-        y: What was measured.
-        df: Degrees of freedom $\nu$, above 1: else the score is infinite.
+        y: Observations.
+        df: Degrees of freedom $\nu$, above 1; otherwise the score is infinite.
         loc: Centers $\mu$.
         scale: Scales $\sigma$, positive; the standard deviation is
             $\sigma \sqrt{\nu / (\nu - 2)}$.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
+        TypeError: If an entry is not a real number (dates are not).
         ValueError: If the shapes differ, there is no entry, one is NaN or infinite, a scale
             is not positive, or degrees of freedom are not above 1.
 
@@ -150,14 +150,14 @@ def _student(z: Float[Array, "*rows"], df: Float[Array, "*rows"]) -> Float[Array
     within = central_student(square, df)
     half = _log_gamma_ratio(df / 2)
     log_density = half - 0.5 * jnp.log(df * math.pi) - (df + 1) / 2 * jnp.log1p(square / df)
-    # B(1/2, v - 1/2) / B(1/2, v / 2)^2, whose parts leave the range of numbers.
+    # B(1/2, v - 1/2) / B(1/2, v / 2)^2, whose parts overflow or underflow.
     beta = jnp.exp(2 * half - _log_gamma_ratio(df - 0.5)) / math.sqrt(math.pi)
     density = 2 * jnp.exp(log_density) * (df + square) / (df - 1)
     return jnp.abs(z) * within + density - 2 * jnp.sqrt(df) / (df - 1) * beta
 
 
 def _log_gamma_ratio(x: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
-    r"""$\log \Gamma(x + 1/2) - \log \Gamma(x)$ to the digits of large `x` too."""
+    r"""$\log \Gamma(x + 1/2) - \log \Gamma(x)$, accurate also for large `x`."""
     correction = stirling_error(x + 0.5) - stirling_error(x)
     return x * jnp.log1p(0.5 / x) + 0.5 * jnp.log(x) - 0.5 + correction
 
@@ -170,25 +170,25 @@ def crps_mixture_normal(
     *,
     average: bool = True,
 ) -> Score | Float[Array, "*rows"]:
-    r"""The continuous ranked probability score of mixtures of normals: an ensemble's.
+    r"""The continuous ranked probability score of mixtures of normals, such as ensembles.
 
     $$\sum_k w_k A(y - \mu_k, \sigma_k) - \frac12 \sum_{k, l} w_k w_l
     A\big(\mu_k - \mu_l, \sqrt{\sigma_k^2 + \sigma_l^2}\big)$$
 
     where $A(m, s) = m (2 \Phi(m / s) - 1) + 2 s \phi(m / s)$ is the mean of the absolute
-    value of a normal. It takes $K^2$ steps, and memory for $K$ numbers of each row.
+    value of a normal. It takes $K^2$ steps, and memory for $K$ numbers for each row.
 
     Args:
-        y: What was measured.
+        y: Observations.
         loc: Means $\mu$ of the components, along the first axis.
         scale: Their standard deviations $\sigma$, positive.
         weights: Their probabilities $w$, which sum to one; equal if None.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes do not line up, there is no entry, one is NaN or infinite,
-            a scale is not positive, or the weights are no probabilities.
+        TypeError: If an entry is not a real number (dates are not).
+        ValueError: If the shapes do not match, there is no entry, one is NaN or infinite,
+            a scale is not positive, or the weights are not probabilities.
 
     Example:
         >>> import jax.numpy as jnp
@@ -247,7 +247,7 @@ def _mean_distance(z: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def _standard(y: ArrayLike, loc: ArrayLike, scale: ArrayLike, **more: ArrayLike) -> list:
-    """`y - loc`, `scale` and what else there is, looked at."""
+    """Check the arguments; return `y - loc`, `scale` and any others."""
     _, _, scales, *others = as_rows(y=y, loc=loc, scale=scale, **more)
     for name, values in {"y": y, "loc": loc, **more}.items():
         _checks.no_nan(name, _checks.reals(name, values))

@@ -10,8 +10,8 @@ from .. import _checks
 from ..distributions._counts import LogNegativeBinomial
 from ._rows import Score, as_rows, less, scored
 
-# Nodes of the rule for the spread, and how far it reaches into its exponential tails: the
-# rest is below the last digit of double precision.
+# Number of nodes of the quadrature rule, and its range in the exponential tails: the remainder
+# is below double precision.
 _NODES = 256
 _TAIL = 37.0
 
@@ -29,7 +29,7 @@ def crps_negative_binomial(
     \text{var} X = \mu + \mu^2 / \kappa$$
 
     The first part is $(y - \mu)(2 F(y) - 1) + 2 (\mu / \kappa)(\kappa + y)\, p(y)$: both terms
-    are positive, so counts in the millions keep their digits. The second is
+    are positive, so it is accurate for counts in the millions. The second is
 
     $$E |X - X'| = \frac1\pi \int_0^\infty \frac{1 - |\varphi|^2}{s^2}\, ds, \qquad
     |\varphi|^{2} = \Big(1 + 2 c \frac{s^2}{1 + s^2} \Big)^{-\kappa}, \quad
@@ -41,13 +41,13 @@ def crps_negative_binomial(
     Args:
         y: Counts: whole numbers from zero.
         mean: Means $\mu$, positive.
-        concentration: $\kappa$, positive; large is Poisson's.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        concentration: Concentration $\kappa$, positive; the limit of large values is the Poisson.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number.
-        ValueError: If the shapes differ, there is no entry, one is NaN or infinite, `y` is
-            no count, or a parameter not positive.
+        TypeError: If an entry is not a real number.
+        ValueError: If the shapes differ, there is no entry, one is NaN or infinite, `y` is not
+            a count, or a parameter is not positive.
 
     Example:
         >>> import jax.numpy as jnp
@@ -78,7 +78,7 @@ def _negative_binomial(
     law = LogNegativeBinomial(jnp.log(mean), size, validate_args=False)
     beyond = 2 * (mean / size) * (size + y) * jnp.exp(law.log_prob(y))
     away = excess * (2 * law.cdf(y) - 1) + beyond
-    # 2 c, at both ends of what a product of large numbers may be.
+    # 2 c, arranged to avoid overflow of products of large numbers.
     log_c = jnp.log(4.0) + jnp.log(mean) + jnp.log(size + mean) - 2 * jnp.log(size)
     start = -0.5 * jnp.maximum(log_c, 0.0) - 0.5 * jnp.log1p(size) - _TAIL
     step = (_TAIL - start) / _NODES
@@ -93,7 +93,7 @@ def _negative_binomial(
 
 
 def check_counts(name: str, values: ArrayLike) -> None:
-    """Every entry of `values` is a whole number from zero."""
+    """Check that every entry of `values` is a whole number from zero."""
     found = _checks.reals(name, values)
     if isinstance(found, jax.core.Tracer):
         return
@@ -102,6 +102,6 @@ def check_counts(name: str, values: ArrayLike) -> None:
     bad = found[(found < 0) | (found != np.floor(found))]
     if bad.size:
         raise ValueError(
-            f"`{name}` must hold counts, whole numbers from zero, got {bad.size} others, "
-            f"{bad.flat[0]:g} for one."
+            f"`{name}` must hold counts, whole numbers from zero, got {bad.size} other values, "
+            f"the first {bad.flat[0]:g}."
         )

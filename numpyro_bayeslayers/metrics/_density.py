@@ -1,4 +1,4 @@
-"""The logarithm of what a prediction held of what was measured."""
+"""Log scores of predictive densities."""
 
 from typing import Any
 
@@ -17,18 +17,19 @@ def log_score(
 ) -> Score | Float[Array, "..."]:
     r"""$-\log p(y_i)$ in nats: the negative log predictive density.
 
-    It is smallest where the prediction is the law that the measurements come from, and
-    punishes what was held impossible without bound. Of densities it depends on the unit of `y`.
+    Its expectation is smallest if the prediction is the distribution of the observations, and
+    it is infinite for observations that the prediction excludes. For densities it depends on
+    the unit of `y`.
 
     Args:
-        y: What was measured.
+        y: Observations.
         distribution: The prediction of each row, a distribution of NumPyro; for classes
             ``Categorical(probs)``, for members `distributions.EnsembleMixture`.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number, or `distribution` no distribution.
-        ValueError: If the shapes do not line up, there is no entry, one is NaN, or lies outside
+        TypeError: If an entry is not a real number, or `distribution` is not a distribution.
+        ValueError: If the shapes do not match, there is no entry, one is NaN, or lies outside
             the support of `distribution`.
 
     Example:
@@ -53,17 +54,18 @@ def log_score(
 def log_score_draws(
     log_likelihood: Float[ArrayLike, "s *rows"], *, average: bool = True
 ) -> Score | Float[Array, "*rows"]:
-    r"""The log score of a mixture over draws, from the log density by each.
+    r"""The log score of a mixture over draws, from the log density under each draw.
 
     $$-\log \frac{1}{S} \sum_s p(y_i \mid \theta_s)$$
 
     Args:
-        log_likelihood: $\log p(y_i \mid \theta_s)$ in nats, as `numpyro.infer.log_likelihood`
-            gives it; infinitely negative where a draw holds the row impossible.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        log_likelihood: $\log p(y_i \mid \theta_s)$ in nats, (s, *rows), as returned by
+            `numpyro.infer.log_likelihood`; minus infinity where a row is impossible under a
+            draw.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number.
+        TypeError: If an entry is not a real number.
         ValueError: If there is no axis of draws, no entry, or one is NaN.
 
     Example:
@@ -92,7 +94,7 @@ def _log_mean(log_likelihood: Float[Array, "s ..."]) -> Float[Array, "..."]:
 
 
 def check_distribution(name: str, distribution: Any, y: Any) -> None:
-    """`distribution` is one of NumPyro, with an observation of the shape of `y`."""
+    """Check that `distribution` is one of NumPyro, with observations of the shape of `y`."""
     if not hasattr(distribution, "log_prob") or not hasattr(distribution, "batch_shape"):
         raise TypeError(
             f"`{name}` must be a distribution of NumPyro, got a {type(distribution).__name__}."

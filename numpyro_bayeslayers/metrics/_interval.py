@@ -1,4 +1,4 @@
-"""How good intervals are."""
+"""Scores and coverage of prediction intervals."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
@@ -15,23 +15,23 @@ def interval_score(
     alpha: float = 0.05,
     average: bool = True,
 ) -> Float[Array, "..."]:
-    r"""The mean width of intervals, with a penalty for each measurement outside.
+    r"""The mean width of intervals, with a penalty for each observation outside.
 
     $$\frac{1}{N} \sum_i \Big[ u_i - l_i
     + \frac{2}{\alpha} \max(l_i - y_i, 0) + \frac{2}{\alpha} \max(y_i - u_i, 0) \Big]$$
 
-    It is in the unit of `y`, and smallest where the bounds are the quantiles at
-    $\alpha / 2$ and $1 - \alpha / 2$: it rewards narrow intervals that are right.
+    It is in the unit of `y`, and smallest in expectation if the bounds are the quantiles at
+    $\alpha / 2$ and $1 - \alpha / 2$: it rewards narrow intervals that cover.
 
     Args:
-        y: What was measured.
+        y: Observations.
         lower: Lower bounds $l$.
         upper: Upper bounds $u$.
         alpha: One minus the probability of the interval, above 0 and below 1.
-        average: Whether to give the mean, not the score of each row.
+        average: Whether to return the mean, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
+        TypeError: If an entry is not a real number (dates are not).
         ValueError: If the shapes differ, there is no entry, one is masked or NaN, or `alpha`
             is out of range.
 
@@ -57,17 +57,17 @@ def interval_coverage(
     lower: Num[ArrayLike, "*rows"],
     upper: Num[ArrayLike, "*rows"],
 ) -> Float[Array, ""]:
-    r"""The part of the measurements that lie within their intervals, bounds included.
+    r"""The fraction of observations within their intervals, bounds included.
 
-    Not a score: best is the probability that the intervals were made for.
+    It is not a score: the target is the nominal probability of the intervals.
 
     Args:
-        y: What was measured.
+        y: Observations.
         lower: Lower bounds.
         upper: Upper bounds.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
+        TypeError: If an entry is not a real number (dates are not).
         ValueError: If the shapes differ, there is no entry, or one is masked or NaN.
 
     Example:

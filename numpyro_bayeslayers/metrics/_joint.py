@@ -1,4 +1,4 @@
-"""Scores of several outputs, or several rows, at once."""
+"""Joint scores of several outputs or several rows."""
 
 from functools import partial
 from typing import Any
@@ -18,22 +18,22 @@ from ._rows import Score, finite_reals, scored, stacked
 def energy_score(
     y: Num[ArrayLike, "n d"], draws: Num[ArrayLike, "s n d"], *, average: bool = True
 ) -> Score | Float[Array, " n"]:
-    r"""The continuous ranked probability score of several outputs at once.
+    r"""The energy score: the continuous ranked probability score for several outputs.
 
     $$\frac1S \sum_s \lVert x_s - y \rVert
     - \frac{1}{2 S (S - 1)} \sum_{s, t} \lVert x_s - x_t \rVert$$
 
-    in its fair form, see `crps_draws`, which it is for one output. Outputs should have one
-    unit: the norm adds them. It takes $S^2$ steps and no memory beyond that of the draws.
+    in its fair form. For one output it equals `crps_draws`. Outputs should have the same unit,
+    because the norm adds them. It takes $S^2$ steps and no memory beyond that of the draws.
 
     Args:
-        y: What was measured, a row for each point.
-        draws: Draws of what is predicted, noise included; at least 2, along the first axis.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        y: Observations, (n, outputs).
+        draws: Draws of the prediction, including noise; at least 2, along the first axis.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes do not line up, there is no entry, or one is NaN, infinite
+        TypeError: If an entry is not a real number (dates are not).
+        ValueError: If the shapes do not match, there is no entry, or one is NaN, infinite
             or masked.
 
     Example:
@@ -55,7 +55,7 @@ def _energy(off: Float[Array, "s n d"]) -> Float[Array, " n"]:
     s = off.shape[0]
 
     def add(shift: Array, total: Array) -> Array:
-        # Each draw with the one that is `shift` on, around a ring: all pairs in s - 1 steps.
+        # Pair each draw with the one `shift` places on, cyclically: all pairs in s - 1 steps.
         other = jnp.roll(off, shift, axis=0)
         return total + jnp.mean(jnp.linalg.norm(off - other, axis=-1), axis=0)
 
@@ -71,24 +71,24 @@ def variogram_score(
     weights: Num[ArrayLike, "d d"] | None = None,
     average: bool = True,
 ) -> Score | Float[Array, " n"]:
-    r"""How far the differences between outputs are off: their dependence.
+    r"""The variogram score, which measures errors in the dependence between outputs.
 
     $$\sum_{j, k} w_{jk} \Big( |y_j - y_k|^p - \frac1S \sum_s |x_{sj} - x_{sk}|^p \Big)^2$$
 
-    It tells a wrong correlation apart, of which the energy score sees little; a shift of all
-    outputs it does not see at all.
+    It is sensitive to wrong correlations, to which the energy score is rather insensitive; it
+    is invariant to a shift of all outputs.
 
     Args:
-        y: What was measured, a row for each point.
-        draws: Draws of what is predicted, noise included, along the first axis.
+        y: Observations, (n, outputs).
+        draws: Draws of the prediction, including noise, along the first axis.
         order: The exponent $p$, positive.
         weights: The weight $w$ of each pair of outputs, at least 0; one if None.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes do not line up, there is no entry, one is NaN, infinite or
-            masked, a weight is negative, or `order` not positive.
+        TypeError: If an entry is not a real number (dates are not).
+        ValueError: If the shapes do not match, there is no entry, one is NaN, infinite or
+            masked, a weight is negative, or `order` is not positive.
 
     Example:
         >>> import jax.numpy as jnp
@@ -137,7 +137,7 @@ def _outputs(y: Any, draws: Any, least: int = 2) -> tuple[Array, Array]:
     if np.ndim(y) != 2:
         raise ValueError(
             "`y` must have an axis of rows and one of outputs, got shape "
-            f"{np.shape(y)}. For one output take `crps_draws`."
+            f"{np.shape(y)}. For one output use `crps_draws`."
         )
     return stacked(y, least, draws=draws)
 
@@ -150,25 +150,26 @@ def dyadic_joint_log_score(
     size: int = 10,
     average: bool = True,
 ) -> Score | Float[Array, " num_dyads"]:
-    r"""The log score of several rows at once, drawn around pairs of rows.
+    r"""The joint log score of several rows, sampled from pairs of rows.
 
     $$-\log \frac1S \sum_s \prod_{t=1}^{\tau} p(y_{i_t} \mid x_{i_t}, \theta_s)$$
 
-    where each $i_t$ is one of two rows with equal chance, and each pair of rows is drawn at
-    random. Scores of single rows cannot tell what noise is from what a model does not know;
-    this one can: a model that knows which of its draws is right predicts the repetitions well.
+    where each $i_t$ is one of two rows with equal probability, and pairs of rows are drawn at
+    random. Unlike scores of single rows, this score distinguishes noise from epistemic
+    uncertainty: a model that can infer which of its draws is right predicts the repeated rows
+    well.
 
     Args:
-        log_likelihood: $\log p(y_i \mid \theta_s)$ in nats of n rows by each draw of the
-            posterior, (s, n), as `numpyro.infer.log_likelihood` gives it.
-        seed: A key or an integer: of the pairs, and of how often each row is taken.
+        log_likelihood: $\log p(y_i \mid \theta_s)$ in nats for n rows under each posterior
+            draw, (s, n), as returned by `numpyro.infer.log_likelihood`.
+        seed: A key or an integer, for the pairs and for how often each of the two rows occurs.
         num_dyads: The number of pairs, at least 1.
         size: The number of rows $\tau$ in a product, at least 1.
         average: Whether to give the mean and its standard error over pairs, not the score of
-            each pair. The standard error is that of the draw of pairs, of the rows at hand.
+            each pair. The standard error reflects the sampling of pairs, given the rows.
 
     Raises:
-        TypeError: If an entry is no real number, or `seed` is not a key.
+        TypeError: If an entry is not a real number, or `seed` is not a key.
         ValueError: If there is no axis of draws, fewer than two rows, an entry is NaN, or a
             number of pairs or rows is not positive.
 
@@ -206,7 +207,7 @@ def _dyads(
 
     def joint(dyad: tuple[Array, Array, Array]) -> Array:
         i, j, k = dyad
-        # Zero times an impossible row is no row.
+        # Zero copies of an impossible row contribute nothing.
         taken = lambda row, m: jnp.where(m > 0, m * log_likelihood[:, row], 0.0)
         both = taken(i, k) + taken(j, size - k)
         return np.log(num_draws) - jax.nn.logsumexp(both)

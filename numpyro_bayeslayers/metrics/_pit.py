@@ -1,4 +1,4 @@
-"""Where measurements lie in what was predicted, and how often intervals hold them."""
+"""Probability integral transform and coverage of intervals."""
 
 from typing import Any, NamedTuple
 
@@ -14,17 +14,17 @@ from ..distributions._cdf import cdf_of
 from ._density import check_distribution
 from ._rows import Levels, check_levels, finite_reals, stacked
 
-#: The probabilities of intervals, and of quantiles, that are looked at by default.
+#: Default probabilities of intervals and quantiles.
 LEVELS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
 
 
 class Coverage(NamedTuple):
-    r"""How often central intervals hold what was measured, by their probability.
+    r"""Observed coverage of central intervals as a function of their probability.
 
     Args:
-        levels: The probabilities that the intervals were made for.
-        coverage: The part of the rows that each holds.
-        standard_error: What chance does to that part if the intervals are right:
+        levels: The nominal probabilities of the intervals.
+        coverage: The fraction of rows inside each.
+        standard_error: Standard error of this fraction if the intervals are calibrated:
             $\sqrt{p (1 - p) / N}$.
     """
 
@@ -36,27 +36,27 @@ class Coverage(NamedTuple):
 def pit(
     y: Num[ArrayLike, "*rows"], prediction: Any, *, seed: Seed | None = None
 ) -> Float[Array, "*rows"]:
-    r"""The probability integral transform: where in its prediction each measurement lies.
+    r"""The probability integral transform (PIT) of observations under their predictions.
 
     $$u_i = F_i(y_i), \qquad \text{for counts} \quad
     u_i = F_i(y_i - 1) + v_i \big( F_i(y_i) - F_i(y_i - 1) \big), \quad v_i \sim U(0, 1)$$
 
-    If the predictions are the laws that the measurements come from, $u$ is uniform: a hump
-    says that they are too wide, a bowl that they are too narrow, a slope that they are biased.
-    By draws, $u$ is the place of `y` among them, $(r_i + v_i) / (S + 1)$, which is uniform
-    however few they are.
+    If observations follow their predictive distributions, $u$ is uniform. A hump-shaped
+    histogram means that predictions are too wide, a U shape that they are too narrow, and a
+    slope that they are biased. For draws, $u$ is the normalized rank of `y` among them,
+    $(r_i + v_i) / (S + 1)$, which is uniform for any number of draws.
 
     Args:
-        y: What was measured.
-        prediction: Draws of what was predicted, noise included, (s, *rows); or a
+        y: Observations.
+        prediction: Draws of the prediction, including noise, (s, *rows); or a
             distribution of NumPyro that has a `cdf`.
-        seed: A key or an integer, for the $v$. Needed for counts, of which many lie on one
-            value; without it, $v$ is a half.
+        seed: A key or an integer, for $v$. Required for counts, where many observations are
+            equal; without it, $v$ is one half.
 
     Raises:
-        TypeError: If an entry is no real number, or `seed` is not a key.
-        ValueError: If the shapes do not line up, there is no entry, one is NaN or infinite,
-            or the prediction is of counts and there is no `seed`.
+        TypeError: If an entry is not a real number, or `seed` is not a key.
+        ValueError: If the shapes do not match, there is no entry, one is NaN or infinite,
+            or counts are predicted and `seed` is missing.
 
     Example:
         >>> import jax.numpy as jnp, numpyro.distributions as dist
@@ -86,7 +86,7 @@ def pit(
 def _among_draws(y: Any, draws: Any, key: Any) -> Array:
     y, off = stacked(y, prediction=draws)
     equal = jnp.sum(off == 0, axis=0)
-    # Ties are the rule for whole numbers, and for little else.
+    # Ties are common for whole numbers, and rare otherwise.
     if key is None and not isinstance(off, jax.core.Tracer) and bool(equal.any()):
         whole = np.asarray(draws)
         if np.all(whole == np.floor(whole)):
@@ -98,8 +98,8 @@ def _among_draws(y: Any, draws: Any, key: Any) -> Array:
 def _seeded(key: Any) -> Any:
     if key is None:
         raise ValueError(
-            "`seed` must be given for predictions of counts: many lie on one value, and are "
-            "spread over its probability at random."
+            "`seed` must be given for predictions of counts: many observations are equal, and are "
+            "spread over the probability of their value at random."
         )
     return key
 
@@ -111,20 +111,20 @@ def coverage_by_level(
     levels: Levels = LEVELS,
     seed: Seed | None = None,
 ) -> Coverage:
-    r"""The part of the measurements that lie in central intervals, by their probability.
+    r"""Observed coverage of central prediction intervals, by their probability.
 
-    A measurement lies in the interval of probability $p$ if $|2 u - 1| \le p$, where $u$ is
-    its place in the prediction, see `pit`: no bias from few draws, and none from counts.
+    An observation is in the interval of probability $p$ if $|2 u - 1| \le p$, where $u$ is its
+    `pit`. This avoids bias with few draws and with counts.
 
     Args:
-        y: What was measured.
+        y: Observations.
         prediction: Draws, or a distribution, as for `pit`.
         levels: Probabilities above 0 and below 1, from small to large.
         seed: A key or an integer, needed for counts, see `pit`.
 
     Returns:
-        The levels, the part of the rows for each, and its standard error if the predictions
-        are right.
+        The levels, the fraction of rows inside each interval, and its standard error if the
+        predictions are calibrated.
 
     Raises:
         TypeError: As `pit`.
@@ -153,16 +153,17 @@ def expected_quantile_calibration_error(
     levels: Levels = LEVELS,
     seed: Seed | None = None,
 ) -> Float[Array, ""]:
-    r"""How far the frequencies below predicted quantiles are from their levels, on average.
+    r"""Mean absolute difference between quantile levels and the observed frequencies below.
 
     $$\frac1Q \sum_q |\hat p_q - p_q|, \qquad
     \hat p_q = \frac1N \sum_i 1[u_i \le p_q]$$
 
-    where $u$ is the `pit`. It is no score: the overall distribution of `y`, the same for each
-    row, has zero. Chance alone makes it about $0.3 / \sqrt N$.
+    where $u$ is the `pit`. It is not a proper score: predicting the marginal distribution of
+    `y` in every row gives zero. For calibrated predictions, chance alone gives about
+    $0.3 / \sqrt N$.
 
     Args:
-        y: What was measured.
+        y: Observations.
         prediction: Draws, or a distribution, as for `pit`.
         levels: Probabilities above 0 and below 1, from small to large.
         seed: A key or an integer, needed for counts, see `pit`.
@@ -192,12 +193,12 @@ def maximum_quantile_calibration_error(
     levels: Levels = LEVELS,
     seed: Seed | None = None,
 ) -> Float[Array, ""]:
-    r"""How far the frequencies below predicted quantiles are from their levels, at worst.
+    r"""Largest absolute difference between quantile levels and the observed frequencies below.
 
     $\max_q |\hat p_q - p_q|$, see `expected_quantile_calibration_error`.
 
     Args:
-        y: What was measured.
+        y: Observations.
         prediction: Draws, or a distribution, as for `pit`.
         levels: Probabilities above 0 and below 1, from small to large.
         seed: A key or an integer, needed for counts, see `pit`.

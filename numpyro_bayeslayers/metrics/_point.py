@@ -1,4 +1,4 @@
-"""How far single predictions are off."""
+"""Errors of point predictions."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
@@ -9,16 +9,16 @@ from ._rows import as_rows
 def root_mean_squared_error(
     y: Num[ArrayLike, "*rows"], prediction: Num[ArrayLike, "*rows"]
 ) -> Float[Array, ""]:
-    r"""$\sqrt{\frac{1}{N} \sum_i (y_i - \hat y_i)^2}$, in the unit of `y`.
+    r"""Root mean squared error $\sqrt{\frac{1}{N} \sum_i (y_i - \hat y_i)^2}$, in the unit of `y`.
 
-    It is smallest where the prediction is the mean.
+    Its expectation is smallest if the prediction is the mean.
 
     Args:
-        y: What was measured.
-        prediction: What was predicted.
+        y: Observations.
+        prediction: Predictions, in the shape of `y`.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
+        TypeError: If an entry is not a real number (dates are not).
         ValueError: If the shapes differ, there is no entry, or one is masked or NaN.
 
     Example:
@@ -32,16 +32,16 @@ def root_mean_squared_error(
 def mean_absolute_error(
     y: Num[ArrayLike, "*rows"], prediction: Num[ArrayLike, "*rows"]
 ) -> Float[Array, ""]:
-    r"""$\frac{1}{N} \sum_i |y_i - \hat y_i|$, in the unit of `y`.
+    r"""Mean absolute error $\frac{1}{N} \sum_i |y_i - \hat y_i|$, in the unit of `y`.
 
-    It is smallest where the prediction is the median.
+    Its expectation is smallest if the prediction is the median.
 
     Args:
-        y: What was measured.
-        prediction: What was predicted.
+        y: Observations.
+        prediction: Predictions, in the shape of `y`.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
+        TypeError: If an entry is not a real number (dates are not).
         ValueError: If the shapes differ, there is no entry, or one is masked or NaN.
 
     Example:

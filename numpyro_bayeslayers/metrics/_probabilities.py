@@ -1,4 +1,4 @@
-"""Probabilities of classes, and classes, looked at."""
+"""Checks of classes and class probabilities."""
 
 from typing import Any
 
@@ -10,21 +10,21 @@ from jaxtyping import Array, Float, Int
 from .. import _checks
 from ._rows import check_labels, check_some
 
-# What rounding may leave of a sum.
+# Tolerance for the rounding error of a sum.
 _TOLERANCE = 1e-3
 
 
 def as_probabilities(probs: Any, rank: int = 2, name: str = "probs") -> Array:
-    """Probabilities of classes along the last axis, each row of which sums to one.
+    """Check class probabilities along the last axis, which must sum to one.
 
     Args:
-        probs: What is given.
-        rank: How many axes there must be.
+        probs: The given values.
+        rank: The required number of axes.
         name: The name of the argument.
 
     Raises:
-        TypeError: If an entry is no real number.
-        ValueError: If there are more or fewer axes, or entries are no probabilities.
+        TypeError: If an entry is not a real number.
+        ValueError: If the number of axes differs, or entries are not probabilities.
     """
     found = _checks.numbers(name, probs)
     check_some(name, found)
@@ -46,18 +46,18 @@ def as_probabilities(probs: Any, rank: int = 2, name: str = "probs") -> Array:
             )
             raise ValueError(
                 f"`{name}` must be probabilities that sum to one along the last axis, got "
-                f"{what}. Take `jax.nn.softmax` of logits first."
+                f"{what}. Apply `jax.nn.softmax` to logits first."
             )
     return jnp.asarray(found, float)
 
 
 def rows_of_classes(y: Any, probs: Any) -> tuple[Int[Array, " n"], Float[Array, "n k"]]:
-    """Classes of rows and their probabilities; one column is that of class 1 of two.
+    """Check classes and class probabilities; a single column is that of class 1 of two.
 
     Raises:
-        TypeError: If an entry is no real number.
-        ValueError: If the shapes do not line up, entries are no probabilities, or `y` holds
-            no class.
+        TypeError: If an entry is not a real number.
+        ValueError: If the shapes do not match, entries are not probabilities, or an entry of
+            `y` is not a class.
     """
     given = _checks.numbers("probs", probs)
     if np.ndim(given) == 1:

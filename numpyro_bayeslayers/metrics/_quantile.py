@@ -1,4 +1,4 @@
-"""How good predicted quantiles are, one at a time or as a set of intervals."""
+"""Scores of predicted quantiles and sets of intervals."""
 
 from typing import Any
 
@@ -18,22 +18,23 @@ def pinball_loss(
     *,
     average: bool = True,
 ) -> Score | Float[Array, "*rows"]:
-    r"""The loss of predicted quantiles, averaged over their levels.
+    r"""The pinball loss of predicted quantiles, averaged over their levels.
 
     $$\frac1Q \sum_q \max\big( p_q (y - x_q),\ (p_q - 1)(y - x_q) \big)$$
 
-    in the unit of `y`. Each term is smallest where $x_q$ is the quantile at $p_q$; the mean
-    over evenly spaced levels goes to half the continuous ranked probability score.
+    in the unit of `y`. Each term is smallest in expectation if $x_q$ is the quantile at $p_q$;
+    the mean over evenly spaced levels converges to half the continuous ranked probability
+    score.
 
     Args:
-        y: What was measured.
+        y: Observations.
         quantiles: Predicted quantiles $x$, along the first axis; they may cross.
         levels: Their probabilities $p$, above 0 and below 1, from small to large.
-        average: Whether to give the mean and its standard error, not the loss of each row.
+        average: Whether to return the mean with its standard error, or else the loss of each row.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes do not line up, there is no entry, one is NaN or infinite,
+        TypeError: If an entry is not a real number (dates are not).
+        ValueError: If the shapes do not match, there is no entry, one is NaN or infinite,
             or a level is out of range.
 
     Example:
@@ -50,7 +51,7 @@ def pinball_loss(
 
 
 def as_quantiles(y: Any, quantiles: Any, levels: Any) -> tuple[Array, Array]:
-    """Levels, with an axis for each of those of `y`, and quantiles less `y`."""
+    """Levels, with an axis for each axis of `y`, and quantiles minus `y`."""
     p = check_levels("levels", levels)
     y, off = stacked(y, quantiles=quantiles)
     if len(off) != len(p):
@@ -69,7 +70,7 @@ def weighted_interval_score(
     alphas: Levels,
     average: bool = True,
 ) -> Score | Float[Array, "*rows"]:
-    r"""The score of several intervals and the median together.
+    r"""The weighted interval score of several intervals and the median.
 
     $$\frac{1}{K + 1/2} \Big( \tfrac12 |y - m| + \sum_k \frac{\alpha_k}{2}
     \text{IS}_{\alpha_k}(l_k, u_k, y) \Big)$$
@@ -78,17 +79,17 @@ def weighted_interval_score(
     $2 K + 1$ quantiles, and in the unit of `y`.
 
     Args:
-        y: What was measured.
+        y: Observations.
         median: Predicted medians $m$.
         lower: Lower bounds of the intervals, along the first axis.
         upper: Their upper bounds.
         alphas: One minus the probability of each interval, above 0 and below 1.
-        average: Whether to give the mean and its standard error, not the score of each row.
+        average: Whether to return the mean with its standard error, or else the score of each row.
 
     Raises:
-        TypeError: If an entry is no real number; dates are none.
-        ValueError: If the shapes do not line up, there is no entry, one is NaN or infinite,
-            an `alphas` is out of range, or a lower bound above its upper one.
+        TypeError: If an entry is not a real number (dates are not).
+        ValueError: If the shapes do not match, there is no entry, one is NaN or infinite,
+            an entry of `alphas` is out of range, or a lower bound is above its upper bound.
 
     Example:
         >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Whether uncertainty is where the errors are."""
+"""Measures of whether uncertainty predicts errors."""
 
 from typing import Any
 
@@ -16,24 +16,23 @@ def misclassification_auroc(
     probs: Num[ArrayLike, "..."],
     uncertainty: Num[ArrayLike, " n"] | None = None,
 ) -> Score:
-    r"""The chance that a wrong row is held for less certain than a right one.
+    r"""Area under the ROC curve for detecting misclassified rows by their uncertainty.
 
-    The area under the receiver operating characteristic of the question whether the most
-    probable class is wrong, answered by the uncertainty: 1 at best, 1/2 by chance. Equal
-    uncertainties count half.
+    This is the probability that a misclassified row has a larger uncertainty than a correctly
+    classified one, where ties count one half. The best value is 1; chance level is 1/2.
 
     Args:
         y: Classes, as for `brier_score`.
         probs: Their probabilities, as for `brier_score`.
-        uncertainty: How uncertain each row is, in any unit (`entropy`, say); one minus the
+        uncertainty: Uncertainty of each row, in any unit (for example `entropy`); one minus the
             largest probability if None.
 
     Returns:
-        The area, and its standard error, DeLong's.
+        The area, and its standard error by the method of DeLong.
 
     Raises:
-        TypeError: If an entry is no real number.
-        ValueError: As `brier_score`, and if no row, or each, is wrong.
+        TypeError: If an entry is not a real number.
+        ValueError: As `brier_score`, and if no row or every row is misclassified.
 
     Example:
         >>> import jax.numpy as jnp
@@ -60,8 +59,8 @@ def misclassification_auroc(
         count = int(is_wrong.sum())
         if count in (0, len(is_wrong)):
             raise ValueError(
-                "`y` must have rows whose most probable class is right, and rows where it is "
-                f"wrong, got {count} wrong ones of {len(is_wrong)}."
+                "`y` must have both rows whose most probable class is right and rows where it is "
+                f"wrong, got {count} wrong rows of {len(is_wrong)}."
             )
     return _auroc(doubt, is_wrong)
 
@@ -69,20 +68,20 @@ def misclassification_auroc(
 def out_of_distribution_auroc(
     uncertainty: Num[ArrayLike, " n"], uncertainty_other: Num[ArrayLike, " m"]
 ) -> Score:
-    r"""The chance that a row of another data set is held for less certain than one of this.
+    r"""Area under the ROC curve for detecting rows of another data set by their uncertainty.
 
-    $P(u < u') + \frac12 P(u = u')$: 1 at best, 1/2 if the two look alike.
+    $P(u < u') + \frac12 P(u = u')$: the best value is 1; 1/2 means that the two data sets
+    cannot be distinguished.
 
     Args:
-        uncertainty: How uncertain each row is, of the data that the model is for.
-        uncertainty_other: The same of the other data.
+        uncertainty: Uncertainty of each in-distribution row, in any unit.
+        uncertainty_other: Uncertainty of each row of the other data set.
 
     Returns:
-        The area under the receiver operating characteristic, and its standard error,
-        DeLong's.
+        The area, and its standard error by the method of DeLong.
 
     Raises:
-        TypeError: If an entry is no real number.
+        TypeError: If an entry is not a real number.
         ValueError: If one of them has no entry, more than one axis, or an entry is NaN.
 
     Example:
@@ -91,7 +90,7 @@ def out_of_distribution_auroc(
         0.75
 
     References:
-        As for `misclassification_auroc`.
+        See `misclassification_auroc`.
     """
     named = {"uncertainty": uncertainty, "uncertainty_other": uncertainty_other}
     found = [finite_reals(name, values) for name, values in named.items()]
@@ -106,12 +105,12 @@ def out_of_distribution_auroc(
 
 @jax.jit
 def _auroc(value: Float[Array, " n"], is_high: Bool[Array, " n"]) -> Score:
-    """The chance that one of the high rows has the higher value, with DeLong's error."""
+    """Probability that a high row has the larger value, with DeLong's standard error."""
     order = jnp.argsort(value)
     at = [jnp.searchsorted(value[order], value, side=side) for side in ("left", "right")]
 
     def part(own: Array, other: Array) -> tuple[Array, Array]:
-        """The share of the `other` rows below each of `own`, ties half: mean and error."""
+        """Fraction of `other` rows below each of `own`, ties count half: mean and error."""
         below = jnp.concatenate([jnp.zeros(1, int), jnp.cumsum(other[order], dtype=int)])
         share = 0.5 * (below[at[0]] + below[at[1]]) / below[-1]
         count = jnp.sum(own)
@@ -126,19 +125,19 @@ def _auroc(value: Float[Array, " n"], is_high: Bool[Array, " n"]) -> Score:
 def area_under_risk_coverage(
     loss: Num[ArrayLike, " n"], uncertainty: Num[ArrayLike, " n"]
 ) -> Float[Array, ""]:
-    r"""The mean loss of the rows that are kept, averaged over how many are kept.
+    r"""The mean loss of the k most certain rows, averaged over k.
 
     $$\frac1N \sum_{k=1}^N \frac1k \sum_{i=1}^k \ell_{(i)}$$
 
     where $\ell_{(i)}$ is the loss of the row with the $i$-th smallest uncertainty. Rows of
-    one uncertainty have their mean loss: their order does not count.
+    equal uncertainty are assigned their mean loss, so that their order does not matter.
 
     Args:
         loss: The loss of each row: 0 and 1 for right and wrong, or any error.
-        uncertainty: How uncertain each row is, in any unit.
+        uncertainty: Uncertainty of each row, in any unit.
 
     Raises:
-        TypeError: If an entry is no real number.
+        TypeError: If an entry is not a real number.
         ValueError: If the shapes differ, there is no entry, or one is NaN.
 
     Example:

@@ -1,4 +1,4 @@
-"""Predictions mended by what held-out rows say of them."""
+"""Recalibration of predictions on held-out rows."""
 
 import abc
 from typing import Any, Literal
@@ -17,30 +17,30 @@ from ._probabilities import as_probabilities, rows_of_classes
 from ._quantile import as_quantiles
 from ._rows import Levels, check_levels, finite_reals
 
-# Between which bounds the logarithm of a temperature is looked for.
+# Search bounds for the logarithm of the temperature.
 _LOG_MOST = float(np.log(100.0))
 _NUM_HALVINGS = 50
 
 
 class Recalibration(eqx.Module):
-    """A map from predictions to better ones. `recalibrate` makes it."""
+    """A map from predictions to recalibrated ones, as returned by `recalibrate`."""
 
     @abc.abstractmethod
     def __call__(self, prediction: Any) -> Array:
-        """The mended form of predictions like those that it was fitted to."""
+        """Recalibrate predictions of the kind that it was fitted to."""
 
 
 class TemperatureRecalibration(Recalibration):
-    """Probabilities of classes to the power of one over a temperature.
+    """Class probabilities raised to the power of one over a temperature, and normalized.
 
     Args:
-        temperature: Above 1 it takes confidence away, below it adds some.
+        temperature: Positive; above 1 it reduces confidence, below 1 it increases it.
     """
 
     temperature: Float[Array, ""]
 
     def __call__(self, prediction: Num[ArrayLike, "n k"]) -> Float[Array, "n k"]:
-        """The mended probabilities of classes; the most probable one stays."""
+        """Recalibrated class probabilities; the most probable class does not change."""
         probs = as_probabilities(prediction, name="prediction")
         return jax.nn.softmax(jnp.log(probs) / self.temperature, axis=-1)
 
@@ -49,9 +49,9 @@ class QuantileRecalibration(Recalibration):
     """Predicted quantiles, or draws, at other levels.
 
     Args:
-        places: Where levels of the prediction are, from 0 to 1.
-        frequencies: How often measurements were below them, from 0 to 1, at equal steps.
-        levels: Those of the quantiles that it was fitted to; None for draws.
+        places: Levels of the prediction, from 0 to 1.
+        frequencies: Observed frequencies below them, from 0 to 1, equally spaced.
+        levels: Levels of the quantiles that it was fitted to; None for draws.
     """
 
     places: Float[Array, " m"]
@@ -59,13 +59,13 @@ class QuantileRecalibration(Recalibration):
     levels: Float[Array, " q"] | None
 
     def level(self, p: Num[ArrayLike, "..."]) -> Float[Array, "..."]:
-        """The level of the prediction below which measurements are with probability `p`."""
+        """The level of the prediction below which observations lie with probability `p`."""
         return jnp.interp(jnp.asarray(p, float), self.frequencies, self.places)
 
     def __call__(self, prediction: Num[ArrayLike, "s *rows"]) -> Float[Array, "s *rows"]:
-        """The mended quantiles, at the same levels; or draws, as many and in their order.
+        """Recalibrated quantiles at the same levels, or as many draws in the same order.
 
-        Of quantiles, those beyond the outermost ones that were given are these.
+        Quantiles beyond the outermost given ones are set to the outermost.
         """
         found = finite_reals("prediction", prediction)
         if np.ndim(found) < 2:
@@ -98,37 +98,37 @@ def recalibrate(
     method: Literal["isotonic", "temperature"] = "isotonic",
     seed: Seed | None = None,
 ) -> QuantileRecalibration | TemperatureRecalibration:
-    r"""Learn from held-out rows how to mend predictions.
+    r"""Fit a recalibration of predictions on held-out rows.
 
-    ``"isotonic"`` looks how often measurements were below each level $p$ of what was
-    predicted, $R(p) = \frac{1}{N + 1} \sum_i 1[u_i \le p]$ with the `pit` $u$, and takes the
-    quantile at $R^{-1}(p)$ for that at $p$. ``"temperature"`` takes probabilities of classes to
-    the power $1 / T$, with the $T$ of the largest likelihood, and norms them.
+    ``"isotonic"`` estimates how often observations are below each level $p$ of the prediction,
+    $R(p) = \frac{1}{N + 1} \sum_i 1[u_i \le p]$ with the `pit` $u$, and replaces the quantile
+    at $p$ by that at $R^{-1}(p)$. ``"temperature"`` raises class probabilities to the power
+    $1 / T$ with the maximum-likelihood $T$, and normalizes them.
 
-    The rows must not be those of the fit, which look better than new ones; and a hundred of
-    them tell the level 0.9 to 3%. What is mended is the average over rows.
+    The rows must not be training rows, on which predictions look better than on new ones. A
+    hundred rows determine the level 0.9 to 3%. The calibration is corrected on average over
+    rows.
 
     Args:
-        prediction: For ``"isotonic"`` draws of what was predicted, noise included, (s, *rows),
-            or with `levels` its quantiles, (q, *rows). For ``"temperature"`` probabilities of
-            classes (n, classes).
-        y: What was measured in these rows; for ``"temperature"`` classes, whole numbers from
-            zero.
+        prediction: For ``"isotonic"``, draws of the prediction including noise, (s, *rows), or,
+            with `levels`, its quantiles, (q, *rows). For ``"temperature"``, class probabilities
+            (n, classes).
+        y: Observations of these rows; for ``"temperature"`` classes, whole numbers from zero.
         levels: The levels of quantiles, above 0 and below 1, from small to large.
         method: ``"isotonic"`` or ``"temperature"``.
         seed: A key or an integer, needed for draws of counts, see `pit`.
 
     Returns:
-        A function that mends predictions of the same kind, for any rows. Draws keep their
-        number and, in each row, their order: draw by draw, rows still belong together; and they
-        stay between the outermost ones, so that predictions that are much too narrow keep
-        short tails. It is a pytree.
+        A function that recalibrates predictions of the same kind, for any rows. Draws keep
+        their number and their order within each row, so that the dependence between rows is
+        preserved. They stay between the outermost draws, so that predictions that are much too
+        narrow keep short tails. The function is a pytree.
 
     Raises:
-        TypeError: If an entry is no real number.
-        ValueError: If the shapes do not line up, there is no entry, one is NaN or infinite,
-            `method` is unknown, a level is out of range, probabilities do not sum to one, or
-            a class that was found had probability zero.
+        TypeError: If an entry is not a real number.
+        ValueError: If the shapes do not match, there is no entry, one is NaN or infinite,
+            `method` is unknown, a level is out of range, probabilities do not sum to one, or an
+            observed class has probability zero.
 
     Example:
         >>> import jax
@@ -145,7 +145,7 @@ def recalibrate(
     """
     if _checks.one_of("method", method, ("isotonic", "temperature")) == "temperature":
         if levels is not None:
-            raise ValueError('`levels` are of quantiles: leave them out for "temperature".')
+            raise ValueError('`levels` are for quantiles: omit them for "temperature".')
         return _fit_temperature(prediction, y)
     if levels is None:
         u = pit(y, prediction, seed=seed)
@@ -161,9 +161,9 @@ def recalibrate(
 def _place_among(
     levels: Float[Array, " q"], off: Float[Array, "q n"]
 ) -> Float[Array, " n"]:
-    """The level at which the quantiles, less the measurement, pass zero.
+    """The level at which the quantiles minus the observation cross zero.
 
-    Beyond the outermost ones it is half way to the end: it is not known where.
+    Beyond the outermost quantiles, where the level is unknown, it is half way to 0 or 1.
     """
     inner = jax.vmap(lambda x: jnp.interp(0.0, x, levels), 1)(off)
     inner = jnp.where(off[0] > 0, levels[0] / 2, inner)
@@ -192,8 +192,8 @@ def _fit_temperature(prediction: Any, y: Any) -> TemperatureRecalibration:
     if not isinstance(taken, jax.core.Tracer) and bool(jnp.isinf(taken).any()):
         raise ValueError(
             f"`prediction` has probability zero for the class in `y` in "
-            f"{int(jnp.isinf(taken).sum())} rows: no temperature mends that. Take the logits in "
-            "double precision."
+            f"{int(jnp.isinf(taken).sum())} rows: no temperature can correct that. Compute them "
+            "from the logits in double precision."
         )
     return TemperatureRecalibration(_temperature(found, taken[:, 0]))
 
@@ -202,7 +202,7 @@ def _fit_temperature(prediction: Any, y: Any) -> TemperatureRecalibration:
 def _temperature(
     log_probs: Float[Array, "n k"], taken: Float[Array, " n"]
 ) -> Float[Array, ""]:
-    """Where the slope of the likelihood in 1 / T is zero: it is concave."""
+    """Maximize the likelihood, which is concave in 1 / T, by finding the zero of its slope."""
     is_some = jnp.isfinite(log_probs)
     known = jnp.where(is_some, log_probs, 0.0)
 

@@ -1,4 +1,4 @@
-"""What scores are computed of: numbers, one row for each other."""
+"""Conversion and checks of the arguments of scores."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -10,19 +10,19 @@ from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
 
-# Probabilities, one after the other.
+# A sequence of probabilities.
 Levels: TypeAlias = Sequence[float] | Num[ArrayLike, " q"]
 
 
 class Score(NamedTuple):
-    """The mean of a score over rows, and how far chance may have moved it.
+    """The mean of a score over rows, with its standard error.
 
-    ``float`` of it is the mean.
+    ``float(score)`` is the mean.
 
     Args:
         mean: The mean over rows.
         standard_error: The standard deviation of the rows over the square root of their
-            number; NaN for one row. It takes rows for independent.
+            number; NaN for a single row. It assumes independent rows.
 
     Example:
         >>> import jax.numpy as jnp
@@ -51,9 +51,9 @@ def as_rows(**data: Any) -> list[Array]:
     """The arguments as arrays of one shape, in floating point.
 
     Raises:
-        TypeError: If an entry is no real number.
+        TypeError: If an entry is not a real number.
         ValueError: If the shapes differ, there is no entry, one is masked or NaN, or columns
-            of tables have other row labels.
+            of tables have different row labels.
     """
     arrays = {name: _checks.reals(name, values) for name, values in data.items()}
     _checks.same_shape(**arrays)
@@ -66,7 +66,7 @@ def as_rows(**data: Any) -> list[Array]:
 
 
 def check_labels(**data: Any) -> None:
-    """Columns of tables have the row labels of the first."""
+    """Check that columns of tables have the row labels of the first."""
     first, *others = data
     for name in others:
         labels: list[Any] = [getattr(data[n], "index", None) for n in (first, name)]
@@ -78,13 +78,13 @@ def check_labels(**data: Any) -> None:
 
 
 def check_some(name: str, array: Any) -> None:
-    """There is an entry."""
+    """Check that there is an entry."""
     if not np.size(array):
         raise ValueError(f"`{name}` must have at least one entry, got none.")
 
 
 def check_known(name: str, array: Any) -> None:
-    """No entry is NaN; infinite bounds of intervals are bounds."""
+    """Check that no entry is NaN; bounds of intervals may be infinite."""
     if isinstance(array, jax.core.Tracer) or not jnp.issubdtype(array.dtype, jnp.inexact):
         return
     is_nan = np.isnan(np.asarray(array, float))
@@ -104,19 +104,19 @@ def finite_reals(name: str, values: Any) -> Any:
 
 
 def stacked(y: Any, least: int = 1, **stack: Any) -> tuple[Array, Array]:
-    """`y`, and how far each of a stack of predictions of it is off, in floating point.
+    """`y`, and the errors of a stack of predictions of it, in floating point.
 
-    The difference is taken in the precision that both come in, so that a large common offset
-    (seconds since 1970, pressures in Pascal) costs no digits.
+    The difference is computed in the precision of the arguments, so that a large common offset
+    (seconds since 1970, pressures in Pascal) does not lose digits.
 
     Args:
-        y: What was measured, of any shape.
-        least: How many predictions there must be.
+        y: Observations, of any shape.
+        least: The smallest allowed number of predictions.
         stack: One argument: predictions, (s, *shape of `y`).
 
     Raises:
-        TypeError: If an entry is no real number.
-        ValueError: If the shapes do not line up, there are too few, or an entry is NaN.
+        TypeError: If an entry is not a real number.
+        ValueError: If the shapes do not match, there are too few, or an entry is NaN.
     """
     ((name, values),) = stack.items()
     y, array = finite_reals("y", y), finite_reals(name, values)
@@ -133,7 +133,7 @@ def stacked(y: Any, least: int = 1, **stack: Any) -> tuple[Array, Array]:
 
 
 def less(array: Any, y: Any) -> Array:
-    """`array - y`: in double precision, before it is cut, where neither is JAX's."""
+    """`array - y`, in double precision before truncation if neither is a JAX array."""
     if isinstance(array, jax.Array) or isinstance(y, jax.Array):
         if all(jnp.issubdtype(a.dtype, jnp.signedinteger) for a in (array, y)):
             return jnp.asarray(jnp.asarray(array) - jnp.asarray(y), float)
@@ -142,7 +142,7 @@ def less(array: Any, y: Any) -> Array:
 
 
 def check_levels(name: str, levels: Any) -> np.ndarray:
-    """Probabilities above 0 and below 1, rising, along one axis."""
+    """Check for ascending probabilities above 0 and below 1, along one axis."""
     found = np.asarray(_checks.numbers(name, levels), float)
     is_fine = found.ndim == 1 and found.size and np.all((found > 0) & (found < 1))
     if not is_fine or np.any(np.diff(found) <= 0):

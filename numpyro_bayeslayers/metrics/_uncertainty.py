@@ -1,4 +1,4 @@
-"""How uncertain predictions are, and how much of it more data would take away."""
+"""Predictive uncertainty and its decomposition into aleatoric and epistemic parts."""
 
 from typing import NamedTuple
 
@@ -17,9 +17,9 @@ class Uncertainty(NamedTuple):
     """The parts of the uncertainty of each row: total = aleatoric + epistemic.
 
     Args:
-        total: That of the prediction, draws mixed.
-        aleatoric: The mean over draws of what each has: noise.
-        epistemic: What the draws disagree about: more data would take it away.
+        total: Uncertainty of the predictive mixture of draws.
+        aleatoric: The mean uncertainty of the draws: noise.
+        epistemic: The disagreement between draws, which more data would reduce.
     """
 
     total: Float[Array, "*rows"]
@@ -28,9 +28,9 @@ class Uncertainty(NamedTuple):
 
 
 def entropy(probs: Num[ArrayLike, "n k"]) -> Float[Array, " n"]:
-    r"""The entropy of each row's probabilities of classes, $-\sum_k p_k \log p_k$, in nats.
+    r"""The entropy of each row's class probabilities, $-\sum_k p_k \log p_k$, in nats.
 
-    From 0, sure, to $\log K$.
+    It ranges from 0 (certain) to $\log K$.
 
     Args:
         probs: Probabilities of classes, which sum to one; for a posterior their mean over
@@ -52,13 +52,13 @@ def entropy(probs: Num[ArrayLike, "n k"]) -> Float[Array, " n"]:
 
 
 def entropy_split(probs: Num[ArrayLike, "s n k"]) -> Uncertainty:
-    r"""The entropy of the mixture of draws, by what it is of.
+    r"""Decompose the entropy of the mixture of draws into aleatoric and epistemic parts.
 
     $$H\Big(\frac1S \sum_s p_s\Big) = \frac1S \sum_s H(p_s) + \frac1S \sum_s
     \text{KL}\Big(p_s \,\Big\|\, \frac1S \sum_t p_t\Big)$$
 
-    The last term is the mutual information of class and draw. It is computed as it stands
-    here, not as a difference, so that draws that nearly agree keep their digits.
+    The last term is the mutual information of class and draw. It is computed in this form, not
+    as a difference, so that it is accurate for draws that nearly agree.
 
     Args:
         probs: Probabilities of classes by draws (s, n, classes), which sum to one.
@@ -83,16 +83,17 @@ def entropy_split(probs: Num[ArrayLike, "s n k"]) -> Uncertainty:
     found = as_probabilities(probs, 3)
     mean = found.mean(0)
     ratio = jnp.where(mean > 0, found / jnp.where(mean > 0, mean, 1.0), 1.0)
-    # p log(p / m) - p + m, whose last terms sum to nothing: at least zero in each class.
+    # p log(p / m) - p + m: the last terms sum to zero, and each class is nonnegative.
     known = mean * (ratio * jnp.log(jnp.where(ratio > 0, ratio, 1.0)) - (ratio - 1))
     aleatoric = entr(found).sum(-1).mean(0)
     return Uncertainty(entr(mean).sum(-1), aleatoric, known.sum(-1).mean(0))
 
 
 def mutual_information(probs: Num[ArrayLike, "s n k"]) -> Float[Array, " n"]:
-    """What class and draw of the posterior tell of each other, in nats.
+    """Mutual information of class and posterior draw, in nats.
 
-    The epistemic part of `entropy_split`: large where draws are sure of different classes.
+    This is the epistemic part of `entropy_split`: it is large where draws confidently predict
+        different classes.
 
     Args:
         probs: Probabilities of classes by draws (s, n, classes), which sum to one.
@@ -116,19 +117,19 @@ def mutual_information(probs: Num[ArrayLike, "s n k"]) -> Float[Array, " n"]:
 def variance_split(
     mean: Num[ArrayLike, "s *rows"], variance: Num[ArrayLike, "s *rows"]
 ) -> Uncertainty:
-    r"""The variance of the mixture of draws, by what it is of: the law of total variance.
+    r"""Decompose the variance of the mixture of draws by the law of total variance.
 
     $$\text{var}\, y = \frac1S \sum_s \sigma_s^2 + \frac1S \sum_s (\mu_s - \bar\mu)^2$$
 
     Args:
-        mean: The mean $\mu$ of each row by each draw, along the first axis.
-        variance: Its variance $\sigma^2$, at least 0.
+        mean: The mean $\mu$ of each row under each draw, (s, *rows).
+        variance: The variance $\sigma^2$ of each row under each draw, at least 0.
 
     Returns:
         The parts of each row, in the squared unit of `mean`.
 
     Raises:
-        TypeError: If an entry is no real number.
+        TypeError: If an entry is not a real number.
         ValueError: If the shapes differ, there is no entry, one is NaN or infinite, or a
             variance is negative.
 

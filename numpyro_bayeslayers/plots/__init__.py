@@ -1,9 +1,10 @@
-"""Figures of predictions, of calibration, of training and of regressions, by matplotlib.
+"""Figures of predictions, calibration, training and regressions with matplotlib.
 
-Each function takes axes as ``ax`` and gives them back; without, it makes a figure of at least 500
-by 500 pixels. ArviZ draws what is left: traces, posteriors, pairs (`Fit.to_arviz`).
+Each function draws on the axes ``ax`` and returns them; without ``ax`` it creates a figure of
+at least 500 by 500 pixels. For other figures, such as traces, posteriors and pair plots, use
+ArviZ (`Fit.to_arviz`).
 
-To add one: a function in the file of its kind, one export line here, and a test of what it
+A new plot needs a function in the file of its kind, one export line here, and a test of what it
 draws.
 """
 

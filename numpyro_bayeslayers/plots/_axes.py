@@ -1,4 +1,4 @@
-"""What all figures share: axes, colors that everybody tells apart, words at axes."""
+"""Shared parts of all figures: axes, colorblind-safe colors and labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import _checks
 
-# Okabe and Ito (2008): told apart with every form of color blindness, and in print.
+# Okabe and Ito (2008): distinguishable with every form of color blindness, and in print.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 BLACK, GRAY = "#000000", "#777777"
 
@@ -16,7 +16,7 @@ SIZE = (8.0, 5.0)
 
 
 def pyplot() -> Any:
-    """The module of matplotlib that makes figures.
+    """The module `matplotlib.pyplot`.
 
     Raises:
         ImportError: If it is not installed.
@@ -42,7 +42,7 @@ def axes(ax: Any, size: tuple[float, float] = SIZE) -> Any:
 
 
 def finish(ax: Any, xlabel: str, ylabel: str, *, legend: bool = True) -> Any:
-    """The axes with their words."""
+    """Add labels and the legend; return the axes."""
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     ax.spines[["top", "right"]].set_visible(False)
@@ -52,7 +52,7 @@ def finish(ax: Any, xlabel: str, ylabel: str, *, legend: bool = True) -> Any:
 
 
 def words(name: str, given: str | None, data: Any, default: str) -> str:
-    """What stands at an axis: what is given, or the name of a column of a table."""
+    """The label of an axis: the given one, or the name of a table's column."""
     if given is not None:
         return _checks.label(name, given)
     known = getattr(data, "name", None)
@@ -60,14 +60,14 @@ def words(name: str, given: str | None, data: Any, default: str) -> str:
 
 
 def draws_of(name: str, draws: Any, least: int = 2) -> np.ndarray:
-    """Draws (s, n), of `Predictions` or as an array."""
+    """Draws (s, n), given as `Predictions` or as an array."""
     found = np.asarray(_checks.reals(name, getattr(draws, "samples", draws)), float)
     if found.ndim == 3 and found.shape[-1] == 1:
         found = found[..., 0]
     if found.ndim != 2 or not found.shape[1]:
         raise ValueError(
             f"`{name}` must have an axis of draws and one of rows, got shape {found.shape}. "
-            "Take one output of several."
+            "Select one of several outputs."
         )
     if len(found) < least:
         raise ValueError(f"`{name}` must have at least {least} draws, got {len(found)}.")
@@ -84,7 +84,7 @@ def column(name: str, values: Any, rows: int) -> np.ndarray:
 
 
 def position(name: str, values: Any, rows: int) -> np.ndarray:
-    """Where rows are along an axis: numbers or dates."""
+    """Positions of rows along an axis: numbers or dates."""
     found = np.asarray(values)
     if found.dtype.kind == "M":
         if np.isnat(found).any():
@@ -114,7 +114,7 @@ def probabilities(name: str, values: Sequence[float]) -> list[float]:
 def bands(
     ax: Any, x: Any, draws: np.ndarray, coverages: list[float], color: str = BLUE
 ) -> None:
-    """Central intervals of draws along `x`, one over the other, and their median."""
+    """Draw nested central intervals of draws along `x`, and their median."""
     for i, p in enumerate(coverages):
         low, high = np.quantile(draws, [(1 - p) / 2, (1 + p) / 2], axis=0)
         shade = 0.18 + 0.22 * i / max(len(coverages) - 1, 1)
@@ -124,6 +124,6 @@ def bands(
 
 
 def dots(ax: Any, x: Any, y: Any, label: str = "measured") -> None:
-    """Measurements, shown as dots in the legend too."""
+    """Draw observations as dots, also in the legend."""
     size = 4.5 if len(y) <= 200 else 3.0
     ax.plot(x, y, "o", color=BLACK, ms=size, alpha=0.65, mew=0, label=label)

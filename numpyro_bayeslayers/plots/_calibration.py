@@ -1,4 +1,4 @@
-"""Whether predicted probabilities are found."""
+"""Calibration plots."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -26,15 +26,15 @@ def plot_calibration(
     seed: Seed | None = None,
     ax: Any = None,
 ) -> Any:
-    """How often intervals hold what was measured, by their probability.
+    """Plot the observed coverage of central intervals against their probability.
 
-    Below the diagonal predictions are too narrow, above too wide. The gray band holds 95% of
-    what chance makes of right predictions, for each level by itself (binomial; rows are taken
-    for independent).
+    Below the diagonal, predictions are too narrow; above it, too wide. The gray band covers 95%
+    of the random variation of calibrated predictions, for each level separately (binomial,
+    assuming independent rows).
 
     Args:
-        y: What was measured.
-        prediction: Draws of what was predicted, noise included, (s, n); or a distribution of
+        y: Observations.
+        prediction: Draws of the prediction, including noise, (s, n); or a distribution of
             NumPyro that has a `cdf`.
         levels: Probabilities of central intervals, above 0 and below 1, from small to large;
             5, 10, ..., 95% if None.
@@ -80,17 +80,17 @@ def plot_reliability(
     binning: Literal["width", "adaptive"] = "adaptive",
     ax: Any = None,
 ) -> Any:
-    """How often the most probable class is right, by the confidence in it.
+    """Plot the accuracy of the most probable class against the confidence in it.
 
-    Below the diagonal predictions are too sure. A gray bar holds 95% of what chance makes of a
-    right bin (binomial); dots of bins with more rows are larger.
+    Below the diagonal, predictions are overconfident. A gray bar covers 95% of the random
+    variation of a calibrated bin (binomial); bins with more rows have larger dots.
 
     Args:
         y: Classes: whole numbers from zero in the order of the columns of `probs`.
         probs: Probabilities (n, classes) that sum to one; or (n,), of class 1 of two.
         num_bins: The number of bins, at least 1.
-        binning: ``"adaptive"`` for bins of about as many rows each, ``"width"`` for bins of
-            equal width.
+        binning: ``"adaptive"`` for bins with about the same number of rows, ``"width"`` for
+            bins of equal width.
         ax: Axes of matplotlib; a new figure if None.
 
     Returns:
@@ -113,7 +113,7 @@ def plot_reliability(
     count = np.asarray(bins.count)
     some = count > 0
     x, hit = (np.asarray(v, float)[some] for v in (bins.confidence, bins.accuracy))
-    x = np.minimum(x, 1.0)  # rounding may have left a little more
+    x = np.minimum(x, 1.0)  # rounding may exceed one
     low, high = _by_chance(count[some], x)
     ax = axes(ax, (6.0, 6.0))
     ax.vlines(
@@ -140,15 +140,15 @@ def plot_pit(
     seed: Seed | None = None,
     ax: Any = None,
 ) -> Any:
-    """Where measurements lie in their predictions: flat if these are right.
+    """Plot the histogram of the probability integral transform, flat if calibrated.
 
-    A hump says that predictions are too wide, a bowl that they are too narrow, a slope that
-    they are biased. The gray band holds 95% of what chance makes of a flat one, for each bin by
-    itself (binomial).
+    A hump shape means that predictions are too wide, a U shape that they are too narrow, and a
+    slope that they are biased. The gray band covers 95% of the random variation of a flat
+    histogram, for each bin separately (binomial).
 
     Args:
-        y: What was measured.
-        prediction: Draws of what was predicted, noise included, (s, n); or a distribution of
+        y: Observations.
+        prediction: Draws of the prediction, including noise, (s, n); or a distribution of
             NumPyro that has a `cdf`.
         num_bins: The number of bins, at least 1.
         seed: A key or an integer, needed for counts, see `numpyro_bayeslayers.metrics.pit`.
@@ -198,7 +198,7 @@ def _of_chance() -> str:
 
 
 def _by_chance(count: Any, p: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The share of `count` rows that hits with probability `p` makes, at both ends."""
+    """Lower and upper binomial limits of the fraction of `count` rows with probability `p`."""
     from scipy.stats import binom
 
     low, high = binom.ppf(

@@ -1,4 +1,4 @@
-"""Predictions, members and priors as functions of one input."""
+"""Plots of predictions, ensemble members and priors as functions of one input."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ from ._axes import (
     words,
 )
 
-# How many functions a figure shows at most.
+# The largest number of functions in a figure.
 _MANY = 60
 
 
@@ -38,17 +38,18 @@ def plot_prediction(
     ylabel: str | None = None,
     ax: Any = None,
 ) -> Any:
-    """Intervals of a prediction along one input, and what was measured.
+    """Plot prediction intervals along one input, with the observations.
 
     Args:
-        draws: Draws of the prediction, (s, n), or what `Fit.predict` gave.
-        y: What was measured in these rows, if known.
-        x: The input of each row, numbers or dates. If None, rows are put in the order of
-            their predicted median.
+        draws: Draws of the prediction, (s, n), or the result of `Fit.predict`.
+        y: Observations of these rows, if known.
+        x: The input of each row, numbers or dates. If None, rows are sorted by their predicted
+            median.
         coverages: Probabilities of central intervals, above 0 and below 1.
-        xlabel: What stands at the first axis, with its unit, like ``"height (m)"``; the name
-            of `x` if it is a column of a table.
-        ylabel: What stands at the second axis; the name of `y` likewise.
+        xlabel: Label of the x axis, with its unit, such as ``"height (m)"``; the default is the
+            name of `x` if it is a column of a table.
+        ylabel: Label of the y axis, with its unit; the default is the name of `y` if it is a
+            column of a table.
         ax: Axes of matplotlib; a new figure if None.
 
     Returns:
@@ -56,8 +57,8 @@ def plot_prediction(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If an entry is no real number, or a label no string.
-        ValueError: If the shapes do not line up, an entry is NaN, or a probability is out of
+        TypeError: If an entry is not a real number, or a label is not a string.
+        ValueError: If the shapes do not match, an entry is NaN, or a probability is out of
             range.
 
     Example:
@@ -93,15 +94,16 @@ def plot_members(
     ylabel: str | None = None,
     ax: Any = None,
 ) -> Any:
-    """The function of each member of an ensemble, and their mean.
+    """Plot the function of each member of an ensemble, and their mean.
 
     Args:
         members: The value of each member at each row, (members, n).
-        y: What was measured in these rows, if known.
+        y: Observations of these rows, if known.
         x: The input of each row, numbers or dates.
-        xlabel: What stands at the first axis, with its unit; the name of `x` if it is a
+        xlabel: Label of the x axis, with its unit; the default is the name of `x` if it is a
             column of a table.
-        ylabel: What stands at the second axis; the name of `y` likewise.
+        ylabel: Label of the y axis, with its unit; the default is the name of `y` if it is a
+            column of a table.
         ax: Axes of matplotlib; a new figure if None.
 
     Returns:
@@ -109,8 +111,8 @@ def plot_members(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If an entry is no real number, or a label no string.
-        ValueError: If the shapes do not line up, or an entry is NaN.
+        TypeError: If an entry is not a real number, or a label is not a string.
+        ValueError: If the shapes do not match, or an entry is NaN.
 
     Example:
         >>> import numpy as np
@@ -144,21 +146,21 @@ def plot_prior(
     ax: Any = None,
     **data: Any,
 ) -> Any:
-    """Functions drawn from a prior: what a model expects before it has seen data.
+    """Plot functions drawn from the prior of a model.
 
-    Sixty functions at most are drawn, and the interval of all draws at each row.
+    The figure shows at most sixty functions, and the interval of all draws at each row.
 
     Args:
-        model: A NumPyro model, or a layer: called as ``model(x, **data)``.
+        model: A NumPyro model or a layer, called as ``model(x, **data)``.
         x: Inputs, numbers (n,) or (n, 1), in any order.
-        site: The site whose value is the function, one number for each row; what the model
-            returns if None.
+        site: The site whose value is the function, one number for each row; None for the
+            model's return value.
         num_draws: The number of draws, at least 2.
         coverage: The probability of the interval, above 0 and below 1.
         seed: A key or an integer.
-        y: What was measured in these rows, to see whether the prior has it within reach.
-        xlabel: What stands at the first axis, with its unit.
-        ylabel: What stands at the second axis, with its unit.
+        y: Observations of these rows, to check whether the prior covers them.
+        xlabel: Label of the x axis, with its unit.
+        ylabel: Label of the y axis, with its unit.
         ax: Axes of matplotlib; a new figure if None.
         data: Further arguments of the model.
 
@@ -167,7 +169,7 @@ def plot_prior(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If an argument is of another kind.
+        TypeError: If an argument has the wrong type.
         ValueError: If there is no such site, its value is not one number for each row, or a
             setting is out of range.
 
@@ -207,7 +209,7 @@ def plot_prior(
         )
         raise ValueError(
             f"`site` must name a site with one number for each of the {rows} rows, got {given} "
-            f"of {'what the model returns' if site is None else repr(site)}."
+            f"as {'the return value of the model' if site is None else f'the value of {site!r}'}."
         )
     found = draws_of("model", np.asarray(drawn).reshape(num_draws, rows))
     order = np.argsort(at, kind="stable")

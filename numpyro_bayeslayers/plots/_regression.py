@@ -1,4 +1,4 @@
-"""What a regression has found: effects of its parts, and its coefficients."""
+"""Plots of a regression: partial effects and coefficients."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from ._axes import (
     pyplot,
 )
 
-# The most lines that can be read on one figure.
+# The largest number of readable lines in one figure.
 _MOST_LINES = 80
 # Categories need room for their names.
 _MOST_NAMES = 12
@@ -34,30 +34,31 @@ def plot_effects(
     ylabel: str = "effect on the prediction",
     ax: Any = None,
 ) -> Any:
-    """The partial effect of each part of a regression, with bands: one panel each.
+    """Plot the partial effect of each term of a regression, with intervals, in panels.
 
-    An effect is what a layer adds to the prediction, less its mean over rows in each draw:
-    what is the same in all rows belongs to the intercept. Along numbers and dates it is a line
-    with bands, for categories a dot with bars. Panels of a new figure share their second axis.
+    An effect is the contribution of a layer to the prediction, minus its mean over rows in each
+    draw, because a contribution that is constant over rows belongs to the intercept. For
+    numbers and dates it is a line with bands, for categories a dot with bars. Panels of a new
+    figure share their y axis.
 
     Args:
-        effects: What each part adds to each row, by name: draws (s, n), or (s, n, 1), as
-            `numpyro_bayeslayers.infer.layer_effects` gives them.
-        x: What each effect is drawn along, by its name: numbers, dates or words, (n,). Parts
-            without an entry are left out.
+        effects: Contribution of each term to each row, by name: draws (s, n) or (s, n, 1), as
+            returned by `numpyro_bayeslayers.infer.layer_effects`.
+        x: Input along which each effect is plotted, by name: numbers, dates or strings, (n,).
+            Terms without an entry are omitted.
         coverages: Probabilities of central intervals, above 0 and below 1.
-        xlabels: What stands at the first axis of each, with its unit; else its name.
-        ylabel: What stands at the second axes, with the unit of the prediction.
-        ax: Axes of matplotlib, as many as panels, as an array or list; one for one panel; a
-            new figure if None.
+        xlabels: Label of each x axis, by name, with its unit; the default is the name.
+        ylabel: Label of the y axes, with the unit of the prediction.
+        ax: Axes of matplotlib, an array or list with one for each panel, or a single one; a new
+            figure if None.
 
     Returns:
         An array of the axes.
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If an argument is of another kind.
-        ValueError: If an effect is missing, shapes do not line up, an entry is NaN, or there
+        TypeError: If an argument has the wrong type.
+        ValueError: If an effect is missing, shapes do not match, an entry is NaN, or there
             are too few axes.
 
     Example:
@@ -100,7 +101,7 @@ def _is_words(values: Any) -> bool:
 def _categories(
     ax: Any, name: str, values: np.ndarray, effect: np.ndarray, levels: list[float]
 ) -> None:
-    """A dot for each category: that of its rows, which all have the same effect."""
+    """Draw a dot for each category, whose rows all have the same effect."""
     if values.shape != (effect.shape[1],):
         raise ValueError(
             f"`{name}` must have one entry for each of the {effect.shape[1]} rows, got shape "
@@ -148,26 +149,26 @@ def plot_forest(
     xlabel: str | None = None,
     ax: Any = None,
 ) -> Any:
-    """The posterior of coefficients, one line each, by the names of columns and levels.
+    """Plot the posterior of coefficients, one line each, named by columns and levels.
 
-    A dot is the median, a bar the interval between the two quantiles.
+    A dot is the median, and a bar is the interval between two quantiles.
 
     Args:
-        found: A `Fit`; or its table, as `Fit.summary` gives it.
-        sites: Only the entries of these sites, by the beginnings of their names: a layer's
-            name, or ``"price.beta"``.
-        prob: The probability of the interval, above 0 and below 1; that of the table, if it
-            is one.
-        xlabel: What stands at the first axis, with its unit.
-        ax: Axes of matplotlib; a new figure, as high as it must be, if None.
+        found: A `Fit`, or the table that `Fit.summary` returns.
+        sites: Prefixes of the entries to plot: the name of a layer, or a site such as
+            ``"price.beta"``; all entries if None.
+        prob: The probability of the interval, above 0 and below 1; ignored for a table, which
+            has its own.
+        xlabel: Label of the x axis, with its unit.
+        ax: Axes of matplotlib; a new figure of suitable height if None.
 
     Returns:
         The axes.
 
     Raises:
         ImportError: If matplotlib or pandas is not installed.
-        TypeError: If `found` is not a fit and no such table.
-        ValueError: If there is no entry that begins so, or more than can be read.
+        TypeError: If `found` is neither a fit nor such a table.
+        ValueError: If no entry has a given prefix, or there are too many entries to read.
 
     Example:
         >>> import pandas as pd
@@ -194,13 +195,13 @@ def plot_forest(
         for start in starts:
             if not any(_begins(line, start) for line in table.index):
                 raise ValueError(
-                    f"`sites` must begin names of the table, {start!r} does not. They are "
+                    f"`sites` must be prefixes of names in the table, got {start!r}. The names are "
                     f"{', '.join(map(str, table.index[:10]))}{', ...' * (len(table) > 10)}."
                 )
         table = table[[any(_begins(line, s) for s in starts) for line in table.index]]
     if not 0 < len(table) <= _MOST_LINES:
         raise ValueError(
-            f"`sites` must leave 1 to {_MOST_LINES} entries, got {len(table)}. Name some sites."
+            f"`sites` must select 1 to {_MOST_LINES} entries, got {len(table)}. Name fewer sites."
         )
     at = np.arange(len(table))[::-1]
     low, median, high = (table[c].to_numpy(float) for c in (bounds[0], "median", bounds[1]))
@@ -219,6 +220,6 @@ def plot_forest(
 
 
 def _begins(line: Any, start: str) -> bool:
-    """Whether a name is `start`, or goes on after it with a site or an entry."""
+    """Whether a name is `start`, or continues after it with a site or an entry."""
     rest = str(line).removeprefix(start)
     return str(line).startswith(start) and rest[:1] in ("", ".", "[")

@@ -1,4 +1,4 @@
-"""How an optimization went."""
+"""Plots of an optimization."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from .. import _checks
 from ._axes import BLACK, BLUE, ORANGE, axes, finish
 
-# Steps are put together for a figure: more are not seen.
+# The largest number of points; more steps are averaged.
 _MOST_POINTS = 500
 
 
@@ -18,20 +18,20 @@ def plot_losses(
     ylabel: str = "loss (nats)",
     ax: Any = None,
 ) -> Any:
-    """The loss of each member over the steps, of the training rows and of held-out ones.
+    """Plot the loss of each member over the steps, for training and held-out rows.
 
-    More than 500 steps are drawn as means over equal parts. The first fifth of them, which
-    is steep, does not set the range of the second axis. Members that turned NaN end there, with
-    a cross. Scores of held-out rows, which are nats for each row, have an axis of their own on
-    the right.
+    More than 500 steps are averaged in equal blocks. The first fifth, which is steep, does not
+    affect the range of the y axis. The line of a member whose loss becomes NaN ends with a
+    cross. Scores of held-out rows, in nats per row, have a separate axis on the right.
 
     Args:
-        losses: Losses (members, steps), or (steps,) of one member; or what has them as
-            ``losses``: a `Fit`, an `EnsembleResult`, whose ``validation`` is drawn, too.
-        held_out: The same of rows that were held out, in the unit of `losses`; over the same
-            steps, so that with fewer entries they are evenly spread. Or scores, with their
-            ``steps`` and the ``log_density`` of rows (members, steps).
-        ylabel: What stands at the second axis, with its unit.
+        losses: Losses (members, steps), or (steps,) of one member; or an object with the
+            attribute ``losses``, such as a `Fit` or an `EnsembleResult`, whose ``validation``
+            is also plotted.
+        held_out: Losses of held-out rows in the same unit, evenly spread over the same steps if
+            they have fewer entries; or scores with the attributes ``steps`` and ``log_density``
+            (members, steps).
+        ylabel: Label of the y axis, with its unit.
         ax: Axes of matplotlib; a new figure if None.
 
     Returns:
@@ -39,8 +39,8 @@ def plot_losses(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If an entry is no real number, or there are no losses.
-        ValueError: If there is no step, or an axis too many.
+        TypeError: If an entry is not a real number, or there are no losses.
+        ValueError: If there is no step, or more than two axes.
 
     Example:
         >>> import numpy as np
@@ -58,7 +58,7 @@ def plot_losses(
         right = ax.twinx()
         scores = -_members("held_out", held_out.log_density)
         _range(right, _draw(right, np.asarray(held_out.steps), scores, ORANGE, "held out"))
-        right.set_ylabel("held out: negative log density (nats a row)", color=ORANGE)
+        right.set_ylabel("held out: negative log density (nats per row)", color=ORANGE)
         right.spines["top"].set_visible(False)
         for handle, label in zip(*right.get_legend_handles_labels(), strict=True):
             ax.plot(
@@ -73,13 +73,13 @@ def plot_losses(
 
 
 def _draw(ax: Any, at: np.ndarray, each: np.ndarray, color: str, label: str) -> list[float]:
-    """A line for each member; what is seen of them after the steep start."""
+    """Draw a line for each member; return the values after the steep start."""
     late: list[float] = []
     size = -(-each.shape[1] // _MOST_POINTS)
     of = f"{label}, {len(each)} member{'s' * (len(each) > 1)}"
     is_first = True
     for i, member in enumerate(each):
-        # A step that was not finite is a gap; a member that stays so has turned NaN.
+        # A step that is not finite is a gap; a member that stays so has diverged to NaN.
         known = np.flatnonzero(np.isfinite(member))
         end = int(known[-1]) + 1 if known.size else 0
         parts = [member[k : k + size] for k in range(0, end, size)]
@@ -106,7 +106,7 @@ def _range(ax: Any, values: list[float]) -> None:
 def _members(name: str, losses: Any) -> np.ndarray:
     values = getattr(losses, "losses", losses)
     if values is None:
-        raise TypeError(f"`{name}` must have losses; after `MCMC` there are none.")
+        raise TypeError(f"`{name}` must have losses, got None: a fit by `MCMC` has none.")
     found = np.asarray(_checks.reals(name, values), float)
     found = found[None] if found.ndim == 1 else found
     if found.ndim != 2 or not found.size:

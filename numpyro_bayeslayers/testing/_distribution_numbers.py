@@ -49,7 +49,7 @@ def law_density_gradients(trial: DistributionTrial) -> None:
     """Gradients of the log density are those of finite differences, and finite at zero."""
     with jax.enable_x64(True):
         double, draws = trial.double, jnp.asarray(trial.many[:4])
-        # Zero, or what is most like it inside of the support.
+        # Zero, or what is most like it inside the support.
         middle = double.distribution.support.feasible_like(draws[:1])
         along = _along(double, jnp.concatenate([draws, middle]))
         names = [f"`{name}`" for name in double.movable]

@@ -377,7 +377,7 @@ def test_types_are_kept():
         (lambda: EnsembleMixture(dist.Normal(jnp.zeros((3, 2)), 1.0).to_event(1)).icdf(0.5),
          NotImplementedError, r"need scalar events, got events of shape \(2,\)"),
         (lambda: EnsembleMixture(dist.Bernoulli(jnp.ones(3) / 2)).cdf(0.5),
-         NotImplementedError, "members that have a `cdf`, which BernoulliProbs has not"),
+         NotImplementedError, "members that have a `cdf`, which BernoulliProbs does not have"),
     ],
 )  # fmt: skip
 def test_errors(make, kind, words):

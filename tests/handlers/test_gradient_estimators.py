@@ -170,7 +170,7 @@ def test_says_that_it_found_nothing():
         w = numpyro.sample("a.bias", dist.Normal(0, 1).expand([3]).to_event(1))
         numpyro.sample("y", dist.Normal(x @ w, 1.0).to_event(1), obs=y)
 
-    with pytest.warns(UserWarning, match="`flipout` found no linear application"):
+    with pytest.warns(UserWarning, match="`flipout` found no linear operation"):
         elbo(flipout(model), guide_of("a.bias"))
 
 

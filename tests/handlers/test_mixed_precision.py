@@ -105,7 +105,7 @@ def test_says_that_it_found_nothing():
         return x @ jnp.ones((3, 1))
 
     handled = mixed_precision(plain)
-    with pytest.warns(UserWarning, match="found no linear application"):
+    with pytest.warns(UserWarning, match="found no linear operation"):
         handled(X)
     handled(X)  # once
 

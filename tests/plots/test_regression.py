@@ -115,12 +115,12 @@ def test_forest_of_some_sites_of_a_fit():
         (
             lambda: plot_forest(TABLE, sites=["cost"]),
             ValueError,
-            "`sites` must begin names",
+            "`sites` must be prefixes",
         ),
         (
             lambda: plot_forest(pd.concat([TABLE] * 40)),
             ValueError,
-            "`sites` must leave 1 to 80",
+            "`sites` must select 1 to 80",
         ),
     ],
 )

@@ -36,7 +36,7 @@ def test_scores_of_held_out_rows_have_an_axis_of_their_own():
     for line, member in zip(right.lines, seen.log_density, strict=True):
         np.testing.assert_array_equal(line.get_xdata(), seen.steps)
         np.testing.assert_allclose(line.get_ydata(), -member)
-    assert right.get_ylabel() == "held out: negative log density (nats a row)"
+    assert right.get_ylabel() == "held out: negative log density (nats per row)"
     assert words(ax) == ["training, 2 members", "held out, 2 members"]
 
 
@@ -66,7 +66,7 @@ def test_members_that_turned_nan_end_with_a_cross():
 
 @pytest.mark.usefixtures("as_users_run")
 def test_errors():
-    with pytest.raises(TypeError, match="`losses` must have losses; after `MCMC`"):
+    with pytest.raises(TypeError, match="`losses` must have losses, got None"):
         plot_losses(SimpleNamespace(losses=None))
     with pytest.raises(ValueError, match="`losses` must have an axis of members"):
         plot_losses(np.ones((2, 3, 4)))

@@ -1,17 +1,17 @@
-"""Any NumPyro model as an ensemble of itself under one plate.
+"""Turn any NumPyro model into an ensemble under one plate.
 
     svi = SVI(ensemble(model, 16), AutoNormal(ensemble(model, 16)), optim, Trace_ELBO())
 
-The obvious ways do not do. A plate opened around a model that was not written for it breaks
-at the first reshape, or broadcasts one member's output against another's data and says
-nothing. Mapping the finished inference (``jax.vmap(svi.update)``) gives no model: no NUTS, no
-`Predictive`, no handler can look at it.
+Two obvious approaches fail. A plate around a model that was not written for it breaks at the
+first reshape, or silently broadcasts one member's output against another's data. Mapping the
+finished inference (``jax.vmap(svi.update)``) does not produce a model: NUTS, `Predictive` and
+handlers cannot be applied to it.
 
 **What happens instead.** The model runs once, under `jax.vmap`, with `lift` as its outermost
-handler. Inside, all is as in a single run: shapes are those of one member, and code that
-knows nothing of leading axes is mapped by JAX. Each message that reaches `lift` is taken out
-of the `vmap` and becomes an ordinary message of the plated shape. With 4 members, a data
-plate of size 5 and ``w ~ Normal(0, 1).expand([3]).to_event(1)``:
+handler. Inside, everything is as in a single run: shapes are those of one member, and JAX maps
+code that is unaware of leading axes. Each message that reaches `lift` is taken out of the
+`vmap` and becomes an ordinary message of the plated shape. With 4 members, a data plate of size
+5 and ``w ~ Normal(0, 1).expand([3]).to_event(1)``:
 
     in the member   numpyro.sample("w", fn)         fn: batch (), event (3,)
           |         the member's own handlers
@@ -22,20 +22,21 @@ plate of size 5 and ``w ~ Normal(0, 1).expand([3]).to_event(1)``:
           v         trace                           records a plated site, like any other
     in the member   back through the border         value: (3,), this member's own
 
-Handlers outside therefore see a model written with a plate, and the log density is the sum
-over the members. Handlers inside see one member.
+Handlers outside therefore see a model with a plate, and the log density is the sum over the
+members. Handlers inside see a single member.
 
-**The axis.** The members stand just left of all axes that the model's own plates and batch
-shapes use (at least one, so that a guide without the data plate agrees with its model). A
-run of the model under `jax.eval_shape` finds out how many these are; `dim` makes it
-unnecessary. Sites without plates have singleton axes there: (4, 1, 3) above. Params and
-deterministic values have the members on their leading axis, (4, 3).
+**The axis.** The members' axis is just left of all axes that the model's plates and batch
+shapes use (at least one, so that a guide without the data plate agrees with its model). A run
+of the model under `jax.eval_shape` determines their number; passing `dim` avoids it. Sites
+without plates have singleton axes there: (4, 1, 3) above. Params and deterministic values have
+the members on their leading axis, (4, 3).
 
-**What members share.** Arguments of the model are not mapped, so data is held once. Indices
+**What members share.** Arguments of the model are not mapped, so data are stored once. Indices
 of a subsampling plate are drawn once: all members see the same minibatch. Random keys are
-split. Constant parameters start from one value, functions of a key from one value for each.
+split. Constant initial parameters are shared, and initial values that are functions of a key
+differ between members.
 
-The files, in the order of reading: `_axis` (where the members are in a shape), `_boundary`
+The files, in reading order: `_axis` (where the members are in a shape), `_boundary`
 (through the `vmap` and back), `_distribution` and `_vmapped` (the plated distribution),
 `_site` (a sample message), `_lift` (every message), `_control_flow` (`scan` and `cond`);
 `_agreement` has the errors that keep wrong axes from being silent.
@@ -96,25 +97,26 @@ def ensemble(
 
     $$\log p(y, \theta_1, \ldots, \theta_E) = \sum_{e=1}^{E} \log p(y, \theta_e),$$
 
-    for every inference algorithm, autoguide and handler of NumPyro. A hand-written guide is
-    ensembled by the same function. What the model returns comes back with the members on
-    the leading axis of each array.
+    and which works with every inference algorithm, autoguide and handler of NumPyro. Apply the
+    same function to a hand-written guide. The arrays that the model returns get a leading axis
+    of members.
 
     Args:
-        model: Any NumPyro model or guide; it need not know of plates or leading axes. Its
-            arguments are shared by all members. If it is left out, the result is a decorator.
+        model: Any NumPyro model or guide; it need not be written for plates or leading axes.
+            All members share its arguments. If it is omitted, the result is a decorator.
         num_members: The number of members, E.
         name: The name of the plate.
         dim: The axis of the plate, negative, left of all axes that the model's plates use. By
-            default it is found by running the model once without computing anything, and
-            is at most -2. A model and a guide whose plates are nested differently need the
-            same `dim`.
+            default it is found by tracing the model once without computing anything, and is at
+            most -2. A model and a guide with different plate nesting need the same explicit
+            `dim`.
 
     Raises:
-        ValueError: If `num_members` or `dim` is out of range; in the run, if `dim` is not
-            left of the model's plates, if a plate is open around the ensemble, or if values
-            given from outside do not have the members on their axis.
-        NotImplementedError: In the run, for what `scan` and `cond` cannot hold here.
+        ValueError: If `num_members` or `dim` is out of range; when run, if `dim` is not left of
+            the model's plates, if the ensemble is called inside a plate, or if substituted
+            values lack the members' axis.
+        NotImplementedError: When run, for statements that are not supported in `scan` and
+            `cond` here.
 
     Example:
         >>> import numpyro.distributions as dist
@@ -128,9 +130,9 @@ def ensemble(
         ((4, 1, 3), (4, 5))
 
     Note:
-        With ``jax.vmap`` a Python `if` on a member's value is not possible, `cond` computes
-        both branches, and sites inside of `jax.jit` or `jax.vmap` are out of reach, as they
-        are in NumPyro. Discrete variables are not enumerated through a `scan`.
+        As the model runs under ``jax.vmap``, a Python `if` on a member's value is not possible,
+        and `cond` computes both branches. As in NumPyro, sites inside `jax.jit` or `jax.vmap`
+        cannot be handled. Discrete variables are not enumerated through a `scan`.
     """
     if model is None:
         return functools.partial(ensemble, num_members=num_members, name=name, dim=dim)
@@ -153,9 +155,9 @@ def ensemble(
 
 
 def plate_nesting(model: Model, *args: Any, **kwargs: Any) -> int:
-    """How many batch axes the sites of a model use, and at least one.
+    """Number of batch axes that the sites of a model use, at least one.
 
-    The `dim` that an ensemble of the model takes by default is ``-(plate_nesting + 1)``.
+    The default `dim` of an ensemble of the model is ``-(plate_nesting + 1)``.
 
     Example:
         >>> import numpyro.distributions as dist
@@ -183,7 +185,7 @@ def _batch_ndim(site: Message) -> int:
         return plates
     fn_ndim = len(site["kwargs"]["sample_shape"]) + len(site["fn"].batch_shape)
     value_ndim = jnp.ndim(site["value"]) - site["fn"].event_dim
-    # The time axis of a `scan` is left of the members, as it is left of plates.
+    # The time axis of a `scan` is left of the members, just as it is left of plates.
     time_ndim = int(site.get("_control_flow_done", False))
     return max(plates, fn_ndim - time_ndim, value_ndim - time_ndim)
 

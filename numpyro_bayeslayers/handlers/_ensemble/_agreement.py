@@ -1,4 +1,4 @@
-"""What could silently mean something else: axes that the plates of an ensemble do not agree on."""
+"""Checks of axes on which the plates of an ensemble could silently disagree."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ _OTHER_SIZE = (
 
 
 def no_plate_around(name: str, size: int, handlers: list[Any]) -> None:
-    """No plate is open outside of the ensemble: a member has no place for its axis."""
+    """Check that no plate is open outside the ensemble, as a member has no axis for it."""
     for handler in reversed(handlers):
         if getattr(handler, "hides_plates", False):
             return
@@ -43,7 +43,7 @@ def no_plate_around(name: str, size: int, handlers: list[Any]) -> None:
 
 
 def no_plate_across(name: str, axis: MemberAxis, msg: Message) -> None:
-    """The plates of a member are right of the members, and have other names."""
+    """Check that the plates of a member are right of the members' axis, and named differently."""
     for frame in msg.get("cond_indep_stack", ()):
         if frame.name == name:
             raise ValueError(_SAME_NAME.format(name=name))
@@ -53,14 +53,14 @@ def no_plate_across(name: str, axis: MemberAxis, msg: Message) -> None:
 
 
 def same_size(name: str, axis: MemberAxis, indices: Any) -> None:
-    """A plate that is replayed from a guide has as many members as this one."""
+    """Check that a plate that is replayed from a guide has as many members as this one."""
     given = jnp.size(indices)
     if given != axis.size:
         raise ValueError(_OTHER_SIZE.format(name=name, given=given, size=axis.size))
 
 
 def same_dim(name: str, axis: MemberAxis, msg: Message, handlers: list[Any]) -> None:
-    """A guide that the model is replayed against has the members on the same axis."""
+    """Check that the guide that the model is replayed against uses the same axis."""
     ours = {
         f.name for f in msg["cond_indep_stack"] if f.dim == axis.dim
     }  # scopes rename it

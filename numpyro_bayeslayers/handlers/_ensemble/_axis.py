@@ -1,4 +1,4 @@
-"""Where the members live in a shape: the only file that counts axes.
+"""The position of the members' axis in a shape: the only file that counts axes.
 
 NumPyro counts batch axes from the right. The members of an ensemble get the batch axis just
 left of all those that one member's plates can use, ``dim = -(nesting + 1)``. With nesting 1:
@@ -6,8 +6,8 @@ left of all those that one member's plates can use, ``dim = -(nesting + 1)``. Wi
     one member       w (in, out)         y (N,)       z (2, 1), enumerated
     E members        w (E, 1, in, out)   y (E, N)     z (2, E, 1)
 
-Between the two stands the layout in which `jax.vmap` carries values: one leading axis, of
-size E for what differs between members, of size 1 for what they share.
+In between is the layout of values under `jax.vmap`: one leading axis, of size E for values that
+differ between members, and of size 1 for shared values.
 
     leading          w (E, in, out)      y (E, N)     z (1, 2, 1), the same for all
 """
@@ -23,12 +23,12 @@ from jaxtyping import Array, PyTree
 
 
 def is_array(x: Any) -> bool:
-    """Whether `x` can have a member axis: numbers and other objects are constants."""
+    """Whether `x` can have a member axis; numbers and other objects are constants."""
     return isinstance(x, (jax.Array, np.ndarray, np.generic))
 
 
 def leading(x: ArrayLike) -> Array:
-    """`x` with the leading axis that arrays get at the border, and numbers do not."""
+    """`x` with the leading axis that arrays, but not numbers, get at the boundary."""
     return jnp.asarray(x) if is_array(x) else jnp.asarray(x)[None]
 
 
@@ -40,7 +40,7 @@ class MemberAxis(NamedTuple):
 
     @property
     def dim(self) -> int:
-        """The axis as NumPyro's plates count it."""
+        """The axis, counted as in NumPyro's plates."""
         return -self.nesting - 1
 
     def deeper(self, ndim: int) -> "MemberAxis":
@@ -61,7 +61,7 @@ class MemberAxis(NamedTuple):
         return member[:cut] + (self.size,) + ones + member[cut:]
 
     def insert(self, x: Array, event_dim: int) -> Array:
-        """Move a leading member axis to its place among the batch axes.
+        """Move a leading member axis to its position among the batch axes.
 
         Example:
             >>> MemberAxis(size=4, nesting=1).insert(jnp.ones((4, 3)), event_dim=1).shape
@@ -76,8 +76,8 @@ class MemberAxis(NamedTuple):
     def pull(self, x: ArrayLike, event_dim: int, batch_ndim: int = 0) -> Array:
         """Move the member axis to the front, where one member has `batch_ndim` batch axes.
 
-        The inverse of `insert`. Singleton axes that only made room for the plates of other
-        sites are dropped; batch axes left of the members (enumeration) stay.
+        The inverse of `insert`. Singleton axes that stand for the plates of other sites are
+        dropped; batch axes left of the members (enumeration) are kept.
 
         Raises:
             ValueError: If the axis has a size that is neither 1 nor that of the ensemble.
@@ -92,18 +92,20 @@ class MemberAxis(NamedTuple):
         axis = x.ndim - event_dim - self.nesting - 1
         x = x[None] if axis < 0 else jnp.moveaxis(x, axis, 0)
         if x.shape[0] not in (1, self.size):
-            raise ValueError(f"There are {x.shape[0]} entries for {self.size} members.")
+            raise ValueError(
+                f"There must be 1 entry, or {self.size} for the members, got {x.shape[0]}."
+            )
         batch = x.shape[1 : x.ndim - event_dim]
         while len(batch) > batch_ndim and batch[0] == 1:
             batch = batch[1:]
         return x.reshape(x.shape[:1] + batch + x.shape[x.ndim - event_dim :])
 
     def spread(self, x: Array) -> Array:
-        """Give each member its own entry along the leading axis, if they share one."""
+        """Broadcast the leading axis to one entry for each member, if they share one."""
         return jnp.broadcast_to(x, (self.size,) + x.shape[1:])
 
     def vmap(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """Map `fn` over the leading axes of its arguments; those of size 1 are shared."""
+        """Map `fn` over the leading axes of its arguments; axes of size 1 are shared."""
 
         def mapped(*args: PyTree) -> Any:
             leaves, treedef = jax.tree.flatten(args)

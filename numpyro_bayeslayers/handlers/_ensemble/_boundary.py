@@ -1,11 +1,11 @@
-"""The border between the members' program and the world around it.
+"""The boundary between the members' program and the program around it.
 
-Under `jax.vmap` a member sees values of its own shape, and each is a tracer that holds the
-values of all members. A tracer must not leave the `vmap`, so a value crosses the border by
-`jax.custom_batching.custom_vmap`. Where JAX maps such a function it calls the function's
-batching rule with the values of all members: eagerly, in program order, and *outside* of
-the `vmap`. What is meant to give an operation a faster batched version serves here to run a
-piece of Python, the handlers around the ensemble, one level up.
+Under `jax.vmap` a member sees values of its own shape, each of which is a tracer that holds the
+values of all members. A tracer must not leave the `vmap`, so a value crosses the boundary by
+`jax.custom_batching.custom_vmap`. When JAX maps such a function, it calls the function's
+batching rule with the values of all members: eagerly, in program order, and *outside* the
+`vmap`. This mechanism is meant for faster batched versions of operations; here it runs Python
+code, the handlers around the ensemble, one level up.
 """
 
 from collections.abc import Callable
@@ -32,15 +32,15 @@ def for_all(
     action: Callable[[PyTree], Any],
     template: Callable[[], Any] = lambda: None,
 ) -> Any:
-    """Do in the program of one member what is done once for all of them.
+    """Run an action once for all members from within the program of one member.
 
     Args:
-        index: The member's number: a value that surely differs between members, by which
-            JAX knows which of several nested maps is meant.
-        tree: What the action needs. Its arrays come to the action with a leading axis: an
-            entry for each member, or a single one that all share. Other leaves stay.
-        action: Runs when the program is mapped, outside of the map; returns arrays with one
-            entry for each member, or None.
+        index: The member's number: a value that differs between members, from which JAX knows
+            which of several nested maps is meant.
+        tree: The input of the action, which receives its arrays with a leading axis: one entry
+            for each member, or a single shared one. Other leaves are unchanged.
+        action: Function that runs outside the map when the program is mapped, and returns
+            arrays with one entry for each member, or None.
         template: Makes arrays of the shapes that one member gets back.
 
     Raises:
@@ -67,18 +67,18 @@ def for_all(
 
 
 class Boundary:
-    """A way out of, and back into, one `jax.vmap` whose member has the number `index`."""
+    """The way out of, and back into, one `jax.vmap` whose member has the number `index`."""
 
     def __init__(self, index: Int[Array, ""]) -> None:
         self.index = index
 
     def outward(self, tree: PyTree, action: Callable[[PyTree], Out]) -> Out:
-        """Run `action` outside, on what `tree` holds in all members; see `for_all`.
+        """Run `action` outside, on the values of `tree` in all members; see `for_all`.
 
-        What it returns belongs to the outside; `inward` brings arrays back.
+        Its result belongs to the outside; `inward` brings arrays back.
 
         Raises:
-            ValueError: If the member's program is inside of another transformation here.
+            ValueError: If the member's program is inside another transformation here.
         """
         results: list[Out] = []
         for_all(self.index, tree, lambda led: results.append(action(led)))
@@ -92,7 +92,7 @@ class Boundary:
         """Give each member its entry of arrays with a leading axis."""
 
         def entry(x: Array) -> Array:
-            # No gather: the array itself becomes what the member's tracer holds.
+            # No gather: the array itself becomes the value of the member's tracer.
             is_shared = x.shape[0] == 1
             return x[0] if is_shared else for_all(self.index, (), lambda _: x, lambda: x[0])
 

@@ -1,14 +1,14 @@
-"""`scan` and `cond` of NumPyro inside of a member.
+"""`scan` and `cond` of NumPyro inside a member.
 
 NumPyro runs the body of a `scan` behind a `block`, with private handlers that it makes from
 those around (``substitute_stack``), and sends the finished sites up afterwards. For an
-ensemble those private handlers must see plated sites, so the `scan` has to run outside of
+ensemble those private handlers must see plated sites, so the `scan` has to run outside
 the members' `vmap`, with a body that steps all members at once.
 
 The body is a Python function that may close over values of a member, which cannot be taken
 outside as they are. It is therefore traced once, to a program in which each site waits as
 an operation (`_Staged`) and the closed-over values are operands. Outside, that program is
-mapped over the members inside of the loop; the waiting sites then run, plated, under the
+mapped over the members inside the loop; the waiting sites then run, plated, under the
 handlers that the loop has made.
 """
 
@@ -117,7 +117,7 @@ class Flow(NamedTuple):
         boundary: The way out of the members' `vmap`.
         axis: Where the members stand in the shapes outside.
         name: The name of the ensemble's plate.
-        send: Applies the handlers outside of the ensemble's plate to a message.
+        send: Applies the handlers outside the ensemble's plate to a message.
     """
 
     boundary: Boundary

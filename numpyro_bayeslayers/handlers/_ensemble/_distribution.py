@@ -1,11 +1,11 @@
 """One distribution for all members, from the distribution of one.
 
 `jax.vmap` maps the parameters of a distribution but not its `batch_shape`, which is static:
-what crosses the border is a distribution of one member's shape whose arrays have a leading
-axis. Here it becomes a distribution of the plated shape.
+the boundary passes a distribution of one member's shape whose arrays have a leading axis. Here
+it becomes a distribution of the plated shape.
 
-Most of NumPyro's classes broadcast their parameters, so the class is made anew with the
-member axis of each parameter in place. That keeps what inference looks for in a class:
+Most of NumPyro's classes broadcast their parameters, so the class is constructed again with the
+member axis of each parameter in place. This preserves class-based features of inference:
 analytic divergences, conjugacy, reparameterizations. Any other class (a parameter of unusual
 structure, a size that is not a parameter) becomes a `VmappedDistribution`, which maps the
 class's methods instead.
@@ -45,7 +45,7 @@ def lift(d: dist.Distribution, axis: MemberAxis) -> dist.Distribution:
     batch_shape = axis.batch_shape(d.batch_shape)
     is_shared = all(x.shape[0] == 1 for x in jax.tree.leaves(d))
     if is_shared and len(d.batch_shape) <= axis.nesting:
-        # What a plate does to any distribution: nothing is copied per member.
+        # As a plate does for any distribution; nothing is copied for each member.
         return jax.tree.map(lambda x: x[0], d).expand(batch_shape)
     return _place(d, axis).expand(batch_shape)
 
@@ -60,8 +60,8 @@ def _place(d: dist.Distribution, axis: MemberAxis) -> dist.Distribution:
     try:
         placed = type(d)(**params, validate_args=d._validate_args)
     except Exception:
-        # A constructor that takes the parameters of one member only, in whatever way it
-        # says so. The wrapper is right for every class.
+        # The constructor accepts only the parameters of one member, whatever its error. The
+        # wrapper works for every class.
         return VmappedDistribution(d, axis)
     expected = [a.batch_shape(d.batch_shape) for a in (axis, axis._replace(size=1))]
     is_right = placed.event_shape == d.event_shape and placed.batch_shape in expected
@@ -69,7 +69,7 @@ def _place(d: dist.Distribution, axis: MemberAxis) -> dist.Distribution:
 
 
 def _event_dims(d: dist.Distribution) -> dict[str, int] | None:
-    """The event dims of the parameters, if these are all that the constructor takes."""
+    """The event dims of the parameters, if the constructor takes nothing else."""
     names = set(inspect.signature(type(d)).parameters) - {"validate_args"}
     values = d.get_args()
     if (
@@ -152,16 +152,16 @@ def lower(
     batch_shape: tuple[int, ...],
     inward: Callable[[Array], Array],
 ) -> dist.Distribution | None:
-    """The way back: one member's distribution from that of all members.
+    """The inverse of `lift`: one member's distribution from that of all members.
 
     Args:
         d: A distribution of all members.
         axis: Where the members stand in it.
         batch_shape: The batch shape that one member sees.
-        inward: What takes an array with a leading member axis into a member.
+        inward: Function that brings an array with a leading member axis into a member.
 
     Returns:
-        None for a class that cannot be taken apart: a mean-field guide never makes one.
+        None for a class that cannot be decomposed; a mean-field guide never uses one.
     """
     if isinstance(d, dist.Independent):
         ndim = d.reinterpreted_batch_ndims

@@ -1,8 +1,8 @@
-"""The handler at the border: what becomes of each kind of message.
+"""The handler at the boundary, with a method for each kind of message.
 
-`lift` is the outermost handler that a member has. A message that reaches it goes no further:
-its contents leave the `vmap`, a message of the plated shape takes its place on the stack
-outside, and what it is answered there comes back as the member's value.
+`lift` is the outermost handler of a member. It stops each message: the contents leave the
+`vmap`, a message of the plated shape is sent to the stack outside, and its value there is
+returned as the member's value.
 """
 
 from functools import partial
@@ -32,16 +32,16 @@ _BAD_LEAD = (
 
 
 class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
-    """Answers the messages of a member with the help of the handlers around all members.
+    """Answers the messages of a member using the handlers around all members.
 
     Args:
         boundary: The way out of the members' `vmap`.
         axis: Where the members stand in the shapes outside.
         name: The name of the ensemble's plate.
-        depth: How many handlers on the stack are outside, the ensemble's plate the last.
+        depth: Number of handlers on the stack outside, of which the ensemble's plate is the last.
     """
 
-    #: `primitives.plate_shape` stops here: the ensemble's plate is no business of a member.
+    #: `primitives.plate_shape` stops here: the ensemble's plate is invisible to a member.
     hides_plates = True
 
     def __init__(self, boundary: Boundary, axis: MemberAxis, name: str, depth: int) -> None:
@@ -58,12 +58,12 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
         if answer is not None:
             _agreement.no_plate_across(self.name, self.axis, msg)
             answer(msg)
-        # Types that are not known here stay with the member (its own plates do all that
-        # "subsample" asks for): what they hold would leave the `vmap` as tracers.
+        # Unknown types stay with the member (its own plates handle "subsample"): their contents
+        # would leave the `vmap` as tracers.
         msg["stop"] = True
 
     def __exit__(self, *exception: Any) -> None:
-        """Write what the members made of their mutable values into those outside."""
+        """Copy the members' mutable values to those outside."""
         if exception[0] is None:
             for mine, outside in self._mutables:
                 self.boundary.outward(
@@ -78,7 +78,7 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
         def emit(led: dict[str, Any]) -> tuple[Message, Message, dist.Distribution | None]:
             sent = _site.plated(msg, led, self.axis)
             out = self.send({**sent, "infer": dict(sent["infer"])}, inside=sent)
-            # `posterior_of` knows the guide's value by its identity, which ends here.
+            # `posterior_of` recognizes the guide's value by identity, which is lost here.
             is_latent = not out.get("is_observed", True)
             site = Site(out["value"], out["name"], fn.event_dim, out.get("infer", {}))
             return sent, out, posterior_of(site) if is_latent else None
@@ -96,13 +96,13 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
                 msg["infer"], sent["infer"], out["infer"], lowered
             )
             msg["is_observed"] = out["is_observed"]
-        else:  # `reparam` outside made it a deterministic site, and leaves only these keys
+        else:  # `reparam` outside turned it into a deterministic site, with only these keys
             msg["type"] = out["type"]
             for key in set(msg) - {"type", "name", "value", "cond_indep_stack"}:
                 del msg[key]
 
     def _answer_centering(self, msg: Message) -> None:
-        """Coordinates are alike in all members: what answers is outside the `vmap`."""
+        """Ask the handlers outside the `vmap`: coordinates are the same for all members."""
         msg["value"] = self.send(dict(msg))["value"]
 
     def _answer_deterministic(self, msg: Message) -> None:
@@ -129,7 +129,8 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
             keys = random.split(numpyro.prng_key(), self.axis.size)
             return place(jax.vmap(init)(keys))
 
-        # A function of a key: passed by closure since 0.22, as an argument before.
+        # A function of a key: passed in a closure since NumPyro 0.22, and as an argument
+        # before.
         is_lazy = not msg["args"] or callable(msg["args"][0])
 
         def emit(led: tuple) -> tuple[Message, Message]:
@@ -172,7 +173,7 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
     def _answer_plate(self, msg: Message) -> None:
         if msg["value"] is None and not _site.needs_key(msg):
             return  # the member's own `seed` draws its own minibatch
-        # The indices are not spread: all members see one minibatch.
+        # The indices are not broadcast: all members see the same minibatch.
         out = self.boundary.outward((), lambda _: self.send(self._copy(msg)))
         msg["value"], msg["name"] = out["value"], out["name"]
 
@@ -208,11 +209,11 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
             mapped = self.axis.vmap(msg["fn"])
 
             def fn(*args: Array | None) -> Array:
-                # Copies made for handlers that look at all members are not needed here.
+                # Copies for handlers that need all members are not needed here.
                 return mapped(*(next((x for c, x in shared if c is a), a) for a in args))
 
             value = None if led["value"] is None else self.axis.spread(led["value"])
-            # The class of the message is kept: it answers `msg["name"]` without having one.
+            # The class of the message is kept, as it provides `msg["name"]` without an entry.
             sent = type(msg)({**msg, **sites, "fn": fn, "args": args, "value": value})
             return sent, self.send(type(msg)(sent))
 
@@ -220,7 +221,7 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
         self._take(msg, *self.boundary.outward({k: msg[k] for k in keys}, emit))
 
     def _plated_operand(self, site: Site | None) -> Site | None:
-        """The origin of a weight for handlers outside: all members on its leading axis."""
+        """The site of a weight for handlers outside, with all members on its leading axis."""
         if site is None:
             return None
         posterior = site.infer.get(POSTERIOR)
@@ -241,7 +242,7 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
     def send(
         self, msg: Message, inside: Message | None = None, depth: int | None = None
     ) -> Message:
-        """Apply the handlers outside, and them alone, to a message of all members."""
+        """Apply only the handlers outside to a message of all members."""
         depth = self.depth if depth is None else depth
         members_handlers = _PYRO_STACK[depth:]
         _PYRO_STACK[depth:] = [] if inside is None else [_inherit(inside)]
@@ -251,10 +252,10 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
             _PYRO_STACK[depth:] = members_handlers
 
     def _take(self, msg: Message, sent: Message, out: Message) -> None:
-        """Accept the answer to a message whose member axis leads."""
+        """Accept the answer to a message with a leading member axis."""
         msg["name"] = out["name"]
         if out["value"] is sent["value"]:
-            return  # nobody touched it: the member keeps its own
+            return  # unchanged by handlers: the member keeps its own
         for x in jax.tree.leaves(out["value"]):
             if jnp.shape(x)[:1] not in ((1,), (self.axis.size,)):
                 error = {"name": out["name"], "shape": jnp.shape(x), "size": self.axis.size}
@@ -262,7 +263,7 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
         msg["value"] = self.boundary.inward(out["value"])
 
     def _spread(self, tree: PyTree) -> PyTree:
-        """Every member's entry along the leading axis; what is not an array stays as it is."""
+        """Broadcast the leading axes to all members; leaves that are not arrays are unchanged."""
 
         def one(x: Any) -> Any:
             if not isinstance(x, (bool, int, float, complex)) and not is_array(x):
@@ -274,10 +275,10 @@ class lift(Messenger):  # noqa: N801 (named as NumPyro's handlers are)
 
 
 class _inherit(Messenger):  # noqa: N801
-    """Gives what the member's plates and scales did to a site to those that replace it.
+    """Applies the member's plates and scales of a site to the sites that replace it.
 
-    A handler outside may answer a site by sending others (`reparam` does). They start above
-    the member's own handlers, whose effect on the site they would miss.
+    A handler outside may answer a site by sending others (`reparam` does). These start above
+    the member's own handlers and would miss their effects.
     """
 
     def __init__(self, msg: Message) -> None:

@@ -1,4 +1,4 @@
-"""A sample message of one member as that of all members, and the answer on its way back."""
+"""Conversion of a member's sample message to that of all members, and of the answer back."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,14 +22,14 @@ _BAD_VALUE = (
 
 
 def needs_key(msg: Message) -> bool:
-    """Whether a value has to be drawn and no `seed` of the member has given a key for it."""
+    """Whether a value must be drawn and no `seed` of the member has provided a key for it."""
     return msg["value"] is None and msg["kwargs"].get("rng_key") is None
 
 
 def contents(msg: Message) -> dict[str, Any]:
-    """What may hold arrays in a sample message, and so has to cross the border.
+    """The parts of a sample message that may hold arrays and must cross the boundary.
 
-    A member that has a `seed` of its own draws the value itself, before it crosses.
+    A member with its own `seed` draws the value before the message crosses.
     """
     if msg["value"] is None and not needs_key(msg):
         msg["value"] = msg["fn"](**msg["kwargs"])
@@ -51,7 +51,7 @@ def plated(msg: Message, led: dict[str, Any], axis: MemberAxis) -> Message:
     value = led["value"]
     if value is not None:
         value = axis.insert(leading(value), fn.event_dim)
-        # All of the shape, also for data that members share: ArviZ pairs it with the plates.
+        # The full shape, also for shared data: ArviZ matches it with the plates.
         value = jnp.broadcast_to(value, lax.broadcast_shapes(value.shape, fn.shape()))
     scales = jax.tree.map(lambda x: axis.insert(x, 0) if is_array(x) else x, led["scales"])
     return {
@@ -68,7 +68,7 @@ def plated(msg: Message, led: dict[str, Any], axis: MemberAxis) -> Message:
 
 
 def shared(led: PyTree) -> PyTree:
-    """Drop the leading axis of what all members share."""
+    """Drop the leading axis of values that all members share."""
     return jax.tree.map(lambda x: x[0] if is_array(x) and x.shape[0] == 1 else x, led)
 
 
@@ -116,9 +116,9 @@ def lower_infer(
 ) -> dict[str, Any]:
     """A member's `infer` after the handlers outside have seen that of all members.
 
-    Entries that nobody changed are the member's own again; new ones are handed in as they
-    are, since only who wrote them knows their axes. `posterior` is the guide's distribution
-    in the member's shape, under the key where gradient estimators look for it.
+    Unchanged entries are those of the member; new ones are passed on unchanged, since their
+    axes are unknown here. `posterior` is the guide's distribution in the member's shape, under
+    the key that gradient estimators read.
     """
     entries = {k: infer[k] if k in sent and v is sent[k] else v for k, v in answer.items()}
     entries.pop(POSTERIOR, None)

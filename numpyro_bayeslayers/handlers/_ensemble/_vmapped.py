@@ -1,4 +1,4 @@
-"""The members of any distribution, where its class cannot be made with one more axis."""
+"""All members of a distribution whose class cannot be constructed with an additional axis."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def place_support(
 
 
 class VmappedDistribution(dist.Distribution):
-    """All members of any distribution: each method is mapped over a leading axis.
+    """All members of any distribution, with each method mapped over a leading axis.
 
     Args:
         base: A distribution with the static shapes of one member whose arrays have a
@@ -113,7 +113,7 @@ class VmappedDistribution(dist.Distribution):
         return jnp.broadcast_to(values, lead + self.shape()) if expand else values
 
     def _plated(self, x: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """From (members, *sample_shape, *batch, *event) to the shape of a plated value."""
+        """Convert (members, *sample_shape, *batch, *event) to the shape of a plated value."""
         room = (1,) * (self.axis.nesting - len(self.base.batch_shape))
         cut = 1 + len(sample_shape)
         x = x.reshape(x.shape[:cut] + room + x.shape[cut:])
@@ -125,7 +125,7 @@ class VmappedDistribution(dist.Distribution):
         value: ArrayLike,
         event_dim: int,
     ) -> Array:
-        """Map a function of one member and its value to an array over the batch axes."""
+        """Map a function of one member and its value over the batch axes."""
         value = jnp.asarray(value)
         value_batch = value.shape[: value.ndim - event_dim]
         values = self.axis.pull(value, event_dim, len(self.base.batch_shape))

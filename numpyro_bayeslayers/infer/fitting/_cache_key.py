@@ -136,7 +136,7 @@ class _Reader:
             return "empty"
 
     def _globals(self, fn: types.FunctionType) -> Hashable:
-        """The global variables that the code and the code inside of it may read."""
+        """The global variables that the code and the code inside it may read."""
         found: list[tuple[Hashable, ...]] = []
         names = sorted(set(_names(fn.__code__)))
         for name in names:

@@ -157,7 +157,7 @@ def _transform(kind: type[dist.Distribution], name: str) -> tuple[Any, Any]:
 
 
 def rewrapped(fn: dist.Distribution, law: dist.Distribution) -> dist.Distribution:
-    """`law` in place of the one inside of `fn`, made events, masked and weighed as that is."""
+    """`law` in place of the one inside `fn`, made events, masked and weighed as that is."""
     if isinstance(fn, dist.ExpandedDistribution):
         return rewrapped(fn.base_dist, law)
     if isinstance(fn, dist.Independent):

@@ -209,7 +209,7 @@ class Moves:
 
         Raises:
             TypeError: If `init` has no values by site.
-            ValueError: If it is of other sites or shapes, or outside of a support.
+            ValueError: If it is of other sites or shapes, or outside a support.
         """
         stein = self.stein
         own = stein.get_params(jax.tree.map(lambda x: x[0], state))

@@ -117,7 +117,7 @@ class seldom:  # noqa: N801
 
 
 def _are_here(leaves: Sequence[Any]) -> bool:
-    """Whether values are at hand, outside of any program, and JAX computes where they are."""
+    """Whether values are at hand, outside any program, and JAX computes where they are."""
     is_set = any(getattr(jax.config, name, None) for name in _SETTINGS)
     if is_set or jax.default_backend() != "cpu" or get_opaque_trace_state() != TOP:
         return False

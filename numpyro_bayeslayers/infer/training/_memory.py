@@ -59,7 +59,7 @@ def _variables(values: list[Any]) -> list[Any]:
 
 
 def _parts(params: Any) -> Iterator[Jaxpr]:
-    """The programs inside of a step."""
+    """The programs inside a step."""
     for value in params.values():
         for part in value if isinstance(value, (tuple, list)) else (value,):
             if isinstance(part, ClosedJaxpr):

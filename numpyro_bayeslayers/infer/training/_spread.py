@@ -36,7 +36,7 @@ def moved(leaf: Any) -> Any:
 class spread_sites(Messenger):  # noqa: N801
     """Gives each latent site a value, and moves parameters away from where they start.
 
-    It stands outside of `seed` and `trace`: what it cannot give is drawn. Values are within
+    It stands outside `seed` and `trace`: what it cannot give is drawn. Values are within
     one unit of zero in unconstrained space; parameters that start at zero, where they would
     hide what they multiply, are moved by up to a tenth.
 

@@ -1,4 +1,4 @@
-"""The context beside the features."""
+"""Conditioning by concatenation of features and context."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from ._conditioner import AbstractConditioner, drawn_map, own_map
 
 
 class AbstractConcat(AbstractConditioner):
-    """An affine map of features and context together."""
+    """An affine map of the concatenated features and context."""
 
     def _apply(self, h: Array, z: Array) -> Array:
         z = jnp.broadcast_to(z, h.shape[:-1] + z.shape[-1:])
@@ -19,18 +19,18 @@ class AbstractConcat(AbstractConditioner):
 
 
 class ConcatConditioner(AbstractConcat):
-    r"""An affine map of features and context together, with weights of its own.
+    r"""An affine map of the concatenated features and context, with trainable weights.
 
     $$y = [h, z]\,A^\top + a$$
 
     Args:
         num_features: Number of features $C$, in and out.
         cond_dim: Size of the context $K$.
-        proj: The map, C + K to C; `init` draws it by the law of `equinox.nn.Linear`.
-        name: For uniformity; there are no sites to prefix.
+        proj: The map from C + K to C; `init` draws it like the weights of `equinox.nn.Linear`.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
-        ValueError: If a size is not positive, or features and contexts do not fit.
+        ValueError: If a size is not positive, or the shapes of features and contexts do not match.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -62,7 +62,7 @@ class ConcatConditioner(AbstractConcat):
 
 
 class BayesianConcatConditioner(AbstractConcat):
-    r"""An affine map of features and context together, with normal priors.
+    r"""An affine map of the concatenated features and context, with normal priors.
 
     $$y = [h, z]\,A + a, \qquad A_{ij} \sim N(0, s^2), \quad a_j \sim N(0, s^2)$$
 
@@ -76,8 +76,8 @@ class BayesianConcatConditioner(AbstractConcat):
         ``proj_W`` (C + K, C), ``proj_b`` (C,).
 
     Raises:
-        ValueError: If a size or `prior_std` is not positive, or features and contexts do not
-            fit.
+        ValueError: If a size or `prior_std` is not positive, or the shapes of features and
+            contexts do not match.
 
     Example:
         >>> import jax.numpy as jnp
@@ -104,7 +104,7 @@ class BayesianConcatConditioner(AbstractConcat):
         prior_std: float = 1.0,
         name: str | None = None,
     ) -> "BayesianConcatConditioner":
-        """Make the conditioner; there is nothing to draw."""
+        """Create the conditioner; nothing is drawn."""
         return cls(num_features, cond_dim, prior_std, name)
 
     @classmethod
@@ -116,7 +116,7 @@ class BayesianConcatConditioner(AbstractConcat):
         prior_std: float = 1.0,
         name: str | None = None,
     ) -> "BayesianConcatConditioner":
-        """The conditioner; no key is needed."""
+        """Create the conditioner; no key is needed."""
         return cls(num_features, cond_dim, prior_std, name)
 
     def _map(self, x: Array) -> Array:

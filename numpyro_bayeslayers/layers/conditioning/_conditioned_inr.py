@@ -21,26 +21,26 @@ from ._conditioner import AbstractConditioner, as_rows
 class ConditionedINR(AbstractLayer):
     """A network of coordinates, with its features conditioned on a context.
 
-    In mode ``"feature"`` a conditioner stands after every layer of ``inner.layers`` but the
-    last one (after its activation); in mode ``"input"`` the context stands beside the
-    coordinates, and `inner` takes D + K inputs.
+    In mode ``"feature"``, a conditioner follows every layer of ``inner.layers`` except the last
+    (after its activation). In mode ``"input"``, the context is concatenated to the coordinates,
+    and `inner` has D + K inputs.
 
     Args:
         inner: The network: `SIREN`, `BayesianSIREN`, `BayesianNeuralField`,
-            `equinox.nn.MLP`, or a module whose `layers` map rows to rows, one after another.
-        conditioners: One for each layer but the last; `init` makes them.
+            `equinox.nn.MLP`, or a module whose `layers` map rows to rows and are applied in order.
+        conditioners: One for each layer except the last; `init` creates them.
         cond_dim: Size of the context $K$.
         mode: ``"feature"`` or ``"input"``.
         name: Prefix of the sites; the default is ``"conditioned_inr"``.
 
     Sites:
-        Those of `inner`, below its own name or else ``inner``, and those of the
-        conditioners, below ``cond_0``, ``cond_1``, ...
+        The sites of `inner`, prefixed with its name, or ``inner`` if it has none, and those of
+        the conditioners, prefixed with ``cond_0``, ``cond_1``, ...
 
     Raises:
-        ValueError: If the mode is another word, if there are not as many conditioners as
-            layers before the last, or if coordinates and contexts do not fit.
-        TypeError: If `inner` has no layers to stand between.
+        ValueError: If the mode is unknown, if there is not one conditioner for each layer
+            before the last, or if the shapes of coordinates and contexts do not match.
+        TypeError: If `inner` does not have at least two layers.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -85,11 +85,11 @@ class ConditionedINR(AbstractLayer):
         name: str | None = None,
         **conditioner_kwargs: Any,
     ) -> "ConditionedINR":
-        """Make the conditioners, each with a key of its own.
+        """Create the conditioners, each with a separate key.
 
         Args:
             inner: The network.
-            conditioner_cls: Class of the conditioners, `FiLM` for one.
+            conditioner_cls: Class of the conditioners, for example `FiLM`.
             cond_dim: Size of the context $K$.
             key: Random key of the conditioners.
             mode: ``"feature"`` or ``"input"``.
@@ -144,14 +144,14 @@ def _layers(inner: Any) -> tuple[Any, ...]:
     layers = tuple(getattr(inner, "layers", ()))
     if len(layers) < 2 or getattr(inner, "scan", False):
         raise TypeError(
-            f"`inner` must have `layers`, two or more, one after another, got {inner!r}. An "
+            f"`inner` must have two or more `layers`, applied in order, got {inner!r}. An "
             "`equinox.nn.MLP` must not be one with `scan=True`."
         )
     return layers
 
 
 def _steps(inner: Any) -> list[Callable[[Array], Array]]:
-    """The network's layers with their activations, as functions of rows."""
+    """The network's layers, with their activations, as functions of rows."""
     layers = _layers(inner)
     if isinstance(inner, eqx.nn.MLP):
         return [_mlp_step(inner, i) for i in range(len(layers))]
@@ -159,7 +159,7 @@ def _steps(inner: Any) -> list[Callable[[Array], Array]]:
 
 
 def _mlp_step(mlp: eqx.nn.MLP, index: int) -> Callable[[Array], Array]:
-    """One layer of Equinox's network: linear, then the activation of each unit."""
+    """One layer of an Equinox network: linear map, then activation."""
     layer, last = mlp.layers[index], index == len(mlp.layers) - 1
     if last:
         activation: Any = mlp.final_activation

@@ -1,4 +1,4 @@
-"""What all conditioners share: shapes of features and contexts, and where their maps come from."""
+"""Base of all conditioners: shapes of features and contexts, and the learned map."""
 
 import abc
 from typing import Any
@@ -18,10 +18,10 @@ from ...primitives import linear, sample_site
 class AbstractConditioner(AbstractLayer):
     """A map of features that depends on a context, $c(h, z)$.
 
-    Features `h` are (C,) or (N, C), contexts `z` are (K,) or (N, K). A context (K,) serves
+    Features `h` are (C,) or (N, C), contexts `z` are (K,) or (N, K). A context (K,) applies to
     all rows; a row (C,) with contexts (N, K) gives one row for each context. Subclasses
-    implement `_apply` for rows, and `_map`, the linear map that they learn: a conditioner
-    has it as parameters of its own, its Bayesian twin draws it at sites.
+    implement `_apply` for rows, and `_map`, the learned linear map: a plain conditioner stores
+    its weights, and the Bayesian version draws them at sites.
     """
 
     num_features: AbstractVar[int]
@@ -33,25 +33,25 @@ class AbstractConditioner(AbstractLayer):
 
     @property
     def in_features(self) -> int:
-        """Size of the last axis of the features that go in."""
+        """Size of the last axis of the input features."""
         return self.num_features
 
     @classmethod
     def of_features(
         cls, num_features: int, cond_dim: int, key: PRNGKey, **kwargs: Any
     ) -> "AbstractConditioner":
-        """A conditioner that keeps the number of features."""
+        """Create a conditioner that keeps the number of features."""
         make: Any = cls.init
         return make(num_features, cond_dim, key=key, **kwargs)
 
     @classmethod
     @abc.abstractmethod
     def init(cls, *args: Any, **kwargs: Any) -> "AbstractConditioner":
-        """Make the conditioner and what it learns."""
+        """Create the conditioner and its parameters."""
 
     @abc.abstractmethod
     def _apply(self, h: Array, z: Array) -> Array:
-        """Rows (*plates, n, C) and contexts (*plates, n or 1, K) to rows."""
+        """Map rows (*plates, n, C) and contexts (*plates, n or 1, K) to rows."""
 
     @abc.abstractmethod
     def _map(self, x: Array) -> Array:
@@ -72,7 +72,7 @@ class AbstractConditioner(AbstractLayer):
                 f"`z` must be one context, ({self.cond_dim},), or one for each row of `h`, "
                 f"got shapes {z.shape} and {h.shape}."
             )
-        # Inside of plates the features may have plates that the contexts have not.
+        # Inside plates, the features may have plate axes that the contexts lack.
         z = jnp.broadcast_to(z, h.shape[:-1] + z.shape[-1:])
         split = self.in_features
         both = jnp.concatenate([h, z], -1)
@@ -85,13 +85,13 @@ class AbstractConditioner(AbstractLayer):
 
 
 def as_rows(name: str, x: ArrayLike) -> Array:
-    """Numbers as floats; a single number has no features."""
+    """Convert to floats; a scalar is an error, as it has no feature axis."""
     x = _checks.array(name, x)
     return x.astype(jnp.result_type(float, x.dtype))
 
 
 def own_map(module: eqx.nn.Linear, x: Array) -> Array:
-    """The affine map of an Equinox module, seen by gradient estimators."""
+    """The affine map of an Equinox module, visible to gradient estimators."""
     return linear(x, jnp.swapaxes(module.weight, -1, -2), module.bias)
 
 

@@ -23,7 +23,7 @@ from ._conditioner import (
 
 Gamma: TypeAlias = Literal["one_plus_tanh", "exp", "softplus", "identity"]
 
-# The scale from its raw value, and the raw value at which the scale is 1.
+# The scale as a function of its raw value, and the raw value at which the scale is 1.
 _GAMMAS: dict[str, tuple[Callable[[Array], Array], float]] = {
     "one_plus_tanh": (lambda raw: 1.0 + jnp.tanh(raw), 0.0),
     "exp": (jnp.exp, 0.0),
@@ -33,7 +33,7 @@ _GAMMAS: dict[str, tuple[Callable[[Array], Array], float]] = {
 
 
 class AbstractAffineModulation(AbstractConditioner):
-    """A scale and a shift for each feature, from the context."""
+    """A scale and a shift for each feature, computed from the context."""
 
     gamma_activation: AbstractVar[Gamma]
 
@@ -43,25 +43,25 @@ class AbstractAffineModulation(AbstractConditioner):
 
 
 class AffineModulation(AbstractAffineModulation):
-    r"""A scale and a shift for each feature, from the context (FiLM).
+    r"""A scale and a shift for each feature, computed from the context (FiLM).
 
     $$y = \gamma(z) \circ h + \beta(z), \qquad [\beta, r] = z A^\top + a, \quad
     \gamma = 1 + \tanh r$$
 
-    At construction it is the identity for every context, so that conditioning a network
-    starts from the network.
+    It is initialized as the identity for every context, so that a conditioned network initially
+    equals the unconditioned one.
 
     Args:
         num_features: Number of features $C$.
         cond_dim: Size of the context $K$.
-        generator: The map, K to 2 C: shifts first, then raw scales.
-        gamma_activation: ``"one_plus_tanh"``, ``"exp"``, ``"softplus"`` or ``"identity"``:
-            the scale from its raw value.
-        name: For uniformity; there are no sites to prefix.
+        generator: The map from K to 2 C: shifts first, then raw scales.
+        gamma_activation: Function from the raw value to the scale: ``"one_plus_tanh"``,
+            ``"exp"``, ``"softplus"`` or ``"identity"``.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
-        ValueError: If a size is not positive, the activation is another word, or features
-            and contexts do not fit.
+        ValueError: If a size is not positive, the activation is unknown, or the shapes of
+            features and contexts do not match.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -93,16 +93,16 @@ class AffineModulation(AbstractAffineModulation):
         init_scale: float = 0.0,
         name: str | None = None,
     ) -> "AffineModulation":
-        r"""Make the identity, or near it.
+        r"""Create the identity, or a perturbation of it.
 
         Args:
             num_features: Number of features $C$.
             cond_dim: Size of the context $K$.
             key: Random key of the perturbation.
-            gamma_activation: The scale from its raw value.
-            init_scale: How far from the identity: weights are uniform between plus and
-                minus `init_scale` / sqrt(K); zero is the identity.
-            name: For uniformity; there are no sites to prefix.
+            gamma_activation: Function from the raw value to the scale.
+            init_scale: Size of the perturbation: weights are uniform between plus and minus
+                `init_scale` / sqrt(K); zero gives the identity.
+            name: Accepted for uniformity and unused: there are no sites to prefix.
         """
         num_features = _checks.size("num_features", num_features)
         cond_dim = _checks.size("cond_dim", cond_dim)
@@ -116,11 +116,11 @@ class AffineModulation(AbstractAffineModulation):
         return cls(num_features, cond_dim, generator, gamma_activation, name)
 
     def log_det(self, z: Num[ArrayLike, "*batch k"]) -> Float[Array, "*batch"]:
-        r"""Log determinant of the derivative by the features, $\sum_c r_c(z)$.
+        r"""Log determinant of the Jacobian with respect to the features, $\sum_c r_c(z)$.
 
         Raises:
-            NotImplementedError: For other activations than ``"exp"``, under which the scale
-                may vanish, change its sign, or has no sum of this form.
+            NotImplementedError: For activations other than ``"exp"``, where the scale may
+                vanish or change sign, or the log determinant does not have this form.
         """
         if self.gamma_activation != "exp":
             raise NotImplementedError(
@@ -136,12 +136,12 @@ class AffineModulation(AbstractAffineModulation):
         return own_map(self.generator, x)
 
 
-# The name of the paper.
+# The name used in the paper.
 FiLM = AffineModulation
 
 
 class BayesianAffineModulation(AbstractAffineModulation):
-    r"""A scale and a shift for each feature, from the context, with normal priors.
+    r"""A scale and a shift for each feature, computed from the context, with normal priors.
 
     $$y = \gamma(z) \circ h + \beta(z), \qquad [\beta, r] = z A + a, \quad
     \gamma = 1 + \tanh r, \qquad A_{ij}, a_j \sim N(0, s^2)$$
@@ -157,8 +157,8 @@ class BayesianAffineModulation(AbstractAffineModulation):
         ``gen_W`` (K, 2 C), ``gen_b`` (2 C,): shifts first, then raw scales.
 
     Raises:
-        ValueError: If a size or `prior_std` is not positive, the activation is another word,
-            or features and contexts do not fit.
+        ValueError: If a size or `prior_std` is not positive, the activation is unknown, or the
+            shapes of features and contexts do not match.
 
     Example:
         >>> import jax.numpy as jnp
@@ -190,7 +190,7 @@ class BayesianAffineModulation(AbstractAffineModulation):
         gamma_activation: Gamma = "one_plus_tanh",
         name: str | None = None,
     ) -> "BayesianAffineModulation":
-        """Make the conditioner; there is nothing to draw."""
+        """Create the conditioner; nothing is drawn."""
         return cls(num_features, cond_dim, prior_std, gamma_activation, name)
 
     @classmethod
@@ -203,7 +203,7 @@ class BayesianAffineModulation(AbstractAffineModulation):
         gamma_activation: Gamma = "one_plus_tanh",
         name: str | None = None,
     ) -> "BayesianAffineModulation":
-        """The conditioner; no key is needed."""
+        """Create the conditioner; no key is needed."""
         return cls(num_features, cond_dim, prior_std, gamma_activation, name)
 
     def _map(self, x: Array) -> Array:

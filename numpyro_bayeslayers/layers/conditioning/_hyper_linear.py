@@ -1,4 +1,4 @@
-"""Linear maps whose weights are a function of the context."""
+"""Linear maps with weights that depend on the context."""
 
 import math
 from typing import Any
@@ -27,12 +27,12 @@ class AbstractHyperLinear(AbstractConditioner):
 
     @property
     def num_features(self) -> int:
-        """Number of features that come out."""
+        """Number of output features."""
         return self.target_out
 
     @property
     def in_features(self) -> int:
-        """Size of the last axis of the features that go in."""
+        """Size of the last axis of the input features."""
         return self.target_in
 
     @property
@@ -41,7 +41,7 @@ class AbstractHyperLinear(AbstractConditioner):
 
     @property
     def num_generated(self) -> int:
-        """How many numbers the generator makes of a context."""
+        """Number of values that the generator computes for a context."""
         return self.target_out * (self.target_in + 1)
 
     def _apply(self, h: Array, z: Array) -> Array:
@@ -49,28 +49,28 @@ class AbstractHyperLinear(AbstractConditioner):
         split = self.target_out * self.target_in
         shape = made.shape[:-1] + (self.target_out, self.target_in)
         weight, bias = made[..., :split].reshape(shape), made[..., split:]
-        if z.shape[-2] == 1:  # one map serves all rows
+        if z.shape[-2] == 1:  # one map for all rows
             return jnp.matmul(h, jnp.swapaxes(weight[..., 0, :, :], -1, -2)) + bias
         return jnp.einsum("...ni,...noi->...no", h, weight) + bias
 
 
 class HyperLinear(AbstractHyperLinear):
-    r"""An affine map whose weights a generator makes of the context.
+    r"""An affine map with weights generated from the context.
 
     $$y = W(z)\,h + b(z), \qquad [\text{vec}\,W, b] = z A^\top + a$$
 
-    with $W$ of shape (out, in), row by row. A context for all rows costs one matrix; one for
-    each row costs one matrix for each row.
+    with $W$ of shape (out, in), in row-major order. One context for all rows needs one matrix;
+    one context for each row needs a matrix for each row.
 
     Args:
         target_in: Number of features that go in.
         target_out: Number of features that come out.
         cond_dim: Size of the context $K$.
-        generator: The map, K to out * in + out.
-        name: For uniformity; there are no sites to prefix.
+        generator: The map from K to out * in + out.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
-        ValueError: If a size is not positive, or features and contexts do not fit.
+        ValueError: If a size is not positive, or the shapes of features and contexts do not match.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -99,15 +99,15 @@ class HyperLinear(AbstractHyperLinear):
         init_scale: float = 0.1,
         name: str | None = None,
     ) -> "HyperLinear":
-        r"""Draw the generator: weights by the law of `equinox.nn.Linear`, times `init_scale`.
+        r"""Draw the generator: weights as in `equinox.nn.Linear`, multiplied by `init_scale`.
 
         Args:
             target_in: Number of features that go in.
             target_out: Number of features that come out.
             cond_dim: Size of the context $K$.
             key: Random key of the weights.
-            init_scale: Factor of the generator's weights, zero or more; its bias is zero.
-            name: For uniformity; there are no sites to prefix.
+            init_scale: Multiplier of the generator's weights, zero or more; its bias is zero.
+            name: Accepted for uniformity and unused: there are no sites to prefix.
         """
         target_in = _checks.size("target_in", target_in)
         target_out = _checks.size("target_out", target_out)
@@ -122,7 +122,7 @@ class HyperLinear(AbstractHyperLinear):
     def of_features(
         cls, num_features: int, cond_dim: int, key: PRNGKey, **kwargs: Any
     ) -> "HyperLinear":
-        """A conditioner that keeps the number of features."""
+        """Create a conditioner that keeps the number of features."""
         return cls.init(num_features, num_features, cond_dim, key=key, **kwargs)
 
     def _map(self, x: Array) -> Array:
@@ -130,12 +130,12 @@ class HyperLinear(AbstractHyperLinear):
 
 
 class BayesianHyperLinear(AbstractHyperLinear):
-    r"""An affine map whose weights are generated from the context by a drawn map.
+    r"""An affine map with weights generated from the context, with priors on the generator.
 
     $$y = W(z)\,h + b(z), \qquad [\text{vec}\,W, b] = z A + a, \qquad
     A_{ij}, a_j \sim N(0, s^2)$$
 
-    The generated weights are no sites: they follow from the generator's.
+    The generated weights are not sites: they are computed from the generator's weights.
 
     Args:
         target_in: Number of features that go in.
@@ -148,8 +148,8 @@ class BayesianHyperLinear(AbstractHyperLinear):
         ``gen_W`` (K, out * in + out), ``gen_b`` (out * in + out,).
 
     Raises:
-        ValueError: If a size or `prior_std` is not positive, or features and contexts do not
-            fit.
+        ValueError: If a size or `prior_std` is not positive, or the shapes of features and
+            contexts do not match.
 
     Example:
         >>> import jax.numpy as jnp
@@ -178,7 +178,7 @@ class BayesianHyperLinear(AbstractHyperLinear):
         prior_std: float = 1.0,
         name: str | None = None,
     ) -> "BayesianHyperLinear":
-        """Make the conditioner; there is nothing to draw."""
+        """Create the conditioner; nothing is drawn."""
         return cls(target_in, target_out, cond_dim, prior_std, name)
 
     @classmethod
@@ -190,7 +190,7 @@ class BayesianHyperLinear(AbstractHyperLinear):
         prior_std: float = 1.0,
         name: str | None = None,
     ) -> "BayesianHyperLinear":
-        """The conditioner that keeps the number of features; no key is needed."""
+        """Create a conditioner that keeps the number of features; no key is needed."""
         return cls(num_features, num_features, cond_dim, prior_std, name)
 
     def _map(self, x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Sinusoidal networks whose weights are a function of the context."""
+"""Sinusoidal networks with weights that depend on the context."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from ._parameter_net import parameters_of
 
 
 class HyperSIREN(AbstractLayer):
-    r"""A sinusoidal network all of whose weights are generated from a context.
+    r"""A sinusoidal network with all weights generated from a context.
 
     $$z = \text{net}(\mu), \qquad h_{l+1} = \sin\big(\omega_l (W_l(z) h_l + b_l(z))\big), \qquad
     y = W_{L-1}(z) h_{L-1} + b_{L-1}(z)$$
@@ -32,20 +32,20 @@ class HyperSIREN(AbstractLayer):
         in_features: Size of the last axis of the input.
         hidden_features: Units of each hidden layer.
         out_features: Size of the last axis of the output.
-        depth: Number of layers, the readout among them, at least two.
+        depth: Number of layers, including the readout, at least two.
         cond_dim: Size of the latent context $z$.
-        parameter_net: Makes $z$ of the context $\mu$: a layer, or any callable of one
-            context, such as `equinox.nn.MLP`.
+        parameter_net: Network that maps the context $\mu$ to $z$: a layer, or any callable of
+            one context, such as `equinox.nn.MLP`.
         key: Random key of the generators.
         first_omega: Frequency $\omega_0$ of the first layer, positive.
-        hidden_omega: Frequency of the others, positive.
-        c: Constant of the weights' law, positive.
-        init_scale: Factor of the weights' standard deviations, positive.
+        hidden_omega: Frequency of the other layers, positive.
+        c: Constant in the scale of the weights, positive.
+        init_scale: Multiplier of the weights' standard deviations, positive.
         name: Prefix of the sites of `parameter_net`, if it has any.
 
     Raises:
-        ValueError: If a size or constant is not positive, the depth is below two, or
-            coordinates and contexts do not fit.
+        ValueError: If a size or constant is not positive, the depth is below two, or the shapes
+            of coordinates and contexts do not match.
         TypeError: If the network cannot be called.
 
     Example:
@@ -95,7 +95,7 @@ class HyperSIREN(AbstractLayer):
         for i, ((d_in, d_out), place, omega) in enumerate(
             zip(sizes, places, omegas, strict=True)
         ):
-            # The sum over K contexts has K times the variance of one of its terms.
+            # A sum over K context entries has K times the variance of one term.
             factor = init_scale / math.sqrt(cond_dim)
             count = d_out * d_in
             generator = uniform_linear(cond_dim, count + d_out, keys[i], factor, 0.0)

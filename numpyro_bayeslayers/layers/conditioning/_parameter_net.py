@@ -1,4 +1,4 @@
-"""Networks that make parameters of a context."""
+"""Networks that compute parameters from a context."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from ..._base import AbstractLayer, call_child
 def parameters_of(net: Callable[..., Any], z: Array) -> Array:
     """The output of `net` at a context (K,) or at contexts (N, K).
 
-    A layer takes rows; any other callable, such as `equinox.nn.MLP`, takes one context.
+    A layer is called with rows; any other callable, such as `equinox.nn.MLP`, with one context.
     """
     if isinstance(net, AbstractLayer):
         return call_child("parameter_net", net, z)

@@ -21,7 +21,7 @@ from ._laplace_covariance import LaplaceRandomFeatureCovariance
 
 
 class RandomFeatureOutputs(NamedTuple):
-    """What a `RandomFeatureGaussianProcess` computed inside of a model.
+    """What a `RandomFeatureGaussianProcess` computed inside a model.
 
     Args:
         features: The features of the rows, (n, features).

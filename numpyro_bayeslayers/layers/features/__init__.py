@@ -1,4 +1,4 @@
-"""Random and fixed features: Gaussian processes as linear models."""
+"""Random and fixed features, which turn Gaussian processes into linear models."""
 
 from ._arc_cosine import ArcCosineFourierFeatures as ArcCosineFourierFeatures
 from ._deep_vssgp import DeepVSSGP as DeepVSSGP

@@ -13,20 +13,20 @@ from ._lengthscale import Lengthscale, checked_lengthscale
 
 
 class ArcCosineFourierFeatures(AbstractRandomFeatures):
-    r"""One-sided powers of random projections: an infinitely wide layer of rectified units.
+    r"""Rectified powers of random projections, which approximate an infinitely wide ReLU layer.
 
     $$\phi(x) = (2/M)^{1/2} \max(0,\, x W / \ell)^p, \qquad
     W_{ij} \sim N(0, 1),\quad \ell \sim \text{LogNormal}(\log \ell_0, 1)$$
 
     with the indicator of $x W > 0$ for $p = 0$. The mean inner product is Cho and Saul's
     kernel $\frac1\pi |u|^p |u'|^p J_p(\theta)$ at $u = x/\ell$, $u' = x'/\ell$ with the angle
-    $\theta$ between them. It is not stationary: append a constant input for a bias.
+    $\theta$ between them. The kernel is not stationary: append a constant input for a bias.
 
     Args:
         in_features: Size of the last axis of the input.
         n_features: Number of projections $M$.
         init_lengthscale: Median of the lengthscale's prior, positive, in the units of the
-            input; of shape (in,) for a lengthscale for each input. `init` calls it
+            input; shape (in,) gives one for each input. In `init` this argument is
             `lengthscale`.
         order: The power $p$: 0, 1 or 2.
         name: Prefix of the sites; the default is ``"arc_cosine_fourier_features"``.
@@ -36,9 +36,9 @@ class ArcCosineFourierFeatures(AbstractRandomFeatures):
         `init_lengthscale` has that shape.
 
     Raises:
-        ValueError: If a size or a lengthscale is not positive, if `order` is another number,
-            if there are not as many lengthscales as inputs, or if the input's last axis is
-            not `in_features`.
+        ValueError: If a size or a lengthscale is not positive, if `order` is not 0, 1 or 2, if
+            there are not as many lengthscales as inputs, or if the input's last axis is not
+            `in_features`.
         TypeError: If a size is not an integer.
 
     Example:
@@ -52,8 +52,8 @@ class ArcCosineFourierFeatures(AbstractRandomFeatures):
         Cho and Saul (2009), "Kernel methods for deep learning", NeurIPS, equations 1 to 6.
 
     Note:
-        At order 0 the features are piecewise constant: gradients by `W`, the lengthscale
-        and the input are zero.
+        At order 0 the features are piecewise constant: gradients with respect to `W`, the
+        lengthscale and the input are zero.
     """
 
     in_features: int = setting(check=_checks.size)
@@ -72,13 +72,13 @@ class ArcCosineFourierFeatures(AbstractRandomFeatures):
         order: int = 1,
         name: str | None = None,
     ) -> "ArcCosineFourierFeatures":
-        """The layer with its lengthscale by the name `lengthscale`."""
+        """Create the layer; `lengthscale` sets `init_lengthscale`."""
         lengthscale = checked_lengthscale("lengthscale", lengthscale)
         return cls(in_features, n_features, lengthscale, order, name)
 
     @property
     def num_outputs(self) -> int:
-        """How many features a row gets: `n_features`."""
+        """Number of features per row, `n_features`."""
         return self.n_features
 
     def _frequencies(self) -> dist.Distribution:

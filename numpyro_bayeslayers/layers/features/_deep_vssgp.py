@@ -1,4 +1,4 @@
-"""Deep Gaussian processes by random features."""
+"""Deep Gaussian processes with random features."""
 
 import itertools
 
@@ -14,7 +14,7 @@ from ._rbf import RBFFourierFeatures
 
 
 class DeepVSSGP(AbstractRowLayer):
-    r"""Layers of random features and linear maps, one after the other.
+    r"""A deep Gaussian process: alternating random features and linear maps.
 
     $$h_0 = x, \qquad h_{l+1} = \phi_l(h_l)\,V_l, \qquad
     \phi_l(h) = M^{-1/2} [\cos(h W_l / \ell_l), \sin(h W_l / \ell_l)],$$
@@ -30,8 +30,8 @@ class DeepVSSGP(AbstractRowLayer):
         out_features: Size of the last axis of the output.
         depth: Number of layers, each of features and a linear map.
         n_features: Number of frequencies $M$ of each layer.
-        init_lengthscale: Median of each lengthscale's prior, positive. `init` calls it
-            `lengthscale`.
+        init_lengthscale: Median of each lengthscale's prior, positive. In `init` this argument
+            is `lengthscale`.
         prior_std: Standard deviation $s$ of the linear maps' priors, positive.
         name: Prefix of the sites; the default is ``"deep_vssgp"``.
 
@@ -82,7 +82,7 @@ class DeepVSSGP(AbstractRowLayer):
         prior_std: float = 1.0,
         name: str | None = None,
     ) -> "DeepVSSGP":
-        """The layer with its lengthscale by the name `lengthscale`."""
+        """Create the layer; `lengthscale` sets `init_lengthscale`."""
         sizes = (in_features, hidden_features, out_features, depth, n_features)
         lengthscale = checked_lengthscale("lengthscale", lengthscale)
         return cls(*sizes, lengthscale, prior_std, name)

@@ -1,4 +1,4 @@
-"""Random features: one logic, whose members differ in the law of the frequencies and the map."""
+"""Base of random features, which differ in the frequencies' distribution and in the map."""
 
 import abc
 import math
@@ -24,8 +24,8 @@ from ._lengthscale import (
 class AbstractRandomFeatures(AbstractRowLayer):
     """Features of random projections, ``map(x W / lengthscale)``.
 
-    A member combines a law of the frequencies (`_frequencies`) with a map of the projections
-    (`_phases`, `_features` and `num_outputs`).
+    A subclass combines a distribution of the frequencies (`_frequencies`) with a map of the
+    projections (`_phases`, `_features` and `num_outputs`).
     """
 
     in_features: AbstractVar[int]
@@ -38,7 +38,7 @@ class AbstractRandomFeatures(AbstractRowLayer):
     @property
     @abc.abstractmethod
     def num_outputs(self) -> int:
-        """How many features a row gets."""
+        """Number of features per row."""
 
     @abc.abstractmethod
     def _frequencies(self) -> dist.Distribution:
@@ -49,7 +49,7 @@ class AbstractRandomFeatures(AbstractRowLayer):
         """The features of projections (..., n, n_features)."""
 
     def _phases(self) -> Site | None:
-        """What is added to the projections, if anything."""
+        """Phases that are added to the projections, if any."""
         return None
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
@@ -64,7 +64,7 @@ class AbstractPairedFeatures(AbstractRandomFeatures):
 
     @property
     def num_outputs(self) -> int:
-        """How many features a row gets: ``2 * n_features``."""
+        """Number of features per row, ``2 * n_features``."""
         return 2 * self.n_features
 
     def _features(self, z: Array) -> Array:
@@ -76,7 +76,7 @@ class AbstractPhasedFeatures(AbstractRandomFeatures):
 
     @property
     def num_outputs(self) -> int:
-        """How many features a row gets: `n_features`."""
+        """Number of features per row, `n_features`."""
         return self.n_features
 
     def _phases(self) -> Site:
@@ -104,7 +104,7 @@ class AbstractRBFSpectrum(AbstractRandomFeatures):
         lengthscale: Any = 1.0,
         name: str | None = None,
     ) -> Any:
-        """The layer with its lengthscale by the name `lengthscale`."""
+        """Create the layer; `lengthscale` sets `init_lengthscale`."""
         lengthscale = checked_lengthscale("lengthscale", lengthscale)
         return cls(in_features, n_features, lengthscale, name)
 
@@ -139,7 +139,7 @@ class AbstractMaternSpectrum(AbstractRandomFeatures):
         nu: float = 1.5,
         name: str | None = None,
     ) -> Any:
-        """The layer with its lengthscale by the name `lengthscale`."""
+        """Create the layer; `lengthscale` sets `init_lengthscale`."""
         lengthscale = checked_lengthscale("lengthscale", lengthscale)
         return cls(in_features, n_features, lengthscale, nu, name)
 
@@ -148,5 +148,5 @@ class AbstractMaternSpectrum(AbstractRandomFeatures):
 
 
 def matern_frequencies(nu: float, in_features: int, n_features: int) -> dist.Distribution:
-    """Frequency vectors as columns, (in, n); each has one chi-square for all its entries."""
+    """Frequency vectors as columns, (in, n); the entries of each share one chi-square draw."""
     return IndependentColumns(MaternSpectralDensity(nu, 1.0, in_features), n_features)

@@ -1,4 +1,4 @@
-"""Gaussian processes in the basis of a Hilbert space."""
+"""Hilbert-space approximations of Gaussian processes."""
 
 from typing import Any
 
@@ -16,26 +16,27 @@ from ._kernel import AbstractKernel, Basis
 
 
 class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
-    r"""A Gaussian process on a box, by a fixed basis and random coefficients.
+    r"""A Gaussian process on a box, approximated by a fixed basis with random coefficients.
 
     $$f(x) = \sum_j \alpha_j\, S(\omega_j)^{1/2} \phi_j(x), \qquad \alpha_j \sim N(0, 1)$$
 
     with the eigenfunctions $\phi_j$ of the Laplacian on $\prod_d [-L_d, L_d]$, their
-    frequencies $\omega_j$, and the kernel's spectral density $S$. The basis does not depend
-    on the kernel's hyperparameters: a step costs $O(n M)$. Given these the weights can be
-    integrated out: see `marginal` and `condition`.
+    frequencies $\omega_j$, and the kernel's spectral density $S$. The basis does not depend on
+    the kernel's hyperparameters: a step costs $O(n M)$. Given the hyperparameters, the weights
+    can be integrated out: see `marginal` and `condition`.
 
-    Choose $L$ 1.2 to 1.5 times the reach of centered inputs, and $M$ so large that
-    $j \pi / 2L$ at $j = M$ exceeds the frequencies that matter, about $3 / \ell$ (the squared
-    exponential kernel) or more (rough Matern ones).
+    Choose $L$ as 1.2 to 1.5 times the largest absolute value of the centered inputs, and $M$
+    large enough that $j \pi / 2L$ at $j = M$ exceeds the relevant frequencies: about $3 / \ell$
+    for the squared exponential kernel, and more for rough Matern kernels.
 
     Args:
         in_features: Size of the last axis of the input, $D$.
-        num_basis_per_dim: Number of basis functions for each input; a single one for all.
-        L: Half the sides of the box, positive, in the units of the input, likewise.
+        num_basis_per_dim: Number of basis functions for each input, or one number for all inputs.
+        L: Half-widths of the box, positive, in the units of the input: one for each input, or
+            one for all.
         kernel: `RBFKernel`, `MaternKernel` or `PeriodicKernel`.
-        out_features: Number of independent functions of this kernel; a single one is
-            squeezed.
+        out_features: Number of independent functions with this kernel; the axis of a single one
+            is squeezed.
         name: Prefix of the sites; the default is ``"hsgp_features"``.
 
     Sites:
@@ -43,14 +44,14 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
         event shape (num_basis,), or (num_basis, out) if there are several outputs.
 
     Raises:
-        ValueError: If a size or half side is not positive, if there are not as many of them
-            as inputs, or if the input's last axis is not `in_features`.
+        ValueError: If a size or half-width is not positive, if there are not as many of them as
+            inputs, or if the input's last axis is not `in_features`.
         TypeError: If `kernel` is not a kernel, or a size is not an integer.
 
     Warns:
-        UserWarning: If rows lie outside the box: where values are known, and before
-            anything is compiled by all that take data (`infer.fit`, `run`, predictions). At
-            the end of `infer.fit`, if the basis is too coarse for the lengthscale found.
+        UserWarning: If rows lie outside the box, where values are known; `infer.fit`, `run` and
+            predictions check their data before compilation. At the end of `infer.fit`, if the
+            basis is too coarse for the inferred lengthscale.
 
     Example:
         >>> import jax.numpy as jnp
@@ -95,7 +96,7 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
         kernel: AbstractKernel,
         name: str | None = None,
     ) -> "HSGPFeatures":
-        """The layer of one output."""
+        """Create a layer with one output."""
         return cls(in_features, num_basis_per_dim, L, kernel, name=name)
 
     def _per_dim(self, value: Any) -> tuple[Any, ...]:
@@ -112,7 +113,7 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
 
     @property
     def num_basis(self) -> int:
-        """How many coefficients a function has."""
+        """Number of coefficients per function."""
         return len(self._frequencies())
 
     def _forward(self, x: Num[ArrayLike, "*batch d_in"]) -> Float[Array, "*rest"]:
@@ -126,7 +127,7 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
         prior = dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape))
         alpha = sample_site("alpha", prior)
         x = x.astype(jnp.result_type(float, x.dtype))
-        # A column of the basis has one standard deviation for all rows.
+        # A column of the basis has the same standard deviation in all rows.
         phi = self._basis(x) * stds[..., None, :]
         return linear(phi, alpha, op=Dense() if several else DenseVector())
 

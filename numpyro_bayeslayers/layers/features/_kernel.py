@@ -1,4 +1,4 @@
-"""Stationary kernels by their spectral densities, for Hilbert-space features."""
+"""Stationary kernels, defined by their spectral densities, for Hilbert-space features."""
 
 import abc
 import math
@@ -20,28 +20,29 @@ from ..._settings import setting
 from ...basis import laplacian_eigenfunctions, laplacian_frequencies
 from ...primitives import sample, when_known
 
-# The number of basis functions and the half side of the box for each input.
+# The number of basis functions and the half-width of the box for each input.
 Basis: TypeAlias = tuple[Sequence[int], Sequence[float]]
 # Fixed (a number, or one for each input), a prior, or None for the default prior.
 Hyperparameter: TypeAlias = float | tuple[float, ...] | dist.Distribution | None
 
 
-# A basis that carries less of a fitted process's variance is reported.
+# A warning is issued if the basis represents less than this share of the fitted variance.
 _LEAST_SHARE = 0.95
-# What it carries at the shortest lengthscale that a prior allows, with this probability.
+# The share at the shortest plausible lengthscale, which the prior exceeds with this
+# probability.
 _SHARE_AT_SHORTEST = 0.999
 _SHORTEST = 1e-4
 
 
 def checked_hyperparameter(name: str, value: Any) -> Any:
-    """A positive number (or several, as a tuple), a distribution, or None."""
+    """Check for a positive number (or several, as a tuple), a distribution, or None."""
     if value is None or isinstance(value, dist.Distribution):
         return value
     return _checks.each(_checks.positive)(name, value)
 
 
 def check_rank(name: str, value: Hyperparameter, max_rank: int) -> None:
-    """A prior is one, without batch axes."""
+    """Check that a prior is a single distribution, without batch axes."""
     if isinstance(value, dist.Distribution) and (
         value.batch_shape or len(value.event_shape) > max_rank
     ):
@@ -53,7 +54,7 @@ def check_rank(name: str, value: Hyperparameter, max_rank: int) -> None:
 
 
 def hyperparameter(name: str, value: Hyperparameter, rank: int) -> Array:
-    """The value: drawn from its prior, by default LogNormal(0, 1), or as it is given."""
+    """The value: fixed, or drawn from its prior, by default LogNormal(0, 1)."""
     value = _or_default(value)
     if isinstance(value, dist.Distribution):
         return sample(name, jax.tree.map(lax.stop_gradient, value), rank)
@@ -65,7 +66,7 @@ def _or_default(value: Hyperparameter) -> Any:
 
 
 def _shortest(value: Hyperparameter) -> float:
-    """What the value is at least: but for one draw of its prior in ten thousand."""
+    """Lower bound of the value, which the prior exceeds with probability 0.9999."""
     value = _or_default(value)
     if not isinstance(value, dist.Distribution):
         return float(np.min(value))
@@ -77,16 +78,16 @@ def _shortest(value: Hyperparameter) -> float:
                 draws = value.sample(jax.random.key(0), (round(1 / _SHORTEST),))
                 found = np.asarray(draws).min(axis=0)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
-        return 0.0  # a prior whose settings are drawn
+        return 0.0  # a prior with random parameters
     return float(found.min())
 
 
 class AbstractKernel(AbstractLayer):
-    """A covariance function as a basis and the standard deviations of its coefficients.
+    """A covariance function, given by a basis and the standard deviations of its coefficients.
 
-    Called on frequencies (k, D) inside a model it draws its hyperparameters and returns the
-    k standard deviations; `_basis` gives the functions that they belong to. If it is told the
-    sizes and sides of the basis, it says after a fit whether they resolve the lengthscale.
+    Called on frequencies (k, D) inside a model, it draws its hyperparameters and returns the k
+    standard deviations; `_basis` returns the matching functions. If it receives the sizes and
+    half-widths of the basis, it warns after a fit that does not resolve the lengthscale.
     """
 
     lengthscale: AbstractVar[Hyperparameter]
@@ -101,22 +102,22 @@ class AbstractKernel(AbstractLayer):
     def _basis(
         self, x: Array, num_basis_per_dim: Sequence[int], L: Sequence[float]
     ) -> Array:
-        """The basis functions at rows (..., n, D): (..., n, num_basis)."""
+        """The basis functions at rows (..., n, D), (..., n, num_basis)."""
 
     @abc.abstractmethod
     def _resolving(self, step: float, L: float) -> int:
-        """How many basis functions tell points apart that are a `step` away."""
+        """Number of basis functions that resolve points a distance `step` apart."""
 
     @abc.abstractmethod
     def _share(self, lengthscale: float, num_basis: int, L: float) -> float:
-        """How much of the variance along one input the basis functions carry."""
+        """Share of the variance along one input that the basis functions represent."""
 
     @abc.abstractmethod
     def _needed(self, lengthscale: float, L: float, share: float = 0.99) -> int:
-        """How many basis functions carry a share of it."""
+        """Number of basis functions that represent this share."""
 
     def _size(self, step: float, L: float) -> int:
-        """How many do for points that are a `step` away, at all that the prior allows."""
+        """Number that is enough for points `step` apart, at every lengthscale the prior allows."""
         shortest, enough = _shortest(self.lengthscale), self._resolving(step, L)
         if not shortest > 0:
             return enough
@@ -141,7 +142,7 @@ class AbstractStationaryKernel(AbstractKernel):
     @property
     @abc.abstractmethod
     def _degrees(self) -> float:
-        """Degrees of freedom of the law of frequencies, infinite for the normal one."""
+        """Degrees of freedom of the frequencies' distribution, infinite for the normal."""
 
     @abc.abstractmethod
     def _log_density(self, squares: Array, dim: int) -> Array:
@@ -163,7 +164,8 @@ class AbstractStationaryKernel(AbstractKernel):
         self._look(lengthscale, basis)
         scales = jnp.broadcast_to(lengthscale, lengthscale.shape[:-1] + (dim,))
         log_density = self._log_density(jnp.sum(jnp.square(omega * scales), -1), dim)
-        # The square root of a density that underflows has gradient NaN; that of its log has not.
+        # If the density underflows, its square root has gradient NaN; the exp of half its log
+        # has not.
         log_density += jnp.log(variance) + jnp.sum(jnp.log(scales), -1)
         return jnp.exp(0.5 * log_density)
 
@@ -181,7 +183,7 @@ class AbstractStationaryKernel(AbstractKernel):
     def _resolving(self, step: float, L: float) -> int:
         return math.ceil(2 * L / step)
 
-    # Along one input the frequencies times the lengthscale have a Student law.
+    # Along one input, the frequencies times the lengthscale have a Student t distribution.
     def _share(self, lengthscale: float, num_basis: int, L: float) -> float:
         last = lengthscale * num_basis * math.pi / (2 * L)
         return float(2 * stdtr(self._degrees, last) - 1)
@@ -192,7 +194,7 @@ class AbstractStationaryKernel(AbstractKernel):
 
 
 def _warn_outside(x: np.ndarray, of: str, L: np.ndarray) -> None:
-    """Say so when rows lie outside the box, where the basis functions mean nothing."""
+    """Warn if rows lie outside the box, where the basis functions are meaningless."""
     size = np.abs(x).reshape(-1, len(L))
     is_outside = (size > L).any(axis=1)
     if is_outside.any():
@@ -200,15 +202,15 @@ def _warn_outside(x: np.ndarray, of: str, L: np.ndarray) -> None:
             f"`x` leaves the box of `L`={tuple(L.tolist())}{of}: {int(is_outside.sum())} of "
             f"{len(size)} rows lie outside, the first is row {int(is_outside.argmax())}, and "
             f"the largest absolute values are {tuple(size.max(0).round(3).tolist())}. There "
-            "the function is that of a mirror image. Center the inputs and choose `L` 1.2 to "
-            "1.5 times their reach.",
+            "the basis functions are mirror images. Center the inputs and choose `L` as 1.2 "
+            "to 1.5 times their largest absolute value.",
         )
 
 
 def _warn_unresolved(
     lengthscale: np.ndarray, of: str, kernel: AbstractKernel, basis: Basis
 ) -> None:
-    """Say so when a process is shorter than the functions of its basis."""
+    """Warn if the basis functions are too coarse for the lengthscale of a process."""
     sizes, sides = basis
     scales = lengthscale.reshape(-1, lengthscale.shape[-1] if lengthscale.ndim else 1)
     scales = np.broadcast_to(np.median(scales, axis=0), len(sizes)).tolist()
@@ -217,9 +219,9 @@ def _warn_unresolved(
     if share < _LEAST_SHARE:
         needed = [max(m, kernel._needed(ell, half)) for ell, m, half in found]
         _checks.warn(
-            f"The basis{of} is too coarse for the fit: at the lengthscale that was found, "
+            f"The basis{of} is too coarse for the fit: at the inferred lengthscale, "
             f"{_numbers(scales)}, its {_numbers(sizes)} functions carry {share:.0%} of the "
-            "variance, and the rest is smoothed away or taken for noise. Make the layer with "
+            "variance, and the rest is smoothed away or absorbed by the noise. Make the layer with "
             f"at least {_numbers(needed)} (`num_basis`, or `num_basis_per_dim`).",
         )
 
@@ -229,17 +231,18 @@ def _numbers(values: Iterable[float | int]) -> str:
 
 
 class RBFKernel(AbstractStationaryKernel):
-    r"""The squared exponential kernel, by its spectral density.
+    r"""The squared exponential kernel, defined by its spectral density.
 
     $$k(r) = \sigma^2 \exp(-r^2 / 2\ell^2), \qquad
     S(\omega) = \sigma^2 (2\pi)^{D/2} \ell^D \exp(-\ell^2 |\omega|^2 / 2)$$
 
     Args:
-        variance: $\sigma^2$: a positive number, which is fixed; a distribution, which is its
-            prior; or None for the prior LogNormal(0, 1).
-        lengthscale: $\ell$, in the units of the input, likewise; several numbers, or a
-            prior of event shape (in,), are one for each input.
-        name: Prefix of the sites inside of the layer that holds the kernel; the default is
+        variance: $\sigma^2$: a positive number (fixed), a distribution (its prior), or None for
+            the prior LogNormal(0, 1).
+        lengthscale: $\ell$, in the units of the input: a number, a distribution or None, as for
+            `variance`; several numbers, or a prior of event shape (in,), give one for each
+            input.
+        name: Prefix of the sites inside the layer that holds the kernel; the default is
             ``"kernel"``.
 
     Sites:
@@ -279,18 +282,19 @@ class RBFKernel(AbstractStationaryKernel):
 
 
 class MaternKernel(AbstractStationaryKernel):
-    r"""The Matern kernels of half-integer smoothness, by their spectral density.
+    r"""The Matern kernels of half-integer smoothness, defined by their spectral density.
 
     $$S(\omega) = \sigma^2 \ell^D \frac{2^D \pi^{D/2} \Gamma(\nu + D/2) (2\nu)^\nu}{\Gamma(\nu)}
     \big(2\nu + \ell^2 |\omega|^2\big)^{-(\nu + D/2)}$$
 
     Args:
-        variance: $\sigma^2$: a positive number, which is fixed; a distribution, which is its
-            prior; or None for the prior LogNormal(0, 1).
-        lengthscale: $\ell$, in the units of the input, likewise; several numbers, or a
-            prior of event shape (in,), are one for each input.
+        variance: $\sigma^2$: a positive number (fixed), a distribution (its prior), or None for
+            the prior LogNormal(0, 1).
+        lengthscale: $\ell$, in the units of the input: a number, a distribution or None, as for
+            `variance`; several numbers, or a prior of event shape (in,), give one for each
+            input.
         nu: Smoothness $\nu$: 1/2, 3/2 or 5/2.
-        name: Prefix of the sites inside of the layer that holds the kernel; the default is
+        name: Prefix of the sites inside the layer that holds the kernel; the default is
             ``"kernel"``.
 
     Sites:
@@ -299,7 +303,7 @@ class MaternKernel(AbstractStationaryKernel):
 
     Raises:
         ValueError: If a fixed value is not positive, if a prior has batch axes, if there are
-            not as many lengthscales as inputs, or if `nu` is another number.
+            not as many lengthscales as inputs, or if `nu` is not 1/2, 3/2 or 5/2.
 
     Example:
         >>> import jax.numpy as jnp

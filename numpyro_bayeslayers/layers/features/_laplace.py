@@ -13,15 +13,15 @@ class LaplaceFourierFeatures(AbstractPairedFeatures, AbstractLaplaceSpectrum):
     $$\phi(x) = M^{-1/2}\,[\cos(x W / \ell),\ \sin(x W / \ell)], \qquad
     w_j \sim \text{Cauchy}_D(0, I),\quad \ell \sim \text{LogNormal}(\log \ell_0, 1)$$
 
-    where each column $w_j$ is one draw of a $D$-variate Cauchy law. The mean inner product is
-    $\exp(-|x - x'| / \ell)$, the Matern kernel of smoothness 1/2, exactly 1 on the
+    where each column $w_j$ is one draw from a $D$-variate Cauchy distribution. The mean inner
+    product is $\exp(-|x - x'| / \ell)$, the Matern kernel of smoothness 1/2, exactly 1 on the
     diagonal.
 
     Args:
         in_features: Size of the last axis of the input.
         n_features: Number of frequencies $M$.
         init_lengthscale: Median of the lengthscale's prior, positive, in the units of the
-            input; of shape (in,) for a lengthscale for each input. `init` calls it
+            input; shape (in,) gives one for each input. In `init` this argument is
             `lengthscale`.
         name: Prefix of the sites; the default is ``"laplace_fourier_features"``.
 
@@ -44,7 +44,7 @@ class LaplaceFourierFeatures(AbstractPairedFeatures, AbstractLaplaceSpectrum):
     References:
         Rahimi and Recht (2007), "Random features for large-scale kernel machines", NeurIPS;
         Sutherland and Schneider (2015), "On the error of random Fourier features", UAI,
-        section 1, where this map is compared with the phased one.
+        section 1, which compares this map with random phases.
         Rasmussen and Williams (2006), "Gaussian processes for machine learning", equation
         4.15, for the spectral density.
     """
@@ -56,14 +56,14 @@ class LaplaceCosineFeatures(AbstractPhasedFeatures, AbstractLaplaceSpectrum):
     $$\phi(x) = (2/M)^{1/2} \cos(x W / \ell + b), \qquad b_j \sim U(0, 2\pi),\quad
     w_j \sim \text{Cauchy}_D(0, I),\quad \ell \sim \text{LogNormal}(\log \ell_0, 1)$$
 
-    where each column $w_j$ is one draw of a $D$-variate Cauchy law. The mean inner product is
-    $\exp(-|x - x'| / \ell)$, the Matern kernel of smoothness 1/2.
+    where each column $w_j$ is one draw from a $D$-variate Cauchy distribution. The mean inner
+    product is $\exp(-|x - x'| / \ell)$, the Matern kernel of smoothness 1/2.
 
     Args:
         in_features: Size of the last axis of the input.
         n_features: Number of frequencies $M$.
         init_lengthscale: Median of the lengthscale's prior, positive, in the units of the
-            input; of shape (in,) for a lengthscale for each input. `init` calls it
+            input; shape (in,) gives one for each input. In `init` this argument is
             `lengthscale`.
         name: Prefix of the sites; the default is ``"laplace_cosine_features"``.
 

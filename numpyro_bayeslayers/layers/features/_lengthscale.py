@@ -1,4 +1,4 @@
-"""The lengthscale of a feature layer: one, or one for each input."""
+"""The lengthscale of a feature layer: one for all inputs, or one for each."""
 
 import math
 from typing import TypeAlias
@@ -10,7 +10,7 @@ from jaxtyping import Array
 from ... import _checks
 from ...primitives import sample
 
-# As a field: hashable, so that it is static and never trained by accident.
+# Hashable, so that the field is static and never trained by accident.
 Lengthscale: TypeAlias = float | tuple[float, ...]
 
 
@@ -19,7 +19,7 @@ checked_lengthscale = _checks.each(_checks.positive)
 
 
 def check_lengthscale(name: str, value: Lengthscale, in_features: int) -> None:
-    """There are as many lengthscales as inputs, or one for all."""
+    """Check that there is one lengthscale for each input, or one for all."""
     if isinstance(value, tuple) and len(value) != in_features:
         raise ValueError(
             f"`{name}` must be one number or one for each of the {in_features} inputs "
@@ -28,7 +28,7 @@ def check_lengthscale(name: str, value: Lengthscale, in_features: int) -> None:
 
 
 def sample_lengthscale(initial: Lengthscale) -> Array:
-    """Draw the site ``lengthscale`` around `initial`, lined up with rows."""
+    """Draw the site ``lengthscale`` around `initial`, aligned with rows."""
     if isinstance(initial, tuple):
         logs = np.log(np.asarray(initial, np.float32))
         return sample("lengthscale", dist.LogNormal(logs, 1.0).to_event(1), rank=2)

@@ -13,19 +13,19 @@ class MaternFourierFeatures(AbstractPairedFeatures, AbstractMaternSpectrum):
     $$\phi(x) = M^{-1/2}\,[\cos(x W / \ell),\ \sin(x W / \ell)], \qquad
     w_j \sim t_{2\nu}(0, I),\quad \ell \sim \text{LogNormal}(\log \ell_0, 1)$$
 
-    where each column $w_j$ is one draw of a $D$-variate Student t: a single chi-square for all
-    its coordinates, without which the kernel is not Matern above one dimension. The mean
-    inner product is the Matern kernel of smoothness $\nu$, exactly 1 on the
-    diagonal.
+    where each column $w_j$ is one draw from a $D$-variate Student t distribution: all its
+    coordinates share one chi-square variable, without which the kernel is not Matern in more
+    than one dimension. The mean inner product is the Matern kernel of smoothness $\nu$, exactly
+    1 on the diagonal.
 
     Args:
         in_features: Size of the last axis of the input.
         n_features: Number of frequencies $M$.
         init_lengthscale: Median of the lengthscale's prior, positive, in the units of the
-            input; of shape (in,) for a lengthscale for each input. `init` calls it
+            input; shape (in,) gives one for each input. In `init` this argument is
             `lengthscale`.
         nu: Smoothness $\nu$ of the kernel, positive; 1/2 is the exponential kernel, and
-            infinity would be the squared exponential one.
+            the limit of infinity is the squared exponential kernel.
         name: Prefix of the sites; the default is ``"matern_fourier_features"``.
 
     Sites:
@@ -47,7 +47,7 @@ class MaternFourierFeatures(AbstractPairedFeatures, AbstractMaternSpectrum):
     References:
         Rahimi and Recht (2007), "Random features for large-scale kernel machines", NeurIPS;
         Sutherland and Schneider (2015), "On the error of random Fourier features", UAI,
-        section 1, where this map is compared with the phased one.
+        section 1, which compares this map with random phases.
         Rasmussen and Williams (2006), "Gaussian processes for machine learning", equation
         4.15, for the spectral density.
     """
@@ -59,18 +59,18 @@ class MaternCosineFeatures(AbstractPhasedFeatures, AbstractMaternSpectrum):
     $$\phi(x) = (2/M)^{1/2} \cos(x W / \ell + b), \qquad b_j \sim U(0, 2\pi),\quad
     w_j \sim t_{2\nu}(0, I),\quad \ell \sim \text{LogNormal}(\log \ell_0, 1)$$
 
-    where each column $w_j$ is one draw of a $D$-variate Student t: a single chi-square for all
-    its coordinates, without which the kernel is not Matern above one dimension. The mean
-    inner product is the Matern kernel of smoothness $\nu$.
+    where each column $w_j$ is one draw from a $D$-variate Student t distribution: all its
+    coordinates share one chi-square variable, without which the kernel is not Matern in more
+    than one dimension. The mean inner product is the Matern kernel of smoothness $\nu$.
 
     Args:
         in_features: Size of the last axis of the input.
         n_features: Number of frequencies $M$.
         init_lengthscale: Median of the lengthscale's prior, positive, in the units of the
-            input; of shape (in,) for a lengthscale for each input. `init` calls it
+            input; shape (in,) gives one for each input. In `init` this argument is
             `lengthscale`.
         nu: Smoothness $\nu$ of the kernel, positive; 1/2 is the exponential kernel, and
-            infinity would be the squared exponential one.
+            the limit of infinity is the squared exponential kernel.
         name: Prefix of the sites; the default is ``"matern_cosine_features"``.
 
     Sites:

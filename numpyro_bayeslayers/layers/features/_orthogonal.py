@@ -22,23 +22,23 @@ class OrthogonalRandomFeatures(eqx.Module):
     $$\phi(x) = M^{-1/2}\,[\cos(x W / \ell),\ \sin(x W / \ell)], \qquad
     W = [Q_1 S_1, Q_2 S_2, \dots],$$
 
-    with orthogonal $Q_k$ of Haar's law and lengths $S_{k,j} \sim \chi_D$ on the diagonal, so
-    that each frequency alone is standard normal. The mean inner product is the squared
-    exponential kernel; its variance is below that of independent frequencies.
+    with orthogonal $Q_k$ from the Haar distribution and lengths $S_{k,j} \sim \chi_D$ on the
+    diagonal, so that each frequency is marginally standard normal. The mean inner product is
+    the squared exponential kernel; its variance is smaller than with independent frequencies.
 
-    The frequencies are drawn once, by `init`, and never trained: this is a map, not a
-    layer with sites.
+    The frequencies are drawn once, by `init`, and never trained: this is a fixed map without
+    sites.
 
     Args:
         in_features: Size of the last axis of the input, $D$.
-        n_features: Number of frequencies $M$, a multiple of $D$ or not: the last block is
-            cut.
-        lengthscale: Lengthscale $\ell$, positive, in the units of the input; of shape (in,)
-            for one for each input.
+        n_features: Number of frequencies $M$. If it is not a multiple of $D$, the last block is
+            truncated.
+        lengthscale: Lengthscale $\ell$, positive, in the units of the input; shape (in,) gives
+            one for each input.
         W: Frequencies, (in, M). `init` draws them.
 
     Raises:
-        ValueError: If a size or a lengthscale is not positive, if `W` has another shape, or
+        ValueError: If a size or a lengthscale is not positive, if `W` has the wrong shape, or
             if the input's last axis is not `in_features`.
         TypeError: If a size is not an integer.
 
@@ -88,7 +88,7 @@ class OrthogonalRandomFeatures(eqx.Module):
 
     @property
     def num_outputs(self) -> int:
-        """How many features a row gets: ``2 * n_features``."""
+        """Number of features per row, ``2 * n_features``."""
         return 2 * self.n_features
 
     def __call__(self, x: Num[ArrayLike, "*batch d_in"]) -> Float[Array, "*batch d_out"]:

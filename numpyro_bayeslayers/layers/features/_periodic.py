@@ -1,4 +1,4 @@
-"""The periodic kernel by its Fourier series."""
+"""The periodic kernel, defined by its Fourier series."""
 
 import math
 from collections.abc import Sequence
@@ -23,30 +23,30 @@ from ._kernel import (
 
 
 class PeriodicKernel(AbstractKernel):
-    r"""The periodic kernel of one input, by the coefficients of its Fourier series.
+    r"""The periodic kernel of one input, defined by its Fourier coefficients.
 
     $$k(r) = \sigma^2 \exp\Big(-\frac{2 \sin^2(\pi r / p)}{\ell^2}\Big)
     = \sigma^2 \sum_{j=0}^{\infty} q_j^2 \cos\frac{2 \pi j r}{p}, \qquad
     q_j^2 = (2 - \delta_{j0})\, e^{-a} I_j(a),\quad a = \ell^{-2}$$
 
-    With $M$ basis functions per dimension, `HSGPFeatures` has the cosines $j = 0..M-1$ and
-    the sines $j = 1..M-1$: $2M - 1$ coefficients. There is no box: `L` plays no part.
+    With $M$ basis functions per dimension, `HSGPFeatures` has the cosines $j = 0..M-1$ and the
+    sines $j = 1..M-1$: $2M - 1$ coefficients. There is no box: `L` is ignored.
 
     Args:
-        variance: $\sigma^2$: a positive number, which is fixed; a distribution, which is its
-            prior; or None for the prior LogNormal(0, 1).
-        lengthscale: $\ell$, without units, likewise.
+        variance: $\sigma^2$: a positive number (fixed), a distribution (its prior), or None for
+            the prior LogNormal(0, 1).
+        lengthscale: $\ell$, without units: a number, a distribution or None, as for `variance`.
         period: Period $p$, positive, in the units of the input. It is fixed: the
             posterior of a period has many modes.
-        name: Prefix of the sites inside of the layer that holds the kernel; the default is
+        name: Prefix of the sites inside the layer that holds the kernel; the default is
             ``"kernel"``.
 
     Sites:
         ``variance`` and ``lengthscale`` of event shape (), unless they are fixed.
 
     Raises:
-        ValueError: If a fixed value or the period is not positive, if a prior is not of a
-            single number, or if the layer has several inputs.
+        ValueError: If a fixed value or the period is not positive, if a prior is not
+            univariate, or if the layer has several inputs.
 
     Example:
         >>> import jax.numpy as jnp
@@ -89,7 +89,7 @@ class PeriodicKernel(AbstractKernel):
         lengthscale = hyperparameter("lengthscale", self.lengthscale, rank=1)
         self._look(lengthscale, basis)
         log_bessel = _log_scaled_bessel(int(harmonics.max()), lengthscale**-2)
-        # The orders stand first; plates of the lengthscale end in a singleton axis.
+        # The orders are the first axis; plates of the lengthscale end in a singleton axis.
         logs = jnp.moveaxis(log_bessel[harmonics], 0, -1)
         logs = logs[..., 0, :] if lengthscale.ndim else logs
         logs += np.where(harmonics == 0, 0.0, math.log(2))
@@ -124,7 +124,7 @@ class PeriodicKernel(AbstractKernel):
         return float(self._shares(lengthscale, num_basis)[-1])
 
     def _needed(self, lengthscale: float, L: float, share: float = 0.99) -> int:
-        # The orders are nearly normal with variance a, for large a.
+        # For large a, the orders are approximately normal with variance a.
         most = 8 + math.ceil(8 / lengthscale)
         return int(np.searchsorted(self._shares(lengthscale, most), share)) + 1
 
@@ -132,8 +132,8 @@ class PeriodicKernel(AbstractKernel):
 def _log_scaled_bessel(max_order: int, a: Array) -> Array:
     r"""Log of exp(-a) I_j(a) for the orders j = 0..max_order, on a new first axis.
 
-    Ratios r_j = I_j / I_{j-1} follow from r_j = a / (2 j + a r_{j+1}), which is stable from
-    above, where they start at Amos' lower bound.
+    Ratios r_j = I_j / I_{j-1} follow from r_j = a / (2 j + a r_{j+1}), a recursion that is
+    stable downward and starts at Amos' lower bound.
     """
     top = max_order + 32
     start = a / (top + 0.5 + jnp.sqrt(jnp.square(a) + (top + 1.5) ** 2))

@@ -21,22 +21,23 @@ class RandomKitchenSinks(AbstractRowLayer, AbstractLinearNormal):
     $$f(x) = \phi(x)\,\beta + b, \qquad
     \beta \sim N(\beta_0, 1),\quad b \sim N(b_0, 1)$$
 
-    for the features $\phi$ of any feature layer. Given the features' parameters the weights
-    can be integrated out: see `marginal` and `condition`.
+    for the features $\phi$ of any feature layer. Given the parameters of the features, the
+    weights can be integrated out: see `marginal` and `condition`.
 
     Args:
-        rff: The feature layer: it has `in_features`, `num_outputs` and maps (n, in) to
-            (n, F). `RBFFourierFeatures` and its kin, `OrthogonalRandomFeatures`, or your own.
-        init_beta: Prior means $\beta_0$, (F, out). `init` makes zeros.
-        init_bias: Prior means $b_0$, (out,). `init` makes zeros.
+        rff: The feature layer, which has `in_features` and `num_outputs` and maps (n, in) to
+            (n, F): `RBFFourierFeatures` or a similar layer, `OrthogonalRandomFeatures`, or your
+            own.
+        init_beta: Prior means $\beta_0$, (F, out). `init` sets zeros.
+        init_bias: Prior means $b_0$, (out,). `init` sets zeros.
         name: Prefix of the sites; the default is ``"random_kitchen_sinks"``.
 
     Sites:
-        Those of the features, below their own name or else ``rff``; ``beta`` of event shape
-        (F, out); ``bias`` of event shape (out,).
+        The sites of the features, prefixed with their name, or ``rff`` if they have none;
+        ``beta`` of event shape (F, out); ``bias`` of event shape (out,).
 
     Raises:
-        ValueError: If `init_beta` or `init_bias` has another shape, or if `out_features` is
+        ValueError: If `init_beta` or `init_bias` has the wrong shape, or if `out_features` is
             not positive.
         TypeError: If `rff` has no `in_features` or `num_outputs`.
 
@@ -51,7 +52,7 @@ class RandomKitchenSinks(AbstractRowLayer, AbstractLinearNormal):
     References:
         Rahimi and Recht (2008), "Weighted sums of random kitchen sinks", NeurIPS; Lázaro-
         Gredilla et al. (2010), "Sparse spectrum Gaussian process regression", JMLR 11,
-        section 3, for the law of the marginal.
+        section 3, for the marginal distribution.
     """
 
     rff: Any
@@ -79,7 +80,7 @@ class RandomKitchenSinks(AbstractRowLayer, AbstractLinearNormal):
     def init(
         cls, rff: Any, out_features: int, *, name: str | None = None
     ) -> "RandomKitchenSinks":
-        """The layer with prior means zero."""
+        """Create the layer with prior means zero."""
         out_features = _checks.size("out_features", out_features)
         beta = jnp.zeros((_num_outputs(rff), out_features))
         return cls(rff, beta, jnp.zeros(out_features), name)
@@ -96,7 +97,7 @@ class RandomKitchenSinks(AbstractRowLayer, AbstractLinearNormal):
         return linear(phi, beta, bias)
 
     def _means(self) -> tuple[Array, Array]:
-        """The priors' means: constants, in the precision that is in force."""
+        """The prior means, as constants in the current precision."""
         dtype = jnp.result_type(float)
         return (
             lax.stop_gradient(self.init_beta).astype(dtype),

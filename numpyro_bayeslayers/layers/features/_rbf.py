@@ -20,7 +20,7 @@ class RBFFourierFeatures(AbstractPairedFeatures, AbstractRBFSpectrum):
         in_features: Size of the last axis of the input.
         n_features: Number of frequencies $M$.
         init_lengthscale: Median of the lengthscale's prior, positive, in the units of the
-            input; of shape (in,) for a lengthscale for each input. `init` calls it
+            input; shape (in,) gives one for each input. In `init` this argument is
             `lengthscale`.
         name: Prefix of the sites; the default is ``"rbf_fourier_features"``.
 
@@ -43,7 +43,7 @@ class RBFFourierFeatures(AbstractPairedFeatures, AbstractRBFSpectrum):
     References:
         Rahimi and Recht (2007), "Random features for large-scale kernel machines", NeurIPS;
         Sutherland and Schneider (2015), "On the error of random Fourier features", UAI,
-        section 1, where this map is compared with the phased one.
+        section 1, which compares this map with random phases.
     """
 
 
@@ -59,7 +59,7 @@ class RBFCosineFeatures(AbstractPhasedFeatures, AbstractRBFSpectrum):
         in_features: Size of the last axis of the input.
         n_features: Number of frequencies $M$.
         init_lengthscale: Median of the lengthscale's prior, positive, in the units of the
-            input; of shape (in,) for a lengthscale for each input. `init` calls it
+            input; shape (in,) gives one for each input. In `init` this argument is
             `lengthscale`.
         name: Prefix of the sites; the default is ``"rbf_cosine_features"``.
 

@@ -1,4 +1,4 @@
-"""Fourier features whose frequencies are to be learned."""
+"""Fourier features with learned frequencies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,17 +15,17 @@ class VariationalFourierFeatures(AbstractPairedFeatures, AbstractRBFSpectrum):
     $$\phi(x) = M^{-1/2}\,[\cos(x W / \ell),\ \sin(x W / \ell)], \qquad
     W_{ij} \sim N(0, 1),\quad \ell \sim \text{LogNormal}(\log \ell_0, 1)$$
 
-    The model is that of `RBFFourierFeatures`; the use is another. There many frequencies
-    stand for a kernel and their posterior hardly differs from the prior; here a few
-    frequencies adapt to the data, under the guide of `default_guide`: a factorized normal
-    whose means start at a prior draw. A guide that starts at zero would start all
-    frequencies at one value, where the sines' gradients are all alike.
+    The model is the same as that of `RBFFourierFeatures`, but the use differs. There, many
+    frequencies approximate a kernel and their posterior is close to the prior; here, a few
+    frequencies adapt to the data, with the guide of `default_guide`: a factorized normal whose
+    means start at a prior draw. A guide initialized at zero would give all frequencies the same
+    value, where the sines have identical gradients.
 
     Args:
         in_features: Size of the last axis of the input.
         n_features: Number of frequencies $M$.
         init_lengthscale: Median of the lengthscale's prior, positive, in the units of the
-            input; of shape (in,) for a lengthscale for each input. `init` calls it
+            input; shape (in,) gives one for each input. In `init` this argument is
             `lengthscale`.
         name: Prefix of the sites; the default is ``"variational_fourier_features"``.
 
@@ -56,7 +56,7 @@ class VariationalFourierFeatures(AbstractPairedFeatures, AbstractRBFSpectrum):
 
     @staticmethod
     def default_guide(model: Callable[..., Any], **kwargs: Any) -> AutoNormal:
-        """A factorized normal guide of the whole `model`, started at a prior draw.
+        """A factorized normal guide for the whole `model`, initialized at a prior draw.
 
         Args:
             model: The NumPyro model that the layer is used in.

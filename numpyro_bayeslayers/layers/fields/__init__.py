@@ -1,4 +1,4 @@
-"""Fields: networks of places and times, and the encodings of their inputs."""
+"""Fields: networks over space and time, and the encodings of their inputs."""
 
 from ._bayesian_siren import BayesianSIREN as BayesianSIREN
 from ._features import (

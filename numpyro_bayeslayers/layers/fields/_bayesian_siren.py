@@ -22,25 +22,25 @@ from ._siren import (
 
 
 class BayesianSIREN(AbstractRowLayer):
-    r"""A network of sines whose weights have normal priors.
+    r"""A sinusoidal network with normal priors on its weights.
 
     $$h_0 = x, \qquad h_{l+1} = \sin(\omega_l (h_l W_l + b_l)), \qquad
     y = h_{L-1} W_{L-1} + b_{L-1}$$
 
     The priors are centered; their standard deviations are `prior_std` times those of the
-    uniform laws of `SIREN`: $1 / (\sqrt{3}\, \mathrm{in})$ for weights of the first layer,
-    $\sqrt{c / (3\, \mathrm{in})} / \omega$ for the others, $1 / \sqrt{3\, \mathrm{in}}$ for
-    biases.
+    uniform distributions of `SIREN`: $1 / (\sqrt{3}\, \mathrm{in})$ for weights of the first
+    layer, $\sqrt{c / (3\, \mathrm{in})} / \omega$ for the others, $1 / \sqrt{3\, \mathrm{in}}$
+    for biases.
 
     Args:
         in_features: Size of the last axis of the input.
         hidden_features: Units of each hidden layer.
         out_features: Size of the last axis of the output.
-        depth: Number of layers, the readout among them, at least two.
+        depth: Number of layers, including the readout, at least two.
         first_omega: Frequency $\omega_0$ of the first layer, positive.
-        hidden_omega: Frequency of the others, positive.
-        c: Constant of the weights' law, positive.
-        prior_std: Factor of the standard deviations, positive.
+        hidden_omega: Frequency of the other layers, positive.
+        c: Constant in the scale of the weights, positive.
+        prior_std: Multiplier of the standard deviations, positive.
         name: Prefix of the sites; the default is ``"bayesian_siren"``.
 
     Sites:
@@ -91,16 +91,16 @@ class BayesianSIREN(AbstractRowLayer):
         prior_std: float = 1.0,
         name: str | None = None,
     ) -> "BayesianSIREN":
-        """Make the network as `SIREN.init` makes its own; there is nothing to draw."""
+        """Create the network with the signature of `SIREN.init`; nothing is drawn."""
         sizes = (in_features, hidden_features, out_features, depth)
         return cls(*sizes, first_omega, hidden_omega, c, prior_std, name)
 
     @property
     def layers(self) -> tuple["_BayesianSirenDense", ...]:
-        """The layers, the readout last.
+        """The layers, with the readout last.
 
-        Each maps rows to rows and opens its sites where it is called: run them one after
-        another inside ``scope(prefix=net.prefix)``.
+        Each maps rows to rows and draws its sites when it is called: apply them in order inside
+        ``scope(prefix=net.prefix)``.
         """
         sizes = layer_sizes(
             self.in_features, self.hidden_features, self.out_features, self.depth
@@ -132,7 +132,7 @@ class _BayesianSirenDense(AbstractRowLayer):
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
         limit = weight_bound(self.layer_type, self.in_features, self.omega, self.c)
-        # A uniform law between -a and a has the standard deviation a / sqrt(3).
+        # A uniform distribution between -a and a has standard deviation a / sqrt(3).
         factor = self.prior_std / math.sqrt(3)
         shape = (self.in_features, self.out_features)
         prior = dist.Normal(0.0, factor * limit).expand(shape).to_event(2)

@@ -1,4 +1,4 @@
-"""Standardization, waves and products as modules, with their settings as fields."""
+"""Standardization, Fourier features and interactions as modules."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -19,18 +19,18 @@ from ...basis._seasonal import check_seasons
 
 
 class Standardization(eqx.Module):
-    r"""Columns to zero mean and unit scale, $(x - \mu) / \sigma$, by constants.
+    r"""Standardize columns with fixed constants, $(x - \mu) / \sigma$.
 
-    A plain module: it has no sites, and no optimizer sees its constants.
+    This is a plain module: it has no sites, and its constants are not trained.
 
     Args:
-        mu: Centers $\mu$, a number or one for each column.
-        std: Standard deviations $\sigma$, positive, a number or one for each column.
-        name: For uniformity; there are no sites to prefix.
+        mu: Centers $\mu$, one number, or one for each column.
+        std: Standard deviations $\sigma$, positive, one number, or one for each column.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
-        ValueError: If a standard deviation is not positive, the lengths differ, or the
-            input has other columns.
+        ValueError: If a standard deviation is not positive, the lengths differ, or the input
+            has a different number of columns.
 
     Example:
         >>> import jax.numpy as jnp
@@ -56,18 +56,19 @@ class Standardization(eqx.Module):
 
 
 class FourierFeatures(eqx.Module):
-    r"""Cosines and sines of doubling frequency, of each column by itself.
+    r"""Cosines and sines of doubling frequency, for each column separately.
 
     For each column with a degree $m$ above zero, in order, the block
-    $\cos(2\pi 2^d x), d = 0 \dots m - 1$, then the sines. A plain module without sites.
+    $\cos(2\pi 2^d x), d = 0 \dots m - 1$, followed by the sines. This is a plain module without
+    sites.
 
     Args:
-        degrees: How many frequencies each column gets; zero leaves the column out.
+        degrees: Number of frequencies of each column; zero omits the column.
         rescale: Whether to divide both features of frequency $2^d$ by $d + 1$.
-        name: For uniformity; there are no sites to prefix.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
-        ValueError: If a degree is negative, or the input has other columns.
+        ValueError: If a degree is negative, or the input has a different number of columns.
         TypeError: If a degree is not an integer.
 
     Example:
@@ -86,7 +87,7 @@ class FourierFeatures(eqx.Module):
     name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, x: Num[ArrayLike, "*batch d"]) -> Float[Array, "*batch m"]:
-        """The blocks of all columns side by side."""
+        """The blocks of all columns, concatenated."""
         x = _checks.array("x", x)
         _checks.last_axis("x", x, "len(degrees)", len(self.degrees))
         blocks = [
@@ -97,16 +98,16 @@ class FourierFeatures(eqx.Module):
 
 
 class SeasonalFeatures(eqx.Module):
-    r"""Cosines and sines of the harmonics of periods, of times.
+    r"""Cosines and sines of times at the harmonics of given periods.
 
-    $\cos(2\pi h x / \tau), h = 1 \dots H$ of each period, then the sines; accurate for times
-    of any size. A plain module without sites.
+    $\cos(2\pi h x / \tau), h = 1 \dots H$ for each period, followed by the sines; accurate for
+    times of any magnitude. This is a plain module without sites.
 
     Args:
         periods: Periods $\tau$, positive, in the units of the times.
-        harmonics: How many harmonics $H$ each period has.
+        harmonics: Number of harmonics $H$ of each period.
         rescale: Whether to divide the features of harmonic $h$ by $h$.
-        name: For uniformity; there are no sites to prefix.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
         ValueError: If the lengths differ, a period is not positive or a count is negative.
@@ -139,11 +140,11 @@ class SeasonalFeatures(eqx.Module):
 class InteractionFeatures(eqx.Module):
     """Products of pairs of columns.
 
-    A plain module without sites.
+    This is a plain module without sites.
 
     Args:
-        pairs: Pairs of column numbers from zero; no pair gives no feature.
-        name: For uniformity; there are no sites to prefix.
+        pairs: Pairs of column numbers, counted from zero; without pairs there are no features.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
         ValueError: If `pairs` is not a list of pairs, or names a column that the input lacks.

@@ -1,4 +1,4 @@
-"""Encodings of places and angles as modules, with their settings as fields."""
+"""Encodings of geographic locations and angles as modules."""
 
 from typing import Literal
 
@@ -21,12 +21,12 @@ from ...basis._spherical_harmonics import spherical_harmonics
 
 
 class Deg2Rad(eqx.Module):
-    r"""Degrees as radians, $\pi x / 180$.
+    r"""Convert degrees to radians, $\pi x / 180$.
 
-    A plain module without sites.
+    This is a plain module without sites.
 
     Args:
-        name: For uniformity; there are no sites to prefix.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Example:
         >>> round(float(Deg2Rad()(180.0)), 4)
@@ -41,17 +41,17 @@ class Deg2Rad(eqx.Module):
 
 
 class LonLatScale(eqx.Module):
-    """Longitude and latitude moved linearly to the interval from -1 to 1.
+    """Scale longitude and latitude linearly to the interval from -1 to 1.
 
-    A plain module without sites.
+    This is a plain module without sites.
 
     Args:
-        lon_range: Longitudes that become -1 and 1; the default is in degrees.
-        lat_range: Latitudes that become -1 and 1; the default is in degrees.
-        name: For uniformity; there are no sites to prefix.
+        lon_range: Longitudes that are mapped to -1 and 1; the default is in degrees.
+        lat_range: Latitudes that are mapped to -1 and 1; the default is in degrees.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
-        ValueError: If a range is empty, or the input has not two columns.
+        ValueError: If a range is empty, or the input does not have two columns.
 
     Example:
         >>> import jax.numpy as jnp
@@ -73,14 +73,14 @@ class Cartesian3DEncoder(eqx.Module):
 
     $$(\cos\varphi \cos\lambda, \; \cos\varphi \sin\lambda, \; \sin\varphi)$$
 
-    Neighbors across the date line are neighbors here. A plain module without sites.
+    Neighbors across the date line remain close. This is a plain module without sites.
 
     Args:
         input_unit: The unit of the input, ``"radians"`` or ``"degrees"``.
-        name: For uniformity; there are no sites to prefix.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
-        ValueError: If the unit is another word, or the input has not two columns.
+        ValueError: If the unit is unknown, or the input does not have two columns.
 
     Example:
         >>> import jax.numpy as jnp
@@ -92,17 +92,17 @@ class Cartesian3DEncoder(eqx.Module):
     name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, lonlat: Num[ArrayLike, "*batch 2"]) -> Float[Array, "*batch 3"]:
-        """The points, x toward longitude 0, z toward the north pole."""
+        """The points; the x axis points to longitude 0, the z axis to the north pole."""
         return lonlat_to_cartesian3d(lonlat, input_unit=self.input_unit)
 
 
 class CyclicEncoder(eqx.Module):
-    """Cosines, then sines of angles in radians.
+    """Cosines, then sines, of angles in radians.
 
-    A plain module without sites.
+    This is a plain module without sites.
 
     Args:
-        name: For uniformity; there are no sites to prefix.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Example:
         >>> import jax.numpy as jnp
@@ -118,22 +118,22 @@ class CyclicEncoder(eqx.Module):
 
 
 class SphericalHarmonicEncoder(eqx.Module):
-    r"""Real spherical harmonics of places on the globe.
+    r"""Real spherical harmonics of locations on the globe.
 
     $$Y_{l,m}, \qquad l = 0 \dots l_{max}, \quad m = -l \dots l$$
 
     They are orthonormal on the unit sphere, without the Condon-Shortley phase. Values and
-    gradients are finite at the poles. A plain module without sites.
+    gradients are finite at the poles. This is a plain module without sites.
 
     Args:
-        l_max: Highest degree, zero or above; there are $(l_{max} + 1)^2$ features.
-        input_mode: ``"cartesian"`` for vectors (N, 3), of which the direction counts, or
+        l_max: Highest degree, zero or more; there are $(l_{max} + 1)^2$ features.
+        input_mode: ``"cartesian"`` for vectors (N, 3), of which only the direction matters, or
             ``"lonlat"`` for longitudes and latitudes (N, 2) in radians.
-        name: For uniformity; there are no sites to prefix.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
-        ValueError: If the degree is negative, the mode is another word, or the input has
-            other columns.
+        ValueError: If the degree is negative, the mode is unknown, or the input has the wrong
+            number of columns.
         TypeError: If `l_max` is not an integer.
 
     Example:
@@ -153,7 +153,7 @@ class SphericalHarmonicEncoder(eqx.Module):
     name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __call__(self, x: Num[ArrayLike, "*batch d"]) -> Float[Array, "*batch m"]:
-        """The features, degree by degree, orders ascending."""
+        """The features, sorted by degree, then by order."""
         if self.input_mode == "lonlat":
             return spherical_harmonic_encode(x, self.l_max)
         x = as_float(x)

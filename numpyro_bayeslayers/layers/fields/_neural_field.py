@@ -1,4 +1,4 @@
-"""Bayesian neural fields: networks of space and time."""
+"""Bayesian neural fields: networks over space and time."""
 
 import math
 from fractions import Fraction
@@ -22,35 +22,35 @@ from ...primitives import linear, sample, sample_site
 
 
 class BayesianNeuralField(AbstractLayer):
-    r"""A network of time, space and other columns, for values on them.
+    r"""A Bayesian neural field: a network over time, space and other columns.
 
     With inputs $u = x / (s\, e^{a})$, the features are the blocks
 
     $$u; \quad \tfrac{\cos}{\sin}(2\pi 2^d u_i) / (d + 1) \text{ of each column;} \quad
     \tfrac{\cos}{\sin}(2\pi h t / \tau) / h \text{ of the raw time } t; \quad u_i u_j$$
 
-    each times a gain $\zeta(g_k)$ (softplus). Blocks without features are left out. The
-    network on them has `depth` hidden layers and a linear readout,
+    each multiplied by a gain $\zeta(g_k)$ (softplus). Blocks without features are omitted. The
+    network on the features has `depth` hidden layers and a linear readout,
 
     $$h \leftarrow \sigma\big(\zeta(g_l) (h W_l / \sqrt{\text{fan in}} + b_l)\big), \qquad
     \sigma(z) = \alpha\,\mathrm{elu}(z) + (1 - \alpha) \tanh(z)$$
 
-    Every prior is Logistic(0, 1), $\alpha$ is the logistic function of such a number.
+    Every prior is Logistic(0, 1); $\alpha$ is the logistic function of a variable with this prior.
 
     Args:
         input_scales: Scales $s$ of the columns, positive, in the columns' units.
-        fourier_degrees: How many frequencies $2^d$ each column gets; zero for none.
-        interactions: Pairs of columns whose product is a feature.
+        fourier_degrees: Number of frequencies $2^d$ of each column; zero for none.
+        interactions: Pairs of columns; the product of each pair is a feature.
         seasonality_periods: Periods $\tau$, positive, in the units of the time column.
-        num_seasonal_harmonics: How many harmonics $h = 1, 2, \dots$ each period gets, at
-            most half the period. A fraction is rounded up, so that 0.5 gives a period of
-            any length above one its first harmonic, as continuous time needs it.
+        num_seasonal_harmonics: Number of harmonics $h = 1, 2, \dots$ of each period, at most
+            half the period. A fraction is rounded up, so that 0.5 gives the first harmonic for
+            any period longer than one, as needed for continuous time.
         width: Units of each hidden layer.
         depth: Number of hidden layers.
         time_col: The column of time.
-        use_clock: Whether a last column of the input, beside those of `input_scales`, is the
-            raw time $t$ of the seasons, and nothing else: what local clocks show, where the
-            time itself is elapsed time.
+        use_clock: Whether the input has an additional last column with the raw time $t$ that is
+            used only for the seasons. Use it for local clock time if the time column is elapsed
+            time.
         name: Prefix of the sites; the default is ``"bayesian_neural_field"``.
 
     Sites:
@@ -60,8 +60,8 @@ class BayesianNeuralField(AbstractLayer):
         (1,), ``output_gain`` ().
 
     Raises:
-        ValueError: If lengths do not agree, a scale, period or size is not positive, a
-            column does not exist, or a harmonic is above half of its period.
+        ValueError: If lengths do not agree, a scale, period or size is not positive, a column
+            does not exist, or the number of harmonics exceeds half the period.
         TypeError: If a size or a degree is not an integer.
 
     Example:
@@ -79,8 +79,9 @@ class BayesianNeuralField(AbstractLayer):
         methods.
 
     Note:
-        As in the authors' program, a frequency that two periods share enters once, with the
-        harmonic of the first; frequencies that agree in single precision are one.
+        As in the authors' implementation, a frequency that two periods share enters once, with
+        the harmonic of the first; frequencies that are equal in single precision count as the
+        same.
     """
 
     input_scales: tuple[float, ...] = setting(check=_checks.sequence(_checks.positive))
@@ -104,7 +105,7 @@ class BayesianNeuralField(AbstractLayer):
         if len(self.fourier_degrees) != columns:
             raise ValueError(
                 f"`fourier_degrees` must have one entry for each of the {columns} columns "
-                f"of `input_scales`, got {len(self.fourier_degrees)}. Zero is no feature."
+                f"of `input_scales`, got {len(self.fourier_degrees)}. Zero gives no feature."
             )
         checked_pairs("interactions", self.interactions, columns)
         if self.time_col >= columns:
@@ -120,12 +121,12 @@ class BayesianNeuralField(AbstractLayer):
 
     @property
     def in_features(self) -> int:
-        """Number of columns, that of the clock included."""
+        """Number of columns, including that of the clock."""
         return len(self.input_scales) + self.use_clock
 
     @property
     def num_features(self) -> int:
-        """Number of features that the first hidden layer sees."""
+        """Number of input features of the first hidden layer."""
         waves = sum(self.fourier_degrees) + len(self._seasons()[0])
         return len(self.input_scales) + 2 * waves + len(self.interactions)
 
@@ -133,9 +134,9 @@ class BayesianNeuralField(AbstractLayer):
     def layers(self) -> tuple["_FieldLayer", ...]:
         """The hidden layers, the first one after the features, and the readout.
 
-        Each maps rows to rows and opens its sites where it is called: run them one after
-        another inside ``scope(prefix=field.prefix)`` and `handlers.tie`, by which they share
-        the activation's weight.
+        Each maps rows to rows and draws its sites when it is called: apply them in order inside
+        ``scope(prefix=field.prefix)`` and `handlers.tie`, so that they share the weight of the
+        activation.
         """
         return tuple(_FieldLayer(self, index) for index in range(self.depth + 1))
 
@@ -149,7 +150,7 @@ class BayesianNeuralField(AbstractLayer):
         return h
 
     def _features(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
-        """The blocks of features, each times its gain."""
+        """The blocks of features, each multiplied by its gain."""
         x, columns = as_float(x), len(self.input_scales)
         clock = x[..., -1 if self.use_clock else self.time_col]
         x = x[..., :columns]
@@ -176,7 +177,7 @@ class BayesianNeuralField(AbstractLayer):
 
 
 class _FieldLayer(eqx.Module):
-    """One layer of a field, with the features before the first and a linear last one."""
+    """One layer of a field; the first includes the features, and the last is linear."""
 
     field: BayesianNeuralField
     index: int = setting(check=_checks.count)

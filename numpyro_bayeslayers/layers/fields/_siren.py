@@ -1,4 +1,4 @@
-"""Sinusoidal networks with weights of their own."""
+"""Sinusoidal networks with trainable weights."""
 
 import math
 from itertools import pairwise
@@ -15,7 +15,7 @@ from ..._typing import PRNGKey
 from ...basis._fourier import as_float
 from ...primitives import Site, linear
 
-# Where a layer stands in its network, which decides its weights' law and its activation.
+# Position of a layer in its network, which determines the initial weights and the activation.
 Place: TypeAlias = Literal["first", "hidden", "last"]
 
 
@@ -23,32 +23,32 @@ PLACES = get_args(Place)
 
 
 def weight_bound(place: Place, in_features: int, omega: float, c: float) -> float:
-    """The largest weight that the law of Sitzmann et al. gives."""
+    """Largest absolute initial weight, after Sitzmann et al."""
     if place == "first":
         return 1 / in_features
     return math.sqrt(c / in_features) / omega
 
 
 def bias_bound(in_features: int) -> float:
-    """The largest bias."""
+    """Largest absolute initial bias."""
     return 1 / math.sqrt(in_features)
 
 
 class SirenDense(eqx.Module):
-    r"""A dense layer under a sine, $\sin(\omega (x W + b))$, with weights of its own.
+    r"""A dense layer with a sine activation, $\sin(\omega (x W + b))$, and trainable weights.
 
-    A plain module without sites: `weight` and `bias` are leaves that an optimizer trains.
-    The last layer of a network is linear, $x W + b$.
+    This is a plain module without sites: `weight` and `bias` are leaves for an optimizer. The
+    last layer of a network is linear, $x W + b$.
 
     Args:
         weight: $W$, (in, out); `SirenDense.init` draws it.
         bias: $b$, (out,).
         omega: Frequency $\omega$, positive.
         layer_type: ``"first"``, ``"hidden"`` or ``"last"``; the last is linear.
-        name: For uniformity; there are no sites to prefix.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
-        ValueError: If a size or a constant is not positive, or the type is another word.
+        ValueError: If a size or a constant is not positive, or the type is unknown.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -79,7 +79,7 @@ class SirenDense(eqx.Module):
         c: float = 6.0,
         name: str | None = None,
     ) -> "SirenDense":
-        r"""Draw the weights of a layer from its law.
+        r"""Draw the initial weights of a layer.
 
         Weights are uniform between $\pm 1 / \mathrm{in}$ in the first layer and between
         $\pm\sqrt{c / \mathrm{in}} / \omega$ in the others, biases between
@@ -91,8 +91,8 @@ class SirenDense(eqx.Module):
             key: Random key of the weights.
             omega: Frequency $\omega$, positive.
             layer_type: ``"first"``, ``"hidden"`` or ``"last"``.
-            c: Constant of the law, positive.
-            name: For uniformity; there are no sites to prefix.
+            c: Constant in the bound of the weights, positive.
+            name: Accepted for uniformity and unused: there are no sites to prefix.
         """
         in_features = _checks.size("in_features", in_features)
         out_features = _checks.size("out_features", out_features)
@@ -117,7 +117,7 @@ class SirenDense(eqx.Module):
         return self.weight.shape[-1]
 
     def __call__(self, x: Num[ArrayLike, "*batch d_in"]) -> Float[Array, "*rest d_out"]:
-        """The layer's output; outside of a model too."""
+        """The layer's output; it can also be called outside a model."""
         x = as_float(x)
         _checks.last_axis("x", x, "in_features", self.in_features)
         return siren_layer(
@@ -128,23 +128,23 @@ class SirenDense(eqx.Module):
 def siren_layer(
     x: Float[Array, "*batch d_in"], weight: Site, bias: Site, omega: float, place: Place
 ) -> Float[Array, "*rest d_out"]:
-    """A linear map under a sine, or alone in the last layer."""
+    """A linear map, followed by a sine except in the last layer."""
     z = linear(x, weight, bias)
     return z if place == "last" else jnp.sin(omega * z)
 
 
 class SIREN(eqx.Module):
-    r"""A network of sines with weights of its own, for signals and their derivatives.
+    r"""A sinusoidal network with trainable weights, for signals and their derivatives.
 
     $$h_0 = x, \qquad h_{l+1} = \sin(\omega_l (h_l W_l + b_l)), \qquad
     y = h_{L-1} W_{L-1} + b_{L-1}$$
 
-    A plain module without sites; `BayesianSIREN` has priors in place of the weights. The
-    weights' laws keep the activations' distribution from layer to layer.
+    This is a plain module without sites; in `BayesianSIREN` the weights have priors. The
+    initial weights keep the distribution of activations constant across layers.
 
     Args:
-        layers: The layers; `SIREN.init` makes them.
-        name: For uniformity; there are no sites to prefix.
+        layers: The layers; `SIREN.init` creates them.
+        name: Accepted for uniformity and unused: there are no sites to prefix.
 
     Raises:
         ValueError: If a size or a constant is not positive, or the depth is below two.
@@ -184,12 +184,12 @@ class SIREN(eqx.Module):
             in_features: Size of the last axis of the input.
             hidden_features: Units of each hidden layer.
             out_features: Size of the last axis of the output.
-            depth: Number of layers, the readout among them, at least two.
+            depth: Number of layers, including the readout, at least two.
             key: Random key of the weights.
             first_omega: Frequency $\omega_0$ of the first layer.
-            hidden_omega: Frequency of the others.
-            c: Constant of the weights' law.
-            name: For uniformity; there are no sites to prefix.
+            hidden_omega: Frequency of the other layers.
+            c: Constant in the bound of the weights.
+            name: Accepted for uniformity and unused: there are no sites to prefix.
         """
         sizes = layer_sizes(in_features, hidden_features, out_features, depth)
         places, omegas = layer_places(depth, first_omega, hidden_omega)
@@ -212,7 +212,7 @@ class SIREN(eqx.Module):
         return self.layers[-1].out_features
 
     def __call__(self, x: Num[ArrayLike, "*batch d_in"]) -> Float[Array, "*rest d_out"]:
-        """The network's output; outside of a model too."""
+        """The network's output; it can also be called outside a model."""
         h = as_float(x)
         for layer in self.layers:
             h = layer(h)
@@ -222,7 +222,7 @@ class SIREN(eqx.Module):
 def layer_sizes(
     in_features: int, hidden_features: int, out_features: int, depth: int
 ) -> list[tuple[int, int]]:
-    """Input and output sizes of the layers, after a look at them."""
+    """Check the sizes; return input and output sizes of the layers."""
     in_features = _checks.size("in_features", in_features)
     hidden_features = _checks.size("hidden_features", hidden_features)
     out_features = _checks.size("out_features", out_features)

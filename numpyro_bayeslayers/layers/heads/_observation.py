@@ -220,7 +220,7 @@ def check_mask(mask: PerRow) -> PerRow:
 
 
 def align(arrays: dict[str, Array], plates: tuple[int, ...]) -> dict[str, Array]:
-    """The arrays with (n, 1) as (n,), so that rows meet rows, inside of plates on the left.
+    """The arrays with (n, 1) as (n,), so that rows meet rows, inside plates on the left.
 
     With several outputs, what belongs to rows becomes (n, 1).
 

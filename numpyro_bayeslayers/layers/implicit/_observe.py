@@ -26,7 +26,7 @@ def observe_members(
     density, to which a row counts as explained if one member explains it: members then divide
     the rows among themselves, and alone they are no predictions.
 
-    Call it within the plate of rows, outside of which the layers are called.
+    Call it within the plate of rows, outside which the layers are called.
 
     Args:
         name: Name of the observed site.

@@ -49,7 +49,7 @@ def lift(
     - `None`: it stays as it is.
 
     The values of parameters with a prior are dropped, so no copy of them is trained or kept.
-    A prior may depend on values drawn before: lift inside of the model then.
+    A prior may depend on values drawn before: lift inside the model then.
 
     Args:
         module: An Equinox module; it is not changed.

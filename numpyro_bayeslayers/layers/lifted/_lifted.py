@@ -67,7 +67,7 @@ class Lifted(AbstractLayer):
     `Embedding`. Flipout draws one pair of sign vectors for each row, so positions of a
     sequence and pixels share the row's draw; local reparameterization, whose noise belongs to
     outputs, leaves out what a row uses in several places. Weights of other modules (the
-    cells of recurrent networks), and products inside of `lax.scan`, `jax.jit` or `jax.grad`
+    cells of recurrent networks), and products inside `lax.scan`, `jax.jit` or `jax.grad`
     within the module, keep the plain value, and gradient estimators name them.
 
     A module with a state (batch or spectral normalization) is called without it: the state is
@@ -95,7 +95,7 @@ class Lifted(AbstractLayer):
 
     Raises:
         ValueError: If an input has fewer axes than an example, or another batch than the
-            first one; or if a module with a state is called inside of a plate.
+            first one; or if a module with a state is called inside a plate.
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
@@ -124,7 +124,7 @@ class Lifted(AbstractLayer):
         Gradient estimators do not act on it. Inside of plates call the layer on rows instead.
 
         Raises:
-            ValueError: If it is called inside of a plate, or is a batch ensemble.
+            ValueError: If it is called inside a plate, or is a batch ensemble.
 
         Example:
             >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist

@@ -1,9 +1,9 @@
-"""Products inside of a module, made visible to gradient estimators.
+"""Products inside a module, made visible to gradient estimators.
 
 A module is written for one example, and `jax.vmap` maps it over rows. There a product knows
 one row only, while a gradient estimator must see all of them. So the product is a function of
 `jax.custom_batching.custom_vmap`: where JAX maps it, JAX calls the function's rule with the
-rows of all examples, outside of the map, and the rule sends the ``"linear"`` message.
+rows of all examples, outside the map, and the rule sends the ``"linear"`` message.
 """
 
 import functools

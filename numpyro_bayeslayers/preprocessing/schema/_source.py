@@ -31,7 +31,7 @@ class Source(NamedTuple):
     """One leaf of an argument.
 
     Args:
-        label: How errors call it: ``x``, or ``x['age']`` inside of a container.
+        label: How errors call it: ``x``, or ``x['age']`` inside a container.
         names: The names of a table's columns; None for a column or an array.
         columns: A table's columns; the column or array alone.
         index: The pandas index of its rows, if it has one.

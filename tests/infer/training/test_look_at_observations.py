@@ -61,7 +61,7 @@ OUTSIDE = {
     "a level too many": (
         model_of(layers.ordinal_link, num_classes=3),
         np.array([0, 1, 2, 3, 0, 0]),
-        r"got in row 3: 3 \(1 of 6\). Labels are counted from 0: number them anew",
+        r"got in row 3: 3 \(1 of 6\). Labels are counted from 0: renumber them",
     ),
     "a class too many": (
         lambda x, y=None: layers.categorical_link(jnp.outer(x, jnp.ones(2)), y),

@@ -218,7 +218,7 @@ def test_estimators_leave_the_marginal_alone():
         return Trace_ELBO().loss(jax.random.key(1), params, model, guide, x, y)
 
     plain = loss(model)
-    with pytest.warns(UserWarning, match="`flipout` found no linear application"):
+    with pytest.warns(UserWarning, match="`flipout` found no linear operation"):
         assert loss(flipout(model)) == plain
 
 
