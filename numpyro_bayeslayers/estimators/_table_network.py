@@ -144,7 +144,7 @@ class Draws(NamedTuple):
     Args:
         sites: By site name, draws first.
         prior_scale: The scale of the prior.
-        offset: What is added to the outputs.
+        offset: Known term that is added to the outputs.
         factor: What widens the law of outcomes.
     """
 

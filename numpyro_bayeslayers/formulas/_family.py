@@ -138,7 +138,7 @@ def moments_of(
     Args:
         scale: That of the family.
         y: The outcome, NaN where it is missing.
-        offset: What is added to predictions.
+        offset: Known term that is added to predictions.
         trials: The trials of successes.
     """
     if scale == "none":

@@ -1,4 +1,4 @@
-"""What each layer of a regression adds to its rows, by draws of the posterior."""
+"""Partial effects of the layers of a regression."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,28 +19,30 @@ from .._typing import Message, Model
 def layer_effects(
     model: Model, draws: Mapping[str, Any], *args: Any, batch_ndims: int = 1, **kwargs: Any
 ) -> dict[str, Float[Array, "draws n u"]]:
-    """What each regression layer adds to each row, by draws of a posterior.
+    """Contribution of each regression layer to each row, for posterior draws.
 
-    The layers are those that are called as ``layer("price", x)``; an effect is what that call
-    gave. `numpyro_bayeslayers.plots.plot_effects` draws them. Rows may be others than those
-    of the fit: a grid of one column, the others held.
+    The layers are those that are called as ``layer("price", x)``; an effect is the result of
+    this call. `numpyro_bayeslayers.plots.plot_effects` plots them. The rows may differ from
+    those of the fit: for example, a grid of one column with the others fixed.
 
     Args:
         model: The NumPyro model.
         draws: Draws of its latent sites by name: ``mcmc.get_samples()``, or
-            ``found.draws(all=True)`` of a `Fit`, of which `batch_ndims` is 2.
-        args: The arguments of the model. Categories are integers: those that
-            ``found.levels`` has the words of. Observations may be left out.
+            ``found.draws(all=True)`` of a `Fit`, with `batch_ndims` of 2.
+        args: The arguments of the model. Categories are integers, numbered as in
+            ``found.levels``. Observations may be omitted.
         batch_ndims: The number of axes of draws.
         kwargs: Further arguments of the model.
 
     Returns:
-        By the layer's name, its values (draws, rows, units), all axes of draws in one.
+        For each layer's name, its values (draws, rows, units), with all axes of draws flattened
+        into one.
 
     Raises:
         TypeError: If `draws` is not a mapping, or `batch_ndims` is not an integer.
-        ValueError: If there are no draws, their numbers differ, a latent site that an effect
-            depends on has none, two layers have one name, or the model has no such layer.
+        ValueError: If there are no draws, their numbers differ, draws of a latent site that an
+            effect depends on are missing, two layers have the same name, or the model has no
+            such layer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -97,7 +99,7 @@ def layer_effects(
 
 
 class _noting(Messenger):  # noqa: N801
-    """Notes the effects of layers by their names."""
+    """Records the effects of layers by name."""
 
     def __init__(self, fn: Model) -> None:
         self.found: dict[str, Array] = {}

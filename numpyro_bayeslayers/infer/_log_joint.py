@@ -1,4 +1,4 @@
-"""NumPyro models as functions of their unconstrained parameters."""
+"""Log densities of NumPyro models as functions of unconstrained parameters."""
 
 import functools
 from collections.abc import Callable
@@ -28,26 +28,26 @@ Params = dict[str, Any]
 def log_joint_of(
     model: Model, *example: Any, **example_kwargs: Any
 ) -> tuple[InitFn, LogJoint]:
-    r"""Turn a NumPyro model into what `EnsembleMAP` takes.
+    r"""Turn a NumPyro model into the functions that `EnsembleMAP` needs.
 
     Parameters are a dictionary of unconstrained values by site name,
     $\theta = T(\phi)$ with NumPyro's bijection $T$ to the support of each site, and
 
     $$\mathrm{loglik} = \log p(y \mid x, T(\phi)), \qquad \mathrm{logprior} = \log p(T(\phi))$$
 
-    There is no Jacobian: the maximum is the mode of the density of the constrained
-    parameters, as with `AutoDelta`. Closed-form divergences of layers count as prior.
+    No Jacobian is included: the maximum is the mode of the density of the constrained
+    parameters, as with `AutoDelta`. Closed-form divergences of layers are part of the prior.
     ``numpyro.infer.util.constrain_fn(model, (x, y), {}, params)`` gives $\theta$.
 
-    The data may be minibatches of `EnsembleMAP` if no latent site grows with the rows; it is
-    `EnsembleMAP` that scales them. A plate with a subsample scales its sites too, but must
-    leave the choice of rows to the data: there is no random key in a log density.
+    The data may be minibatches of `EnsembleMAP`, which scales them, if no latent site grows
+    with the rows. A plate with a subsample also scales its sites, but must not choose the rows
+    itself, because a log density has no random key.
 
     Args:
         model: ``model(x, y)`` with continuous latent sites; optimized `numpyro.param` sites
             are parameters too, with a flat prior.
-        example: The data ``x, y``, or a few rows of it: by them the sites, their shapes and
-            which of them are observed are found. Latent sites must not see more.
+        example: The data ``x, y``, or a few rows of it: they determine the sites, their shapes
+            and which of them are observed. Latent sites must not depend on further data.
         example_kwargs: Keyword arguments of the model, the same in each call.
 
     Returns:
@@ -57,11 +57,11 @@ def log_joint_of(
 
     Raises:
         TypeError: If `model` cannot be called.
-        ValueError: If there is no example, or an observation of it is none that its
-            likelihood has (`EnsembleMAP.run` looks at all its rows); from the functions, if
-            a latent site is discrete, the model keeps something from step to step
-            (`numpyro.mutable`, a schedule of `temper`), no site is observed, `params` are
-            not those of the model in name and shape, or a plate chooses rows.
+        ValueError: If there is no example, or an observation is outside the support of its
+            likelihood (`EnsembleMAP.run` checks all rows); from the functions, if a latent site
+            is discrete, the model keeps something from step to step (`numpyro.mutable`, a
+            schedule of `temper`), no site is observed, `params` are not those of the model in
+            name and shape, or a plate chooses rows.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax

@@ -1,4 +1,4 @@
-"""A model as mathematics, read off its trace."""
+"""The mathematical notation of a model, derived from its trace."""
 
 import math
 import re
@@ -28,7 +28,7 @@ _WRAPPERS = (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistributio
 
 
 class Description(NamedTuple):
-    """A model as mathematics; it prints as text, and notebooks show it as LaTeX.
+    """A model in mathematical notation: prints as text, and as LaTeX in notebooks.
 
     Args:
         text: A line for each site: ``slope.beta ~ Normal(0, slope.scale)``.
@@ -46,7 +46,7 @@ class Description(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A site: its law and its parameters, each a number or the sites that it is made of."""
+    """A site: its distribution and parameters, each a number or the sites it depends on."""
 
     name: str
     shape: tuple[int, ...]
@@ -55,11 +55,11 @@ class _Line(NamedTuple):
 
 
 def describe(model: Model, *args: Any, **kwargs: Any) -> Description:
-    """Write a model as mathematics: the law of each site, given those that it depends on.
+    """Write a model in mathematical notation: the distribution of each site, given others.
 
-    The model is traced once. Parameters of laws are numbers, or names of sites, or
-    ``f(a, b)`` of the sites ``a`` and ``b`` that they are computed from; deterministic sites
-    likewise. Sites stand in the order of the model, with the shape of their values.
+    The model is traced once. Parameters of distributions are numbers, names of sites, or
+    ``f(a, b)`` if they are computed from the sites ``a`` and ``b``; so are deterministic sites.
+    Sites are listed in the order of the model, with the shape of their values.
 
     Args:
         model: A NumPyro model.

@@ -1,4 +1,4 @@
-"""Functions of the user's that look at a run between its chunks, and may end it."""
+"""User callbacks between the chunks of a run, which may end it."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -17,17 +17,17 @@ _NO_ANSWER = (
 
 
 class Progress(NamedTuple):
-    """What a callback sees: where a run is.
+    """The progress of a run, passed to callbacks.
 
-    Callbacks are called on the host after about each twentieth of a run's steps (and after at
-    most 1,024), and at its end. One that returns True ends the run: the result is that of the
-    steps so far.
+    Callbacks are called on the host after about every twentieth of a run's steps (at the latest
+    after 1,024), and at its end. If a callback returns True, the run ends with the result of
+    the steps so far.
 
     Args:
-        step: The number of steps taken in this run.
-        losses: The loss of each member at each of them, (members, steps).
-        params: The parameters of all members as they are now, in NumPy's arrays: what the
-            ``params`` of the result would be.
+        step: The number of steps so far in this run.
+        losses: The loss of each member at each step, (members, steps).
+        params: The current parameters of all members as NumPy arrays, in the form of the
+            ``params`` of the result.
         validation: The scores on held-out rows so far; None without `validation`.
 
     Example:

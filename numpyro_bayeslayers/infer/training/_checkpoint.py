@@ -1,4 +1,4 @@
-"""Save a run as it goes, and take it up again with the same numbers."""
+"""Save a run at intervals, and resume it with identical results."""
 
 import hashlib
 import io
@@ -33,23 +33,23 @@ _DAMAGED = (
 
 
 class Checkpoint(NamedTuple):
-    """Where and how often a run is saved.
+    """The file to which a run is saved, and how often.
 
-    A run that finds the file goes on where it stopped, and ends with the numbers of a run
-    that was never interrupted; finished, it returns what the file holds. The file is
-    replaced in one move: it is never half-written. It keeps its rights, a link stays a link,
-    and what a killed run left half-written beside it is removed by the next save.
+    If the file exists, a run resumes from it, and its result is identical to that of an
+    uninterrupted run; a finished run returns the stored result. The file is replaced
+    atomically, so it is never incomplete. Its permissions are kept, a link stays a link, and
+    incomplete files left by a killed run are removed by the next save.
 
     Args:
-        path: The file, in a folder that exists.
-        every: Steps between two saves, at least 1; the end is saved, too.
+        path: The file, in an existing folder.
+        every: Number of steps between two saves, at least 1; the end of a run is also saved.
 
     Raises:
         ValueError: From `run`, if `every` is out of range, or the file is damaged or of another
             run: other data, model, guide, optimizer, loss, seed or number of members.
         FileNotFoundError: From `run`, if the folder does not exist.
         IsADirectoryError: From `run`, if the path is a folder.
-        PermissionError: From `run`, if the folder is not one to write into.
+        PermissionError: From `run`, if the folder is not writable.
 
     Example:
         >>> Checkpoint("fit.ckpt").every

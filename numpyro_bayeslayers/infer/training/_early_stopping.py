@@ -1,4 +1,4 @@
-"""Stop each member when its loss no longer falls, and keep its best parameters."""
+"""Early stopping of each member, which keeps its best parameters."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -12,27 +12,29 @@ from ._training_loop import Step
 
 
 class EarlyStopping(NamedTuple):
-    r"""When a member stops.
+    r"""Early stopping of each member of a fit.
 
-    The losses $l_t$ of a member are smoothed, $a_t = d\,a_{t-1} + (1 - d)\,l_t$. It stops
-    after `patience` steps in which $a_t$ was not below its smallest value by more than
-    `min_delta`. From then on it takes no steps; its parameters are those of the smallest
-    value. A loss that is not finite is no value: the smoothed one stays, and the member waits.
+    The losses $l_t$ of a member are smoothed, $a_t = d\,a_{t-1} + (1 - d)\,l_t$. It stops after
+    `patience` steps in which $a_t$ was not below its smallest value by more than `min_delta`.
+    It then takes no more steps; its parameters are those at the smallest value. A loss that is
+    not finite is ignored: the smoothed loss is unchanged, and the step counts as one without
+    improvement.
 
-    With ``on="validation"`` it is not the loss that counts but the score of rows that are held
-    out, as it is, at each look (see `Validation`): a member stops after `patience` steps without
-    a higher one, and its parameters are those of its highest.
+    With ``on="validation"``, the criterion is the unsmoothed score of held-out rows at each
+    evaluation (see `Validation`): a member stops after `patience` steps without a higher score,
+    and its parameters are those at its highest score.
 
     Args:
         patience: Steps without improvement, at least 1.
-        min_delta: The least improvement, in units of the loss (of the score: nats a row), zero
-            or positive.
-        decay: The weight $d$ of the past, at least 0 and below 1: higher for the noisier
-            losses of minibatches and of variational inference. Scores are not smoothed.
+        min_delta: The smallest improvement that counts, in units of the loss (of the score:
+            nats per row), zero or positive.
+        decay: The weight $d$ of past losses, at least 0 and below 1: choose a higher value for
+            the noisier losses of minibatches and of variational inference. Scores are not
+            smoothed.
         on: ``"loss"`` or ``"validation"``.
 
     Raises:
-        ValueError: From `run`, if a number is out of range, or nothing is held out.
+        ValueError: From `run`, if a number is out of range, or if no rows are held out.
 
     Example:
         >>> EarlyStopping(patience=200)
@@ -45,7 +47,7 @@ class EarlyStopping(NamedTuple):
     on: Literal["loss", "validation"] = "loss"
 
     def checked(self) -> "EarlyStopping":
-        """The same rule in numbers of Python; raises if one is out of range."""
+        """The rule with Python numbers, after a check of their ranges."""
         return EarlyStopping(
             int(_checks.size("patience", self.patience)),
             float(_checks.non_negative("min_delta", self.min_delta)),
@@ -55,7 +57,7 @@ class EarlyStopping(NamedTuple):
 
 
 class StoppingState(NamedTuple):
-    """What early stopping remembers of each member."""
+    """State of early stopping for each member."""
 
     average: Float[Array, " e"]
     best: Float[Array, " e"]
@@ -78,7 +80,7 @@ def start_stopping(params: PyTree, num_members: int) -> StoppingState:
 def with_early_stopping(
     step: Step, params_of: Callable[[PyTree], PyTree], rule: EarlyStopping
 ) -> Step:
-    """A step of pairs (state, StoppingState) that leaves stopped members where they are.
+    """A step on pairs (state, StoppingState) that does not change stopped members.
 
     Args:
         step: The step of all members.
@@ -95,7 +97,7 @@ def with_early_stopping(
         past = jnp.where(jnp.isfinite(memory.average), memory.average, losses)
         average = rule.decay * past + (1.0 - rule.decay) * losses
         average = jnp.where(is_known, average, memory.average)
-        # The loss is that of the parameters before the step.
+        # The loss belongs to the parameters before the step.
         is_better = (average < memory.best - rule.min_delta) & ~memory.is_stopped
         is_better &= is_known
         waited = jnp.where(is_better, 0, memory.waited + 1)
@@ -129,7 +131,7 @@ def with_members_stopped(step: Step) -> Step:
 
 
 def select(which: Bool[Array, " e"], a: PyTree, b: PyTree) -> PyTree:
-    """Members of `a` where `which` is true, of `b` elsewhere."""
+    """Select members of `a` where `which` is true, and of `b` elsewhere."""
 
     def one(x: Any, y: Any) -> Any:
         if not isinstance(x, jax.Array):

@@ -1,4 +1,4 @@
-"""Where members start: at what an earlier run has found, or at values by site."""
+"""Initial values of members: from an earlier result, or given by site."""
 
 import functools
 from collections.abc import Callable, Mapping

@@ -1,12 +1,12 @@
-r"""Scores of rows that a run does not see, as it goes.
+r"""Scores of held-out rows during a run.
 
 The score of a member is the mean over held-out rows of the log predictive density,
 
 $$\frac{1}{n} \sum_i \log \frac{1}{S} \sum_s p(y_i \mid x_i, \theta_s),$$
 
-over $S$ draws of its guide. All looks use the same random numbers, so that two of them differ by
-what was learned in between and not by their draws. A look is a program of its own, called
-between the chunks of the loop; the loop does not change.
+over $S$ draws of its guide. All evaluations use the same random numbers, so that differences
+reflect training and not the draws. An evaluation is a separate program, called between the
+chunks of the loop; the loop does not change.
 """
 
 import math
@@ -36,12 +36,12 @@ _GRADIENT = 3.0
 
 
 class Validation(NamedTuple):
-    """Scores of held-out rows. `Fit.validation` and ``EnsembleResult.validation`` are one.
+    """Scores of held-out rows, as in `Fit.validation` and ``EnsembleResult.validation``.
 
     Args:
-        steps: The numbers of steps after which there was a look, from 0, the start.
-        log_density: The mean over held-out rows of their log predictive density, in nats, of
-            each member (members, looks).
+        steps: The numbers of steps after which the rows were scored, starting with 0.
+        log_density: The mean over held-out rows of the log predictive density of each member,
+            in nats per row, (members, evaluations).
 
     Example:
         >>> import numpy as np

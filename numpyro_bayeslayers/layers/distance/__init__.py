@@ -1,7 +1,7 @@
-"""Distance and class noise: layers that know how far rows are from the data.
+"""Distance and class noise: layers whose uncertainty grows with the distance from the data.
 
-Last layers and what goes below them; copies that stay as they were drawn; and noise of labels
-that differs from row to row.
+They comprise last layers and the layers below them, randomized prior functions, and label noise
+that differs between rows.
 """
 
 from ._epinet import EpinetLayer as EpinetLayer

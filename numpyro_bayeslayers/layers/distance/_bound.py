@@ -1,4 +1,4 @@
-"""Likelihoods of uncertain outputs, as bounds in closed form."""
+"""Likelihoods of uncertain outputs, as closed-form bounds."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from ...basis import mean_field_logits
 
 
 class ExpectedNormal(dist.Distribution):
-    r"""The mean log density of $N(f, \sigma^2)$ over $f \sim N(m, v)$; draws have both variances.
+    r"""The expected log density of $N(f, \sigma^2)$ over $f \sim N(m, v)$.
 
-    The log density is $\log N(y; m, \sigma^2) - v / (2 \sigma^2)$, that of draws is
-    $\log N(y; m, v + \sigma^2)$.
+    The log density is $\log N(y; m, \sigma^2) - v / (2 \sigma^2)$; draws are from
+    $N(m, v + \sigma^2)$.
     """
 
     arg_constraints = {
@@ -54,15 +54,15 @@ class ExpectedNormal(dist.Distribution):
 
     @property
     def predictive(self) -> dist.Normal:
-        """The law of draws."""
+        """The distribution of draws."""
         return dist.Normal(self.loc, jnp.sqrt(self.variance))
 
 
 class ExpectedCategorical(dist.Distribution):
     r"""A bound on the mean log probability of classes over logits $f_k \sim N(m_k, v_k)$.
 
-    The log density is $m_y - \log \sum_k e^{m_k + v_k / 2}$. Draws are of classes with
-    probabilities by logits that are drawn.
+    The log density is $m_y - \log \sum_k e^{m_k + v_k / 2}$. Draws are classes, given logits
+    that are drawn.
     """
 
     arg_constraints = {
@@ -96,5 +96,5 @@ class ExpectedCategorical(dist.Distribution):
 
     @property
     def predictive(self) -> dist.CategoricalLogits:
-        """About the law of draws, by mean-field logits."""
+        """Approximate distribution of draws, with mean-field logits."""
         return dist.CategoricalLogits(mean_field_logits(self.loc, self.var))

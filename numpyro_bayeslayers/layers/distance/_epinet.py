@@ -16,19 +16,19 @@ from ._prior_function import PriorFunction
 
 
 class EpinetLayer(AbstractLayer):
-    r"""What is added to a network's output so that it knows what it does not know.
+    r"""An epinet, which adds epistemic uncertainty to the output of a network.
 
     $$e(x, z) = \big(g_\eta(x, z) + \beta\, g_{\eta_0}(x, z)\big)\, z, \qquad
     z \sim N(0, I_Z)$$
 
-    where $g$ is a small network that gives a matrix (out, Z). The index $z$ is drawn once for
-    all rows of a call, so that draws are of functions: predictions of several rows are joint.
-    The network $g_{\eta_0}$ is fixed at a draw of the prior. It differs from index to index
-    everywhere; training makes the sum agree where there are data. So one network does what an
-    ensemble of as many as there are indices would.
+    where $g$ is a small network whose output is a matrix (out, Z). The index $z$ is drawn once
+    for all rows of a call, so that each draw is a function, and predictions of several rows are
+    joint. The network $g_{\eta_0}$ is fixed at a draw from the prior. Its output varies with
+    the index everywhere; training makes the sum agree across indices where there are data. One
+    network thus replaces an ensemble with one member for each index.
 
-    Feed it the inputs and the last hidden units of the network, side by side. No gradient goes
-    through them, so the network learns from its own output only:
+    Its input is the concatenation of the network's inputs and last hidden units. No gradient
+    passes through them, so the network is trained by its own output only:
     ``f = out(h) + epinet(jnp.concatenate([x, h], -1))``.
 
     Args:
@@ -36,24 +36,24 @@ class EpinetLayer(AbstractLayer):
         out_features: Size of the last axis of the output.
         index_dim: Size $Z$ of the index.
         hidden_features: Width of the network $g$.
-        depth: Its hidden layers.
+        depth: Number of hidden layers of $g$.
         scale: The factor $\beta$ of the fixed network, zero or positive.
         prior_scale: Standard deviation of the weights' priors, positive, or ``"fan_in"``.
         prior_key: The data of the random key that draws the fixed network; see `init`.
         name: Prefix of the sites; the default is ``"epinet_layer"``.
 
     Sites:
-        ``net.hidden_0.weight`` (in + Z, hidden), ..., ``net.out.weight`` (hidden, out * Z), and
-        a ``bias`` beside each. Neither the index nor the fixed network is a site.
+        ``net.hidden_0.weight`` (in + Z, hidden), ..., ``net.out.weight`` (hidden, out * Z),
+        each with a ``bias``. Neither the index nor the fixed network is a site.
 
     Returns:
-        What to add to the network's output, (n, out). The layer is called with the input and, if
-        it should be a certain one, with the index (Z,); otherwise each call draws one, and
-        another one for each cell of enclosing plates.
+        The term to add to the network's output, (n, out). The layer is called with the input
+        and, optionally, with an index (Z,); otherwise each call draws an index, separately for
+        each cell of enclosing plates.
 
     Raises:
         ValueError: If a setting is out of range, if the input's last axis is not `in_features`,
-            if the index has another size, or if there is no random key.
+            if the index has the wrong size, or if there is no random key.
         TypeError: If a size is not an integer.
 
     Example:
@@ -92,18 +92,18 @@ class EpinetLayer(AbstractLayer):
         key: PRNGKey,
         name: str | None = None,
     ) -> "EpinetLayer":
-        """The layer whose fixed network is drawn with the random `key`.
+        """Create the layer, with its fixed network drawn with the random `key`.
 
         Args:
-            in_features: See above, as the others.
-            out_features: See above.
-            index_dim: See above.
-            hidden_features: See above.
-            depth: See above.
-            scale: See above.
-            prior_scale: See above.
+            in_features: See the class.
+            out_features: See the class.
+            index_dim: See the class.
+            hidden_features: See the class.
+            depth: See the class.
+            scale: See the class.
+            prior_scale: See the class.
             key: A random key.
-            name: See above.
+            name: See the class.
         """
         data = random.key_data(_checks.random_key("key", key))
         sizes = (index_dim, hidden_features, depth)

@@ -1,4 +1,4 @@
-"""Classes whose noise differs from row to row and is correlated between classes."""
+"""Classes with label noise that differs between rows and is correlated between classes."""
 
 import math
 
@@ -49,14 +49,14 @@ class _AbstractFactorNoise(AbstractRowLayer):
 
 
 class MCSoftmaxDenseFA(_AbstractFactorNoise):
-    r"""A last layer for classes whose labels are noisy, more for some rows than for others.
+    r"""A last layer for classes with heteroscedastic label noise.
 
     $$p(x) = \frac{1}{S} \sum_{s=1}^S \mathrm{softmax}(u_s / \tau), \qquad
     u_s \sim N\big(\mu(x),\ V(x) V(x)^\top + \operatorname{diag}(d(x)^2)\big)$$
 
-    The means $\mu$, the factor $V$ (classes, rank) and, through the softplus, the deviations $d$
-    are linear in $x$ each. A row whose label could well be another one has noise along the
-    classes that are confused, and pulls less at the rest of the network.
+    The means $\mu$, the factor $V$ (classes, rank) and, through the softplus, the deviations
+    $d$ are each linear in $x$. A row with an ambiguous label has noise along the confused
+    classes, and thus less influence on the rest of the network.
 
     Args:
         in_features: Size of the last axis of the input.
@@ -70,7 +70,7 @@ class MCSoftmaxDenseFA(_AbstractFactorNoise):
 
     Sites:
         ``loc.weight`` (in, classes), ``scale.weight`` (in, classes), ``factor.weight`` (in,
-        classes * rank), and a ``bias`` beside each; no ``factor`` if the rank is 0.
+        classes * rank), each with a ``bias``; no ``factor`` if the rank is 0.
 
     Returns:
         The logarithm of $p$, (n, classes): logits for `categorical_link`. Each call draws new
@@ -94,9 +94,9 @@ class MCSoftmaxDenseFA(_AbstractFactorNoise):
         label noise in large-scale image classification", CVPR, section 3 and algorithm 1.
 
     Note:
-        The logarithm of a mean of draws is too small on average, by about the variance of the
-        mean over twice its square: an objective is a lower bound, nearer with more draws.
-        Under NUTS the key is the same in every call, so the noise is frozen.
+        The logarithm of a mean of draws is biased downward, by about the variance of the mean
+        divided by twice its square: an objective is a lower bound, which is tighter with more
+        draws. Under NUTS the key is the same in every call, so the noise is frozen.
     """
 
     def _rows(self, x: Num[Array, "*plates n d_in"]) -> Float[Array, "*rest n d_out"]:
@@ -105,12 +105,13 @@ class MCSoftmaxDenseFA(_AbstractFactorNoise):
 
 
 class MCSigmoidDenseFA(_AbstractFactorNoise):
-    r"""A last layer for several labels at once, whose noise is correlated and differs by row.
+    r"""A last layer for several labels per row, with correlated heteroscedastic noise.
 
     $$p_k(x) = \frac{1}{S} \sum_{s=1}^S \mathrm{sigmoid}(u_{sk} / \tau), \qquad
     u_s \sim N\big(\mu(x),\ V(x) V(x)^\top + \operatorname{diag}(d(x)^2)\big)$$
 
-    The model of `MCSoftmaxDenseFA`, for labels of which a row may have any number.
+    This is the model of `MCSoftmaxDenseFA` for multi-label data, where a row may have any
+    number of labels.
 
     Args:
         in_features: Size of the last axis of the input.
@@ -124,7 +125,7 @@ class MCSigmoidDenseFA(_AbstractFactorNoise):
 
     Sites:
         ``loc.weight`` (in, labels), ``scale.weight`` (in, labels), ``factor.weight`` (in,
-        labels * rank), and a ``bias`` beside each; no ``factor`` if the rank is 0.
+        labels * rank), each with a ``bias``; no ``factor`` if the rank is 0.
 
     Returns:
         The log odds of $p$, (n, labels): for `logit_link`. Each call draws new noise for each

@@ -1,4 +1,4 @@
-"""The Laplace covariance of a linear layer, added up over minibatches."""
+"""The Laplace covariance of a linear layer, accumulated over minibatches."""
 
 from typing import Literal
 
@@ -24,36 +24,36 @@ class LaplaceRandomFeatureCovariance(eqx.Module):
 
     | likelihood | $h_{ik}$ |
     | --- | --- |
-    | ``"gaussian"`` | $1 / \sigma^2$; all outputs have one matrix |
+    | ``"gaussian"`` | $1 / \sigma^2$; all outputs share one matrix |
     | ``"bernoulli"`` | $p_{ik} (1 - p_{ik})$ |
     | ``"poisson"`` | the rate |
     | ``"categorical"`` | $p_{ik} (1 - p_{ik})$ |
 
-    Classes depend on each other, so their exact curvature has terms between the outputs $k$ and
-    $l$ as well, $p_{ik} (\delta_{kl} - p_{il})$: `use_joint` keeps them.
+    For classes, the exact curvature also has terms between the outputs $k$ and $l$,
+    $p_{ik} (\delta_{kl} - p_{il})$; `use_joint` includes them.
 
-    It is a value: `update` gives another one, and leaves this one as it is. Rows may come in
-    any number of minibatches; without momentum the sum is that of all rows, to rounding. So
-    start each pass over the data from `reset()`: an old pass would count twice. The Laplace
-    approximation is taken at the mode, hence with features and logits of the trained model.
+    It is immutable: `update` returns a new object. Rows may come in any number of minibatches;
+    without momentum, the sum equals that of all rows up to rounding. Start each pass over the
+    data from `reset()`, because otherwise earlier passes count again. The Laplace approximation
+    is taken at the mode, so use features and logits of the trained model.
 
     Args:
-        information: What the rows say so far, the sum above without $s I$. `init` makes zeros.
-        num_updates: How many minibatches so far. `init` makes zero.
+        information: The accumulated sum above, without $s I$. `init` sets zeros.
+        num_updates: Number of minibatches so far. `init` sets zero.
         num_outputs: Number of outputs, or of classes.
         likelihood: One of the four above.
         noise_scale: Standard deviation $\sigma$ of gaussian noise, positive.
         ridge_penalty: Precision $s$ of the weights' prior, positive.
-        momentum: None to add up; or $m$, at least 0 and below 1, for a moving average over
-            minibatches of the sum that all rows would have, $m A + (1 - m) (N / B) \sum_i$,
-            divided by $1 - m^t$ after $t$ of them. It follows a model that is still training.
-        num_rows: The number $N$ of all rows, which momentum needs.
-        use_joint: Whether outputs of ``"categorical"`` have one joint matrix, which is the exact
-            Laplace covariance, of as many rows as features times outputs.
+        momentum: None for the sum; or $m$, at least 0 and below 1, for a moving average over
+            minibatches of the estimated sum over all rows, $m A + (1 - m) (N / B) \sum_i$,
+            divided by $1 - m^t$ after $t$ minibatches. It tracks a model during training.
+        num_rows: The total number of rows $N$, required for momentum.
+        use_joint: Whether outputs of ``"categorical"`` have one joint matrix, which is the
+            exact Laplace covariance, with as many rows as features times outputs.
 
     Raises:
-        ValueError: If a setting is out of range, if `momentum` comes without `num_rows`, or if
-            `use_joint` is asked of another likelihood.
+        ValueError: If a setting is out of range, if `momentum` is given without `num_rows`, or
+            if `use_joint` is set for another likelihood.
 
     Example:
         >>> import jax.numpy as jnp
@@ -71,8 +71,8 @@ class LaplaceRandomFeatureCovariance(eqx.Module):
         for machine learning", section 3.5, for the joint matrix.
 
     Note:
-        With momentum, Liu et al. average the minibatches' means. That is the precision of one
-        row; here it is that of $N$ rows.
+        With momentum, Liu et al. average the means over minibatches, which gives the precision
+        of one row; here it is that of $N$ rows.
     """
 
     information: Float[Array, "*blocks size size"]
@@ -112,17 +112,17 @@ class LaplaceRandomFeatureCovariance(eqx.Module):
         num_rows: int | None = None,
         use_joint: bool = False,
     ) -> "LaplaceRandomFeatureCovariance":
-        """The covariance before any row: the prior's.
+        """The covariance before any data, which is that of the prior.
 
         Args:
             num_features: Number of features.
             num_outputs: Number of outputs, or of classes.
-            likelihood: See above, as the others.
-            noise_scale: See above.
-            ridge_penalty: See above.
-            momentum: See above.
-            num_rows: See above.
-            use_joint: See above.
+            likelihood: See the class.
+            noise_scale: See the class.
+            ridge_penalty: See the class.
+            momentum: See the class.
+            num_rows: See the class.
+            use_joint: See the class.
         """
         size = _checks.size("num_features", num_features)
         outputs = _checks.size("num_outputs", num_outputs)
@@ -146,12 +146,12 @@ class LaplaceRandomFeatureCovariance(eqx.Module):
 
     @property
     def num_features(self) -> int:
-        """How many features a row has."""
+        """Number of features per row."""
         size = self.information.shape[-1]
         return size // self.num_outputs if self.use_joint else size
 
     def reset(self) -> "LaplaceRandomFeatureCovariance":
-        """As before any row: for the next pass over the data."""
+        """Return the object without any data, for the next pass over the data."""
         zeros = (jnp.zeros_like(self.information), jnp.zeros_like(self.num_updates))
         return self._with(*zeros)
 
@@ -161,16 +161,16 @@ class LaplaceRandomFeatureCovariance(eqx.Module):
         logits: Num[ArrayLike, "*batch outputs"] | None = None,
         weights: Num[ArrayLike, "*batch"] | None = None,
     ) -> "LaplaceRandomFeatureCovariance":
-        """The covariance after one more minibatch.
+        """Return the covariance after another minibatch.
 
         Args:
             features: The features of the rows, (n, features).
-            logits: What the layer gives for them, (n, outputs): log odds, log rates, or
-                unnormalized log probabilities. Not read if the likelihood is gaussian.
-            weights: How often each row counts, (n,): zero for rows that fill up a minibatch.
+            logits: Outputs of the layer for these rows, (n, outputs): log odds, log rates, or
+                unnormalized log probabilities. Not used if the likelihood is gaussian.
+            weights: Weight of each row, (n,): zero for padding rows of a minibatch.
 
         Raises:
-            ValueError: If the shapes do not fit, or if the logits are missing.
+            ValueError: If the shapes do not match, or if the logits are missing.
         """
         features = jnp.asarray(features)
         _checks.last_axis("features", features, "num_features", self.num_features)
@@ -216,7 +216,7 @@ class LaplaceRandomFeatureCovariance(eqx.Module):
         return self.variance(features)
 
     def variance(self, features: Num[ArrayLike, "*batch size"]) -> Float[Array, "*batch _"]:
-        """The variance of each output at rows: (n, outputs), or (n, 1) if all have the same.
+        """The variance of each output at the rows: (n, outputs), or (n, 1) if it is shared.
 
         Args:
             features: The features of the rows, (n, features).

@@ -1,4 +1,4 @@
-"""Last layers whose weights have a normal posterior inside, learned by closed forms."""
+"""Last layers with a built-in normal posterior of the weights, fitted in closed form."""
 
 import math
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from ._bound import ExpectedCategorical, ExpectedNormal
 
 
 class LastLayerOutputs(NamedTuple):
-    """Outputs of a `VariationalLastLayer`: their law under the weights' posterior.
+    """Outputs of a `VariationalLastLayer`: their distribution under the weights' posterior.
 
     Args:
         mean: The means, (n, out).
@@ -27,16 +27,16 @@ class LastLayerOutputs(NamedTuple):
     var: Array
 
     def normal(self, noise_scale: ArrayLike) -> dist.Distribution:
-        r"""What is observed, with normal noise: for ``numpyro.sample(..., obs=y)``.
+        r"""The likelihood with normal noise, for ``numpyro.sample(..., obs=y)``.
 
-        Its log density is the mean one, $\log N(y; m, \sigma^2) - v / (2 \sigma^2)$, so that the
-        model's log density is the evidence lower bound; its draws are from the predictive
-        law, which `Fit.log_density` scores by. Rows are its batch; several outputs are its
-        event.
+        Its log density is the expected one, $\log N(y; m, \sigma^2) - v / (2 \sigma^2)$, so
+        that the model's log density is the evidence lower bound. Its draws are from the
+        predictive distribution, which `Fit.log_density` uses for scores. Rows are batch axes;
+        several outputs are the event axis.
 
         Args:
-            noise_scale: Standard deviation $\sigma$ of the noise, positive: one, or one for each
-                row or output.
+            noise_scale: Standard deviation $\sigma$ of the noise, positive: one number, or one
+                for each row or output.
 
         Raises:
             ValueError: If `noise_scale` is not positive, or has another shape.
@@ -45,7 +45,7 @@ class LastLayerOutputs(NamedTuple):
         return law if self.mean.shape[-1] == 1 else law.to_event(1)
 
     def predictive(self, noise_scale: ArrayLike) -> dist.Distribution:
-        r"""The law of new observations, $N(m, v + \sigma^2)$: the one to score held-out rows by.
+        r"""The predictive distribution $N(m, v + \sigma^2)$, for scores of held-out rows.
 
         Args:
             noise_scale: As in `normal`.
@@ -75,7 +75,7 @@ class LastLayerOutputs(NamedTuple):
 
 
 class LastLayerLogits(NamedTuple):
-    """Logits of a `VariationalLastLayerClassifier`: their law under the weights' posterior.
+    """Logits of a `VariationalLastLayerClassifier`: their distribution under the posterior.
 
     Args:
         mean: The means, (n, classes).
@@ -86,18 +86,18 @@ class LastLayerLogits(NamedTuple):
     var: Array
 
     def categorical(self) -> dist.Distribution:
-        r"""The classes that are observed: for ``numpyro.sample(..., obs=y)``.
+        r"""The likelihood of classes, for ``numpyro.sample(..., obs=y)``.
 
         Its log density is the bound $m_y - \log \sum_k e^{m_k + v_k / 2}$ on the mean log
-        probability, so that the model's log density is a lower bound of the evidence; its
-        draws are from the predictive law. `Fit.log_density` and the probabilities of
-        `Fit.predict` are by `basis.mean_field_logits`, not by the bound.
+        probability, so that the model's log density is a lower bound of the evidence; its draws
+        are from the predictive distribution. `Fit.log_density` and the probabilities of
+        `Fit.predict` use `basis.mean_field_logits`, not the bound.
         """
         return ExpectedCategorical(self.mean, self.var)
 
 
 class _AbstractLastLayer(AbstractLayer):
-    """Weights with a normal posterior inside, independent between outputs."""
+    """Weights with a built-in normal posterior, independent between outputs."""
 
     in_features: AbstractVar[int]
     bias: AbstractVar[bool]
@@ -143,7 +143,7 @@ def _diagonal(scale: float, shape: tuple[int, ...]) -> Array:
 def _divergence(
     loc: Float[Array, "*outputs d"], tril: Float[Array, "*outputs d d"], prior_scale: float
 ) -> Float[Array, "*outputs"]:
-    """Of N(loc, tril tril') from N(0, prior_scale^2 I), in nats."""
+    """KL divergence of N(loc, tril tril') from N(0, prior_scale^2 I), in nats."""
     size = loc.shape[-1]
     square = jnp.sum(jnp.square(tril), (-2, -1)) + jnp.sum(jnp.square(loc), -1)
     log_det = jnp.sum(jnp.log(jnp.diagonal(tril, axis1=-2, axis2=-1)), -1)
@@ -151,19 +151,20 @@ def _divergence(
 
 
 class VariationalLastLayer(_AbstractLastLayer):
-    r"""A last layer for numbers, with the posterior of its weights in closed form.
+    r"""A last layer for regression, with a closed-form evidence lower bound.
 
     $$f_k(x) = \phi(x)^\top w_k, \qquad w_k \sim N(0, s^2 I), \qquad q(w_k) = N(m_k, S_k)$$
 
-    with a whole covariance matrix $S_k$ for each output, and $\phi(x) = (x, 1)$. For normal noise
-    the evidence lower bound has no integral that is left to sampling,
+    with a full covariance matrix $S_k$ for each output, and $\phi(x) = (x, 1)$. For normal
+    noise the evidence lower bound needs no sampling,
 
     $$\sum_i \Big[\log N\big(y_i; \phi_i^\top m, \sigma^2\big)
     - \frac{\phi_i^\top S \phi_i}{2 \sigma^2}\Big] - \mathrm{KL}\big(q \,\|\, p\big),$$
 
-    and it reaches the log evidence, since the posterior given $\phi$ is normal. So a network
-    below is trained without noise, at the cost of one more product. Guide and prior are both
-    inside; priors of the network's weights and of the noise are sites of their own.
+    and its maximum is the log evidence, since the posterior given $\phi$ is normal. A network
+    below is thus trained without gradient noise from weight samples, at the cost of one more
+    product. The layer contains both its guide and its prior; priors of the network's weights
+    and of the noise are separate sites.
 
     Args:
         in_features: Size of the last axis of the input.
@@ -179,8 +180,8 @@ class VariationalLastLayer(_AbstractLastLayer):
         ``kl``, which `handlers.temper` weights.
 
     Returns:
-        The means and variances (n, out) of the outputs, with the methods ``normal(noise_scale)``,
-        the law to observe, and ``predictive(noise_scale)``.
+        The means and variances (n, out) of the outputs, with the methods
+        ``normal(noise_scale)``, the likelihood, and ``predictive(noise_scale)``.
 
     Raises:
         ValueError: If a size or a scale is not positive, or if the input's last axis is not
@@ -201,8 +202,8 @@ class VariationalLastLayer(_AbstractLastLayer):
         Harrison, Willes, Snoek (2024), "Variational Bayesian last layers", ICLR, theorem 1.
 
     Note:
-        There the noise has an inverse Wishart prior and a point estimate: give its scale a
-        site, and an `AutoDelta` guide.
+        In the paper, the noise has an inverse Wishart prior and a point estimate: here, draw
+        its scale at a site, with an `AutoDelta` guide.
     """
 
     in_features: int = setting(check=_checks.size)
@@ -217,7 +218,7 @@ class VariationalLastLayer(_AbstractLastLayer):
 
 
 class VariationalLastLayerClassifier(_AbstractLastLayer):
-    r"""A last layer for classes, with a bound in closed form.
+    r"""A last layer for classification, with a closed-form lower bound.
 
     $$f_k(x) = \phi(x)^\top w_k, \qquad P(y = k) \propto e^{f_k}, \qquad
     w_k \sim N(0, s^2 I), \qquad q(w_k) = N(m_k, S_k)$$
@@ -242,8 +243,8 @@ class VariationalLastLayerClassifier(_AbstractLastLayer):
         factor ``kl``, which `handlers.temper` weights.
 
     Returns:
-        The means and variances (n, classes) of the logits, with the method ``categorical()``, the
-        law to observe.
+        The means and variances (n, classes) of the logits, with the method ``categorical()``,
+        the likelihood.
 
     Raises:
         ValueError: If a size or a scale is not positive, or if the input's last axis is not
@@ -264,7 +265,7 @@ class VariationalLastLayerClassifier(_AbstractLastLayer):
         Harrison, Willes, Snoek (2024), "Variational Bayesian last layers", ICLR, theorem 2.
 
     Note:
-        There logits have noise of their own, whose variance adds to $v_k$; here it is zero.
+        In the paper, logits have additional noise, whose variance adds to $v_k$; here it is zero.
     """
 
     in_features: int = setting(check=_checks.size)

@@ -16,13 +16,13 @@ from ...handlers._above import above
 
 
 class PriorFunction(AbstractLayer):
-    r"""A layer plus a copy of it whose weights are one draw of their prior: by `prior_function`.
+    r"""A layer plus a copy with weights fixed at a prior draw, created by `prior_function`.
 
     $$y = f_\theta(x) + \beta\, f_{\theta_0}(x), \qquad \theta_0 \sim p(\theta)
     \ \text{once}, \quad \theta \sim p(\theta)$$
 
-    Far from the data $f_\theta$ stays near its prior's mode, and what is left is the copy: a
-    function that differs between members of an ensemble. See `prior_function`.
+    Far from the data, $f_\theta$ stays near its prior mode, so the output is dominated by the
+    copy, which differs between members of an ensemble. See `prior_function`.
 
     Args:
         layer: The layer.
@@ -31,8 +31,8 @@ class PriorFunction(AbstractLayer):
         name: Prefix of the sites; the default is ``"prior_function"``.
 
     Sites:
-        Those of the layer, below its own name or else ``layer``. Without a key, parameters
-        ``prior.{site}`` for each, the copy's, which get no gradient.
+        The sites of the layer, prefixed with its name, or ``layer`` if it has none. Without a
+        key, also a parameter ``prior.{site}`` of the copy for each site, without a gradient.
 
     Raises:
         TypeError: If `layer` is not a layer.
@@ -65,7 +65,7 @@ class PriorFunction(AbstractLayer):
             copy = self._kept(*args)
         else:
             key = random.wrap_key_data(self.prior_key)
-            # In a trace of its own the copy's names clash with no other's.
+            # In a separate trace, the names of the copy cannot clash with others.
             with block(), trace(), seed(rng_seed=key):
                 copy = self.layer._forward(*args)
         return jax.tree.map(lambda y, y_0: y + self.scale * y_0, out, copy)
@@ -82,24 +82,24 @@ def prior_function(
     key: PRNGKey | None = None,
     name: str | None = None,
 ) -> PriorFunction:
-    r"""Add a frozen random copy to a layer, or to a whole network that is one.
+    r"""Add a frozen random copy to a layer, or to a whole network that is a layer.
 
     $$y = f_\theta(x) + \beta\, f_{\theta_0}(x), \qquad \theta_0 \sim p(\theta) \ \text{once}$$
 
-    In an ensemble each member has a copy of its own, so members agree where there are data and
-    differ where there are none, by what the prior says. The copies' weights are parameters of
-    the model that get no gradient: they are kept with the others, for predictions too.
+    In an ensemble each member has a separate copy, so members agree where there are data and
+    differ like prior draws where there are none. The weights of the copies are parameters of
+    the model without a gradient: they are stored with the others, also for predictions.
 
     Args:
-        layer: The layer: any of this library, a `lift`-ed network for one.
+        layer: Any layer of this library, for example a `lift`-ed network.
         scale: The factor $\beta$ of the copy, zero or positive.
-        key: A random key, for one fixed copy that is no parameter: the same for all members, in
-            all runs. By default each run, and each member, draws its own.
+        key: A random key for one fixed copy that is not a parameter: it is the same for all
+            members and all runs. By default each run and each member draws a separate copy.
         name: Prefix of the sites.
 
     Raises:
         TypeError: If `layer` is not a layer.
-        ValueError: If `scale` is negative; in the run, if the layer opens a plate of its own.
+        ValueError: If `scale` is negative; when run, if the layer itself opens a plate.
 
     Example:
         >>> import jax.numpy as jnp
@@ -114,15 +114,16 @@ def prior_function(
         learning", NeurIPS, algorithm 1.
 
     Note:
-        An optimizer with weight decay would shrink the copies: decay the others only
-        (`optax.masked`), or better none, since priors do that.
+        An optimizer with weight decay would shrink the copies: apply the decay to other
+        parameters only (`optax.masked`), or better, use none, since the priors already
+        regularize.
     """
     data = None if key is None else random.key_data(_checks.random_key("key", key))
     return PriorFunction(layer, scale, data, name)
 
 
 class _Frozen(Messenger):
-    """Makes sites parameters that start at a draw of their prior and get no gradient."""
+    """Turns sites into parameters without a gradient that start at a draw of their prior."""
 
     def process_message(self, msg: Message) -> None:
         if msg["type"] == "linear":

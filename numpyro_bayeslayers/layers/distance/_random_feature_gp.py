@@ -21,7 +21,7 @@ from ._laplace_covariance import LaplaceRandomFeatureCovariance
 
 
 class RandomFeatureOutputs(NamedTuple):
-    """What a `RandomFeatureGaussianProcess` computed inside a model.
+    """Features and outputs of a `RandomFeatureGaussianProcess` inside a model.
 
     Args:
         features: The features of the rows, (n, features).
@@ -33,22 +33,22 @@ class RandomFeatureOutputs(NamedTuple):
 
 
 class RandomFeatureGaussianProcess(AbstractRowLayer, AbstractLinearNormal):
-    r"""The output layer of a network that knows how far rows are from the data.
+    r"""A Gaussian process output layer with random features, for distance-aware networks.
 
     $$f(x) = \phi(x)\,\beta, \qquad \beta \sim N(0, s^2)$$
 
     for fixed random features $\phi$ whose inner products approximate a Gaussian kernel. Put it
-    on layers that keep distances (`SpectralNormalization`), fit the mode, and add up the
-    Laplace covariance of $\beta$ in one pass over the data: `covariance` starts it, and
-    `outputs_of` gives what it is updated with. Where a row is far from all data, the variance
-    returns to the prior's, $s^2 |\phi|^2$. `basis.mean_field_logits` then shrinks the logits.
+    on layers that preserve distances (`SpectralNormalization`), fit the mode, and accumulate
+    the Laplace covariance of $\beta$ in one pass over the data: `covariance` creates it, and
+    `outputs_of` computes the arguments of its updates. Far from all data, the variance returns
+    to that of the prior, $s^2 |\phi|^2$. `basis.mean_field_logits` then shrinks the logits.
 
-    For normal noise and features of the data themselves (no network below), `marginal` and
-    `condition` are exact, and the Laplace covariance is the posterior's.
+    For normal noise and features of the raw inputs (no network below), `marginal` and
+    `condition` are exact, and the Laplace covariance is the posterior covariance.
 
     Args:
-        rff: The feature map, without sites: it has `in_features`, `num_outputs` and maps
-            (n, in) to (n, F). `init` makes an `OrthogonalRandomFeatures`.
+        rff: A feature map without sites, which has `in_features` and `num_outputs` and maps (n,
+            in) to (n, F). `init` creates an `OrthogonalRandomFeatures`.
         out_features: Number of outputs, or of classes.
         prior_scale: Standard deviation $s$ of the weights' prior, positive.
         name: Prefix of the sites; the default is ``"random_feature_gaussian_process"``.
@@ -58,7 +58,7 @@ class RandomFeatureGaussianProcess(AbstractRowLayer, AbstractLinearNormal):
 
     Raises:
         ValueError: If `out_features` or `prior_scale` is not positive.
-        TypeError: If `rff` is no feature map, or a layer with sites of its own.
+        TypeError: If `rff` is not a feature map, or is a layer with sites.
 
     Example:
         >>> import jax, jax.numpy as jnp, numpyro
@@ -78,8 +78,8 @@ class RandomFeatureGaussianProcess(AbstractRowLayer, AbstractLinearNormal):
         "Orthogonal random features", NeurIPS, for the features.
 
     Note:
-        Liu et al. use cosines with random phases; here are cosines and sines of half as many
-        frequencies, whose inner products are exactly 1 on the diagonal.
+        Liu et al. use cosines with random phases; this layer uses cosines and sines of half as
+        many frequencies, whose inner products are exactly 1 on the diagonal.
     """
 
     rff: Any
@@ -108,7 +108,7 @@ class RandomFeatureGaussianProcess(AbstractRowLayer, AbstractLinearNormal):
         prior_scale: float = 1.0,
         name: str | None = None,
     ) -> "RandomFeatureGaussianProcess":
-        """The layer with `n_features` orthogonal frequencies, drawn with the random `key`.
+        """Create the layer, with `n_features` orthogonal frequencies drawn with the random `key`.
 
         Args:
             in_features: Size of the last axis of the input.
@@ -138,13 +138,13 @@ class RandomFeatureGaussianProcess(AbstractRowLayer, AbstractLinearNormal):
         num_rows: int | None = None,
         use_joint: bool = False,
     ) -> LaplaceRandomFeatureCovariance:
-        """The Laplace covariance of the weights, before any row.
+        """The Laplace covariance of the weights before any data.
 
         Args:
-            likelihood: How outputs are observed, see `LaplaceRandomFeatureCovariance`.
+            likelihood: Likelihood of the outputs, see `LaplaceRandomFeatureCovariance`.
             noise_scale: Standard deviation of gaussian noise, positive.
-            momentum: For a moving average; None to add up.
-            num_rows: The number of all rows, which momentum needs.
+            momentum: Momentum of a moving average; None for the sum.
+            num_rows: The total number of rows, required for momentum.
             use_joint: Whether classes have one joint matrix.
         """
         return LaplaceRandomFeatureCovariance.init(
@@ -165,18 +165,18 @@ class RandomFeatureGaussianProcess(AbstractRowLayer, AbstractLinearNormal):
         *args: Any,
         **kwargs: Any,
     ) -> RandomFeatureOutputs:
-        """Features and outputs of this layer, where `model` calls it.
+        """Features and outputs of this layer at its call in `model`.
 
         Args:
             model: The NumPyro model in which the layer is called.
-            values: Its latent sites and parameters by name, such as the mode that was found.
-                For members of an ensemble use `jax.vmap` over their values.
-            args: What the model is called with.
-            kwargs: Likewise.
+            values: Latent sites and parameters of the model by name, such as the fitted mode.
+                For members of an ensemble, use `jax.vmap` over their values.
+            args: Arguments of the model.
+            kwargs: Keyword arguments of the model.
 
         Raises:
-            ValueError: If the model does not call the layer, or if a site that is drawn before
-                it has no value.
+            ValueError: If the model does not call the layer, or if the value of a site that is
+                drawn before it is missing.
         """
         listener = _Listen(f"{self.prefix}.beta")
         with listener:
@@ -213,7 +213,7 @@ class RandomFeatureGaussianProcess(AbstractRowLayer, AbstractLinearNormal):
 
 
 class _Listen(Messenger):
-    """Keeps the first product with a weight."""
+    """Records the first product with a weight."""
 
     def __init__(self, weight: str) -> None:
         self._weight = weight

@@ -1,4 +1,4 @@
-"""Weights whose largest singular value is bounded."""
+"""Weights with a bounded largest singular value."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,39 +24,39 @@ _REASON = "it is divided by its largest singular value, so its law is not normal
 
 
 class SpectralNormalization(AbstractLayer):
-    r"""A layer whose products stretch no distance by more than a bound.
+    r"""Bound the largest singular value of the weight matrices of a layer.
 
     $$y = x \tilde W + b, \qquad \tilde W = W \min\big(1,\ c / \sigma(W)\big)$$
 
-    for each weight matrix of the layer inside, where $\sigma(W)$ is the largest singular
-    value of the matrix as it was drawn. With a residual connection, $h + g(h \tilde W)$ with
-    $c < 1$ keeps distances between rows up to factors $1 - c$ and $1 + c$ (for activations of
-    slope at most 1), which a layer of distances on top needs.
+    for each weight matrix of the inner layer, where $\sigma(W)$ is the largest singular value
+    of the drawn matrix. A residual connection $h + g(h \tilde W)$ with $c < 1$ preserves
+    distances between rows up to factors $1 - c$ and $1 + c$ (for activations with slope at most
+    1), as distance-aware output layers require.
 
     The layer has no state. By power iteration from a vector that depends on the shape alone,
-    $v \leftarrow W^\top W v / \lVert W^\top W v \rVert$, the value is computed anew in each
-    call: there is nothing to update or to carry, and the result is a function of the weights
-    under every inference, in plates, ensembles and predictions. The iteration approaches
-    $\sigma$ from below. With 30 steps the values of random matrices, whose largest singular
-    values are close to each other, are too small by less than 1% on average and by 3% at
-    worst (of 30 of size (64, 48)), so a bound of 0.95 keeps below 1.
+    $v \leftarrow W^\top W v / \lVert W^\top W v \rVert$, the value is recomputed in each call:
+    there is no state to update, and the result is a function of the weights with every
+    inference method, in plates, ensembles and predictions. The iteration approaches $\sigma$
+    from below. With 30 steps the values of random matrices, whose largest singular values are
+    close to each other, are too small by less than 1% on average and by 3% at worst (30
+    matrices of size (64, 48)), so a bound of 0.95 keeps the true value below 1.
 
     Args:
-        layer: The layer inside: any layer of matrices, such as `DenseReparameterization`, or a
-            lifted network of `equinox.nn.Linear`.
+        layer: The inner layer: any layer with weight matrices, such as
+            `DenseReparameterization`, or a lifted network of `equinox.nn.Linear`.
         norm_bound: The bound $c$, positive.
-        num_iterations: Steps of power iteration, each of the cost of two products of one
+        num_iterations: Number of power iterations, each of which costs two products with one
             row; None for the exact value by a singular value decomposition.
         name: Prefix of the sites; the default is ``"spectral_normalization"``.
 
     Sites:
-        Those of the layer inside, below its own name or else ``layer``. The weights are drawn
-        as they are without the bound, and so are the biases.
+        The sites of the inner layer, prefixed with its name, or ``layer`` if it has none.
+        Weights and biases are drawn as without the bound.
 
     Raises:
         TypeError: If `layer` is not a layer.
-        ValueError: If `norm_bound` or `num_iterations` is not positive; in the run, if the
-            layer applies a weight that is not a matrix (convolutions, look-ups), or none.
+        ValueError: If `norm_bound` or `num_iterations` is not positive; when run, if the
+            layer applies a weight that is not a matrix (convolutions, look-ups), or no weight.
 
     Example:
         >>> import jax.numpy as jnp
@@ -73,8 +73,9 @@ class SpectralNormalization(AbstractLayer):
         deterministic deep learning via distance awareness", NeurIPS, equation 10.
 
     Note:
-        There one step a call is made from the vector of the call before, which is kept beside
-        the weights. Gradient estimators keep the plain value here, and name the weight.
+        In the paper, each call makes one step from the vector of the previous call, which is
+        stored with the weights. Gradient estimators use the plain value here, and name the
+        weight.
     """
 
     layer: AbstractLayer
@@ -137,9 +138,9 @@ class _Bounded(Messenger):
 def largest_singular_value(
     matrix: Float[Array, "*batch rows columns"], num_iterations: int | None
 ) -> Float[Array, "*batch"]:
-    """By power iteration from a fixed vector, or exactly if `num_iterations` is None.
+    """Largest singular value by power iteration from a fixed vector, or exactly if None.
 
-    The gradient is that of the singular value, with its vectors held fixed, as they may be.
+    The gradient is that of the singular value, for which its vectors can be held fixed.
     """
     fixed = lax.stop_gradient(matrix)
     if num_iterations is None:
@@ -159,6 +160,6 @@ def largest_singular_value(
 
 
 def _unit(v: Float[Array, "*batch d 1"]) -> Float[Array, "*batch d 1"]:
-    """Of length one; zero stays zero."""
+    """Normalize to length one; zero stays zero."""
     length = jnp.linalg.norm(v, axis=-2, keepdims=True)
     return v / jnp.maximum(length, jnp.finfo(v.dtype).tiny)

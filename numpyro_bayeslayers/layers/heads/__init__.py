@@ -1,4 +1,4 @@
-"""Likelihoods (links): from a prediction to observations, row by row."""
+"""Likelihoods (links), which map the prediction of each row to its observation."""
 
 from ._angle import von_mises_link as von_mises_link
 from ._bounds import censored as censored, truncated as truncated

@@ -30,20 +30,20 @@ def von_mises_link(
     1 / \sqrt\kappa \sim \text{Exponential}(1)$$
 
     $1 / \sqrt\kappa$ is the standard deviation in radians where it is small. The prediction is
-    the tangent of half the mean direction: all real numbers make one turn, cut open opposite
-    to zero, so turn the angles until few of them are near $\pi$. Several outputs have a
-    $\kappa$ each.
+    the tangent of half the mean direction: the real line covers one turn, with a discontinuity
+    at $\pi$, so rotate the angles such that few of them are near $\pi$. Each of several outputs
+    has a separate $\kappa$.
 
     Args:
         y_hat: Predictions, (n,), (n, 1), or (n, u) for several outputs.
         y: Angles of the same rows in radians, from $-2\pi$ to $2\pi$, or None to draw them.
         name: Name of the observed site.
-        concentration: Another prior of $\kappa$; or its value, positive: one, or one for
+        concentration: Another prior of $\kappa$; or its value, positive: one number, or one for
             each row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's prediction.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's prediction.
 
     Sites:
         ``{name}.concentration`` of event shape (), or (u,) for several outputs, if it is
@@ -53,10 +53,10 @@ def von_mises_link(
         The observations, or draws from $-\pi$ to $\pi$.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is beyond a turn (degrees are not radians), a parameter not positive,
-            or a weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an
+            observation exceeds one turn (give radians, not degrees), a parameter is not positive,
+            or a weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -82,7 +82,7 @@ def von_mises_link(
 
 
 def _check_radians(values: np.ndarray, of: str) -> None:
-    """None of the angles is beyond a turn."""
+    """Check that no angle exceeds one turn."""
     bad = np.flatnonzero(np.abs(values) > 2 * np.pi * (1 + 1e-6))
     if bad.size:
         raise ValueError(

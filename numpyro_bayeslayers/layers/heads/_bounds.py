@@ -1,4 +1,4 @@
-"""Links of which a part is seen: censored and truncated observations."""
+"""Links for censored and truncated observations."""
 
 import functools
 from collections.abc import Callable
@@ -20,31 +20,30 @@ Link: TypeAlias = Callable[..., Array]
 def censored(
     link: Link, lower: ArrayLike | None = None, upper: ArrayLike | None = None
 ) -> Link:
-    r"""The link of observations that are recorded at a bound where they lie beyond it.
+    r"""Wrap a link for censored observations, which are recorded at a bound if beyond it.
 
     $$p(y_i) = \begin{cases} P(Y_i \le l_i) & y_i = l_i \\ P(Y_i \ge u_i) & y_i = u_i \\
     p_{\text{link}}(y_i) & \text{otherwise} \end{cases}$$
 
-    For survival times, `upper` is the time under observation of those who left alive, and
-    infinite for those whose end was seen. For a tobit regression the bounds are the same for
-    all rows. Draws, and so predictions, are of what there would be without bounds.
+    For survival times, `upper` is the follow-up time of censored rows, and infinite for rows
+    with an observed event. For a tobit regression the bounds are the same for all rows. Draws,
+    and thus predictions, are of the uncensored values.
 
     Args:
         link: `gaussian_link`, `heteroscedastic_link`, `student_t_link` (with `df` a number),
             `lognormal_link`, `gamma_link`, `exponential_link`, `weibull_link` or
             `poisson_link`.
-        lower: The lower bound: one, or one for each row, (n,) or (n, 1), or observation; minus
-            infinity where there is none. Not read for draws.
-        upper: The upper bound, likewise.
+        lower: The lower bound: one number, or one for each row, (n,) or (n, 1), or observation;
+            minus infinity where there is none. Not used for draws.
+        upper: The upper bound, in the same form; infinity where there is none.
 
     Returns:
         A link with the arguments and sites of `link`.
 
     Raises:
         TypeError: If `link` cannot be called.
-        ValueError: If a lower bound is not below its upper one, or NaN; where the link is
-            called, if an observation is beyond a bound, or the likelihood is none of those
-            above.
+        ValueError: If a lower bound is not below its upper bound, or is NaN; when the link is
+            called, if an observation is beyond a bound, or the likelihood is not supported.
 
     Example:
         >>> import jax.numpy as jnp
@@ -77,26 +76,26 @@ def censored(
 def truncated(
     link: Link, low: ArrayLike | None = None, high: ArrayLike | None = None
 ) -> Link:
-    r"""The link of observations that are there only if they lie within bounds.
+    r"""Wrap a link for truncated observations, which exist only within bounds.
 
     $$p(y_i) = \frac{p_{\text{link}}(y_i)}{P(l_i \le Y_i \le h_i)}, \qquad l_i \le y_i \le h_i$$
 
     ``truncated(poisson_link, low=1)`` is the zero-truncated Poisson distribution.
 
     Args:
-        link: One of those that `censored` takes.
-        low: The lower bound, included: one, or one for each row, (n,) or (n, 1), or
-            observation; minus infinity where there is none. Draws keep to it.
-        high: The upper bound, likewise.
+        link: A link that `censored` supports.
+        low: The lower bound, included: one number, or one for each row, (n,) or (n, 1), or
+            observation; minus infinity where there is none. Draws respect it.
+        high: The upper bound, included, in the same form; infinity where there is none.
 
     Returns:
         A link with the arguments and sites of `link`.
 
     Raises:
         TypeError: If `link` cannot be called.
-        ValueError: If a lower bound is not below its upper one, or NaN; where the link is
-            called, if an observation is out of bounds, or the likelihood is none of those of
-            `censored`.
+        ValueError: If a lower bound is not below its upper bound, or is NaN; when the link is
+            called, if an observation is out of bounds, or `censored` does not support the
+            likelihood.
 
     Example:
         >>> import jax.numpy as jnp

@@ -23,7 +23,7 @@ def logit_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Two classes by their log odds.
+    r"""Binary classes, predicted by their log odds.
 
     $$y_i \sim \text{Bernoulli}\big(1 / (1 + e^{-(\hat y_i + o_i)})\big)$$
 
@@ -32,17 +32,17 @@ def logit_link(
         y: Classes 0 and 1 of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log odds.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log odds.
 
     Sites:
         ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is neither 0 nor 1, or a weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an
+            observation is neither 0 nor 1, or a weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -68,7 +68,7 @@ def categorical_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Classes without order by their unnormalized log probabilities.
+    r"""Unordered classes, predicted by their unnormalized log probabilities.
 
     $$P(y_i = k) \propto e^{\hat y_{ik} + o_{ik}}$$
 
@@ -77,18 +77,18 @@ def categorical_link(
         y: Classes 0, 1, ... of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to the predictions, (n, classes) or (classes,).
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to the predictions, (n, classes) or (classes,).
 
     Sites:
         ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is not a number of a class, a weight negative, or if there are fewer
+        ValueError: If the rows of predictions and observations do not match, if an
+            observation is not a number of a class, a weight is negative, or if there are fewer
             than two classes.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -140,12 +140,12 @@ def ordinal_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Ordered classes by a prediction and cut-points: the proportional-odds model.
+    r"""Ordered classes with cut-points: the proportional-odds model.
 
     $$P(y_i \le k) = \frac{1}{1 + e^{-(c_k - \mu_i - o_i)}}, \qquad
     c_0 \sim N(0, 2),\quad c_k - c_{k-1} \sim \text{Exponential}(1)$$
 
-    Several outputs have cut-points each.
+    Each of several outputs has separate cut-points.
 
     Args:
         mu: Predictions, (n,), (n, 1), or (n, u) for several outputs; larger ones mean higher
@@ -156,20 +156,21 @@ def ordinal_link(
         first_cut: Another prior of the first cut-point, or its value.
         gaps: Another prior of each gap, or their values, positive: (num_classes - 2,).
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's prediction.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's prediction.
 
     Sites:
         ``{name}.first_cut`` of event shape (), or (u,) for several outputs;
         ``{name}.gaps`` of event shape (num_classes - 2,), or (u, num_classes - 2), if there
-        are more than two classes; neither where it is given; ``{name}``, observed.
+        are more than two classes; neither if its value is given; ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is not a number of a class, a weight negative, or if `num_classes` is
+        ValueError: If the rows of predictions and observations do not match, if an
+            observation is not a number of a class, a weight is negative, or if `num_classes` is
             below 2.
-        TypeError: If `name` is not a string, `num_classes` no integer, or the mask not boolean.
+        TypeError: If `name` is not a string, `num_classes` is not an integer, or the mask is
+            not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -205,36 +206,36 @@ def beta_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Proportions, strictly between 0 and 1, by the log odds of their mean.
+    r"""Proportions strictly between 0 and 1, predicted by the log odds of their mean.
 
     $$y_i \sim \text{Beta}\big(m_i \phi,\ (1 - m_i) \phi\big), \qquad
     m_i = \frac{1}{1 + e^{-(\mu_i + o_i)}},\quad 1 / \sqrt\phi \sim \text{Exponential}(1)$$
 
-    of variance $m_i (1 - m_i) / (1 + \phi)$. The prior of $1 / \sqrt\phi$, a relative standard
-    deviation, has its highest density at zero, so exact data stay exact: at precisions of 1 to
-    10,000, 90% intervals hold 88 to 92% of new observations (the page on likelihoods has the
-    study). Several outputs have a $\phi$ each.
+    with variance $m_i (1 - m_i) / (1 + \phi)$. The prior of $1 / \sqrt\phi$, a relative standard
+    deviation, has its highest density at zero, so that small noise is possible: at precisions
+        of 1 to
+    10,000, 90% intervals cover 88 to 92% of new observations (the page on likelihoods has the
+    study). Each of several outputs has a separate $\phi$.
 
     Args:
         mu: Predictions of the mean's log odds, (n,), (n, 1), or (n, u) for several outputs.
         y: Proportions of the same rows, or None to draw them.
         name: Name of the observed site.
-        precision: Another prior of $\phi$; or its value, positive: one, or one for each row,
-            output or observation.
+        precision: Another prior of $\phi$; or its value, positive: one number, or one for each
+            row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to the log odds of each row's mean.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to the log odds of each row's mean.
 
     Sites:
         ``{name}.precision`` of event shape (), or (u,) for several outputs, if it is drawn;
         ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is not strictly between 0 and 1, a precision not positive, or a
-            weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an observation
+            is not strictly between 0 and 1, a precision is not positive, or a weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp

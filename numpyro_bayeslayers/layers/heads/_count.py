@@ -21,7 +21,7 @@ def poisson_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Counts around the exponential of a prediction.
+    r"""Poisson counts, predicted by their log rate.
 
     $$y_i \sim \text{Poisson}(e^{\hat y_i + o_i})$$
 
@@ -30,22 +30,22 @@ def poisson_link(
         y: Counts of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log rate: the logarithm of its exposure, so that
-            the prediction is a rate for each unit of exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log rate: the logarithm of its exposure,
+            so that the prediction is a rate for each unit of exposure.
 
     Sites:
         ``{name}``, observed.
 
     Returns:
-        The observations or draws of them, which are whole numbers in floating point: they
-        have no largest one.
+        The observations or draws of them, which are whole numbers in floating point, without an
+        upper limit.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is no count, or a weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an
+            observation is not a count, or a weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -73,28 +73,28 @@ def negative_binomial_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Counts with more variance than Poisson's; `y_hat` is the logarithm of their mean.
+    r"""Overdispersed (negative binomial) counts, predicted by their log mean.
 
     $$y_i \sim \text{NB}\big(\mu_i = e^{\hat y_i + o_i},\ \kappa\big), \qquad
     \text{var} = \mu_i + \mu_i^2 / \kappa, \qquad
     1 / \sqrt{\kappa} \sim \text{Exponential}(1)$$
 
-    $1 / \sqrt\kappa$ is the relative standard deviation beyond Poisson's. Its prior has the
-    highest density at zero, Poisson's counts: at shapes of 0.1 to 1,000 and a hundred rows, 90%
-    intervals hold 88 to 92% of new observations (the page on likelihoods has the study).
-    Several outputs have a $\kappa$ each.
+    $1 / \sqrt\kappa$ is the relative standard deviation in excess of the Poisson's. Its prior
+    has the highest density at zero, the Poisson limit: at shapes of 0.1 to 1,000 and a hundred
+    rows, 90% intervals cover 88 to 92% of new observations (the page on likelihoods has the
+    study). Each of several outputs has a separate $\kappa$.
 
     Args:
         y_hat: Predictions of the log mean, (n,), (n, 1), or (n, u) for several outputs.
         y: Counts of the same rows, or None to draw them.
         name: Name of the observed site.
-        rate: For $\kappa \sim \text{Exponential}(rate)$ instead: positive.
-        concentration: Another prior of $\kappa$; or its value, positive: one, or one for
+        rate: Positive; use the prior $\kappa \sim \text{Exponential}(rate)$ instead.
+        concentration: Another prior of $\kappa$; or its value, positive: one number, or one for
             each row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log mean: the logarithm of its exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log mean: the logarithm of its exposure.
 
     Sites:
         ``{name}.concentration`` of event shape (), or (u,) for several outputs, if it is
@@ -104,10 +104,10 @@ def negative_binomial_link(
         The observations or draws of them, which are whole numbers in floating point.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is no count, a parameter not positive, a weight negative, or if both
-            `rate` and `concentration` are given.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an observation
+            is not a count, a parameter is not positive, a weight is negative, or if both `rate`
+            and `concentration` are given.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -146,24 +146,24 @@ def zip_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Counts with more zeros than Poisson's.
+    r"""Zero-inflated Poisson counts.
 
     $$y_i \sim \pi\,\delta_0 + (1 - \pi)\,\text{Poisson}(e^{\hat y_i + o_i}), \qquad
     \pi \sim \text{Beta}(1, 10)$$
 
-    Several outputs have a $\pi$ each.
+    Each of several outputs has a separate $\pi$.
 
     Args:
-        y_hat: Predictions of the log rate of what is no extra zero, (n,), (n, 1), or (n, u)
-            for several outputs.
+        y_hat: Predictions of the log rate of counts that are not extra zeros, (n,), (n, 1), or
+            (n, u) for several outputs.
         y: Counts of the same rows, or None to draw them.
         name: Name of the observed site.
-        gate: Another prior of $\pi$; or its value between 0 and 1: one, or one for each row,
-            output or observation.
+        gate: Another prior of $\pi$; or its value between 0 and 1: one number, or one for each
+            row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log rate: the logarithm of its exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log rate: the logarithm of its exposure.
 
     Sites:
         ``{name}.gate`` of event shape (), or (u,) for several outputs, if it is drawn;
@@ -173,9 +173,9 @@ def zip_link(
         The observations or draws of them, which are whole numbers in floating point.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is no count, a gate not between 0 and 1, or a weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an
+            observation is not a count, a gate is not between 0 and 1, or a weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -27,39 +27,38 @@ def zero_one_beta_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Proportions with zeros and ones that have nothing to do with the prediction.
+    r"""Proportions with zeros and ones whose probability is independent of the prediction.
 
     $$P(y_i \in \{0, 1\}) = \pi, \qquad P(y_i = 1 \mid y_i \in \{0, 1\}) = \omega, \qquad
     \text{otherwise } y_i \sim \text{Beta}\big(m_i \phi,\ (1 - m_i) \phi\big), \quad
     m_i = \frac{1}{1 + e^{-(\mu_i + o_i)}}$$
 
-    The priors are those of `beta_link` for $\phi$, and uniform for $\pi$ and $\omega$. Where
-    zeros and ones are the ends of the same scale, take `ordered_beta_link`. Several outputs
-    have parameters each.
+    The priors are those of `beta_link` for $\phi$, and uniform for $\pi$ and $\omega$. If zeros
+    and ones are the ends of the same scale, use `ordered_beta_link`. Each of several outputs
+    has separate parameters.
 
     Args:
         mu: Predictions of the log odds of the mean inside, (n,), (n, 1), or (n, u) for
             several outputs.
         y: Proportions from 0 to 1 of the same rows, or None to draw them.
         name: Name of the observed site.
-        precision: Another prior of $\phi$; or its value, positive: one, or one for each row,
-            output or observation.
-        ends: Another prior of $\pi$; or its value between 0 and 1, likewise.
-        ones: Another prior of $\omega$; or its value between 0 and 1, likewise.
+        precision: Another prior of $\phi$; or its value, positive: one number, or one for each
+            row, output or observation.
+        ends: Another prior of $\pi$; or its value between 0 and 1, as for `precision`.
+        ones: Another prior of $\omega$; or its value between 0 and 1, as for `precision`.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log odds.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log odds.
 
     Sites:
         ``{name}.precision``, ``{name}.ends``, ``{name}.ones`` of event shape (), or (u,) for
         several outputs, if they are drawn; ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is not from 0 to 1, a parameter out of its range, or a weight
-            negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an observation
+            is not from 0 to 1, a parameter is out of range, or a weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -100,28 +99,29 @@ def ordered_beta_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Proportions whose zeros and ones are the ends of one scale.
+    r"""Proportions with zeros and ones that are the ends of one scale.
 
     $$P(y_i = 0) = 1 - \sigma(\mu_i + o_i - c_0), \qquad
     P(y_i = 1) = \sigma(\mu_i + o_i - c_1), \qquad
     \text{otherwise } y_i \sim \text{Beta}\big(m_i \phi,\ (1 - m_i) \phi\big)$$
 
     with $m_i = \sigma(\mu_i + o_i)$, $\sigma(x) = 1 / (1 + e^{-x})$, $c_0 \sim N(-2.5, 2.5)$,
-    $c_1 - c_0 \sim \text{Exponential}(0.2)$, $1 / \sqrt\phi \sim \text{Exponential}(1)$: one
-    prediction moves the mean inside and both ends. Several outputs have parameters each.
+    $c_1 - c_0 \sim \text{Exponential}(0.2)$, $1 / \sqrt\phi \sim \text{Exponential}(1)$: the
+    prediction shifts the mean inside and the probabilities of both ends. Each of several
+    outputs has separate parameters.
 
     Args:
         mu: Predictions of the log odds, (n,), (n, 1), or (n, u) for several outputs.
         y: Proportions from 0 to 1 of the same rows, or None to draw them.
         name: Name of the observed site.
-        precision: Another prior of $\phi$; or its value, positive: one, or one for each row,
-            output or observation.
+        precision: Another prior of $\phi$; or its value, positive: one number, or one for each
+            row, output or observation.
         first_cut: Another prior of $c_0$, or its value.
         gap: Another prior of $c_1 - c_0$, or its value, positive.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log odds.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log odds.
 
     Sites:
         ``{name}.precision`` and ``{name}.first_cut`` of event shape (), or (u,) for several
@@ -129,10 +129,9 @@ def ordered_beta_link(
         given; ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is not from 0 to 1, a parameter out of its range, or a weight
-            negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an observation
+            is not from 0 to 1, a parameter is out of range, or a weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -25,7 +25,7 @@ def multivariate_normal_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Several real observations of each row, whose noise is correlated.
+    r"""Several real observations for each row, with correlated noise.
 
     $$y_i \sim N\big(\hat y_i + o_i,\ \operatorname{diag}(\sigma) R \operatorname{diag}(\sigma)
     \big), \qquad \sigma_u \sim \text{Exponential}(1),\quad R = L L^\top \sim \text{LKJ}(\eta)$$
@@ -36,14 +36,14 @@ def multivariate_normal_link(
         y_hat: Predictions, (n, u) for u outputs, at least two.
         y: Observations of the same rows and outputs, or None to draw them.
         name: Name of the observed site.
-        scale: Another prior of each $\sigma_u$; or its value, positive: one, or one for each
-            row, output or observation.
-        concentration: $\eta$, positive: 1 for a uniform prior of the correlations, larger for
-            smaller ones.
+        scale: Another prior of each $\sigma_u$; or its value, positive: one number, or one for
+            each row, output or observation.
+        concentration: Concentration $\eta$ of the LKJ prior, positive: 1 for a uniform prior
+            over correlation matrices, above 1 to favor weak correlations.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0: (n,) or (n, 1).
-        mask: Which rows count, True or False, likewise.
-        offset: What is added to predictions, (n,), (n, 1) or (n, u).
+        weights: Weight of each row in the log likelihood, at least 0: (n,) or (n, 1).
+        mask: Whether each row enters the likelihood, Boolean, likewise.
+        offset: Known term that is added to predictions, (n,), (n, 1) or (n, u).
 
     Sites:
         ``{name}.sigma`` of event shape (u,), unless the scale is known; ``{name}.cholesky``
@@ -54,10 +54,10 @@ def multivariate_normal_link(
         The observations or draws of them, (n, u).
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is not finite, a scale or `concentration` not positive, a weight
-            negative, or if there are fewer than two outputs.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an observation
+            is not finite, a scale or `concentration` not positive, a weight is negative, or if
+            there are fewer than two outputs.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -34,23 +34,23 @@ def gaussian_link(
 
     $$y_i \sim N(\hat y_i + o_i,\ \sigma), \qquad \sigma \sim \text{Exponential}(1)$$
 
-    Several outputs have a $\sigma$ each. Its prior is for outcomes of order one: it has its
-    highest density at zero, so exact data stay exact, and none to speak of above ten.
+    Each of several outputs has a separate $\sigma$. Its prior is for outcomes of order one: its
+    density is highest at zero, so that small noise is possible, and negligible above ten.
 
     Args:
         y_hat: Predictions, (n,), (n, 1), or (n, u) for several outputs.
         y: Observations of the same rows, or None to draw them.
         name: Name of the observed site.
-        scale: A standard deviation that is known, positive: one, or one for each row,
-            output or observation; or its prior, a distribution.
+        scale: A known standard deviation, positive: one number, or one for each row, output or
+            observation; or its prior, a distribution.
         untransformed_scale: A prediction of the standard deviation before a softplus.
         sigma_dist: The prior of $\sigma$, if neither scale is given: a class, or a
             distribution of positive numbers.
-        sigma_kwargs: The keywords of a class.
+        sigma_kwargs: Keywords of `sigma_dist`, if it is a class.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0: (n,), (n, 1), or (n, u).
-        mask: Which rows count, True or False, likewise.
-        offset: What is added to each row's prediction, likewise: known, not learned.
+        weights: Weight of each row in the log likelihood, at least 0: (n,), (n, 1), or (n, u).
+        mask: Whether each row enters the likelihood, Boolean, likewise.
+        offset: Known term that is added to each row's prediction, likewise: known, not learned.
 
     Sites:
         ``{name}.sigma`` of event shape (), or (u,) for several outputs, unless a scale is
@@ -60,10 +60,10 @@ def gaussian_link(
         The observations or draws of them, (n,) for one output.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is not finite, a scale not positive, a weight negative, or if both
+        ValueError: If the rows of predictions and observations do not match, if an
+            observation is not finite, a scale is not positive, a weight is negative, or if both
             scales are given.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -94,15 +94,15 @@ def lognormal_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Positive observations, normal on the log scale around a prediction.
+    r"""Positive observations that are normal on the log scale around a prediction.
 
     $$\log y_i \sim N(\hat y_i + o_i,\ \sigma), \qquad \sigma \sim \text{Exponential}(1)$$
 
-    Args and sites are those of `gaussian_link`; `y_hat` is the median's logarithm.
+    Arguments and sites are those of `gaussian_link`; `y_hat` is the logarithm of the median.
 
     Raises:
         ValueError: As `gaussian_link`, and if an observation is not positive.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -135,13 +135,13 @@ def student_t_link(
 
     $$y_i \sim t_{\nu}(\hat y_i + o_i,\ \sigma), \qquad \sigma \sim \text{Exponential}(1)$$
 
-    Args and sites are those of `gaussian_link`, and `df`, the degrees of freedom $\nu$,
-    positive: a number, one for each row or output, or a prior, which draws the site
-    ``{name}.df``. ``dist.Gamma(2.0, 0.1)`` is a usual one.
+    Arguments and sites are those of `gaussian_link`, plus `df`, the degrees of freedom $\nu$,
+    positive: a number, one for each row or output, or a prior, which adds the site
+    ``{name}.df``. A common prior is ``dist.Gamma(2.0, 0.1)``.
 
     Raises:
         ValueError: As `gaussian_link`, and if `df` is not positive.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -172,7 +172,7 @@ def heteroscedastic_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Normal observations whose standard deviation is predicted too.
+    r"""Normal observations with predicted mean and standard deviation.
 
     $$y_i \sim N\big(\hat y_i + o_i,\ \text{softplus}(\hat s_i)\big)$$
 
@@ -182,17 +182,17 @@ def heteroscedastic_link(
         y: Observations of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's predicted mean.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's predicted mean.
 
     Sites:
         ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is not finite, or a weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an
+            observation is not finite, or a weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp

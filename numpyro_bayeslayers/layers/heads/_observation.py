@@ -90,9 +90,9 @@ def observe(
         law: The likelihood, given the aligned predictors.
         y: The observations, or None to draw them.
         plate: A plate of the rows, entered here; what it draws is taken from all arrays.
-        weights: How often each row counts, at least 0. Not read for draws.
-        mask: Which rows count, True or False. Not read for draws.
-        offset: What is added to the first of the predictors.
+        weights: Weight of each row in the log likelihood, at least 0. Not read for draws.
+        mask: Whether each row enters the likelihood, Boolean. Not read for draws.
+        offset: Known term that is added to the first of the predictors.
         is_joint: Whether the outputs of a row are one event.
         predictors: Arrays (n,), (n, 1), or (n, u) for several outputs, by argument.
     """

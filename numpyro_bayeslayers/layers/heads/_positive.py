@@ -24,33 +24,33 @@ def gamma_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Positive observations whose standard deviation grows with their mean.
+    r"""Gamma observations, whose standard deviation is proportional to their mean.
 
     $$y_i \sim \text{Gamma}\big(\kappa,\ \text{mean } \mu_i = e^{\hat y_i + o_i}\big), \qquad
     \text{var} = \mu_i^2 / \kappa, \qquad 1 / \sqrt{\kappa} \sim \text{Exponential}(1)$$
 
     $1 / \sqrt\kappa$ is the relative standard deviation. Its prior has the highest density at
-    zero, so exact data stay exact. Several outputs have a $\kappa$ each.
+    zero, so that small noise is possible. Each of several outputs has a separate $\kappa$.
 
     Args:
         y_hat: Predictions of the log mean, (n,), (n, 1), or (n, u) for several outputs.
         y: Positive observations of the same rows, or None to draw them.
         name: Name of the observed site.
-        concentration: Another prior of $\kappa$; or its value, positive: one, or one for
+        concentration: Another prior of $\kappa$; or its value, positive: one number, or one for
             each row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log mean: the logarithm of its exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log mean: the logarithm of its exposure.
 
     Sites:
         ``{name}.concentration`` of event shape (), or (u,) for several outputs, if it is
         drawn; ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is not positive, a parameter not positive, or a weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an
+            observation is not positive, a parameter is not positive, or a weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -80,23 +80,24 @@ def inverse_gaussian_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Positive observations with a heavier tail than the gamma distribution's.
+    r"""Inverse Gaussian observations, with a heavier tail than the gamma distribution.
 
     $$y_i \sim \text{IG}\big(\text{mean } \mu_i = e^{\hat y_i + o_i},\ \lambda\big), \qquad
     \text{var} = \mu_i^3 / \lambda, \qquad 1 / \sqrt{\lambda} \sim \text{Exponential}(1)$$
 
-    The prior of $\lambda$ is for observations of order one. Several outputs have one each.
+    The prior of $\lambda$ is for observations of order one. Each of several outputs has a
+    separate $\lambda$.
 
     Args:
         y_hat: Predictions of the log mean, (n,), (n, 1), or (n, u) for several outputs.
         y: Positive observations of the same rows, or None to draw them.
         name: Name of the observed site.
-        shape: Another prior of $\lambda$; or its value, positive: one, or one for each row,
-            output or observation.
+        shape: Another prior of $\lambda$; or its value, positive: one number, or one for each
+            row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log mean: the logarithm of its exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log mean: the logarithm of its exposure.
 
     Sites:
         ``{name}.shape`` of event shape (), or (u,) for several outputs, if it is drawn;
@@ -104,7 +105,7 @@ def inverse_gaussian_link(
 
     Raises:
         ValueError: As `gamma_link`.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -133,7 +134,7 @@ def exponential_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Waiting times without memory.
+    r"""Exponential (memoryless) waiting times.
 
     $$y_i \sim \text{Exponential}(1 / \mu_i), \qquad \mu_i = e^{\hat y_i + o_i}$$
 
@@ -142,17 +143,17 @@ def exponential_link(
         y: Observations of at least 0 of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log mean: the logarithm of its exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log mean: the logarithm of its exposure.
 
     Sites:
         ``{name}``, observed.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
+        ValueError: If the rows of predictions and observations do not match, if an
             observation or a weight is negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -180,25 +181,26 @@ def weibull_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Waiting times whose hazard rises or falls with the time.
+    r"""Weibull waiting times, whose hazard rises or falls with time.
 
     $$y_i \sim \text{Weibull}\big(k,\ \text{mean } \mu_i = e^{\hat y_i + o_i}\big), \qquad
     \text{scale} = \mu_i / \Gamma(1 + 1 / k), \qquad 1 / k \sim \text{Exponential}(1)$$
 
     $1 / k$ is the scale of the observations' logarithm: the hazard rises for k above 1. A
-    difference of predictions is an accelerated failure time: $e^\Delta$ times as long. Several
-    outputs have a k each. Censored times are for ``censored(weibull_link, upper=...)``.
+    difference of predictions is an accelerated failure time: $e^\Delta$ times as long. Each of
+    several outputs has a separate k. For censored times, use
+    ``censored(weibull_link, upper=...)``.
 
     Args:
         y_hat: Predictions of the log mean, (n,), (n, 1), or (n, u) for several outputs.
         y: Positive observations of the same rows, or None to draw them.
         name: Name of the observed site.
-        concentration: Another prior of k; or its value, positive: one, or one for each row,
-            output or observation.
+        concentration: Another prior of k; or its value, positive: one number, or one for each
+            row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log mean: the logarithm of its exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log mean: the logarithm of its exposure.
 
     Sites:
         ``{name}.concentration`` of event shape (), or (u,) for several outputs, if it is
@@ -206,7 +208,7 @@ def weibull_link(
 
     Raises:
         ValueError: As `gamma_link`.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -24,7 +24,7 @@ def binomial_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Successes of independent trials.
+    r"""Binomial counts: successes of independent trials.
 
     $$y_i \sim \text{Binomial}\big(N_i,\ 1 / (1 + e^{-(\hat y_i + o_i)})\big)$$
 
@@ -35,9 +35,9 @@ def binomial_link(
         trials: How many trials there were, a whole number: one, or one for each row or
             observation. Predictions need them.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log odds.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log odds.
 
     Sites:
         ``{name}``, observed.
@@ -46,9 +46,9 @@ def binomial_link(
         The observations or draws of them, which are whole numbers in floating point.
 
     Raises:
-        ValueError: If predictions, trials and observations do not line up row by row, if an
-            observation is no whole number from 0 to its trials, or a weight negative.
-        TypeError: If `name` is not a string, the trials no whole numbers, or the mask not
+        ValueError: If the rows of predictions, trials and observations do not match, if an
+            observation is not a whole number from 0 to its trials, or a weight is negative.
+        TypeError: If `name` is not a string, the trials are not whole numbers, or the mask is not
             boolean.
 
     Example:
@@ -78,13 +78,13 @@ def beta_binomial_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Successes of trials whose chance varies between rows beyond what is predicted.
+    r"""Beta-binomial counts: overdispersed successes of trials.
 
     $$y_i \sim \text{Binomial}(N_i, p_i), \qquad
     p_i \sim \text{Beta}\big(m_i \phi,\ (1 - m_i) \phi\big), \qquad
     m_i = \frac{1}{1 + e^{-(\hat y_i + o_i)}},\quad 1 / \sqrt\phi \sim \text{Exponential}(1)$$
 
-    The chances $p_i$ are summed out. Several outputs have a $\phi$ each.
+    The probabilities $p_i$ are integrated out. Each of several outputs has a separate $\phi$.
 
     Args:
         y_hat: Predictions of the log odds, (n,), (n, 1), or (n, u) for several outputs.
@@ -92,12 +92,12 @@ def beta_binomial_link(
         name: Name of the observed site.
         trials: How many trials there were, a whole number: one, or one for each row or
             observation. Predictions need them.
-        precision: Another prior of $\phi$; or its value, positive: one, or one for each row,
-            output or observation.
+        precision: Another prior of $\phi$; or its value, positive: one number, or one for each
+            row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log odds.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log odds.
 
     Sites:
         ``{name}.precision`` of event shape (), or (u,) for several outputs, if it is drawn;

@@ -23,27 +23,27 @@ def zinb_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Counts with more zeros than the negative binomial's; `y_hat` is the others' log mean.
+    r"""Zero-inflated negative binomial counts, predicted by the log mean of the others.
 
     $$y_i \sim \pi\,\delta_0 + (1 - \pi)\,\text{NB}(e^{\hat y_i + o_i}, \kappa), \qquad
     \pi \sim \text{Beta}(1, 10), \quad 1 / \sqrt\kappa \sim \text{Exponential}(1)$$
 
-    The mean of all counts is $(1 - \pi) e^{\hat y_i + o_i}$. Several outputs have a $\pi$ and
-    a $\kappa$ each.
+    The mean of all counts is $(1 - \pi) e^{\hat y_i + o_i}$. Each of several outputs has a
+    separate $\pi$ and $\kappa$.
 
     Args:
-        y_hat: Predictions of the log mean of what is no extra zero, (n,), (n, 1), or (n, u)
-            for several outputs.
+        y_hat: Predictions of the log mean of counts that are not extra zeros, (n,), (n, 1), or
+            (n, u) for several outputs.
         y: Counts of the same rows, or None to draw them.
         name: Name of the observed site.
-        gate: Another prior of $\pi$; or its value between 0 and 1: one, or one for each row,
-            output or observation.
-        concentration: Another prior of $\kappa$; or its value, positive: one, or one for
+        gate: Another prior of $\pi$; or its value between 0 and 1: one number, or one for each
+            row, output or observation.
+        concentration: Another prior of $\kappa$; or its value, positive: one number, or one for
             each row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log mean: the logarithm of its exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log mean: the logarithm of its exposure.
 
     Sites:
         ``{name}.gate`` and ``{name}.concentration`` of event shape (), or (u,) for several
@@ -53,10 +53,10 @@ def zinb_link(
         The observations or draws of them, which are whole numbers in floating point.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is no count, a gate not between 0 and 1, a parameter not positive, or
-            a weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an observation
+            is not a count, a gate is not between 0 and 1, a parameter is not positive, or a
+            weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -93,27 +93,27 @@ def hurdle_poisson_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Counts that are zero or not by one rule, and how large by another.
+    r"""Hurdle Poisson counts: a probability of zero, otherwise zero-truncated counts.
 
     $$P(y_i = 0) = \pi, \qquad
     P(y_i = k) = (1 - \pi) \frac{\text{Poisson}(k \mid e^{\hat y_i + o_i})}
     {1 - \text{Poisson}(0 \mid e^{\hat y_i + o_i})}, \quad k \ge 1, \qquad
     \pi \sim \text{Uniform}(0, 1)$$
 
-    All zeros come from $\pi$: there may be more or fewer than a Poisson's. Several outputs have
-    a $\pi$ each.
+    All zeros come from $\pi$: there may be more or fewer than under a Poisson. Each of several
+    outputs has a separate $\pi$.
 
     Args:
         y_hat: Predictions of the log rate before the zeros are taken out, (n,), (n, 1), or
             (n, u) for several outputs.
         y: Counts of the same rows, or None to draw them.
         name: Name of the observed site.
-        gate: Another prior of $\pi$; or its value between 0 and 1: one, or one for each row,
-            output or observation.
+        gate: Another prior of $\pi$; or its value between 0 and 1: one number, or one for each
+            row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log rate: the logarithm of its exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log rate: the logarithm of its exposure.
 
     Sites:
         ``{name}.gate`` of event shape (), or (u,) for several outputs, if it is drawn;
@@ -123,10 +123,10 @@ def hurdle_poisson_link(
         The observations or draws of them, which are whole numbers in floating point.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is no count, a gate not between 0 and 1, a parameter not positive, or
-            a weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an observation
+            is not a count, a gate is not between 0 and 1, a parameter is not positive, or a
+            weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp
@@ -158,28 +158,28 @@ def hurdle_negative_binomial_link(
     mask: PerRow = None,
     offset: PerRow = None,
 ) -> Array:
-    r"""Counts that are zero or not by one rule, and how large by an overdispersed other.
+    r"""Hurdle negative binomial counts: a probability of zero, otherwise zero-truncated counts.
 
     $$P(y_i = 0) = \pi, \qquad
     P(y_i = k) = (1 - \pi) \frac{\text{NB}(k \mid e^{\hat y_i + o_i}, \kappa)}
     {1 - \text{NB}(0 \mid e^{\hat y_i + o_i}, \kappa)}, \quad k \ge 1, \qquad
     \pi \sim \text{Uniform}(0, 1), \quad 1 / \sqrt\kappa \sim \text{Exponential}(1)$$
 
-    All zeros come from $\pi$. Several outputs have a $\pi$ and a $\kappa$ each.
+    All zeros come from $\pi$. Each of several outputs has a separate $\pi$ and $\kappa$.
 
     Args:
         y_hat: Predictions of the log mean before the zeros are taken out, (n,), (n, 1), or
             (n, u) for several outputs.
         y: Counts of the same rows, or None to draw them.
         name: Name of the observed site.
-        gate: Another prior of $\pi$; or its value between 0 and 1: one, or one for each row,
-            output or observation.
-        concentration: Another prior of $\kappa$; or its value, positive: one, or one for
+        gate: Another prior of $\pi$; or its value between 0 and 1: one number, or one for each
+            row, output or observation.
+        concentration: Another prior of $\kappa$; or its value, positive: one number, or one for
             each row, output or observation.
         plate: A plate of the rows, which may subsample; the link enters it.
-        weights: How often each row counts, at least 0.
-        mask: Which rows count, True or False.
-        offset: What is added to each row's log mean: the logarithm of its exposure.
+        weights: Weight of each row in the log likelihood, at least 0.
+        mask: Whether each row enters the likelihood, Boolean.
+        offset: Known term that is added to each row's log mean: the logarithm of its exposure.
 
     Sites:
         ``{name}.gate`` and ``{name}.concentration`` of event shape (), or (u,) for several
@@ -189,10 +189,10 @@ def hurdle_negative_binomial_link(
         The observations or draws of them, which are whole numbers in floating point.
 
     Raises:
-        ValueError: If predictions and observations do not line up row by row, if an
-            observation is no count, a gate not between 0 and 1, a parameter not positive, or
-            a weight negative.
-        TypeError: If `name` is not a string, or the mask not boolean.
+        ValueError: If the rows of predictions and observations do not match, if an observation
+            is not a count, a gate is not between 0 and 1, a parameter is not positive, or a
+            weight is negative.
+        TypeError: If `name` is not a string, or the mask is not boolean.
 
     Example:
         >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Implicit ensembles: members inside one network, which share most of its weights."""
+"""Implicit ensembles: members within one network that share most of its weights."""
 
 from ._attention import (
     MultiHeadAttentionBatchEnsemble as MultiHeadAttentionBatchEnsemble,

@@ -14,16 +14,16 @@ from ._batch_ensemble import DenseBatchEnsemble, Start, checked_start
 
 
 class MultiHeadAttentionBatchEnsemble(AbstractLayer):
-    r"""Attention of several heads whose four projections are batch ensembles.
+    r"""Multi-head attention whose four projections are batch ensembles.
 
     $$h_a = \mathrm{softmax}\Big(\frac{Q_a K_a^\top}{\sqrt{k}}\Big) V_a, \qquad
     y = [h_1, \dots, h_A]\, W^O_e, \quad
     Q = q\, W^Q_e,\ K = k\, W^K_e,\ V = v\, W^V_e$$
 
-    where each $W_e = W \circ r_e s_e^\top$ is that of a `DenseBatchEnsemble`: members share
-    the matrices, and have vectors and biases of their own. Inputs have the shape
-    (e, \*batch, tokens, in): each member's tokens attend to each other, and to no token of
-    another member or row. `MultiHeadAttentionBE` is another name of the same class.
+    where each $W_e = W \circ r_e s_e^\top$ is that of a `DenseBatchEnsemble`: members share the
+    matrices, and have separate vectors and biases. Inputs have the shape (e, \*batch, tokens,
+    in): tokens attend only to tokens of the same member and row. `MultiHeadAttentionBE` is an
+    alias of this class.
 
     Args:
         num_heads: Number of heads $A$.
@@ -34,7 +34,7 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
         bias: Whether the projections have a bias.
         prior_scale: Standard deviation of the priors of weights and biases, positive, or
             ``"fan_in"`` for one over the square root of the inputs of each projection.
-        start: Where the vectors of members start, as in `DenseBatchEnsemble`.
+        start: Initial values of the members' vectors, as in `DenseBatchEnsemble`.
         name: Prefix of the sites; the default is
             ``"multi_head_attention_batch_ensemble"``.
 
@@ -43,9 +43,9 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
         ``s`` and ``bias`` of a `DenseBatchEnsemble`: ``query.weight``.
 
     Raises:
-        ValueError: If a size or scale is not positive, if `in_features` is no multiple of
-            `num_heads` and `head_features` is not given, or if an input does not lead with
-            the members.
+        ValueError: If a size or scale is not positive, if `in_features` is not a multiple of
+            `num_heads` and `head_features` is not given, or if the first axis of an input is
+            not that of the members.
         TypeError: If a size is not an integer.
 
     Example:
@@ -89,11 +89,11 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
         """Attend from `query` to `keys`, which are `query` itself unless given.
 
         Args:
-            query: What attends, (e, *batch, t, in).
-            keys: What is attended to, (e, *batch, u, in); the queries if not given.
-            values: What is gathered, as many as keys; the keys if not given.
-            mask: Whether a query may see a key: (t, u), or with more axes on the left, which
-                broadcast against those of members and rows.
+            query: Queries, (e, *batch, t, in).
+            keys: Keys, (e, *batch, u, in); the queries if not given.
+            values: Values, in the shape of the keys; the keys if not given.
+            mask: Whether a query may attend to a key: (t, u), or with more axes on the left,
+                which broadcast against those of members and rows.
         """
         query = self._checked("query", query)
         keys = query if keys is None else self._checked("keys", keys)

@@ -38,18 +38,17 @@ def factor(name: str, shape: tuple[int, ...], start: Start) -> Site:
 
 
 class DenseBatchEnsemble(AbstractRankOneDense):
-    r"""Dense layers of members that share their weight but for two vectors each.
+    r"""Dense layers of members that share one weight matrix and have two vectors each.
 
     $$y_e = \big((x_e \circ r_e)\, W\big) \circ s_e + b_e, \qquad
     W_{ij} \sim N(0, s^2), \quad b_{ej} \sim N(0, s^2)$$
 
-    Member $e$ is a dense layer with the weight $W \circ r_e s_e^\top$, which is never made: a
-    batch ensemble costs little more than one layer that sees as many rows. The vectors
-    $r_e$ and $s_e$ are optimized, without a prior, and differ from the start; with a prior
-    they are those of `DenseRank1`, which is also the one for MCMC, where what is optimized
-    stays at its start.
+    Member $e$ is a dense layer with the weight $W \circ r_e s_e^\top$, which is never formed: a
+    batch ensemble costs little more than one layer with as many rows. The vectors $r_e$ and
+    $s_e$ are optimized, without a prior, and have different initial values. For vectors with a
+    prior use `DenseRank1`, also for MCMC, which does not update optimized parameters.
 
-    Inputs have the shape (e, \*batch, in), from `tile_members` or from the layer before, and
+    Inputs have the shape (e, \*batch, in), from `tile_members` or from the previous layer, and
     outputs (e, \*batch, out).
 
     Args:
@@ -59,8 +58,8 @@ class DenseBatchEnsemble(AbstractRankOneDense):
         bias: Whether to add a bias, one for each member.
         prior_scale: Standard deviation $s$ of the priors, positive, or ``"fan_in"`` for
             $1/\sqrt{in}$.
-        start: Where $r$ and $s$ start: ``"signs"`` for -1 or 1 at random, or a positive
-            number for ones plus normal noise of this standard deviation.
+        start: Initial values of $r$ and $s$: ``"signs"`` for -1 or 1 at random, or a positive
+            number for ones plus normal noise with this standard deviation.
         name: Prefix of the sites; the default is ``"dense_batch_ensemble"``.
 
     Sites:

@@ -17,16 +17,16 @@ class LayerNormEnsemble(AbstractMemberLayer):
     $$y_e = \gamma_e \circ \frac{x_e - \bar x_e}{\sqrt{\mathrm{Var}[x_e] + \epsilon}} +
     \beta_e$$
 
-    with mean and variance over the features of a row. The scales start at one and the shifts
-    at zero, as those of one layer normalization do, so members differ by what is around them:
-    `DenseBatchEnsemble`, `MultiHeadAttentionBatchEnsemble`.
+    with mean and variance over the features of a row. The scales start at one and the shifts at
+    zero, as in standard layer normalization, so initial differences between members come from
+    the surrounding layers: `DenseBatchEnsemble`, `MultiHeadAttentionBatchEnsemble`.
 
     Inputs and outputs have the shape (e, \*batch, in).
 
     Args:
         in_features: Size of the last axis of the input.
         num_members: Number of members $E$.
-        eps: Number $\epsilon$ that is added to the variance, positive.
+        eps: Constant $\epsilon$ that is added to the variance, positive.
         name: Prefix of the sites; the default is ``"layer_norm_ensemble"``.
 
     Sites:

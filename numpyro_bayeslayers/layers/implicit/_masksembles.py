@@ -1,4 +1,4 @@
-"""Members that see different features of one network."""
+"""Members that use different features of one network."""
 
 from typing import Any
 
@@ -23,23 +23,24 @@ def checked_overlap(name: str, value: Any) -> float:
 
 
 class Masksembles(eqx.Module):
-    r"""Each member keeps its own features, always the same ones.
+    r"""Mask features with a fixed mask for each member.
 
     $$y_{e} = x_e \circ m_e, \qquad m_{ei} \in \{0, 1\}, \quad \sum_i m_{ei} = k$$
 
-    Between dropout, whose masks are drawn anew in each call, and an ensemble, whose members
-    share nothing. Masks are drawn once, when the module is made. All have as many ones, and
-    each feature is in at least one mask. Masks drawn at random from $k s$ positions use
-    $k s\,(1 - (1 - 1/s)^E)$ of them; $k$ is such that this is the number of features $d$, so
-    that two masks share about $k / s$ features, a fraction $1 / (2s - 1)$ of those in either.
-    At $s = 1$ all masks are full; for large $s$ they have nothing in common.
+    This is intermediate between dropout, which draws new masks in each call, and an ensemble,
+    whose members share nothing. Masks are drawn once, when the module is constructed. All masks
+    have the same number of ones, and each feature is in at least one mask. Masks drawn at
+    random from $k s$ positions use $k s\,(1 - (1 - 1/s)^E)$ of them; $k$ is such that this is
+    the number of features $d$, so that two masks share about $k / s$ features, a fraction
+    $1 / (2s - 1)$ of those in either. At $s = 1$ all masks are full; for large $s$ they are
+    disjoint.
 
     A plain module without sites, between layers whose inputs lead with the members:
     (e, \*batch, in).
 
     Args:
         num_members: Number of members $E$.
-        scale: How different the masks are, $s$, at least 1.
+        scale: Dissimilarity $s$ of the masks, at least 1.
         in_features: Size of the last axis of the input, $d$.
         key: Random key of the masks.
 
@@ -77,7 +78,7 @@ class Masksembles(eqx.Module):
 
     @property
     def num_ones(self) -> int:
-        """How many features each member keeps, $k$."""
+        """Number of features $k$ that each member keeps."""
         members, features = self.num_members, self.in_features
         used = self.scale * (1.0 - (1.0 - 1.0 / self.scale) ** members)
         return max(round(features / used), -(-features // members))
@@ -85,7 +86,7 @@ class Masksembles(eqx.Module):
     def _drawn(self, rng: np.random.Generator) -> Bool[np.ndarray, "e d_in"]:
         shape = (self.num_members, self.in_features)
         masks = np.argsort(rng.random(shape), axis=1) < self.num_ones
-        # A feature in no mask takes the place of one that is in several.
+        # A feature in no mask replaces one that is in several.
         for feature in rng.permutation(np.flatnonzero(~masks.any(0))):
             several = np.argwhere(masks & (masks.sum(0) > 1))
             member, other = several[rng.integers(len(several))]
@@ -93,7 +94,7 @@ class Masksembles(eqx.Module):
         return masks
 
     def __call__(self, x: Float[ArrayLike, "*batch d_in"]) -> Float[Array, "*batch d_in"]:
-        """Each member's features, those that it does not keep set to zero."""
+        """The features of each member, with masked features set to zero."""
         x = _checks.array("x", x)
         _checks.last_axis("x", x, "in_features", self.in_features)
         lead = check_members(x, self.num_members)

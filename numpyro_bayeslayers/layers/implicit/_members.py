@@ -13,15 +13,15 @@ from ...primitives import plate_shape
 def tile_members(
     x: Num[ArrayLike, "*batch n d_in"], num_members: int
 ) -> Num[Array, "*rest n d_in"]:
-    """The same rows for each member: (n, in) becomes (e, n, in).
+    """Repeat the same rows for each member: (n, in) becomes (e, n, in).
 
-    It is what the first layer of an implicit ensemble takes. The axis of the members is the
-    first one, right of those of plates in which it is called; nothing is copied before a layer
-    multiplies the rows by what differs between the members.
+    The result is the input of the first layer of an implicit ensemble. The members' axis is the
+    first one, right of the axes of enclosing plates. Nothing is copied until a layer multiplies
+    the rows by values that differ between members.
 
     Args:
         x: Rows; their features are the last axis.
-        num_members: Number of members, as the layers have it.
+        num_members: Number of members, equal to that of the layers.
 
     Raises:
         ValueError: If `x` has fewer than two axes, or `num_members` is not positive.

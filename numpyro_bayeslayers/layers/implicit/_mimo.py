@@ -1,4 +1,4 @@
-"""One network for several inputs at once."""
+"""Multi-input multi-output ensembles."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,17 +15,17 @@ from ..._typing import PRNGKey
 
 
 class MIMO(eqx.Module):
-    r"""Members are parts of one network, which takes an input for each and predicts for each.
+    r"""An ensemble within one network that takes one input, and makes one prediction, per member.
 
     $$[f_1, \dots, f_E] = \text{network}([x_1, \dots, x_E])$$
 
-    In training the inputs are those of different rows, so that each member learns to read its
-    own input; in prediction all are the same row, and the members' predictions are mixed.
-    The network has `num_members` times the inputs and outputs of one for a single row, and
-    learns by itself which of its weights serve which member. It is any layer or function of
-    (n, e * in) to (n, e * out).
+    In training the inputs come from different rows, so that each member learns to use its own
+    input; in prediction all inputs are the same row, and the members' predictions are mixed.
+    The network has `num_members` times the inputs and outputs of a network for single rows, and
+    learns how members share its weights. It is any layer or function from (n, e * in) to (n, e
+    * out).
 
-    A plain module without sites; those of the network are as they are.
+    A plain module without sites; the sites of the network are unchanged.
 
     Args:
         num_members: Number of members $E$.
@@ -62,8 +62,8 @@ class MIMO(eqx.Module):
         """The network's predictions, (e, n, out), for the inputs (n, e, in) of `group`.
 
         Args:
-            network: A function of (n, e * in) to (n, e * out), a layer for one.
-            x: Inputs in groups of one for each member.
+            network: A function from (n, e * in) to (n, e * out), such as a layer.
+            x: Inputs, grouped with one for each member.
         """
         _checks.function("network", network)
         x = _checks.array("x", x)
@@ -89,17 +89,17 @@ class MIMO(eqx.Module):
         key: PRNGKey | None = None,
         share: float = 0.0,
     ) -> Any:
-        r"""Give each member a row: arrays (n, \*rest) become (n, e, \*rest).
+        r"""Assign a row to each member: arrays (n, \*rest) become (n, e, \*rest).
 
-        With a key, each member sees all rows in an order of its own, the same in all arrays:
-        the groups are new rows, which can be cut into minibatches. Without a key, as for
-        predictions, all members see the same row.
+        With a key, each member gets all rows in a separate random order, the same in all
+        arrays; the groups are new rows, which can be split into minibatches. Without a key, as
+        for predictions, all members get the same row.
 
         Args:
-            arrays: Inputs and observations, all of them with as many rows.
+            arrays: Inputs and observations, all with the same number of rows.
             key: Random key of the orders.
-            share: Share of the groups in which all members see the same row, from 0 to 1;
-                more makes members more alike.
+            share: Fraction of groups in which all members get the same row, from 0 to 1; larger
+                values make members more similar.
 
         Returns:
             The array, or a tuple of them if there are several.

@@ -1,4 +1,4 @@
-"""What members are fitted to: each of them to each row, mixed in predictions."""
+"""Likelihoods of implicit ensembles."""
 
 import jax.numpy as jnp
 import numpyro
@@ -18,21 +18,22 @@ def observe_members(
 ) -> Array:
     r"""Observe rows under the mixture of the members of an implicit ensemble.
 
-    Draws, scores and predictions are those of the mixture. What is fitted is, with `each`,
+    Draws, scores and predictions are those of the mixture. With `each`, the objective is the
+    left side of
 
     $$\frac1E \sum_e \log p_e(y_i) \;\le\; \log \frac1E \sum_e p_e(y_i),$$
 
-    so that each member explains each row; without, the right side, the mixture's own log
-    density, to which a row counts as explained if one member explains it: members then divide
-    the rows among themselves, and alone they are no predictions.
+    so that each member is fitted to every row. Without it, the objective is the log density of
+    the mixture, for which it is enough that one member explains a row: members then specialize
+    on subsets of the rows, and a single member is not a valid prediction.
 
-    Call it within the plate of rows, outside which the layers are called.
+    Call it inside the plate of rows, and call the layers outside that plate.
 
     Args:
         name: Name of the observed site.
-        members: Distributions of the members' rows, the members first: batch shape (e, n).
+        members: Distributions of the rows under each member, batch shape (e, n).
         y: Observations of the rows, or None to draw them from the mixture.
-        each: Whether each member is fitted to each row.
+        each: Whether each member is fitted to every row.
 
     Sites:
         ``{name}``, observed, an `EnsembleMixture`; with observations and `each` the factor
@@ -42,8 +43,8 @@ def observe_members(
         The observations, or draws of them, (n,).
 
     Raises:
-        TypeError: If `members` is not a distribution, or `name` no string.
-        ValueError: If it has no axis of members.
+        TypeError: If `members` is not a distribution, or `name` is not a string.
+        ValueError: If `members` has no axis of members.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist

@@ -1,4 +1,4 @@
-"""Bayesian networks of rank one."""
+"""Rank-1 Bayesian neural networks."""
 
 from typing import Any
 
@@ -28,18 +28,18 @@ def checked_prior(name: str, value: Any) -> dist.Distribution:
 
 
 class DenseRank1(AbstractRankOneDense):
-    r"""Dense layers of members that differ by two vectors each, which have priors.
+    r"""Dense layers of members that differ in two vectors each, which have priors.
 
     $$y_e = \big((x_e \circ r_e)\, W\big) \circ s_e + b_e, \qquad
     r_{ei} \sim p_r, \quad s_{ej} \sim p_s, \quad W_{ij}, b_{ej} \sim N(0, s^2)$$
 
-    The priors are the same for all members, and the posterior of one member is not that of
-    another: with the mixture of the members as likelihood (`EnsembleMixture`) each explains
-    what the others do not. Under a guide that factorizes (``AutoNormal``), the vectors'
-    posterior is a mixture of $E$ normals, one for each member. Unlike `DenseBatchEnsemble`
-    the layer has no optimized parameters, so NUTS draws all of it.
+    The priors are the same for all members, but the posteriors differ: with the mixture of the
+    members as likelihood (`EnsembleMixture`), each member explains what the others do not. With
+    a factorized guide (``AutoNormal``), the posterior of the vectors is a mixture of $E$
+    normals, one for each member. Unlike `DenseBatchEnsemble`, the layer has no optimized
+    parameters, so NUTS samples all of it.
 
-    Inputs have the shape (e, \*batch, in), from `tile_members` or from the layer before, and
+    Inputs have the shape (e, \*batch, in), from `tile_members` or from the previous layer, and
     outputs (e, \*batch, out).
 
     Args:
@@ -47,9 +47,9 @@ class DenseRank1(AbstractRankOneDense):
         out_features: Size of the last axis of the output.
         num_members: Number of members $E$.
         prior_r: Prior $p_r$ of the vectors that scale the inputs: a distribution of real
-            numbers, of one or of shape (e, in). The default is Normal(1, 0.5).
-        prior_s: Prior $p_s$ of those that scale the outputs, of one number or of shape
-            (e, out). The default is Normal(1, 0.5).
+            numbers, scalar or of shape (e, in). The default is Normal(1, 0.5).
+        prior_s: Prior $p_s$ of the vectors that scale the outputs, scalar or of shape (e, out).
+            The default is Normal(1, 0.5).
         bias: Whether to add a bias, one for each member.
         prior_scale: Standard deviation $s$ of the other priors, positive, or ``"fan_in"``
             for $1/\sqrt{in}$.
@@ -61,8 +61,8 @@ class DenseRank1(AbstractRankOneDense):
 
     Raises:
         ValueError: If a size or the scale is not positive, if a prior does not expand to its
-            vectors or is not one of real numbers, or if the input is not as described.
-        TypeError: If a size is not an integer, or a prior no distribution.
+            vectors or is not on the real line, or if the input has the wrong shape.
+        TypeError: If a size is not an integer, or a prior is not a distribution.
 
     Example:
         >>> import jax.numpy as jnp, numpyro.distributions as dist

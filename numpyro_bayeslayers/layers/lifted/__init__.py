@@ -1,4 +1,4 @@
-"""Equinox modules as layers, their parameters declared by a table."""
+"""Equinox modules as layers, with their parameters declared by a table."""
 
 from ._lift import lift as lift
 from ._lifted import Lifted as Lifted, LiftedLinear as LiftedLinear

@@ -35,48 +35,49 @@ def lift(
     name: str | None = None,
     state: eqx.nn.State | None = None,
 ) -> Lifted:
-    r"""Declare the parameters of an Equinox module: a layer whose sites they are.
+    r"""Turn an Equinox module into a layer whose parameters are sites.
 
-    Each array of floating point numbers has a path, its attributes and indices with dots
-    between them, such as ``layers.0.weight``. The first pattern that matches the path
-    (`fnmatch`; ``*.weight`` is any weight) says what becomes of it:
+    Each floating-point array has a path, its attributes and indices joined by dots, such as
+    ``layers.0.weight``. The first pattern that matches the path (`fnmatch`; ``*.weight``
+    matches any weight) determines its treatment:
 
     - a distribution: the prior, expanded to the array's shape;
     - a function of the array's shape that returns one: ``lambda shape: dist.Normal(0,
       shape[-1] ** -0.5)``;
-    - a constraint of NumPyro: an optimized `numpyro.param` under it, which starts from the
-      module's value (``constraints.positive`` for a lengthscale, ``constraints.real``);
-    - `None`: it stays as it is.
+    - a constraint of NumPyro: an optimized `numpyro.param` with this constraint, initialized at
+      the module's value (``constraints.positive`` for a lengthscale, ``constraints.real``);
+    - `None`: it is fixed at its value.
 
-    The values of parameters with a prior are dropped, so no copy of them is trained or kept.
-    A prior may depend on values drawn before: lift inside the model then.
+    The values of parameters with a prior are dropped, so no copy of them is trained or stored.
+    If a prior depends on values drawn before, call `lift` inside the model.
 
     Args:
         module: An Equinox module; it is not changed.
-        priors: Entry by pattern, tried in this order.
-        in_ndim: Axes of one example of the input. By default what the module expects if it
-            is one of Equinox's (2 for `MultiheadAttention` and `Conv1d`, 0 for `Embedding`),
-            else 1.
+        priors: Entries by pattern, tried in order.
+        in_ndim: Number of axes of one input example. The default is that of Equinox's own
+            modules (2 for `MultiheadAttention` and `Conv1d`, 0 for `Embedding`), and 1
+            otherwise.
         batch_ensemble: Number of members $E$, for a batch ensemble: its members share the
-            weights of each `Linear`, `Conv` and `ConvTranspose`, scale inputs and outputs of
-            these by vectors of their own, as in `DenseBatchEnsemble`, and have biases of
-            their own; all other parameters are common. Inputs and outputs lead with the
-            members: (e, \*batch, \*example), see `tile_members`.
+            weights of each `Linear`, `Conv` and `ConvTranspose`, scale their inputs and outputs
+            by separate vectors, as in `DenseBatchEnsemble`, and have separate biases; all other
+            parameters are shared. The first axis of inputs and outputs is that of the members:
+            (e, \*batch, \*example), see `tile_members`.
         name: Prefix of the sites; ``lifted`` by default.
-        state: The state of a module that has one, of `equinox.nn.make_with_state`. The module
-            is then called without it, see `Lifted`.
+        state: The state of a stateful module, from `equinox.nn.make_with_state`. The module is
+            then called without it, see `Lifted`.
 
     Returns:
-        A `Lifted` layer; of an `equinox.nn.Linear` a `LiftedLinear`, which has a marginal.
+        A `Lifted` layer; for an `equinox.nn.Linear` a `LiftedLinear`, which has a marginal.
 
     Raises:
-        TypeError: If `module` is no Equinox module, `state` no `equinox.nn.State`, or an entry
-            is of another kind.
-        ValueError: If a parameter has no entry (it is named), a pattern matches nothing or is
-            never reached, a prior does not expand to its parameter's shape, a start value
-            does not satisfy its constraint, nothing is left to infer, the module has a state
-            (`equinox.nn.BatchNorm`, or any `StateIndex`) and none is given, or the reverse, or
-            it has no part that could become a batch ensemble, or a state in one.
+        TypeError: If `module` is not an Equinox module, `state` is not an `equinox.nn.State`,
+            or an entry has another type.
+        ValueError: If a parameter has no entry, a pattern matches nothing or is never reached,
+            a prior does not expand to its parameter's shape, an initial value violates its
+            constraint, nothing is left to infer, the module has a state
+            (`equinox.nn.BatchNorm`, or any `StateIndex`) but `state` is missing, or the
+            reverse, or, with `batch_ensemble`, if the module has no suitable part or has a
+            state.
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
@@ -90,7 +91,7 @@ def lift(
         >>> seed(net, 0)(jnp.ones((5, 3))).shape
         (5, 1)
 
-        A batch ensemble of it:
+        As a batch ensemble:
 
         >>> members = lift(mlp, table, batch_ensemble=4, name="net")
         >>> seed(members, 0)(jnp.ones((4, 5, 3))).shape

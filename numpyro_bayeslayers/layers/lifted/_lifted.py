@@ -1,4 +1,4 @@
-"""Equinox modules whose parameters are declared by a table."""
+"""Equinox modules with parameters declared by a table."""
 
 import functools
 import math
@@ -49,26 +49,26 @@ _DRAWN = "it is used in a module that `draw` gave; call the lifted module on row
 
 
 class Lifted(AbstractLayer):
-    r"""An Equinox module whose parameters are NumPyro sites; made by `lift`.
+    r"""An Equinox module whose parameters are NumPyro sites, created by `lift`.
 
-    Called on rows it draws every parameter that has a prior, registers those that have a
+    When called on rows, it draws every parameter with a prior, registers those with a
     constraint, and maps the module over the rows:
 
     $$\theta_p \sim \text{prior}_p \;\text{ for each path } p, \qquad
     f_n = \text{module}_\theta(x_n)$$
 
-    The module's own call is written for one example of `in_ndim` axes, (\*example); inputs
-    have the shape (\*batch, \*example), and so do the outputs. Several inputs, or pytrees of
-    them (the state of an LSTM), have the same batch axes. Keyword arguments are handed to the
-    module as they are, but for `key`, of which each row gets its own. Inside plates, each cell
-    has its own module.
+    The module's own call is written for one example of `in_ndim` axes, (\*example); inputs have
+    the shape (\*batch, \*example), and so do the outputs. Several inputs, or pytrees of inputs
+    (the state of an LSTM), have the same batch axes. Keyword arguments are passed to the module
+    unchanged, except `key`, which is split over rows. Inside plates, each cell has a separate
+    module.
 
     Gradient estimators see the products of `equinox.nn.Linear`, `Conv`, `ConvTranspose` and
-    `Embedding`. Flipout draws one pair of sign vectors for each row, so positions of a
-    sequence and pixels share the row's draw; local reparameterization, whose noise belongs to
-    outputs, leaves out what a row uses in several places. Weights of other modules (the
-    cells of recurrent networks), and products inside `lax.scan`, `jax.jit` or `jax.grad`
-    within the module, keep the plain value, and gradient estimators name them.
+    `Embedding`. Flipout draws one pair of sign vectors for each row, so positions of a sequence
+    and pixels share the row's draw; local reparameterization, whose noise belongs to outputs,
+    skips weights that a row uses in several places. Weights of other modules (the cells of
+    recurrent networks), and products inside `lax.scan`, `jax.jit` or `jax.grad` within the
+    module, use the plain value, and gradient estimators name them.
 
     A module with a state (batch or spectral normalization) is called without it: the state is
     kept from step to step by `numpyro.mutable`. Inside of an objective the module normalizes by
@@ -79,23 +79,23 @@ class Lifted(AbstractLayer):
         module: The module, without the arrays of its parameters.
         priors: Distribution by path, each of one parameter.
         constraints: Constraint by path, of optimized parameters.
-        start: Start values of these, by path.
-        frozen: Arrays that stay, by path; they get no gradient.
-        state: What the module keeps between calls, as it is at first; None if nothing.
-        in_ndim: Axes of one example.
-        num_members: Members of a batch ensemble, or None.
+        start: Initial values of optimized parameters, by path.
+        frozen: Fixed arrays, by path, without a gradient.
+        state: Initial state of the module; None if it has none.
+        in_ndim: Number of axes of one example.
+        num_members: Number of members of a batch ensemble, or None.
         name: Prefix of the sites.
 
     Sites:
         ``{name}.{path}``: event of the parameter's shape, such as ``net.layers.0.weight``, for
         each parameter with a prior; a ``param`` for each one with a constraint. In a batch
-        ensemble also the parameters ``net.layers.0.r`` (e, in) and ``net.layers.0.s``
-        (e, out), and biases lead with the members. With a state, the ``mutable`` site
+        ensemble also the parameters ``net.layers.0.r`` (e, in) and ``net.layers.0.s`` (e, out),
+        and the first axis of biases is that of the members. With a state, the ``mutable`` site
         ``{name}.state``.
 
     Raises:
-        ValueError: If an input has fewer axes than an example, or another batch than the
-            first one; or if a module with a state is called inside a plate.
+        ValueError: If an input has fewer axes than an example, or different batch axes from the
+            first; or if a module with a state is called inside a plate.
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
@@ -119,7 +119,7 @@ class Lifted(AbstractLayer):
     name: str | None = setting(check=_checks.optional_label, default=None)
 
     def draw(self) -> eqx.Module:
-        """The module itself with its parameters drawn, to be used as any Equinox module.
+        """Draw the parameters and return the module, for use as any Equinox module.
 
         Gradient estimators do not act on it. Inside of plates call the layer on rows instead.
 
@@ -240,14 +240,14 @@ class Lifted(AbstractLayer):
         )
 
     def _products(self, sites: Mapping[str, Site], rows: Rows) -> dict[str, Product]:
-        """The products that gradient estimators see, by the path of their modules."""
+        """The products that are visible to gradient estimators, by the path of their modules."""
         modules = linear_modules(self.module)
         seen = {
             path: Product(rows, module, sites[leaf_of(path, "weight")])
             for path, module in modules.items()
             if leaf_of(path, "weight") in self.priors
         }
-        # A bias is no product: it is added as it was drawn.
+        # A bias is not a product: it is added as drawn.
         reached = {leaf_of(path, leaf) for path in modules for leaf in ("weight", "bias")}
         for path in self.priors:
             if path not in reached:
@@ -256,9 +256,9 @@ class Lifted(AbstractLayer):
 
 
 class LiftedLinear(Lifted, AbstractLinearNormal):
-    """An `equinox.nn.Linear` whose parameters are NumPyro sites; made by `lift`.
+    """An `equinox.nn.Linear` whose parameters are NumPyro sites, created by `lift`.
 
-    A `Lifted` module that, if its priors are normal, has `marginal` and `condition` besides.
+    A `Lifted` module that also has `marginal` and `condition` if its priors are normal.
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp, numpyro.distributions as dist
