@@ -71,7 +71,7 @@ def test_risk_coverage_of_ties_is_the_mean_over_their_orders():
 @pytest.mark.usefixtures("as_users_run")
 def test_errors():
     with pytest.raises(
-        ValueError, match=r"`y` must have rows whose most probable class is"
+        ValueError, match=r"`y` must have both rows whose most probable class is"
     ):
         misclassification_auroc(PROBS.argmax(1), PROBS)
     with pytest.raises(ValueError, match=r"`uncertainty` has"):

@@ -138,7 +138,7 @@ def test_errors():
         recalibrate(draws, y, levels=[0.1, 0.9])
     with pytest.raises(ValueError, match=r"`prediction` must be probabilities"):
         recalibrate(np.ones((3, 2)), [0, 1, 1], method="temperature")
-    with pytest.raises(ValueError, match=r"`levels` are of quantiles"):
+    with pytest.raises(ValueError, match=r"`levels` are for quantiles"):
         recalibrate(np.full((2, 2), 0.5), [0, 1], levels=[0.5], method="temperature")
     with pytest.raises(
         ValueError, match=r"probability zero for the class in `y` in 1 rows"

@@ -255,7 +255,7 @@ def test_conditioners_learn_by_gradient():
                 jnp.tanh, conditioner_cls=layers.FiLM, cond_dim=3, key=KEY
             ),
             TypeError,
-            "`inner` must have `layers`",
+            "`inner` must have two or more `layers`",
         ),
         (
             lambda: layers.ConditionedINR.init(
