@@ -1,20 +1,19 @@
-"""The only door to NumPyro's effect stack.
+"""The package's only interface to NumPyro's effect stack.
 
 A layer draws its parameters with `sample` (or `sample_site`, `param`) and applies them with
-`linear`, inside a `scope` that prefixes their names with the layer's. Both send messages
-that handlers may answer, so what a layer does can be changed from outside: NumPyro's
-handlers see ordinary sites, and the gradient estimators of `numpyro_bayeslayers.handlers`
-see one ``"linear"`` message for each product.
+`linear`, inside a `scope` that prefixes their names with the layer's. Both send messages that
+handlers may answer, so the behavior of a layer can be changed from outside: NumPyro's handlers
+see ordinary sites, and the gradient estimators of `numpyro_bayeslayers.handlers` see one
+``"linear"`` message for each product.
 
 A ``"linear"`` message has the keys that every message has (``type``, ``fn``, ``args``,
 ``kwargs``, ``value``, ``cond_indep_stack``) and three more: ``op``, the `AbstractLinearOp`;
 ``weight`` and ``bias``, the `Site` each operand came from. ``fn(x, weight, bias)`` takes the
-operands in their natural shapes, so a handler that wants the map at other weights (the
-posterior's mean, say) calls it with those.
+operands in their natural shapes, so a handler can evaluate the map at other weights, such as
+the posterior mean.
 
-The message is left out of traces, like NumPyro's own ``control_flow``, and nevertheless
-answers ``site["name"]`` (``"hidden.weight$linear"``), so that predicates written for sample
-sites keep working.
+The message is excluded from traces, like NumPyro's own ``control_flow``, but still provides
+``site["name"]`` (``"hidden.weight$linear"``), so that predicates for sample sites keep working.
 """
 
 from collections.abc import Callable
@@ -45,17 +44,16 @@ from ._site import (
 )
 from ._typing import Message, PRNGKey
 
-# Where a handler that moves sites across a boundary (the ensemble) leaves the guide's
-# distribution, since the value that `replay` gave does not survive the crossing.
+# Key for the guide's distribution where the value from `replay` loses its identity.
 POSTERIOR = "_bayeslayers_posterior"
-# Marks a value that `tie` gave back to a second call.
+# Marks a value that `tie` returned to a repeated call.
 TIED = "_bayeslayers_tied"
 # Marks an observed factor that is a term of the divergence between guide and prior.
 DIVERGENCE = "_bayeslayers_divergence"
 
 
 class _Capture(Messenger):
-    """Innermost handler: its `postprocess_message` runs last and sees the final message."""
+    """Innermost handler, whose `postprocess_message` runs last and sees the final message."""
 
     def __init__(self) -> None:
         self.message: Message = {}
@@ -81,15 +79,15 @@ _NO_KEY = (
 
 
 def _claim(name: str) -> None:
-    """Refuse a second draw of one name within one run of a seeded model.
+    """Raise an error for a second draw of the same name within one run of a seeded model.
 
-    `trace` refuses it for sample sites only. `seed(model)` makes a fresh handler for each
-    call, so what is noted on that handler lasts as long as the run. A trace inside it is
-    of a run of its own: without `jit` an autoguide makes several to find where to start.
+    `trace` checks this only for sample sites. `seed(model)` creates a new handler for each
+    call, so a note on that handler lasts for one run. A trace inside it counts as a separate
+    run: without `jit`, an autoguide makes several to find its initial values.
     """
     for handler in reversed(_PYRO_STACK):
         if isinstance(handler, trace) or (isinstance(handler, seed) and handler.stateful):
-            # `trace` begins with a new record each time that it is entered.
+            # `trace` starts a new record each time that it is entered.
             run = getattr(handler, "trace", None)
             of, claimed = handler.__dict__.get("_bayeslayers_claimed", (None, None))
             if claimed is None or of is not run:
@@ -107,7 +105,7 @@ def _send(name: str, statement: Callable[[], Any]) -> Message:
         with capture:
             value = statement()
     except AssertionError as error:
-        # NumPyro asserts what it says no more of than these two.
+        # NumPyro only asserts these two conditions, without a message.
         if "unique names" in str(error):
             raise ValueError(_DUPLICATE.format(name=str(error).split("`")[1])) from None
         if not any(isinstance(handler, seed) for handler in _PYRO_STACK):
@@ -118,7 +116,7 @@ def _send(name: str, statement: Callable[[], Any]) -> Message:
         check_rows(msg)
     if not msg.get(TIED):
         _claim(msg["name"])
-    # A user's `substitute` may give a number; an array stays the very object that it is.
+    # A user's `substitute` may return a number; an array must remain the same object.
     return {**msg, "value": value if isinstance(value, Array) else jnp.asarray(value)}
 
 
@@ -136,8 +134,8 @@ def observe(name: str, fn: dist.Distribution, y: Array | None) -> Array:
     """The likelihood of `y` at the site `name`; draws of it if `y` is None.
 
     Raises:
-        ValueError: If the model has a site of this name already, or if what weighs or masks
-            the site outside does not line up with the observations.
+        ValueError: If the model already has a site of this name, or if an outer weight or mask
+            of the site does not match the observations.
     """
     return _send(name, lambda: numpyro.sample(name, fn, obs=y))["value"]
 
@@ -147,11 +145,11 @@ def _tied(msg: Message) -> dict[str, Any]:
 
 
 def sample(name: str, fn: dist.Distribution, rank: int = 0) -> Array:
-    """Draw the site `name` from `fn`, lined up with values of event rank `rank`.
+    """Draw the site `name` from `fn`, aligned with values of event rank `rank`.
 
-    The site has its natural event shape in the trace. The value that comes back has
-    singleton axes between the plates on its left and its event, so that it broadcasts
-    against the output of `linear`, which has rank 2 (rows and features).
+    The site has its natural event shape in the trace. The returned value has singleton axes
+    between the plates on its left and its event, so that it broadcasts against the output of
+    `linear`, which has rank 2 (rows and features).
 
     Example:
         >>> import numpyro, numpyro.distributions as dist
@@ -175,12 +173,12 @@ def param(
 
     Args:
         name: The site's name.
-        init: Initial values from a key and a shape, plates included.
+        init: Function from a key and a shape, including plates, to initial values.
         shape: The event's shape.
-        kwargs: Passed to `numpyro.param` (``constraint=``, for one).
+        kwargs: Passed to `numpyro.param` (for example ``constraint=``).
 
     Raises:
-        ValueError: If no handler can give a key, or if the name is taken.
+        ValueError: If no handler provides a key, or if the name is taken.
     """
     full = plate_shape(subsampled=False) + shape
     event_dim = len(shape)
@@ -195,9 +193,9 @@ def param(
 
 
 def divergence(name: str, value: Array) -> None:
-    """Subtract `value` (nats) from the log density: a divergence known in closed form.
+    """Subtract a closed-form divergence, `value` in nats, from the log density.
 
-    It is a `numpyro.factor` that handlers can tell from a likelihood: `temper` scales it
+    It is a `numpyro.factor` that handlers can distinguish from a likelihood: `temper` scales it
     with the other latent terms.
     """
     empty = jnp.empty(jnp.shape(value) + (0,))
@@ -206,7 +204,7 @@ def divergence(name: str, value: Array) -> None:
 
 
 def prng_key(what: str) -> PRNGKey:
-    """A fresh key from the enclosing `seed`; `what` needs it and is named if there is none."""
+    """A new key from the enclosing `seed`; without one, the error names `what`."""
     key = numpyro.prng_key() if _PYRO_STACK else None
     if key is None:
         raise ValueError(_NO_KEY.format(what=what))
@@ -214,9 +212,9 @@ def prng_key(what: str) -> PRNGKey:
 
 
 def plate_shape(*, subsampled: bool = True) -> tuple[int, ...]:
-    """Sizes of the plates that a site would be in here, leftmost first.
+    """Sizes of the enclosing plates of a site, leftmost first.
 
-    A plate counts as many cells as its subsample has, or, with ``subsampled=False``, all.
+    The size of a plate is that of its subsample, or, with ``subsampled=False``, its full size.
     """
     frames: dict[int, int] = {}
     for handler in reversed(_PYRO_STACK):
@@ -229,11 +227,11 @@ def plate_shape(*, subsampled: bool = True) -> tuple[int, ...]:
 
 
 def posterior_of(site: Site) -> dist.Distribution | None:
-    """The guide's distribution of `site`, or None if its value came from elsewhere.
+    """The guide's distribution of `site`, or None if its value has another origin.
 
-    In every ELBO the model runs under `numpyro.handlers.replay`, whose trace holds the
-    guide's site with the very value that the model was given: that object is looked for,
-    so scopes inside or outside `replay` do not matter. Under NUTS, `Predictive` and
+    In every ELBO the model runs under `numpyro.handlers.replay`, whose trace contains the
+    guide's site with the same value object that the model received. The site is found by this
+    object, so scopes inside or outside `replay` do not matter. Under NUTS, `Predictive` and
     `substitute` there is no such site.
     """
     if POSTERIOR in site.infer:
@@ -250,8 +248,8 @@ class NewGroups(NamedTuple):
     """Categories that a model was not fitted to.
 
     Args:
-        index: The categories of rows, the new ones numbered after the others.
-        count: How many are new.
+        index: The categories of rows, with the new ones numbered after the others.
+        count: The number of new categories.
         law: ``"draw"`` for a draw from the population, ``"mean"`` for its mean.
     """
 
@@ -261,32 +259,32 @@ class NewGroups(NamedTuple):
 
 
 def categories(index: Array, num_categories: int) -> NewGroups | None:
-    """Say that rows look up `num_categories` categories by the integers `index`.
+    """Announce that rows look up `num_categories` categories by the integers `index`.
 
-    Nothing happens, unless a handler notes the ``"categories"`` message, or answers it with
-    the rows' new categories.
+    This has no effect unless a handler records the ``"categories"`` message, or answers it with
+    the new categories of the rows.
     """
     about = index, num_categories
     return message("categories", lambda *_: None, about) if _PYRO_STACK else None
 
 
 def effect(name: str, value: Array) -> None:
-    """Say what the layer `name` adds to rows, for handlers that note ``"effect"``."""
+    """Announce the contribution of the layer `name` to rows, for handlers of ``"effect"``."""
     if _PYRO_STACK:
         message("effect", lambda *_: None, (name, value))
 
 
 def missing_of(y: np.ndarray) -> Any:
-    """Which entries of `y` a handler takes for missing; False, for none, if there is none."""
+    """The entries of `y` that a handler treats as missing; False without such a handler."""
     return message("missing", lambda _: False, (y,)) if _PYRO_STACK else False
 
 
 def step() -> Array:
-    """How many updates the running optimization has made, from zero.
+    """Number of updates that the running optimization has made, counted from zero.
 
-    A trainer that knows answers the ``"step"`` message. Under a stock `SVI` the count is
-    kept in a mutable site, one for the model and one for the guide (the model is the one
-    that runs under `replay`), so it lives in the `SVIState`.
+    This package's trainer answers the ``"step"`` message. Under NumPyro's `SVI`, the count is
+    stored in a mutable site, one for the model and one for the guide (the model is the one that
+    runs under `replay`), and thus in the `SVIState`.
     """
     return message("step", _counted_step, ())
 
@@ -320,7 +318,7 @@ def _affine(op: AbstractLinearOp, x: Array, weight: Array, bias: Array | None) -
 
 
 class _Nameless(dict[str, Any]):
-    """Nameless to `trace` (``"name" in msg`` is false), named to those who ask."""
+    """A message with ``msg["name"]``, but ``"name" in msg`` is false, as for `trace`."""
 
     def __missing__(self, key: str) -> str:
         if key == "name":
@@ -329,7 +327,7 @@ class _Nameless(dict[str, Any]):
 
 
 def message(kind: str, fn: Callable[..., Any], args: tuple[Any, ...], **keys: Any) -> Any:
-    """Send a message that no trace shows, and give its final value."""
+    """Send a message that traces do not record, and return its final value."""
     parts = {"fn": fn, "args": args, "kwargs": {}, "value": None, "cond_indep_stack": []}
     return apply_stack(_Nameless(type=kind, **parts, **keys))["value"]
 
@@ -341,16 +339,16 @@ def linear(
     *,
     op: AbstractLinearOp = Dense(),
 ) -> Array:
-    """Apply a weight to rows, in a way that gradient estimators can take over.
+    """Apply a weight to rows, such that gradient estimators can replace the operation.
 
-    Without handlers this is ``op(x, weight) + bias``. Pass the `Site` of a weight, not its
-    value, where it is used as it was drawn: handlers find the guide's distribution by it.
+    Without handlers this is ``op(x, weight) + bias``. If a weight is used as drawn, pass its
+    `Site` and not its value: handlers use it to find the guide's distribution.
 
     Args:
         x: Rows, (..., n, in) for a dense product.
         weight: A `Site` or an array, (*plates, in, out).
         bias: A `Site` or an array, (*plates, out).
-        op: The operation; a dense product by default.
+        op: The operation; the default is a dense product.
 
     Example:
         >>> import jax.numpy as jnp
@@ -367,9 +365,9 @@ def linear(
 
 
 def opaque(weight: Site, reason: str) -> None:
-    """Tell gradient estimators that `weight` is used where they cannot act.
+    """Tell gradient estimators that `weight` is used where they cannot be applied.
 
-    They name it, with the reason, beside the weights whose guide they cannot use.
+    Their warning names it, with the reason, along with weights whose guide they cannot use.
     """
     if _PYRO_STACK:
         message("opaque", lambda: None, (), weight=weight, reason=reason)
@@ -378,17 +376,19 @@ def opaque(weight: Site, reason: str) -> None:
 def when_known(
     x: Array, check: Callable[[np.ndarray, str], None], *, is_fitted: bool = False
 ) -> None:
-    """Have ``check(values, of)`` look at the values of `x` as soon as they are known.
+    """Run ``check(values, of)`` on the values of `x` as soon as they are known.
 
-    Now, if `x` is an array. In a program that is being traced there are no values; what the
-    data alone determine is worked out and looked at by all that are given data, before they
-    compile (`infer.fit`, `infer.EnsembleSVI.run`, predictions). It costs the program nothing.
+    If `x` is a concrete array, the check runs immediately. In a traced program there are no
+    values; values that depend only on the data are then computed and checked before compilation
+    by every function that receives data (`infer.fit`, `infer.EnsembleSVI.run`, predictions).
+    The compiled program has no extra cost.
 
     Args:
-        x: Data, or what has become of it on the way to the layer.
-        check: Raises or warns; `of` is empty or says whose `x` it is, ``" of the layer 'f'"``.
-        is_fitted: Whether only the values of a fit are of interest, and not draws of a prior:
-            `infer.fit` looks at them at its end.
+        x: Data, or values computed from data.
+        check: Function that raises or warns; `of` is empty or names the layer,
+            ``" of the layer 'f'"``.
+        is_fitted: Whether the check applies only to fitted values, and not to prior draws:
+            `infer.fit` runs it at its end.
     """
     names = [handler.prefix for handler in _PYRO_STACK if isinstance(handler, scope)]
     of = f" of the layer {reduce(join, names)!r}" if names else ""

@@ -1,14 +1,15 @@
-"""What is installed, by name: our own objects and those of plugins, by the same road.
+"""Registry of installed objects by name, for this package and plugins alike.
 
-A package offers objects to a room by entry points in its `pyproject.toml`::
+A package registers objects in a room (a top-level subpackage) by entry points in its
+`pyproject.toml`::
 
     [project.entry-points."numpyro_bayeslayers.layers"]
     LaplaceLinear = "acme_layers:LaplaceLinear"
 
-`available` and `providers` read that metadata and import nothing; `get` imports the one
-object that is asked for. A plugin that cannot be imported is reported, and breaks nothing
-but itself. Two packages that offer one name are an error until one of them is chosen by its
-qualified name, ``"acme-layers:LaplaceLinear"``; our own names are no exception.
+`available` and `providers` read this metadata without imports; `get` imports only the requested
+object. A plugin that cannot be imported is reported and does not affect others. If two packages
+register the same name, choose one by its qualified name, ``"acme-layers:LaplaceLinear"``; the
+plain name raises an error, also for names of this package.
 """
 
 import difflib
@@ -30,14 +31,14 @@ _HOME = "numpyro-bayeslayers"
 
 
 class PluginError(ImportError):
-    """An installed object cannot be used; the cause is chained."""
+    """An installed object that cannot be used; the cause is chained."""
 
 
 class Provider(NamedTuple):
-    """One name in a room, and the package that provides it.
+    """A name in a room, and the package that provides it.
 
-    `status` is ``"installed"`` as long as nobody has looked, ``"clash"`` if another package
-    provides the name too, and after a check ``"ok"`` or ``"broken"``; `error` says why.
+    `status` is ``"installed"`` before a check, ``"clash"`` if another package also provides the
+    name, and ``"ok"`` or ``"broken"`` after a check; `error` gives the reason.
     """
 
     room: str
@@ -51,7 +52,7 @@ class Provider(NamedTuple):
 
     @property
     def qualified(self) -> str:
-        """The name with its package, which is always unique."""
+        """The name qualified by its package, which is always unique."""
         return f"{self.package}:{self.name}"
 
     @property
@@ -61,7 +62,7 @@ class Provider(NamedTuple):
 
 
 def available(room: str) -> list[str]:
-    """Names that `get` knows in `room`, sorted; nothing is imported.
+    """Sorted names that `get` accepts in `room`; nothing is imported.
 
     Raises:
         ValueError: If there is no such room.
@@ -75,7 +76,7 @@ def available(room: str) -> list[str]:
 
 
 def get(room: str, name: str) -> Any:
-    """The object that is called `name` in `room`, imported now.
+    """Import and return the object called `name` in `room`.
 
     Args:
         room: ``"layers"``, ``"handlers"``, ``"distributions"`` or ``"formula_terms"``.
@@ -84,7 +85,7 @@ def get(room: str, name: str) -> Any:
     Raises:
         ValueError: If the room or the name is unknown (close matches are suggested), or if
             several packages provide the name (all are named).
-        PluginError: If the object cannot be imported, or is not what the room is for.
+        PluginError: If the object cannot be imported, or has the wrong type for the room.
         RuntimeError: If this package runs from a checkout that is not installed.
 
     Example:
@@ -104,11 +105,11 @@ def get(room: str, name: str) -> Any:
 
 
 def providers(room: str, *, check: bool = False) -> list[Provider]:
-    """All that is installed in `room`, one row for each package and name, sorted by name.
+    """All objects installed in `room`: one row for each package and name, sorted by name.
 
     Args:
         room: ``"layers"``, ``"handlers"``, ``"distributions"`` or ``"formula_terms"``.
-        check: Import every object to see whether it works. Without it nothing is imported.
+        check: Whether to import every object to check that it works. If False, nothing is imported.
 
     Raises:
         ValueError: If there is no such room.
@@ -123,7 +124,7 @@ def providers(room: str, *, check: bool = False) -> list[Provider]:
 
 
 def refresh() -> None:
-    """Look again at what is installed: for packages that came after the first look.
+    """Read the installed packages again, to find those installed after the first read.
 
     Example:
         >>> refresh()
@@ -134,7 +135,7 @@ def refresh() -> None:
 
 @cache
 def _installed(room: str) -> tuple[Provider, ...]:
-    """The rows of `room` as the metadata has them, one for each package and name."""
+    """The rows of `room` from the metadata, one for each package and name."""
     one_of("room", room, ROOMS)
     try:
         metadata.distribution(_HOME)
@@ -155,20 +156,20 @@ def _installed(room: str) -> tuple[Provider, ...]:
 def _points(
     package: metadata.Distribution, group: str
 ) -> tuple[metadata.EntryPoint, ...] | metadata.EntryPoints:
-    """What a package offers; nothing, with a warning, if the list cannot be read."""
+    """The entry points of a package; none, with a warning, if they cannot be read."""
     try:
         return package.entry_points.select(group=group)
     except Exception as error:  # a damaged package must not hide the others
         warnings.warn(
             f"The entry_points.txt of {_origin(package)[0]} cannot be read "
-            f"({_told(error)}): what it offers is left out. Reinstall or uninstall it.",
+            f"({_told(error)}): its objects are ignored. Reinstall or uninstall it.",
             stacklevel=4,
         )
         return ()
 
 
 def _told(error: BaseException) -> str:
-    """The kind of an error and its words, or that it has none that can be printed."""
+    """The type of an error and its text, or a note that it cannot be printed."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # a plugin's own class of errors
@@ -176,7 +177,7 @@ def _told(error: BaseException) -> str:
 
 
 def _origin(package: metadata.Distribution | None) -> tuple[str, str, str]:
-    """Name, version and requirement on us of a package, as far as its metadata tells."""
+    """Name and version of a package, and its requirement on this one, if in its metadata."""
     try:
         fields = package.metadata  # type: ignore
         needs = filter(_is_on_us, fields.get_all("Requires-Dist") or [])
@@ -186,7 +187,7 @@ def _origin(package: metadata.Distribution | None) -> tuple[str, str, str]:
 
 
 def _normal(package: str) -> str:
-    """The spelling of a package's name that PEP 503 prescribes."""
+    """The name of a package, normalized as in PEP 503."""
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
@@ -207,7 +208,7 @@ def _with_status(row: Provider, rows: Sequence[Provider], check: bool) -> Provid
 
 
 def _load(row: Provider) -> Any:
-    """Import the object of `row` and see that it is what its room is for."""
+    """Import the object of `row` and check that it has the right type for its room."""
     try:
         found = metadata.EntryPoint(row.name, row.target, row.room).load()
         _require_kind(row.room, found)
@@ -223,7 +224,7 @@ def _load(row: Provider) -> Any:
 
 
 def _require_kind(room: str, found: Any) -> None:
-    """The least that makes `found` a member of `room`; the laws are in `testing`."""
+    """Check the minimal requirements for a member of `room`; see `testing` for the full ones."""
     if room == "layers":
         from equinox import Module
 

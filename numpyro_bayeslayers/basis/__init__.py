@@ -1,7 +1,7 @@
-"""Pure functions of arrays that layers are built from: no sites, no state.
+"""Pure functions of arrays from which layers are built, without sites or state.
 
-To add one: a file named after the idea, one export line here, and a test against an
-independent oracle in `tests/basis`.
+A new function needs a file named after the idea, one export line here, and a test against an
+independent computation in `tests/basis`.
 """
 
 from ._fourier import fourier_features as fourier_features

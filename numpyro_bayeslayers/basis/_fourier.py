@@ -1,4 +1,4 @@
-"""Waves of doubling frequency."""
+"""Fourier features of doubling frequency."""
 
 from collections.abc import Sequence
 from functools import partial

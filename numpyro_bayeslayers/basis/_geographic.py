@@ -1,4 +1,4 @@
-"""Places on the globe and angles, as numbers that a network can use."""
+"""Encodings of geographic locations and angles as network inputs."""
 
 import math
 from typing import Any, Literal, TypeAlias, get_args
@@ -16,7 +16,7 @@ UNITS = get_args(Unit)
 
 
 def deg2rad(x: Num[ArrayLike, "*batch"]) -> Float[Array, "*batch"]:
-    r"""Degrees as radians, $\pi x / 180$.
+    r"""Convert degrees to radians, $\pi x / 180$.
 
     Args:
         x: Angles in degrees.
@@ -34,12 +34,12 @@ def lonlat_scale(
     lon_range: tuple[float, float] = (-180.0, 180.0),
     lat_range: tuple[float, float] = (-90.0, 90.0),
 ) -> Float[Array, "*batch 2"]:
-    """Longitude and latitude moved linearly to the interval from -1 to 1.
+    """Scale longitude and latitude linearly to the interval from -1 to 1.
 
     Args:
         lonlat: Longitudes and latitudes in the unit of the ranges.
-        lon_range: Longitudes that become -1 and 1; the default is in degrees.
-        lat_range: Latitudes that become -1 and 1; the default is in degrees.
+        lon_range: Longitudes that are mapped to -1 and 1; the default is in degrees.
+        lat_range: Latitudes that are mapped to -1 and 1; the default is in degrees.
 
     Raises:
         ValueError: If there are not two columns, or a range is empty.
@@ -68,7 +68,7 @@ def lonlat_to_cartesian3d(
         input_unit: Their unit, ``"radians"`` or ``"degrees"``.
 
     Raises:
-        ValueError: If there are not two columns, or the unit is another word.
+        ValueError: If there are not two columns, or the unit is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -115,16 +115,16 @@ def spherical_harmonic_encode(
 
     Args:
         lonlat: Longitudes and latitudes.
-        l_max: Highest degree, zero or above.
+        l_max: Highest degree, zero or more.
         input_unit: The unit of `lonlat`, ``"radians"`` or ``"degrees"``.
 
     Returns:
-        The features on the last axis, of size $(l_{max} + 1)^2$; degree $l$ and order $m$
-        stand at $l^2 + l + m$.
+        The features on the last axis, of size $(l_{max} + 1)^2$; degree $l$ and order $m$ are
+        at index $l^2 + l + m$.
 
     Raises:
         ValueError: If there are not two columns, the degree is negative, or the unit is
-            another word.
+            unknown.
         TypeError: If `l_max` is not an integer.
 
     Example:
@@ -141,7 +141,7 @@ def spherical_harmonic_encode(
 
 
 def checked_range(name: str, values: Any) -> tuple[float, float]:
-    """`values` are two numbers, the lower first."""
+    """Check that `values` are two numbers, the lower first."""
     found = _checks.sequence(_checks.finite)(name, values)
     if len(found) != 2 or not found[0] < found[1]:
         raise ValueError(

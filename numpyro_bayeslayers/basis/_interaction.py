@@ -18,7 +18,7 @@ def interaction_features(
 
     Args:
         x: Rows, (N, D).
-        pairs: Pairs of column numbers from zero; no pair gives no feature.
+        pairs: Pairs of column numbers, counted from zero; without pairs there are no features.
 
     Raises:
         ValueError: If `pairs` is not a list of pairs, or names a column that `x` lacks.
@@ -44,7 +44,7 @@ def _products(
 def checked_pairs(
     name: str, pairs: Any, num_columns: int | None = None
 ) -> tuple[tuple[int, int], ...]:
-    """`pairs` as a tuple, after a look at their shape and at the columns."""
+    """`pairs` as a tuple, after a check of their shape and columns."""
     try:
         found = np.asarray(pairs)
     except ValueError:  # rows of different lengths

@@ -1,4 +1,4 @@
-"""Logits of probabilities that are averaged over normal logits."""
+"""Logits of probabilities averaged over normal logits."""
 
 import math
 
@@ -13,13 +13,13 @@ def mean_field_logits(
     variance: Float[ArrayLike, "*batch _"],
     factor: float = math.pi / 8,
 ) -> Float[Array, "*batch k"]:
-    r"""Logits that give about the mean probabilities of uncertain logits.
+    r"""Logits that approximate the mean probabilities of uncertain logits.
 
     $$\tilde f = f / \sqrt{1 + \lambda v}$$
 
     For two classes and $\lambda = \pi / 8$, $\mathrm{sigmoid}(\tilde f)$ is within 0.02 of the
-    mean of $\mathrm{sigmoid}(z)$ over $z \sim N(f, v)$. For several classes it is a rule of the
-    same form, whose error is not bounded.
+    mean of $\mathrm{sigmoid}(z)$ over $z \sim N(f, v)$. For several classes, the same rule is a
+    heuristic without an error bound.
 
     Args:
         logits: Mean logits $f$.

@@ -1,4 +1,4 @@
-"""Moments of activations of normal inputs."""
+"""Moments of activations with normal inputs."""
 
 import jax.numpy as jnp
 from jax.scipy.stats import norm
@@ -30,7 +30,7 @@ def relu_moments(
         Wu, Nowozin, Meeds, Turner, Hernandez-Lobato, Gaunt (2018), "Deterministic
         variational inference for robust Bayesian neural networks", ICLR 2019, table 1.
     """
-    # The floor keeps the ratio's gradient finite where a unit has no variance.
+    # The floor keeps the ratio's gradient finite where a unit has zero variance.
     scale = jnp.sqrt(jnp.maximum(var, jnp.finfo(var.dtype).tiny ** 0.5))
     ratio = mean / scale
     below, density = norm.cdf(ratio), norm.pdf(ratio)

@@ -1,4 +1,4 @@
-"""Waves of given periods, right for large times."""
+"""Fourier features of given periods, accurate for large times."""
 
 import math
 from collections.abc import Sequence
@@ -103,7 +103,7 @@ def exact_frequencies(
 
 
 def check_seasons(name: str, periods: Numbers, counts_name: str, counts: Numbers) -> None:
-    """There is one count for each period."""
+    """Check that there is one count for each period."""
     if len(periods) != len(counts):
         raise ValueError(
             f"`{counts_name}` must have one entry for each of `{name}`, got {len(counts)} "
