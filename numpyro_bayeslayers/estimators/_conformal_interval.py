@@ -102,7 +102,7 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
             `y`.
 
         Raises:
-            TypeError: If a setting is of another kind.
+            TypeError: If a setting has the wrong type.
             ValueError: If a setting is out of range, rows are too few, `y` is not one finite
                 number for each row, or the estimator has no intervals for ``"quantile"``.
         """

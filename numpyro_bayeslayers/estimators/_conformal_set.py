@@ -82,7 +82,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
             of columns; and ``scores_``, sorted.
 
         Raises:
-            TypeError: If a setting is of another kind.
+            TypeError: If a setting has the wrong type.
             ValueError: If a setting is out of range, rows are too few, or `y` holds no classes.
         """
         coverage = _checks.share("coverage", self.coverage)

@@ -50,7 +50,7 @@ class AbstractModeEstimator(AbstractFieldEstimator):
 
         Raises:
             ImportError: If pandas is not installed.
-            TypeError: If an argument is of another kind, or a column holds no numbers.
+            TypeError: If an argument has the wrong type, or a column is not numeric.
             ValueError: If a column does not exist, a feature is missing or infinite, no row
                 has a target, or a setting or argument is out of range.
         """
@@ -252,7 +252,7 @@ class BayesianNeuralFieldVI(AbstractFieldEstimator):
 
         Raises:
             ImportError: If pandas is not installed.
-            TypeError: If an argument is of another kind, or a column holds no numbers.
+            TypeError: If an argument has the wrong type, or a column is not numeric.
             ValueError: If a column does not exist, a feature is missing or infinite, no row
                 has a target, or a setting or argument is out of range.
         """

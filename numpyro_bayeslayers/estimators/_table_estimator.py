@@ -148,7 +148,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
             rows; and ``validation_score_``, the mean log density of these.
 
         Raises:
-            TypeError: If a setting is of another kind, or `X` is sparse.
+            TypeError: If a setting has the wrong type, or `X` is sparse.
             ValueError: If a setting is out of range, an entry is NaN or infinite, rows differ
                 in number, or there is only one.
         """

@@ -93,7 +93,7 @@ class SpatiotemporalFit(NamedTuple):
                 Dates in another zone than that of the training dates are converted to it.
 
         Raises:
-            TypeError: If `df` is not a table, or a column holds no numbers (no dates).
+            TypeError: If `df` is not a table, or a column is not numeric (no dates).
             ValueError: If a column does not exist, an entry is missing or infinite, or dates
                 have a time zone and the training dates had none, or the reverse.
         """
@@ -189,7 +189,7 @@ def fit_spatiotemporal(
 
     Raises:
         ImportError: If pandas is not installed.
-        TypeError: If an argument is of another kind, or a column holds no numbers.
+        TypeError: If an argument has the wrong type, or a column is not numeric.
         ValueError: If a column does not exist or has missing or infinite features, no row
             has a target, the time is to be standardized, lengths do not agree, or a number
             is out of range.

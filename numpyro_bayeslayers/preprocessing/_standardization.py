@@ -32,8 +32,8 @@ def fit_standardization(
 
     Raises:
         ImportError: If pandas is not installed.
-        TypeError: If `df` is not a table, `columns` no sequence of names, or a column holds no
-            numbers.
+        TypeError: If `df` is not a table, `columns` is not a sequence of names, or a column is not
+            numeric.
         ValueError: If a column does not exist, an entry of it is missing or infinite, the
             table has no rows, or `eps` is negative.
 

@@ -78,7 +78,7 @@ class ChainPrograms:
     Args:
         kernel: A NumPyro kernel; it stays as it is.
         length: How many steps and chains.
-        frame: What is not an array among the arguments.
+        frame: Arguments that are not arrays.
         fields: What is collected.
         layout: Where chains and rows are.
     """

@@ -158,7 +158,7 @@ def ensemble_init(
         seed: An integer or a key.
 
     Raises:
-        TypeError: If `init_fn` cannot be called, or `optimizer` or `seed` is of another kind.
+        TypeError: If `init_fn` cannot be called, or `optimizer` or `seed` has the wrong type.
         ValueError: If `ensemble_size` is below 1, or a member has nothing to train.
 
     Example:
@@ -318,7 +318,7 @@ def ensemble_step(
         The next state, and the losses of before the step.
 
     Raises:
-        TypeError: If `log_joint` cannot be called or `optimizer` is of another kind.
+        TypeError: If `log_joint` cannot be called or `optimizer` has the wrong type.
         ValueError: As `ensemble_loss`.
 
     Example:

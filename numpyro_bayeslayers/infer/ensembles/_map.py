@@ -83,7 +83,7 @@ class EnsembleMAP:
             that has layers: that of `log_joint_of`, say. See `handlers.mixed_precision`.
 
     Raises:
-        TypeError: If a function cannot be called or `optimizer` is of another kind.
+        TypeError: If a function cannot be called or `optimizer` has the wrong type.
         ValueError: If `ensemble_size` is below 1 or `prior_weight` is negative.
 
     Example:
@@ -173,7 +173,7 @@ class EnsembleMAP:
             seed: An integer or a key.
 
         Raises:
-            TypeError: If `seed` is of another kind.
+            TypeError: If `seed` has the wrong type.
             ValueError: If a member has nothing to train.
 
         Example:
@@ -269,7 +269,7 @@ class EnsembleMAP:
             early_stopping: Stop each member when its loss no longer falls, or the score of what
                 is held out no longer rises.
             validation: Rows that are held out: a share, or ``(x, y)``, or ``{"x": x, "y": y}``.
-                Their score is their log likelihood, in nats a row.
+                Their score is their log likelihood, in nats per row.
             checkpoint: Save the run as it goes; a run that finds its file goes on from it.
             callbacks: A function of `Progress`, or several.
 

@@ -146,7 +146,7 @@ def _led(path: str, value: Any, own: Any, size: int, *, is_result: bool) -> Any:
 
 
 def scorer_of(log_joint: LogJoint) -> Scorer:
-    """Scores members by the log likelihood of held-out rows, in nats a row."""
+    """Scores members by the log likelihood of held-out rows, in nats per row."""
 
     def score(state: EnsembleState, x: PyTree, y: PyTree, rows: Any) -> Float[Array, " e"]:
         one = lambda params: two_scalars(log_joint(params, x, y))[0]

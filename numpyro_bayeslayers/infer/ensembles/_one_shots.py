@@ -60,7 +60,7 @@ def ensemble_map(
         The stacked parameters, and the losses of each member at each step.
 
     Raises:
-        TypeError: If an argument is of another kind.
+        TypeError: If an argument has the wrong type.
         ValueError: If `learning_rate` is not positive, or as `EnsembleMAP` and its `run`.
 
     Example:
@@ -148,7 +148,7 @@ def ensemble_vi(
         The stacked parameters by site name, and the losses of each member at each step.
 
     Raises:
-        TypeError: If an argument is of another kind.
+        TypeError: If an argument has the wrong type.
         ValueError: If a number is out of range, or as `EnsembleSVI.run`.
 
     Example:

@@ -63,7 +63,7 @@ class EnsembleVI:
         precision: That of the products of layers.
 
     Raises:
-        TypeError: If model or guide cannot be called, or a number is of another kind.
+        TypeError: If model or guide cannot be called, or a number has the wrong type.
         ValueError: If a number is out of range.
 
     Example:

@@ -64,7 +64,7 @@ class Asked(NamedTuple):
         """The same, checked for a method.
 
         Raises:
-            TypeError: If something is of another kind.
+            TypeError: If something has the wrong type.
             ValueError: If the method has no such thing, a number is out of range, or stopping
                 needs rows that are held out.
         """
@@ -111,7 +111,7 @@ class Asked(NamedTuple):
             sites: The sites that are observed by `y`.
 
         Raises:
-            TypeError: If a column is of another kind than in the fit.
+            TypeError: If a column has a different type from that in the fit.
             ValueError: If the data given cannot be read by the schema of the fit.
         """
         if self.validation is None:

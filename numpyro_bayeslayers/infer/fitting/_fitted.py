@@ -157,8 +157,8 @@ class Fit:
                 weights and masks of observations.
 
         Raises:
-            TypeError: If `num_samples` is not an integer, or a column is of another kind than in
-                the fit.
+            TypeError: If `num_samples` is not an integer, or a column has a different type from
+                that in the fit.
             ValueError: If an argument or a column is missing, unknown, or of another row
                 count than the others, if an entry is NaN, a level was not in the fit, if it
                 is not clear which site is meant, if `batch_size` is given and the model looks

@@ -86,7 +86,7 @@ class Laplace(Ensemble):
         optim: The optimizer of the modes, as in `VI`.
 
     Raises:
-        TypeError: If an option is of another kind.
+        TypeError: If an option has the wrong type.
         ValueError: If a number is out of range, or an option has no such value.
 
     Example:

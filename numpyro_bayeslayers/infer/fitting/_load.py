@@ -56,7 +56,7 @@ def load(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        TypeError: If an argument is of another kind.
+        TypeError: If an argument has the wrong type.
         ValueError: If the file is damaged, no fit, of a later version or of another
             precision, if the model or the guide is another one, or something must be given.
 

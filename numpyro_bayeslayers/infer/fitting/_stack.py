@@ -42,7 +42,7 @@ class Stacked:
         fits: What predicts.
         weights: Their weights, in sum 1.
         names: What they are called.
-        score: The mean log density of the held-out rows, in nats a row.
+        score: The mean log density of the held-out rows, in nats per row.
 
     Example:
         >>> import numpy as np
@@ -180,7 +180,7 @@ def stack(
     \log \sum_k w_k\, p_k(y_i \mid x_i)$$
 
     Better than the weights of Bayesian model averaging where no model is the true one. The
-    problem is concave; the weights are within 1e-7 nats a row of the best ones. Rows that were
+    problem is concave; the weights are within 1e-7 nats per row of the best ones. Rows that were
     fitted have been seen, and give weights to what fits noise: hold rows out.
 
     Args:

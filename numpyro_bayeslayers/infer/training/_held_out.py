@@ -116,7 +116,7 @@ def rows_density(
         kind: How its rows are scored.
         values: By site name.
         args: The arguments of the model.
-        kwargs: Likewise.
+        kwargs: Keyword arguments of the model.
     """
     shared = {name: x for name, x in values.items() if name not in kind.local}
     sites = trace(substitute(model, data=shared)).get_trace(*args, **kwargs)
@@ -144,7 +144,7 @@ def score_of(
         drawn: The model and the guide of a member.
         params_of: From a state to the parameters, and what the model keeps, of all members.
         kind: How rows are scored.
-        held: What is not an array among the arguments with the held-out rows.
+        held: Arguments that are not arrays, with the held-out rows.
         fitted: Likewise of the data of the fit, which the guide sees.
         size: The number of members.
         draws: Draws of each guide.

@@ -41,7 +41,7 @@ class Program:
     Args:
         member: What one member does, set up.
         shapes: The shapes of its state and of its parameters.
-        frame: What is not an array among the arguments.
+        frame: Arguments that are not arrays.
         names: The sites that a minibatch scales.
         size: The number of members.
         rows: The rows of a step; None for all that there are.

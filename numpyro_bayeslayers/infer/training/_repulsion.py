@@ -125,7 +125,7 @@ def repulsive(
             $h^2 = m^2 / 2 \log(E + 1)$.
 
     Raises:
-        TypeError: If an argument is of another kind.
+        TypeError: If an argument has the wrong type.
         ValueError: If a number is out of range, or `function` and `rows` are missing, or given
             where nothing reads them.
 

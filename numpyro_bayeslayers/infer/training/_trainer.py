@@ -71,7 +71,7 @@ def checked_around(
         is_held: Whether rows are held out.
 
     Raises:
-        TypeError: If one is of another kind.
+        TypeError: If one has the wrong type.
         ValueError: If a number is out of range, or stopping needs rows that are held out.
     """
     if checkpoint is not None:

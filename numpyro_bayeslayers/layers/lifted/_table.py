@@ -56,7 +56,7 @@ def declare(
     """Sort the arrays of `module` by the first pattern of `table` that matches their path.
 
     Raises:
-        TypeError: If `table` is not a mapping, or if an entry is of another kind.
+        TypeError: If `table` is not a mapping, or if an entry has the wrong type.
         ValueError: If the module has a state that is not given, a leaf no entry, a pattern no
             leaf, a prior the wrong shape, or a start value lies outside its constraint.
     """

@@ -88,7 +88,7 @@ def encode(
             down.
 
     Raises:
-        TypeError: If it is of another kind.
+        TypeError: If it has the wrong type.
         ValueError: If an entry is missing, infinite, or a level that is not known.
     """
     if known.levels:

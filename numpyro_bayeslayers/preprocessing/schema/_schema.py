@@ -88,7 +88,7 @@ class Schema(NamedTuple):
                 else they are an error.
 
         Raises:
-            TypeError: If a column is of another kind than before.
+            TypeError: If a column has a different type from before.
             ValueError: If an argument, a column, or an entry is missing, an argument or a
                 column is unknown, a level was not there before, or rows do not line up.
         """
