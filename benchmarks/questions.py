@@ -87,10 +87,21 @@ QUESTIONS = [
         "What is the effective sample size per second?",
         "NUTS, one chain of 500 draws after 500 warm-up steps, by `fit` and by blayers: the "
         "smallest effective sample size of the coefficients divided by the seconds of the whole "
-        "call. With 2,000 rows, centered coefficients are more efficient.",
+        "call. With 2,000 rows, centered coefficients are more efficient. Regressions of "
+        "posteriordb: four chains of 1,000 draws after 500 warm-up steps, each package in a "
+        "process of its own; processor seconds of the whole call, divided by the smallest "
+        "effective sample size. NumPyro samples the same model by its own NUTS.",
         [
             Case("test_peers.py::test_effective_draws_per_second[True]", "centered"),
             Case("test_peers.py::test_effective_draws_per_second[False]", "non-centered"),
+            *[
+                Case(
+                    f"test_samplers.py::test_seconds_of_an_effective_draw[{name}-{side}]",
+                    f"{name}, {side}",
+                )
+                for name in ("kidiq", "nes", "mesquite", "earnings")
+                for side in ("NumPyro", "bambi", "blayers")
+            ],
         ],
     ),
 ]
@@ -107,10 +118,11 @@ REASONS = {
 }
 
 
-# The cases of a quick run: not the largest ones.
+# The cases of a quick run: not the largest ones, nor those that need other environments.
+SLOW = "[256", "[100000", "[1000000", "[False", "test_samplers"
 QUICK = {
     case.test
     for question in QUESTIONS
     for case in question.cases
-    if not any(size in case.test for size in ("[256", "[100000", "[1000000", "[False"))
+    if not any(part in case.test for part in SLOW)
 }
