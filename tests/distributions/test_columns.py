@@ -54,7 +54,7 @@ def test_is_one_site_under_a_plate():
     [
         (dist.Normal(0.0, 1.0), 2, ValueError, r"`base` must have events of shape \(d,\)"),
         (dist.Dirichlet(np.ones(3)), 2, ValueError, "Dirichlet on Simplex"),
-        (dist.Uniform(np.zeros(2), np.ones(2)).to_event(1), 2, ValueError, "alike"),
+        (dist.Uniform(np.zeros(2), np.ones(2)).to_event(1), 2, ValueError, "same support"),
         (dist.Normal(np.zeros(2), 1.0).to_event(1), 0, ValueError, "`n` must be"),
         (np.zeros(3), 2, TypeError, "`base` must be a numpyro.distributions.Distribution"),
     ],

@@ -75,7 +75,7 @@ def test_many_counts_are_those_of_poisson():
 @pytest.mark.usefixtures("as_users_run")
 def test_errors():
     one = np.ones(2)
-    with pytest.raises(ValueError, match=r"`y` must hold counts.* got 1 other values, the first 0.5"):
+    with pytest.raises(ValueError, match=r"`y` must hold counts.* got 1 other values"):
         crps_negative_binomial(np.array([0.5, 1.0]), one, one)
     with pytest.raises(ValueError, match=r"`mean` must be positive"):
         crps_negative_binomial(one, 0 * one, one)

@@ -137,7 +137,7 @@ class TestWordAfterAFit:
     def test_too_coarse(self):
         layer = HSGPFeatures.init(1, 20, 1.5, kernel=RBFKernel(variance=1.0), name="f")
         with pytest.warns(
-            UserWarning, match=r"'f.kernel' .*found, 0.06, its 20 .* at least 41"
+            UserWarning, match=r"'f.kernel' .*lengthscale, 0.06, its 20 .* at least 41"
         ):
             self.look(layer, {"kernel.lengthscale": 0.06})
 
@@ -147,7 +147,9 @@ class TestWordAfterAFit:
         layer = HSGPFeatures.init(2, 6, 2.0, kernel=kernel, name="f")
         self.x = np.repeat(self.x, 2, axis=1)
         self.look(layer, {"kernel.lengthscale": [1.0, 1.0]})
-        with pytest.warns(UserWarning, match=r"found, 1, 0.1, its 6, 6 .* at least 6, 52"):
+        with pytest.warns(
+            UserWarning, match=r"lengthscale, 1, 0.1, its 6, 6 .* at least 6, 52"
+        ):
             self.look(layer, {"kernel.lengthscale": [1.0, 0.1]})
 
     def test_draws_of_the_prior_are_not_spoken_of(self):
