@@ -26,7 +26,7 @@ PAGES = {
         ),
         "intervals": (
             "Intervals and quantiles",
-            ["_interval", "_pit", "_quantile"],
+            ["_interval", "_pit", "_quantile", "_rank"],
         ),
         "classes": (
             "Classes and uncertainty",

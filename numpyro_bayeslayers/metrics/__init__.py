@@ -55,6 +55,11 @@ from ._quantile import (
     pinball_loss as pinball_loss,
     weighted_interval_score as weighted_interval_score,
 )
+from ._rank import (
+    RankBand as RankBand,
+    rank_band as rank_band,
+    rank_p_value as rank_p_value,
+)
 from ._ranking import (
     area_under_risk_coverage as area_under_risk_coverage,
     misclassification_auroc as misclassification_auroc,
@@ -81,6 +86,7 @@ __all__ = [
     "Comparison",
     "Coverage",
     "QuantileRecalibration",
+    "RankBand",
     "Recalibration",
     "Reliability",
     "Score",
@@ -115,6 +121,8 @@ __all__ = [
     "paired_bootstrap",
     "pinball_loss",
     "pit",
+    "rank_band",
+    "rank_p_value",
     "recalibrate",
     "reliability",
     "root_mean_squared_error",

@@ -18,6 +18,7 @@ from ._prediction import (
     plot_prediction as plot_prediction,
     plot_prior as plot_prior,
 )
+from ._ranks import plot_ranks as plot_ranks
 from ._regression import plot_effects as plot_effects, plot_forest as plot_forest
 from ._training import plot_losses as plot_losses
 
@@ -30,5 +31,6 @@ __all__ = [
     "plot_pit",
     "plot_prediction",
     "plot_prior",
+    "plot_ranks",
     "plot_reliability",
 ]

@@ -19,13 +19,16 @@ from ._distribution_check import DISTRIBUTION_LAWS, check_distribution
 from ._distribution_trial import DistributionTrial
 from ._layer_laws import LAYER_LAWS, Trial, check_layer
 from ._report import LawReport
+from ._sbc import Calibration, sbc
 
 __all__ = [
     "DISTRIBUTION_LAWS",
     "LAYER_LAWS",
+    "Calibration",
     "DistributionTrial",
     "LawReport",
     "Trial",
     "check_distribution",
     "check_layer",
+    "sbc",
 ]
