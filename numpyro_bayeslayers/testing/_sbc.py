@@ -165,8 +165,8 @@ def sbc(
         >>> narrow = lambda key, y: conjugate(key, y, spread=0.5 * 5**-0.5)
         >>> print(sbc(model, method=narrow))
         200 replications, 2 quantities, p = ...
+        log_likelihood: p = ..., too narrow
         mean: p = ..., too narrow
-        ...
 
     References:
         Talts, Betancourt, Simpson, Vehtari and Gelman (2018), "Validating Bayesian inference

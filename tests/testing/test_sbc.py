@@ -93,16 +93,16 @@ def test_quantities_are_what_is_asked_for():
 
 
 def test_fit_is_asked_and_compiles_once(compiled):
-    """The first replications compile; as many again compile nothing more."""
+    """Ten more replications compile less than one program each."""
     from numpyro_bayeslayers.infer import VI
 
     one = {"method": VI(), "num_steps": 5, "num_draws": 3}
-    sbc(model, num_replications=2, **one)
-    before = len(compiled)
-    sbc(model, num_replications=2, **one)
-    few = len(compiled) - before
-    sbc(model, num_replications=6, **one)
-    assert len(compiled) - before - few <= few
+    counts = []
+    for runs in (2, 12):
+        before = len(compiled)
+        sbc(model, num_replications=runs, **one)
+        counts.append(len(compiled) - before)
+    assert counts[1] - counts[0] < 10
 
 
 def improper(y=None):
