@@ -99,7 +99,7 @@ def observe(
     check_name(name)
     arrays = {key: _checks.array(key, x) for key, x in predictors.items()}
     if offset is not None:
-        arrays["offset"] = _checks.array("offset", offset)
+        arrays["offset"] = _checks.array("offset", check_offset(offset))
     alteration = _ALTERATION.get()
     if alteration is not None and not (alteration.of_data and y is None):
         arrays |= {key: jnp.asarray(x, float) for key, x in alteration.bounds.items()}
@@ -206,6 +206,20 @@ def check_weights(weights: PerRow) -> PerRow:
             f"`weights` must be finite and at least 0, got {found} in row {bad[0]}."
         )
     return weights
+
+
+def check_offset(offset: ArrayLike) -> ArrayLike:
+    """`offset` is finite, as far as it is known: the logarithm of an exposure of zero is not."""
+    if isinstance(offset, jax.core.Tracer):
+        return offset
+    values = np.asarray(offset)
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return offset
+    bad = np.flatnonzero(~np.isfinite(values))
+    raise ValueError(
+        f"`offset` must be finite, got {values.ravel()[bad[0]]} in row {bad[0]} and {bad.size} "
+        "such rows. Leave these rows out: nothing can be observed without exposure."
+    )
 
 
 def check_mask(mask: PerRow) -> PerRow:

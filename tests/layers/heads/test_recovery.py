@@ -52,7 +52,7 @@ LINKS = {
     "binomial_link": (layers.binomial_link, {"trials": 5}),
     "beta_binomial_link": (layers.beta_binomial_link, {"trials": 5, "precision": SHAPE}),
     "von_mises_link": (layers.von_mises_link, {"concentration": SHAPE}),
-    "multivariate_normal_link": (layers.multivariate_normal_link, {}),
+    "multivariate_normal_link": (layers.multivariate_normal_link, {"scale": SHAPE}),
 }
 COLUMNS = {"categorical_link": 2, "multivariate_normal_link": 2}
 
@@ -71,9 +71,9 @@ def model_of(name):
     return model
 
 
-def decaying(step):
+def decaying(steps):
     """Of a constant rate the noise is as wide as a posterior of 80 precise rows."""
-    return 0.03 * 0.998**step
+    return lambda step: 0.03 * jnp.exp(-4.0 * step / steps)
 
 
 def of(sites):
@@ -93,15 +93,18 @@ def data_of(name):
 
 
 def check(name, way, draws, truth):
-    """The share over all entries and data sets, and the line's error in prior deviations.
+    """The share over all entries and data sets, and the slopes' error in prior deviations.
+
+    Cut points take an intercept's place, which the data then do not tell from them.
 
     An entry's share has a standard deviation of 0.4 / sqrt(50) = 0.057, the mean's over a link's
     entries is at most that: the bounds are 2.6 of it, one false alarm in 100 links whose entries
     are dependent altogether.
     """
     share, _ = coverage(draws, truth)
-    line = slice(0, 2 * COLUMNS.get(name, 1))
-    error = coverage(draws[..., line], truth[:, line])[1]
+    columns = COLUMNS.get(name, 1)
+    slopes = slice(columns, 2 * columns)
+    error = coverage(draws[..., slopes], truth[:, slopes])[1]
     print(f"{name}: {way} covers {share:.2f}, error {error:.2f}")
     assert 0.65 < share < 0.95
     assert error < 0.6
@@ -119,5 +122,7 @@ def test_nuts_covers(name):
 @pytest.mark.parametrize("name", LINKS)
 def test_variational_inference_covers(name):
     truth, ys = data_of(name)
-    draws = by_vi(model_of(name), ys, starts=1, steps=2000, rate=decaying, of=of)
+    # A start near a singular covariance is far away: after 2,000 steps losses still fall.
+    steps = 8000 if name == "multivariate_normal_link" else 2000
+    draws = by_vi(model_of(name), ys, starts=1, steps=steps, rate=decaying(steps), of=of)
     check(name, "VI", draws, truth)

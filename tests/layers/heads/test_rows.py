@@ -162,6 +162,11 @@ def test_weighted_minibatches():
         ({"mask": [1.0, 0.0, 1.0]}, TypeError, "`mask` must be boolean.*`weights=`"),
         ({"mask": [True, False]}, ValueError, r"`mask` of shape \(2,\) and `y`"),
         ({"weights": np.ones((3, 3))}, ValueError, r"`weights` of shape \(3, 3\) and `y`"),
+        (
+            {"offset": [0.0, -np.inf, 1.0]},
+            ValueError,
+            "`offset` must be finite, got -inf in row 1 and 1 such",
+        ),
         ({"offset": np.ones(2)}, ValueError, r"`offset` of shape \(2,\) and `y`"),
         ({"offset": np.ones((3, 3))}, ValueError, r"`offset` of shape \(3, 3\) and `y`"),
     ],
