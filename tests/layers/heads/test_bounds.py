@@ -116,7 +116,7 @@ def test_signature_and_name_are_those_of_the_link():
     [
         (
             censored(gaussian_link, upper=1.0),
-            r"`y` must .*up to 1, got in row 2: 2 .*clip it",
+            r"`y` must .*up to 1, got in row 2: 2 .*clip them",
         ),
         (
             truncated(gaussian_link, low=0.3),
@@ -176,7 +176,7 @@ Y = jnp.array([0.5, 1.0, 2.0])
         (
             lambda: censored(gaussian_link, upper=1.5)(jnp.zeros(3), Y, scale=1.0),
             ValueError,
-            r"`y` must .*up to 1\.5, got in row 2: 2 .*clip it",
+            r"`y` must .*up to 1\.5, got in row 2: 2 .*clip them",
         ),
         (
             lambda: truncated(poisson_link, low=1)(jnp.zeros(3), jnp.arange(3)),
