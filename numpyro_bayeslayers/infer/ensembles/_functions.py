@@ -28,6 +28,13 @@ LogJoint = Callable[[Params, PyTree, PyTree], tuple[Float[Array, ""], Float[Arra
 InitFn = Callable[[PRNGKey], Params]
 
 
+_STATEFUL = (
+    "`init_fn` must return no `equinox.nn.State`: its running statistics would be trained as "
+    "parameters are. Lift the module in a NumPyro model, `layers.lift(module, priors, "
+    "state=state)`, and take `EnsembleSVI(model, AutoDelta, ...)`, which updates them."
+)
+
+
 class EnsembleState(NamedTuple):
     """What the next step of an ensemble needs.
 
@@ -159,7 +166,8 @@ def ensemble_init(
 
     Raises:
         TypeError: If `init_fn` cannot be called, or `optimizer` or `seed` has the wrong type.
-        ValueError: If `ensemble_size` is below 1, or a member has nothing to train.
+        ValueError: If `ensemble_size` is below 1, a member has nothing to train, or its
+            parameters hold the state of a module (running statistics, say).
 
     Example:
         >>> import jax, optax
@@ -182,6 +190,9 @@ def ensemble_init(
 
 def state_at(params: Params, optimizer: optax.GradientTransformation) -> EnsembleState:
     """The first state of one member that starts at these parameters."""
+    is_state = lambda leaf: isinstance(leaf, eqx.nn.State)
+    if any(map(is_state, jax.tree.leaves(params, is_leaf=is_state))):
+        raise ValueError(_STATEFUL)
     trainable = eqx.filter(params, eqx.is_inexact_array)
     if not jax.tree.leaves(trainable):
         raise ValueError(

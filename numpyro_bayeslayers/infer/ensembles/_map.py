@@ -174,7 +174,8 @@ class EnsembleMAP:
 
         Raises:
             TypeError: If `seed` has the wrong type.
-            ValueError: If a member has nothing to train.
+            ValueError: If a member has nothing to train, or `init_fn` gives the state of a
+                module, which `EnsembleSVI` keeps of a lifted one.
 
         Example:
             >>> import optax

@@ -45,5 +45,5 @@ class AbstractAfterwards(abc.ABC):
         """Arrays led by members."""
 
     @abc.abstractmethod
-    def drawn(self, trained: Trained) -> tuple[Drawn, Drawn]:
-        """What draws predictions, and what is weighed against the posterior."""
+    def drawn(self, trained: Trained) -> Drawn:
+        """What draws predictions, and is weighed against its posterior."""

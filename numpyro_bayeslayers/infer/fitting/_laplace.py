@@ -68,6 +68,7 @@ class Laplace(Ensemble):
     unbounded parameters of the law ("generalized linear model"), which are those that the
     curvature is of; ``predictive="sampled"`` takes the model itself at draws of $u$, and is
     usually too wide for networks. Deterministic sites are those of the draws in any case.
+    K-hat of `Fit.diagnostics` is of the same model as the predictions.
 
     Args:
         structure: What is kept of the curvature: ``"full"``, of d numbers d x d; ``"diag"``;
@@ -169,9 +170,8 @@ class _After(AbstractAfterwards):
             warnings.warn(_FLAT.format(which=which), stacklevel=5)
         return found
 
-    def drawn(self, trained: Trained) -> tuple[Drawn, Drawn]:
-        kept = self._kept(trained)
-        return kept.drawn, kept.weighed
+    def drawn(self, trained: Trained) -> Drawn:
+        return self._kept(trained).drawn
 
 
 class _Programs:
@@ -191,8 +191,7 @@ class _Programs:
         )
         num_rows = trained.problem.data.num_rows
         posterior = on_all_rows(self._draw, num_rows, is_auto=True)
-        self.weighed = Drawn(self._model, posterior)
-        self.drawn = self.weighed
+        self.drawn = Drawn(self._model, posterior)
         if method.predictive == "linearized":
             whole = on_all_rows(problem.model, num_rows)
             observed = problem.sites.observed

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
+from ...distributions import EnsembleMixture
 from ...distributions._support import law_name, law_of, mask_of
 from ...handlers._above import above
 
@@ -60,6 +61,9 @@ def counts_of(msg: Message) -> Array:
 def probabilities_of(msg: Message) -> Array:
     """The probability of each label, which are the last axis."""
     fn, law = msg["fn"], law_of(msg["fn"])
+    if isinstance(law, EnsembleMixture):
+        found = jnp.exp(law.log_prob(law.enumerate_support()))
+        return jnp.moveaxis(jnp.broadcast_to(found, (len(found), *fn.shape())), 0, -1)
     found = _each_label(_one_of(fn))
     if isinstance(law, dist.MixtureSameFamily):
         components: Any = law.component_distribution
@@ -88,7 +92,7 @@ def _each_label(law: Any) -> Array:
 def _one_of(fn: dist.Distribution) -> dist.Distribution:
     """The law itself; of a mixture that of its components."""
     law = law_of(_predictive(fn))
-    if isinstance(law, dist.MixtureSameFamily):
+    if isinstance(law, (EnsembleMixture, dist.MixtureSameFamily)):
         return law_of(law.component_distribution)
     return law
 

@@ -363,14 +363,12 @@ def run_variational(
         params = jax.tree.map(lambda x: x[best], values)
         look_at_fit(fit._programs.look, member.drawn, params, parts, guide=member.guide)
 
-    drawn = weighed = member.drawn
-    if after is not None:
-        drawn, weighed = after.drawn(trained)
+    drawn = member.drawn if after is None else after.drawn(trained)
     draw = drawing(fit._predictor, drawn, kept, finite.count)
 
     def log_weights(key: PRNGKey, num_samples: int) -> Any:
         compiled = fit._predictor._compiled
-        return log_weights_of(weighed, kept, key, parts, num_samples, method.loss, compiled)
+        return log_weights_of(drawn, kept, key, parts, num_samples, method.loss, compiled)
 
     has_all_steps = result.losses.shape[1] == problem.num_steps
     is_cut = problem.asked.early_stopping is not None or not has_all_steps

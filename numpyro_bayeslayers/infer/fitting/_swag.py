@@ -167,7 +167,7 @@ class _After(AbstractAfterwards):
             _COUNT: put(found.count),
         }
 
-    def drawn(self, trained: Trained) -> tuple[Drawn, Drawn]:
+    def drawn(self, trained: Trained) -> Drawn:
         def make() -> Drawn:
             member = trained.member
             sites = FlatSites(member.guide)
@@ -176,8 +176,7 @@ class _After(AbstractAfterwards):
             return Drawn(member.drawn.model, guide)
 
         rank, num_rows = self._method.rank, trained.problem.data.num_rows
-        drawn = trained.kept(("swag", rank), make)
-        return drawn, drawn
+        return trained.kept(("swag", rank), make)
 
 
 def _draw(sites: FlatSites, rank: int) -> None:

@@ -97,6 +97,27 @@ def test_predictions_are_draws_of_the_mixture(found):
     assert (np.abs(draws.mean(0) - f.mean(0)) < 5 * spread / 2000**0.5).all()
 
 
+def test_labels_have_the_mean_of_the_probabilities_of_members():
+    """By NumPy at the logits of a point; words in the fit are words in predictions."""
+    out = DenseBatchEnsemble(4, 2, MEMBERS, prior_scale="fan_in", name="out")
+
+    def labels(x, y=None):
+        h = jnp.tanh(HIDDEN(tile_members(x, MEMBERS)))
+        f = numpyro.deterministic("f", out(h))
+        with numpyro.plate("rows", len(x)):
+            observe_members("y", dist.Categorical(logits=f), y)
+
+    words = np.where(Y > 0, "up", "down")
+    method = VI(guide="delta", optim=0.05)
+    found = fit(labels, y=words, x=X, method=method, num_steps=20, progress_bar=False)
+    f = np.asarray(found.predict(x=X[:5], site="f", num_samples=1).samples[0], float)
+    right = scipy.special.softmax(f, -1).mean(0)
+    told = found.predict(x=X[:5], num_samples=4)
+    np.testing.assert_allclose(told.probabilities, right, rtol=1e-4)
+    assert told.classes == ("down", "up")
+    assert set(told.mode) <= {"down", "up"}
+
+
 @pytest.mark.slow
 def test_an_ensemble_of_implicit_ensembles():
     """Its members have vectors of their own, which move; rows come in minibatches."""
