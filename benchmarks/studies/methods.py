@@ -122,7 +122,9 @@ class Clock:
         found = None
         for name in ("first", "again"):
             start = time.process_time()
-            found = fit(model, y=y[rows], x=x[rows], method=method, progress_bar=False, **how)
+            found = fit(
+                model, y=y[rows], x=x[rows], method=method, progress_bar=False, **how
+            )
             jax.block_until_ready(found.params or found.draws())
             setattr(self, name, getattr(self, name) + time.process_time() - start)
         return found
@@ -197,7 +199,9 @@ def mimo(task, clock, members=3):
 def sngp(task, clock):
     """Residual layers of bounded slope, random features, and a Laplace covariance on top."""
     d_in, width, _, d_out = task.sizes
-    unit = 2.0 * (width / d_in) ** 0.5  # what one unit of the inputs is behind the first layer
+    unit = (
+        2.0 * (width / d_in) ** 0.5
+    )  # what one unit of the inputs is behind the first layer
     gp = layers.RandomFeatureGaussianProcess.init(
         width, d_out, 64, key=KEY, lengthscale=unit, prior_scale=2.0, name="gp"
     )
@@ -237,7 +241,9 @@ def last_layer(task):
             last = layers.VariationalLastLayerClassifier
             law = last(width, outputs, prior_scale=wide(width), name="out")(h).categorical()
         else:
-            last = layers.VariationalLastLayer(width, 1, prior_scale=wide(width), name="out")
+            last = layers.VariationalLastLayer(
+                width, 1, prior_scale=wide(width), name="out"
+            )
             law = last(h).normal(numpyro.sample("sigma", dist.HalfNormal(1.0)))
         with numpyro.plate("rows", len(x)):
             numpyro.sample("y", law, obs=y)
@@ -335,7 +341,7 @@ METHODS = {
     ),
     "NUTS: `MCMC`": fitted(network, NUTS),
 }
-#: Six thousand weights are too many for the time that this study has.
+#: Nine thousand weights are too many for the time that this study has.
 LEFT_OUT = {("digits", "NUTS: `MCMC`")}
 
 

@@ -21,7 +21,11 @@ def of_classes(p, y):
     """Accuracy, mean log probability of the labels, and expected calibration error."""
     chosen = np.maximum(p[np.arange(len(y)), y], 1e-30)
     right = (p.argmax(1) == y).mean()
-    return right, np.log(chosen).mean(), float(expected_calibration_error(y, p, num_bins=15))
+    return (
+        right,
+        np.log(chosen).mean(),
+        float(expected_calibration_error(y, p, num_bins=15)),
+    )
 
 
 def of_moons(task, found):
@@ -34,15 +38,14 @@ def of_moons(task, found):
 
 
 def of_line(task, found):
-    at, (low, high) = task.parts, found["interval"]
+    """In the data, in the gap and beyond the ends: log scores, and coverage of intervals."""
+    low, high = found["interval"]
     covered = (task.labels >= low) & (task.labels <= high)
-    logs = found["log_density"]
-    return (
-        logs[at["in"]].mean(),
-        logs[at["out"]].mean(),
-        covered[at["in"]].mean(),
-        covered[at["out"]].mean(),
-    )
+    is_in, is_out = (np.zeros(len(low), bool) for _ in range(2))
+    is_in[task.parts["in"]], is_out[task.parts["out"]] = True, True
+    is_gap = is_out & (abs(task.rows[:, 0]) < 1)
+    parts = is_in, is_gap, is_out & ~is_gap
+    return [x[of].mean() for x in (found["log_density"], covered) for of in parts]
 
 
 def by_angle(task, found):
@@ -65,19 +68,27 @@ def keep_tables(tasks, names, path_of):
         if moons is not None and line is not None:
             a, b = of_moons(tasks["moons"], moons), of_line(tasks["line"], line)
             shown = [f"{x:.2f}" for x in a[:2]] + [f"{x:.3f}" for x in a[2:]]
-            shown += [f"{x:.2f}" for x in b[:2]] + [f"{100 * x:.0f}%" for x in b[2:]]
+            shown += [f"{x:.2f}" for x in b[:3]] + [f"{100 * x:.0f}%" for x in b[3:]]
             spent = seconds(line["first"]), seconds(line["again"])
             rows.append((name, *shown, *spent, f"{int(line['size']):,}"))
         if (digits := loaded(path_of("digits", name))) is not None:
             found = by_angle(tasks["digits"], digits)
             each = [found[ANGLES.index(angle)] for angle in SHOWN]
             right = [f"{100 * x[0]:.1f}%" for x in each]
-            rest = [f"{x[i]:.2f}" if i == 1 else f"{x[i]:.3f}" for i in (1, 2) for x in each]
+            rest = [
+                f"{x[i]:.2f}" if i == 1 else f"{x[i]:.3f}" for i in (1, 2) for x in each
+            ]
             spent = seconds(digits["first"]), seconds(digits["again"])
             turned.append((name, *right, *rest, *spent, f"{int(digits['size']):,}"))
-    header = ("Method", "Moons: log score, in", "out", "ECE, in", "Surer than even, out")
-    header += ("Curve: log score, in", "out", "90% interval covers, in", "out")
+    header = ("Method", "Moons: log score, in", "out", "ECE, in", "Excess, out")
+    header += ("Curve: log score, in", "gap", "beyond", "90% covers, in", "gap", "beyond")
     keep("methods", (*header, "CPU s", "again", "Numbers"), rows)
-    header = ("Method", *(f"{a}: accuracy" for a in SHOWN), *(f"{a}: log score" for a in SHOWN))
-    header = tuple(h.replace(":", "°:") for h in header) + tuple(f"{a}°: ECE" for a in SHOWN)
+    header = (
+        "Method",
+        *(f"{a}: accuracy" for a in SHOWN),
+        *(f"{a}: log score" for a in SHOWN),
+    )
+    header = tuple(h.replace(":", "°:") for h in header) + tuple(
+        f"{a}°: ECE" for a in SHOWN
+    )
     keep("methods_digits", (*header, "CPU s", "again", "Numbers"), turned)

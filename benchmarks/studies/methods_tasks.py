@@ -68,7 +68,9 @@ def line():
     rows = together(
         {
             "in": noisy(sides(150)),
-            "out": noisy(np.r_[draw(-2.2, -1.7, 100), draw(-0.2, 0.6, 100), draw(1.7, 2.2, 100)]),
+            "out": noisy(
+                np.r_[draw(-2.2, -1.7, 100), draw(-0.2, 0.6, 100), draw(1.7, 2.2, 100)]
+            ),
             "grid": (grid[:, None], curve(grid)),
         }
     )

@@ -172,7 +172,9 @@ def test_ensembles_of_modes_refuse_a_state():
     ensemble = EnsembleMAP(log_joint, init, optax.sgd(0.1), 2)
     with pytest.raises(ValueError, match=r"no `equinox\.nn\.State`.* take `EnsembleSVI"):
         ensemble.init(0)
-    with pytest.raises(ValueError, match=r"does not keep .*net\.state.* Take `EnsembleSVI`"):
+    with pytest.raises(
+        ValueError, match=r"does not keep .*net\.state.* Take `EnsembleSVI`"
+    ):
         log_joint_of(model, X, Y)
 
 
