@@ -240,6 +240,39 @@ def test_the_weights_are_of_the_model_that_predicts(predictive):
     np.testing.assert_allclose(logs, evidence, atol=0.02)
 
 
+def test_two_hundred_sites_and_rows():
+    """The covariance is that of dense algebra: products in batches had been wrong here."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+
+    def classes(x, y=None):
+        h = jnp.tanh(DenseReparameterization(2, 40, name="a")(x))
+        f = DenseReparameterization(40, 2, name="b")(h)
+        with numpyro.plate("rows", len(x)):
+            numpyro.sample("y", dist.Categorical(logits=f), obs=y)
+
+    found = trained(classes, (x[:, 0] > 0).astype(int), x, 5)
+    flat = np.asarray(found.params["auto_loc"][0], float)
+    a, b, c, d = np.split(flat, [80, 120, 200])
+    hidden = np.tanh(x @ a.reshape(2, 40) + b)
+    c = c.reshape(40, 2)
+    inside = c.T * (1 - hidden**2)[:, None]  # rows, outputs, hidden units
+    parts = [
+        (x[:, None, :, None] * inside[:, :, None]).reshape(200, 2, 80),
+        inside,
+        np.einsum("nh,ok->nohk", hidden, np.eye(2)).reshape(200, 2, 80),
+        np.broadcast_to(np.eye(2), (200, 2, 2)),
+    ]
+    slope = np.concatenate(parts, -1)
+    logits = hidden @ c + d
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    info = p[:, :, None] * np.eye(2) - p[:, :, None] * p[:, None]
+    precision = np.einsum("nis,nij,njt->st", slope, info, slope) + np.eye(202)
+    lower = np.asarray(found.params["auto_scale_tril"][0], float)
+    np.testing.assert_allclose(lower @ lower.T, np.linalg.inv(precision), atol=2e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("subset", ["last", ("b.*",)])
 def test_a_subset_leaves_the_others_at_the_mode(subset):
