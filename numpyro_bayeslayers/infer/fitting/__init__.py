@@ -1,1 +1,1 @@
-"""`fit`, a model and its data in one call, and the methods that it knows."""
+"""`fit`, which fits a model to data in one call, and its methods."""

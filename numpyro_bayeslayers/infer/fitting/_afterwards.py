@@ -1,4 +1,4 @@
-"""What a method does after a training: arrays that are computed then, and draws by them."""
+"""Steps after training: arrays computed from its result, and draws based on them."""
 
 import abc
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from ._method import Problem
 
 
 class Trained(NamedTuple):
-    """A training that has ended, or was read from a file.
+    """A finished training run, possibly loaded from a file.
 
     Args:
-        fit: Its programs, which are kept.
-        member: What one member does.
+        fit: Its cached programs.
+        member: The definition of one member.
         parts: The data.
         problem: What was fitted.
     """
@@ -28,22 +28,22 @@ class Trained(NamedTuple):
     problem: Problem
 
     def kept(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        """What was made for these programs before, or is made now."""
+        """The cached object for these programs, created on first use."""
         whole = (self.member, self.parts.frame, self.parts.num_rows, *key)
         return self.fit._predictor._compiled.get(whole, make)
 
 
 class AbstractAfterwards(abc.ABC):
-    """What comes after a training."""
+    """The interface of computations after training."""
 
     @abc.abstractmethod
     def shapes(self, trained: Trained, shapes: dict[str, Any]) -> dict[str, Any]:
-        """The shapes of what is computed, led by members, given those of the parameters."""
+        """Shapes of the computed arrays, members first, given those of the parameters."""
 
     @abc.abstractmethod
     def compute(self, trained: Trained, result: Any) -> dict[str, Array]:
-        """Arrays led by members."""
+        """The arrays, with members as the leading axis."""
 
     @abc.abstractmethod
     def drawn(self, trained: Trained) -> Drawn:
-        """What draws predictions, and is weighed against its posterior."""
+        """The model and guide for predictions and for importance weights."""

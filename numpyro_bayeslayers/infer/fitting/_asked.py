@@ -1,4 +1,4 @@
-"""What `fit` is asked for beside its data: starts, held-out rows, and what is around the steps."""
+"""Options of `fit` besides its data: starts, held-out rows, checkpoints, callbacks."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -42,15 +42,15 @@ _KIND = (
 
 
 class Asked(NamedTuple):
-    """What a fit is asked for beside its data.
+    """The options of a fit besides its data.
 
     Args:
-        init: Where it starts.
-        early_stopping: When a member stops.
-        validation: What is held out: a share, or a dictionary of data.
-        checkpoint: Where the run is saved.
-        callbacks: Functions that look at it.
-        held: The rows that are held out, once they are known.
+        init: The start.
+        early_stopping: The rule by which a member stops.
+        validation: The held-out data: a fraction of the rows, or a dictionary of data.
+        checkpoint: The file to which the run is saved.
+        callbacks: Functions called during the run.
+        held: The held-out rows, once they are known.
     """
 
     init: Any = None
@@ -61,12 +61,12 @@ class Asked(NamedTuple):
     held: HeldOut | None = None
 
     def check(self, method: str) -> "Asked":
-        """The same, checked for a method.
+        """The options, checked for a method.
 
         Raises:
-            TypeError: If something has the wrong type.
-            ValueError: If the method has no such thing, a number is out of range, or stopping
-                needs rows that are held out.
+            TypeError: If an option has the wrong type.
+            ValueError: If the method does not support an option, a number is out of range, or
+                early stopping needs held-out rows.
         """
         for name, mend in _MEND.items() if method == "MCMC" else ():
             value = getattr(self, name)
@@ -79,11 +79,11 @@ class Asked(NamedTuple):
         return self._replace(early_stopping=rule)
 
     def divide(self, data: Data, key: PRNGKey) -> tuple[Data, dict[str, Any] | None]:
-        """The data of the fit, and the rows that a share of it holds out.
+        """The data of the fit, and the fraction of its rows that is held out.
 
         Raises:
-            TypeError: If `validation` is neither a share nor a dictionary.
-            ValueError: If it is no share, or no row is left.
+            TypeError: If `validation` is neither a fraction nor a dictionary.
+            ValueError: If it is not a fraction, or no row is left.
         """
         if self.validation is None or isinstance(self.validation, Mapping):
             return data, None
@@ -92,7 +92,7 @@ class Asked(NamedTuple):
             raise TypeError(_KIND.format(given=f"{self.validation!r} ({kind})"))
         rows = dict(data.rows)
         may_be = None
-        if GAPS in rows:  # what is not known cannot be scored
+        if GAPS in rows:  # missing observations cannot be scored
             gaps = np.asarray(rows[GAPS])
             may_be = ~gaps.reshape(len(gaps), -1).any(1)
         is_held = share_of_rows(self.validation, data.num_rows, key, may_be)
@@ -103,12 +103,12 @@ class Asked(NamedTuple):
     def with_held(
         self, data: Data, held: dict[str, Any] | None, sites: tuple[str, ...]
     ) -> "Asked":
-        """The same with the rows that are held out, as the fit's data was read.
+        """The options with the held-out rows, encoded like the data of the fit.
 
         Args:
-            data: That of the fit.
-            held: The rows of a share; None if other data is given.
-            sites: The sites that are observed by `y`.
+            data: The data of the fit.
+            held: The rows of a fraction; None if separate data is given.
+            sites: The sites observed by `y`.
 
         Raises:
             TypeError: If a column has a different type from that in the fit.
@@ -133,6 +133,6 @@ class Asked(NamedTuple):
 
 
 def _at(rows: dict[str, Any], which: Any) -> dict[str, Any]:
-    # On the host: a choice of rows on the device is a program for each number of them.
+    # On the host: on the device, each number of rows would need its own program.
     at = np.flatnonzero(which)
     return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[at]), rows)

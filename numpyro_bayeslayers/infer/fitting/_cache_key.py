@@ -1,10 +1,11 @@
-"""Keys under which compiled programs are kept: equal only where the programs would be equal.
+"""Cache keys of compiled programs, equal only if the programs would be equal.
 
-A compiled program depends on all that its Python functions read while they are traced: their
-code, defaults, closures and global variables, and those of the functions that they call. Two
-models that are equal in all of this get one key, also if they are two objects (a lambda in a
-loop, a cell of a notebook run again); a model whose global variable has changed gets
-another one. What cannot be told apart for certain gets no key, and is compiled anew.
+A compiled program depends on everything that its Python functions read while they are traced:
+their code, defaults, closures and global variables, and those of the functions that they call.
+Two models that are equal in all of this have the same key even if they are different objects (a
+lambda in a loop, a notebook cell that was run again); a model whose global variable has changed
+has a different key. If equality cannot be decided with certainty there is no key, and the
+program is compiled anew.
 """
 
 import enum
@@ -21,7 +22,7 @@ import numpy as np
 from ..training._jit import is_dynamic
 from ..training._library import is_library, is_library_code, slots_of
 
-#: The most bytes of arrays that one key may read.
+#: The maximal number of bytes of arrays that one key may read.
 MOST_BYTES = 2**26
 
 _CHECKED = "jaxtyping._decorator"
@@ -29,15 +30,15 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.dtype, enum.Enum
 
 
 class UnknownError(Exception):
-    """Something of which it is not known whether it will stay as it is."""
+    """Raised for a value that may change without notice."""
 
 
 def cache_key(*values: Any) -> Hashable | None:
-    """A key of `values` that is equal for equal programs; None if that cannot be told.
+    """A key of `values` that is equal for equal programs; None if that cannot be decided.
 
     Args:
-        values: Functions, modules of Equinox, distributions, optimizers, objectives,
-            containers, arrays and plain values.
+        values: Functions, Equinox modules, distributions, optimizers, objectives, containers,
+            arrays and plain values.
 
     Example:
         >>> make = lambda scale: lambda x: scale * x
@@ -53,7 +54,7 @@ def cache_key(*values: Any) -> Hashable | None:
 
 
 class _Reader:
-    """Reads values once each: a value met again is its number, which also ends cycles."""
+    """Reads each value once: a repeated value becomes its number, which also ends cycles."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
@@ -68,7 +69,7 @@ class _Reader:
         if id(value) in self._numbers:
             return "again", self._numbers[id(value)]
         self._numbers[id(value)] = len(self._numbers)
-        self._alive.append(value)  # its id stays its own for as long as this lasts
+        self._alive.append(value)  # keeps the object alive, so that its id stays unique
         return self._compound(value)
 
     def _compound(self, value: Any) -> Hashable:
@@ -119,12 +120,12 @@ class _Reader:
 
     def _function(self, fn: types.FunctionType) -> Hashable:
         if fn.__globals__.get("__name__") == _CHECKED and hasattr(fn, "__wrapped__"):
-            return self.read(fn.__wrapped__)  # checks of shapes are no part of a program
+            return self.read(fn.__wrapped__)  # checks of shapes are not part of a program
         code = fn.__code__
         cells = tuple(map(self._cell, fn.__closure__ or ()))
         defaults = self.read(fn.__defaults__), self.read(fn.__kwdefaults__)
         wrapped = self.read(vars(fn).get("__wrapped__"))
-        # What a library reads of its own modules stays as it is.
+        # Module variables of libraries are assumed constant.
         is_library = is_library_code(code)
         names = () if is_library else self._globals(fn)
         return "function", code, fn.__module__, cells, defaults, wrapped, names
@@ -136,7 +137,7 @@ class _Reader:
             return "empty"
 
     def _globals(self, fn: types.FunctionType) -> Hashable:
-        """The global variables that the code and the code inside it may read."""
+        """The global variables that the code and nested code may read."""
         found: list[tuple[Hashable, ...]] = []
         names = sorted(set(_names(fn.__code__)))
         for name in names:
@@ -153,7 +154,7 @@ class _Reader:
         kind = type(value)
         if kind.__module__.startswith(("jax", "jaxlib")) and hasattr(value, "__wrapped__"):
             return "compiled", self.read(value.__wrapped__)
-        if kind is object:  # a mark, which is only compared
+        if kind is object:  # a sentinel, which is only compared
             return _Same(value)
         slots = [s for base in kind.__mro__ for s in slots_of(base) if hasattr(value, s)]
         if not slots and not hasattr(value, "__dict__"):
@@ -162,7 +163,7 @@ class _Reader:
         return "object", self.read(kind), self.read(inside)
 
     def _class(self, kind: type) -> Hashable:
-        """A class, with what the methods read if it is the user's."""
+        """A class, with what its methods read if it is user code."""
         if is_library(sys.modules.get(kind.__module__)):
             return kind
         bases = tuple(map(self.read, kind.__bases__))
@@ -180,7 +181,7 @@ class _Reader:
 
 
 class _Same:
-    """Equal to the same object only, which it keeps alive."""
+    """An identity key: equal only for the same object, which it keeps alive."""
 
     def __init__(self, value: object) -> None:
         self.value = value

@@ -1,4 +1,4 @@
-"""The data of a fit: rows and constants told apart, and models bound to both."""
+"""The data of a fit, split into rows and constants, and models bound to both."""
 
 import inspect
 from collections.abc import Collection, Mapping
@@ -29,13 +29,13 @@ _GAPS = (
 
 
 class Data(NamedTuple):
-    """Keyword arguments of a model, told apart.
+    """The keyword arguments of a model, split into rows and constants.
 
     Args:
-        rows: Those with one entry for each row, as arrays; `y` is one of them.
+        rows: The arguments with one entry per row, as arrays, including `y`.
         constants: All others.
         num_rows: The number of rows.
-        schema: What is known of them, by which later data is read.
+        schema: Their schema, by which later data is encoded.
     """
 
     rows: dict[str, Any]
@@ -44,14 +44,14 @@ class Data(NamedTuple):
     schema: Schema
 
     def at(self, rows: dict[str, Any]) -> "Data":
-        """The data with these of its rows, read by what is known of all of them."""
+        """A subset of the rows, encoded by the schema of all rows."""
         count = len(jax.tree.leaves(rows)[0])
         return self._replace(
             rows=rows, num_rows=count, schema=self.schema._replace(num_rows=count)
         )
 
     def with_codes(self, counts: Mapping[str, int]) -> "Data":
-        """The data, of which some arrays are codes of so many categories each; checked."""
+        """The data with some arrays declared as codes of given numbers of categories; checked."""
         return self._replace(schema=self.schema.with_codes(counts, self.rows))
 
 
@@ -61,7 +61,7 @@ def data_of_fit(
     constants: Mapping[str, Any] | None = None,
     missing: Missing | None = None,
 ) -> Data:
-    """Take `y` and the other arguments of a model apart; what is in them is looked at."""
+    """Split `y` and the other arguments of a model into rows and constants, and check them."""
     if y is None:
         raise ValueError(
             "`y` must be given: the observations that the model is fitted to. Call "
@@ -89,7 +89,7 @@ def data_of_fit(
 def data_of_prior(
     y: Any, data: dict[str, Any], constants: Mapping[str, Any] | None = None
 ) -> Data:
-    """As `data_of_fit`, of data that may be without `y`: then all arrays in it are rows."""
+    """As `data_of_fit`, but `y` may be absent; then all arrays are rows."""
     if y is not None:
         return data_of_fit(y, data, constants, "drop")
     counts = {name: count for name, count in row_counts(data).items() if count is not None}
@@ -127,14 +127,14 @@ def data_to_predict(
     new_levels: NewLevels | None = None,
     y: Any = None,
 ) -> dict[str, Any]:
-    """The rows of new data, with the names that the model was fitted to.
+    """The rows of new data, under the names of the fitted data.
 
     Args:
-        fitted: What it was fitted to.
+        fitted: The fitted data.
         data: The new data.
-        unread: Rows that may be left out beside others: any values will do.
-        new_levels: What becomes of levels that were not in the fit; an error if None.
-        y: Their observations; None if they are to be drawn.
+        unread: Rows that may be omitted because any values will do.
+        new_levels: The treatment of levels that were not in the fit; an error if None.
+        y: Their observations; None to draw them.
     """
     if new_levels is not None:
         _checks.one_of("new_levels", new_levels, ("draw", "mean"))
@@ -162,11 +162,11 @@ def data_to_predict(
 
 
 def label_names(schema: Schema, count: int) -> tuple[Level, ...]:
-    """The labels that `y` was given as: words, booleans, or numbers from 0.
+    """The labels in the form in which `y` was given: words, booleans, or numbers from 0.
 
     Args:
-        schema: What is known of the data.
-        count: How many labels the likelihood has; those that no row had are numbers.
+        schema: The schema of the data.
+        count: The number of labels of the likelihood; labels without a row are numbers.
     """
     leaves = [leaf for a in schema.arguments if a.name == "y" for leaf in a.leaves]
     columns = [column for leaf in leaves for column in leaf.columns]
@@ -178,7 +178,7 @@ def label_names(schema: Schema, count: int) -> tuple[Level, ...]:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether two constants are equal, array by array."""
+    """Whether two constants are equal, comparing arrays entry by entry."""
     (leaves, kind), (others, other_kind) = jax.tree.flatten(one), jax.tree.flatten(other)
     arrays = (jax.Array, np.ndarray)
     return kind == other_kind and all(
@@ -188,15 +188,15 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def _length(value: Any) -> int | None:
-    """How long an array is; None for anything else."""
+    """The length of an array; None for anything else."""
     is_array = isinstance(value, (jax.Array, np.ndarray)) and value.ndim > 0
     return len(value) if is_array else None
 
 
 def bind(model: Model, data: Data) -> Model:
-    """`model`, a NumPyro model or guide, as a function of rows alone.
+    """`model`, a NumPyro model or guide, as a function of rows only.
 
-    It holds the constants, not the rows: programs that are kept must not keep the data.
+    It holds the constants but not the rows, because cached programs must not retain the data.
     """
     constants = data.constants
 
@@ -210,17 +210,17 @@ def bind(model: Model, data: Data) -> Model:
 def without_gaps(
     missing: Missing | None, model: Model, data: Data, sites: "Sites", *, in_parts: bool
 ) -> tuple[Model, "Sites"]:
-    """The model, and its sites, of the observations that there are.
+    """The model of the available observations, and its sites.
 
     Args:
-        missing: What becomes of those that there are not.
+        missing: The treatment of missing observations.
         model: The model as the user wrote it.
         data: Its data.
         sites: Its sites.
-        in_parts: Whether it will see minibatches.
+        in_parts: Whether it is used with minibatches.
 
     Raises:
-        ValueError: If what is missing cannot be left out, or imputed.
+        ValueError: If missing observations can be neither left out nor imputed as requested.
     """
     if missing is None or GAPS not in data.rows:
         return model, sites
@@ -235,11 +235,11 @@ class Sites(NamedTuple):
     """Names of a model's sites.
 
     Args:
-        latent: Those that are drawn.
-        observed: Those observed by `y`.
-        computed: Deterministic ones.
-        kept: What the model keeps from step to step, by `numpyro.mutable`.
-        labels: Those observed ones whose observations are labels.
+        latent: Latent sites.
+        observed: Sites observed by `y`.
+        computed: Deterministic sites.
+        kept: State that the model keeps between steps by `numpyro.mutable`.
+        labels: Observed sites whose observations are labels.
         params: Parameters that are optimized.
     """
 
@@ -252,11 +252,11 @@ class Sites(NamedTuple):
 
 
 def sites_of(model: Model, data: Data) -> Sites:
-    """Find the sites, by tracing the bound `model` with `y` and without.
+    """Find the sites by tracing the bound `model` with and without `y`.
 
     Raises:
-        ValueError: If it does not run, and arrays of other lengths may be the cause; if it
-            observes nothing although there is `y`.
+        ValueError: If the model fails, possibly because of arrays of other lengths; if no site
+            is observed although `y` is given.
     """
     try:
         with_y, labels = kinds_of(model, data.rows)
@@ -284,7 +284,7 @@ def sites_of(model: Model, data: Data) -> Sites:
 
 
 def kinds_of(model: Model, rows: dict[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The kinds of sites, and the names of those observed ones that are labels."""
+    """The kinds of sites, and the names of observed sites that are labels."""
     kinds: dict[str, str] = {}
     labels: list[str] = []
 
@@ -300,7 +300,7 @@ def kinds_of(model: Model, rows: dict[str, Any]) -> tuple[dict[str, str], tuple[
 
 
 def check_takes_y(model: Model) -> None:
-    """The model is a function with an argument `y`."""
+    """Check that the model is a function with an argument `y`."""
     _checks.function("model", model)
     try:
         parameters = inspect.signature(model).parameters.values()

@@ -1,4 +1,4 @@
-"""How a fit ended: its figures, and what to do about them."""
+"""Diagnostics of a fit: figures and advice."""
 
 import functools
 import warnings
@@ -26,31 +26,31 @@ NUM_WEIGHTS = 1000
 
 
 class Diagnostics(NamedTuple):
-    r"""How a fit ended. `Fit.diagnostics` gives it; what a method has no figure of is None.
+    r"""Diagnostics of a fit, from `Fit.diagnostics`; None where a method has no such figure.
 
     Args:
-        divergences: Draws of all chains that are divergent.
-        r_hat: The worst split R-hat of all latent numbers; infinite where chains differ and
-            never move, NaN if nothing moves.
-        r_hat_site: Where it is, as `Fit.summary` calls it: ``weight[0,2]``, ``beta[age]``.
+        divergences: Number of divergent draws of all chains.
+        r_hat: The largest split R-hat of all latent numbers; infinite if chains are constant
+            but differ, NaN if all are constant and equal.
+        r_hat_site: The entry with this R-hat, named as in `Fit.summary`: ``weight[0,2]``,
+            ``beta[age]``.
         n_eff: The lowest effective sample size.
-        n_eff_site: Where it is.
-        depth_share: The share of draws at the maximal tree depth of `NUTS`.
-        energy: The worst chain's E-BFMI; below 0.3 the chain hardly changes its energy, and
-            needs other coordinates.
-        centering: The centeredness of each entry of the sites that chains drew in other
-            coordinates, by site; see `MCMC`.
-        slope: For each member, the slope of the loss, in nats a step. Where the step size is
-            a number it falls to zero along a cosine, and every loss ends flat: the slope is
-            therefore that of steps of the first size, over the second half of the way. Any
-            other optimizer is taken to have a constant step size. NaN below 300 steps.
+        n_eff_site: The entry with this effective sample size.
+        depth_share: The fraction of draws at the maximal tree depth of `NUTS`.
+        energy: The lowest E-BFMI of all chains; below 0.3, the chain explores the energy levels
+            poorly and needs a different parameterization.
+        centering: By site, the centeredness of each entry of reparameterized sites; see `MCMC`.
+        slope: The slope of each member's loss, in nats per step. If the step size is a number,
+            it decays to zero along a cosine and every loss ends flat; the slope is therefore
+            per step of the initial size, over the second half of the run. Any other optimizer
+            is assumed to have a constant step size. NaN below 300 steps.
         slope_error: Its standard error.
-        pareto_k: For each member, $\hat k$ of the weights that correct the guide's draws: up
-            to 0.5 good, above 0.7 the guide is far from the posterior. NaN for points.
-        log_evidence: For each member of `Laplace`, the log of its approximation of the
-            evidence.
+        pareto_k: Pareto $\hat k$ of the importance weights of each member's guide: good up to
+            0.5; above 0.7 the guide is far from the posterior. NaN for point estimates.
+        log_evidence: The log of the Laplace approximation of the evidence, for each member of
+            `Laplace`.
         not_finite: The members, particles or chains that are not finite.
-        advice: What to do, one sentence or two for each cause.
+        advice: What to do, in one or two sentences per problem.
 
     Example:
         >>> Diagnostics(divergences=3, r_hat=1.2).r_hat
@@ -80,12 +80,12 @@ class Diagnostics(NamedTuple):
 
 
 class Ending:
-    """The end of one fit. Its figures are computed once, each when it is first asked for.
+    """The diagnostics of one fit, each computed once on first use.
 
     Args:
-        method: How it was fitted.
-        posterior: What was found.
-        problem: What was fitted.
+        method: The method of the fit.
+        posterior: The result of the fit.
+        problem: The fitted problem.
     """
 
     def __init__(self, method: Any, posterior: Posterior, problem: Problem) -> None:
@@ -97,7 +97,7 @@ class Ending:
 
     @functools.cached_property
     def labels(self) -> Labels:
-        """What the entries of sites are called."""
+        """The names of the entries of sites."""
         return labels_of(self._problem)
 
     def _label(self, entry: Entry) -> str:
@@ -117,7 +117,7 @@ class Ending:
         return TrainingFigures.of(self._posterior, self._method.optim)
 
     def warn(self, *, stacklevel: int) -> None:
-        """One warning with all that is to be said; of what is there, nothing is drawn."""
+        """One warning with all problems, from figures that need no further draws."""
         is_short = self._posterior.samples is not None and not are_long(
             self._posterior.result.mcmc
         )
@@ -125,7 +125,7 @@ class Ending:
             warnings.warn(" ".join(said), stacklevel=stacklevel + 1)
 
     def _said(self, *, are_short: bool = False) -> list[str]:
-        """What is there to say; of chains that are short, only what is beyond doubt."""
+        """All problems; for short chains, only unambiguous ones."""
         if self._posterior.samples is None:
             return list(self._training.advice())
         said = []
@@ -138,7 +138,7 @@ class Ending:
         return said
 
     def diagnostics(self) -> Diagnostics:
-        """All figures; k-hat and the effective sample sizes are computed here first."""
+        """All figures; k-hat and effective sample sizes are first computed here."""
         posterior, said = self._posterior, self._said()
         bad = tuple(int(e) for e in np.flatnonzero(~posterior.finite.which))
         if posterior.samples is not None:
@@ -180,7 +180,7 @@ class Ending:
         )
 
     def pareto_k(self) -> Float[np.ndarray, " e"] | None:
-        """Of all members, NaN for those that are not finite; None for other methods."""
+        """Pareto k-hat of all members, NaN if not finite; None for other methods."""
         posterior = self._posterior
         if posterior.log_weights is None:
             return None
@@ -192,7 +192,7 @@ class Ending:
         return self._shapes
 
     def header(self) -> dict[str, Any]:
-        """What stands above a summary."""
+        """The header of a summary."""
         bad = [int(e) for e in np.flatnonzero(~self._posterior.finite.which)]
         if self._posterior.samples is not None:
             found = self._posterior.result.centering

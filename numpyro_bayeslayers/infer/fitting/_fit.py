@@ -1,4 +1,4 @@
-"""A fit in one call."""
+"""`fit`: a model and its data in one call."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,83 +50,84 @@ def fit(
 ) -> Fit:
     """Fit a NumPyro model to data, in one call.
 
-    Minibatches: the rows are shuffled anew for each epoch and each batch is counted for all
-    rows, N / `batch_size` times. All batches are full, so one compilation serves them: the
-    rows that an epoch has left over for a short batch (N modulo `batch_size`) sit it out.
-    Since the order is new in each epoch, each row is as likely as any other to be in a
-    step, and the estimate is unbiased.
+    Minibatches: the rows are reshuffled in each epoch, and the likelihood of each batch is
+    scaled by N / `batch_size`. All batches have the same size, so that the step is compiled
+    once: the N modulo `batch_size` rows left over in an epoch are skipped. Because the order
+    changes in each epoch, all rows are equally likely to be used, and the estimate is unbiased.
 
-    A model may subsample in a plate of its own (``numpyro.plate("rows", n,
-    subsample_size=k)``), then without `batch_size`. A plate written for rows from outside
-    (``numpyro.plate("rows", n, subsample_size=len(x))``) goes with `batch_size` and is not
-    counted twice. Predictions are for all rows in either case.
+    A model may instead subsample in its own plate (``numpyro.plate("rows", n,
+    subsample_size=k)``), without `batch_size`. A plate for minibatches from outside
+    (``numpyro.plate("rows", n, subsample_size=len(x))``) works with `batch_size` and is not
+    scaled twice. Predictions are for all rows in either case.
 
-    Missing observations (NaN, None or NA in `y`, masked entries) are an error, unless `missing`
-    says what becomes of them. With ``"drop"`` they are left out of the likelihood, and the
-    rows keep their number and their places: the posterior, and the ELBO, are those of the
-    observations that there are, if whether one is missing does not depend on its value. A
-    minibatch still counts N / `batch_size` times, which is unbiased for their sum. With
-    ``"impute"`` each is a latent, drawn together with the parameters: the site ``obs_missing``
-    (k,) for those of a site ``obs``, in the order of rows. The posterior of the parameters is
-    the same; a guide that factorizes makes it too narrow, since it takes parameters and
-    imputed values to be independent.
+    Missing observations (NaN, None or NA in `y`, masked entries) are an error unless `missing`
+    is set. With ``"drop"`` they are left out of the likelihood, while the rows keep their
+    number and order: the posterior and the ELBO are those given the available observations,
+    which is valid if missingness does not depend on the missing value. A minibatch is still
+    scaled by N / `batch_size`, which is unbiased for the sum over the available observations.
+    With ``"impute"`` each missing observation is a latent variable, inferred together with the
+    parameters: the site ``obs_missing`` (k,) for a site ``obs``, in the order of rows. The
+    posterior of the parameters is the same, but a factorized guide makes it too narrow, since
+    it treats parameters and imputed values as independent.
 
-    One warning says how it ended, if there is something to do: divergences, chains that differ,
-    a loss that still falls, members that are not finite. `Fit.diagnostics` has the figures.
+    A single warning reports problems at the end of the fit: divergences, chains that disagree,
+    a loss that is still falling, members that are not finite. `Fit.diagnostics` has the
+    figures.
 
     Args:
-        model: Any NumPyro model with an argument `y` that may be None: then its observed
-            site is drawn. It is called with keywords. A model that reads tables
-            (`formulas.formula`) needs no data, or other tables as ``data=``.
-        y: The observations, one for each row.
+        model: Any NumPyro model with an argument `y` that may be None, in which case the
+            observed site is sampled. It is called with keyword arguments. A model that reads
+            tables (`formulas.formula`) needs no data, or a different table as ``data=``.
+        y: The observations, one per row.
         method: `VI`, `MCMC`, `Stein`, `Ensemble`, `Modes`, `SampledEnsemble`, `SGMCMC`,
             `Laplace` or `SWAG` with their options, or a name, ``"vi"``, ``"mcmc"``,
             ``"stein"``, ``"ensemble"``, ``"modes"``, ``"sampled_ensemble"``, ``"sgmcmc"``,
             ``"laplace"``, ``"swag"``, for the defaults.
-        batch_size: Rows in a step, at least 1; all rows if None or at least N.
-        num_steps: Steps of training, at least 1. Give it or `num_epochs`; `MCMC` takes
-            neither.
-        num_epochs: Passes over the data, N // `batch_size` steps each; one step if a step
-            sees all rows.
-        seed: A key or an integer.
+        batch_size: Rows per step, at least 1; all rows if None or at least N.
+        num_steps: Number of training steps, at least 1. Give either this or `num_epochs`;
+            `MCMC` takes neither.
+        num_epochs: Number of passes over the data, N // `batch_size` steps each; one step each
+            if a step uses all rows.
+        seed: A random key or an integer.
         progress_bar: Whether to show progress.
-        constants: Further arguments of the model that are no rows, whatever their length.
-        missing: ``"drop"`` or ``"impute"`` for observations that are missing; None if there
-            are none.
-        init: Where to start: another `Fit` of the same sites (at its parameters if the guide
-            is the same, by a new optimizer; else at draws of its posterior, the most
-            central one for a single start), or a dictionary of values by site, each of the
-            site's shape or led by the members, particles or chains. With the ``state`` of the
-            `result` of a fit of the same data, guide and optimizer, the fit goes on.
-        early_stopping: When a member of `VI`, `Ensemble` or `Modes` stops; its best parameters
-            are then those of the fit. ``EarlyStopping(on="validation")`` looks at what is
-            held out; it is the only one for `Stein`, whose particles stop together.
-        validation: What is not fitted, and scores the fit as it goes (but for `MCMC`): a share of
-            the rows, above 0 and below 1, drawn by the seed, or a dictionary of data with
-            ``"y"``, read as `data` is. The scores are in `Fit.validation`.
-        checkpoint: Where the run is saved as it goes (but for `MCMC`); a fit that finds the file
-            goes on from it.
-        callbacks: A function of `Progress`, or several, called about twenty times (but for
-            `MCMC`); one that returns True ends the fit.
-        data: The model's further arguments. Rows are arrays, lists, columns and tables of
-            pandas or (through narwhals) of another library, and containers of these, that
-            are as long as `y`; all others (strings, numbers, arrays of another length) are
-            constants, handed to the model as they are. Rows of pandas are matched by their
-            index. Words and other categories become whole numbers, see `Fit.levels`;
-            `preprocessing.fit_schema` says how data is read.
+        constants: Further arguments of the model that are not rows, whatever their length.
+        missing: The treatment of missing observations, ``"drop"`` or ``"impute"``; None if
+            there are none.
+        init: The start. Another `Fit` of the same sites: the fit starts at its parameters, with
+            a new optimizer state, if the guide is the same, and otherwise at draws of its
+            posterior, or the most central draw for a single start. A dictionary of values by
+            site, each of the site's shape, or with a leading axis of members, particles or
+            chains. The ``state`` of the `result` of a fit with the same data, guide and
+            optimizer, to continue that fit.
+        early_stopping: The rule by which members of `VI`, `Ensemble` or `Modes` stop; the fit
+            then has the best parameters of each member. ``EarlyStopping(on="validation")`` uses
+            the held-out rows; it is the only rule for `Stein`, whose particles stop together.
+        validation: Held-out data that scores the fit during training (not for `MCMC`): a
+            fraction of the rows, above 0 and below 1, chosen at random by the seed, or a
+            dictionary of data with ``"y"``, in the form of `data`. The scores are in
+            `Fit.validation`.
+        checkpoint: The file to which the run is saved at intervals (not for `MCMC`); if it
+            exists, the fit resumes from it.
+        callbacks: One or several functions of `Progress`, called about twenty times (not for
+            `MCMC`); if one returns True, the fit ends.
+        data: The model's further arguments. Arrays, lists, columns and tables of pandas or
+            (through narwhals) of another library, and containers of these, are rows if they are
+            as long as `y`; all others (strings, numbers, arrays of another length) are
+            constants and are passed unchanged. Rows of pandas are matched by index. Words and
+            other categories are encoded as integers, see `Fit.levels`;
+            `preprocessing.fit_schema` describes the encoding.
 
     Raises:
         ImportError: If a table needs narwhals, which is not installed.
-        TypeError: If an argument is of a wrong kind, or a column holds dates or objects.
-        ValueError: If `y` is missing, rows differ in number or in their index, an entry is
-            missing, NaN or infinite, the method is unknown or does not keep what the model
-            keeps by `numpyro.mutable`, or count steps for a schedule of `temper`, steps are
-            given twice, not at all, or to `MCMC`; if `y` is missing in part, and it reaches
-            more than observed sites, or is to be imputed under a likelihood of counts or in
-            minibatches; if a name is neither an option nor
-            an argument of the model; if `init` or a checkpoint is of another model or run; if
-            a method has no such thing as it is asked for; if a share is held out of rows that
-            are not the same alone and among others.
+        TypeError: If an argument has the wrong type, or a column holds dates or objects.
+        ValueError: If `y` is missing; if rows differ in number or index; if an entry is
+            missing, NaN or infinite; if the method is unknown, or does not support state
+            (`numpyro.mutable`) or a schedule of `temper` in the model; if steps are given
+            twice, not at all, or to `MCMC`; if `y` is partly missing and is used outside
+            observed sites, or is to be imputed under a likelihood of counts or with
+            minibatches; if a name is neither an option nor an argument of the model; if `init`
+            or a checkpoint belongs to another model or run; if the method does not support an
+            option; if rows are held out of a model in which rows depend on each other.
 
     Example:
         >>> import jax.numpy as jnp
@@ -140,8 +141,8 @@ def fit(
 
     References:
         Hoffman, Blei, Wang and Paisley (2013), "Stochastic variational inference", JMLR 14,
-        equation 29, for minibatches; Rubin (1976), "Inference and missing data", Biometrika
-        63, for when what is missing may be left out.
+        equation 29, for minibatches; Rubin (1976), "Inference and missing data", Biometrika 63,
+        for when missing observations may be left out.
     """
     with ALONE:
         reader = reader_of(model)
@@ -178,7 +179,7 @@ def fit(
         warn_unreached(problem, stacklevel=2)
         with computed_categories(known.rows):
             posterior = way._run(problem)
-            # What it started at, and the rows held out, are let go.
+            # The start and the held-out rows are released.
             found = Fit(problem._replace(asked=Asked()), way, posterior)
         found._ending.warn(stacklevel=2)
         return found
@@ -202,7 +203,7 @@ def _check_no_steps(
 def _steps(
     num_steps: int | None, num_epochs: int | None, num_rows: int, size: int | None
 ) -> int:
-    """The number of steps, given one way or the other."""
+    """The number of steps, from `num_steps` or `num_epochs`."""
     if (num_steps is None) == (num_epochs is None):
         given = "neither" if num_steps is None else f"{num_steps} and {num_epochs}"
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Latent sites as one vector of numbers without bounds, and points there."""
+"""Latent sites as one flat vector of unconstrained numbers."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ LOC = "auto_loc"
 
 
 class AutoMode(AutoContinuous):
-    """A point in the space without bounds: the mode of the density there."""
+    """A point guide at the mode of the density in unconstrained space."""
 
     def _get_posterior(self) -> dist.Distribution:
         loc = numpyro.param(f"{self.prefix}_loc", self._init_latent)
@@ -27,7 +27,7 @@ class AutoMode(AutoContinuous):
 
 
 class FlatSites:
-    """The latent sites of a guide that has been set up, in its order.
+    """The latent sites of an initialized guide, in its order.
 
     Args:
         guide: An `AutoMode`.
@@ -43,25 +43,26 @@ class FlatSites:
             self.count += math.prod(shape)
 
     def unpack(self, flat: Array) -> dict[str, Array]:
-        """A vector by site."""
+        """Split a vector by site."""
         return {n: flat[at].reshape(self.shapes[n]) for n, at in self.places.items()}
 
     def law(self, name: str) -> dist.Distribution:
-        """The prior of a site, as it was when the guide was set up."""
+        """The prior of a site when the guide was initialized."""
         return self._guide.prototype_trace[name]["fn"]
 
     def transform(self, name: str) -> Any:
-        """From a site without bounds to the site."""
+        """The transform from an unconstrained site to the site."""
         return biject_to(self.law(name).support)
 
     def emit(self, flat: Array, log_density: Any = 0.0) -> None:
-        """Draw all sites at a vector that was drawn, with this log density beside its own."""
+        """Emit all sites at a drawn vector, with the given log density."""
         for name, free in self.unpack(flat).items():
             transform, event = self.transform(name), self.law(name).event_dim
             value = transform(free)
             batch = jnp.shape(value)[: jnp.ndim(value) - event]
             own = -transform.log_abs_det_jacobian(free, value)
             own = own.sum(tuple(range(len(batch), jnp.ndim(own))))
-            # Of the whole: an equal part in each entry of the batch of the first site.
+            # The log density of the whole vector, split evenly over the batch of the first
+            # site.
             own, log_density = own + log_density / math.prod(batch), 0.0
             numpyro.sample(name, dist.Delta(value, own, event_dim=event))

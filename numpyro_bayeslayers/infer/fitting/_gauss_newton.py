@@ -1,7 +1,7 @@
-r"""The curvature of a log posterior at a point, by products that JAX derives.
+r"""The curvature of a log posterior at a point, from Jacobian products.
 
-With the laws of the observations as functions $\eta(u)$ of the latent sites $u$, without
-bounds, and the information $F$ of their parameters, the curvature is
+Let $\eta(u)$ be the parameters of the distributions of the observations as functions of the
+unconstrained latent sites $u$, and $F$ their Fisher information. The curvature is
 
 $$\Lambda = \underbrace{J^T F J}_{\text{data}} - \nabla^2 \log p(u), \qquad
 J = \partial \eta / \partial u$$
@@ -27,12 +27,12 @@ from ._observed_law import ObservedLaw
 
 
 class Tap(NamedTuple):
-    """A dense product of the model: sites, and the shapes of its input and output.
+    """A dense product in the model: its sites, and the shapes of its input and output.
 
     Args:
         weight: The site of the weight.
         bias: The site of the bias; None without one, or if it is not a site.
-        shape: Of the input, (n, in).
+        shape: The shape of the input, (n, in).
         out: The shape of the output, (n, out).
     """
 
@@ -43,7 +43,7 @@ class Tap(NamedTuple):
 
 
 class taps(Messenger):  # noqa: N801
-    """Notes the inputs of dense products of rows, and adds what is given to their outputs."""
+    """Records the inputs of dense products of rows, and adds given arrays to their outputs."""
 
     def __init__(self, fn: Any, added: dict[str, Array] | None = None) -> None:
         self.added = added or {}
@@ -72,17 +72,17 @@ class taps(Messenger):  # noqa: N801
 
 
 class Curvature:
-    """The curvature of a model at a point, in a trace of JAX.
+    """The curvature of a model at a point, computed within a JAX trace.
 
     Args:
         model: The model, on all rows.
         args: Its arguments.
         kwargs: Its keyword arguments.
-        unpack: From the flat vector to sites without bounds.
-        transform_of: From a site without bounds to the site.
-        others: Values of parameters and of what the model keeps.
+        unpack: The map from the flat vector to unconstrained sites.
+        transform_of: The map from an unconstrained site to the site.
+        others: Values of parameters and of the model's mutable state.
         loc: The point, flat.
-        chosen: The entries of the flat vector that count; all others stay.
+        chosen: The entries of the flat vector that are included; all others are fixed.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Curvature:
     def sites(
         self, flat: Array, added: dict[str, Array] | None = None
     ) -> tuple[dict[str, Message], dict[str, Array]]:
-        """The trace of the model at a point, and the values without bounds."""
+        """The trace of the model at a point, and the unconstrained values."""
         free = self._unpack(flat)
         values = {n: self._transform_of(n)(x) for n, x in free.items()}
         model = substitute(seed(self._model, random.key(0)), data=self._others | values)
@@ -121,7 +121,7 @@ class Curvature:
     def laws(
         self, flat: Array, added: dict[str, Array] | None = None
     ) -> dict[str, ObservedLaw]:
-        """The laws of the observations at a point."""
+        """The distributions of the observations at a point."""
         sites, _ = self.sites(flat, added)
         return {n: ObservedLaw.of(s) for n, s in sites.items() if is_data(s)}
 
@@ -132,7 +132,7 @@ class Curvature:
         return {n: law.params for n, law in self.laws(self._whole(some)).items()}
 
     def densities(self, some: Array) -> tuple[Array, Array]:
-        """The log densities of the data, and of the latent sites without bounds."""
+        """The log densities of the data and of the unconstrained latent sites."""
         sites, free = self.sites(self._whole(some))
         data, prior = jnp.zeros(()), jnp.zeros(())
         for name, site in sites.items():
@@ -151,7 +151,7 @@ class Curvature:
         return data, prior
 
     def by_columns(self, tangent: Any) -> dict[str, Array]:
-        """The products of columns, times roots of weights, with a change of parameters."""
+        """Products of weighted columns of the information with a change of the parameters."""
         found = {}
         for name, columns in self.columns.items():
             root = jnp.sqrt(self.weights[name])
@@ -164,7 +164,7 @@ class Curvature:
         return found
 
     def _back(self, products: dict[str, Array]) -> dict[str, dict[str, Array]]:
-        """The sum of columns, times roots of weights, by such products."""
+        """The sum of weighted columns of the information with such products as coefficients."""
         out: dict[str, dict[str, Array]] = {}
         for name, columns in self.columns.items():
             by = products[name] * jnp.sqrt(self.weights[name])
@@ -173,19 +173,19 @@ class Curvature:
         return out
 
     def product(self, vector: Array) -> Array:
-        """The data's part of the curvature times a vector of the chosen entries."""
+        """The data part of the curvature times a vector of the chosen entries."""
         (found,) = self._pull(self._back(self.by_columns(self._push(vector))))
         return found
 
     def products(self, vectors: Array) -> Array:
-        """The same of several, (k, d), one by one: XLA on the CPU gets batches of them wrong.
+        """The same for several vectors, (k, d), one at a time: XLA on the CPU gets batches wrong.
 
-        JAX 0.10.2, 202 sites and 200 rows: a batch of 64 is off by a tenth, and not symmetric.
+        With JAX 0.10.2, 202 sites and 200 rows, a batch of 64 is off by 10% and not symmetric.
         """
         return jax.lax.map(self.product, vectors)
 
     def diagonal(self, entries: Array) -> Array:
-        """Of the data's part, the diagonal at some of the chosen entries."""
+        """The diagonal of the data part at some of the chosen entries."""
 
         def square(entry: Array) -> Array:
             unit = jnp.zeros(len(self._chosen)).at[entry].set(1.0)
@@ -199,11 +199,11 @@ class Curvature:
         return jax.jvp(slope, (self._loc[self._chosen],), (vector,))[1]
 
     def prior(self) -> Array:
-        """The prior's part, (d, d)."""
+        """The prior part of the curvature, (d, d)."""
         return jax.lax.map(self._prior_product, jnp.eye(len(self._chosen)))
 
     def prior_diagonal(self) -> Array:
-        """Its diagonal, (d,)."""
+        """The diagonal of the prior part, (d,)."""
 
         def entry(at: Array) -> Array:
             unit = jnp.zeros(len(self._chosen)).at[at].set(1.0)
@@ -212,7 +212,7 @@ class Curvature:
         return jax.lax.map(entry, jnp.arange(len(self._chosen)))
 
     def squared_distance(self, names: list[str]) -> Array:
-        """From the means of normal priors, in their units, summed over the entries of sites."""
+        """The squared distance from the means of normal priors, in units of their scales."""
         sites, _ = self.sites(self._loc)
         total = jnp.zeros(())
         for name in names:
@@ -221,7 +221,7 @@ class Curvature:
         return total
 
     def factors(self, some: dict[str, Tap]) -> dict[str, tuple[Array, Array]]:
-        r"""Of products of rows, sums of squares of inputs and of gradients of their outputs.
+        r"""Second moments of the inputs and output gradients of dense products, summed over rows.
 
         $$A = \sum_n a_n a_n^T, \qquad G = \sum_n \sum_k g_{nk} g_{nk}^T$$
         """
@@ -250,7 +250,7 @@ class Curvature:
 
 
 def is_data(site: Message) -> bool:
-    """Whether a site is one of observations; a factor is none, it counts with the prior."""
+    """Whether a site is an observation; a `numpyro.factor` counts as prior."""
     if site["type"] != "sample" or not site["is_observed"]:
         return False
     return not isinstance(law_of(site["fn"]), dist.Unit)

@@ -1,4 +1,4 @@
-"""The groups of ArviZ's data: draws of a fit, and what the model makes of each of them."""
+"""The ArviZ groups of a fit: posterior draws and quantities computed from them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from ._missing import GAPS
 from ._predicting import rows_of_sites
 from ._programs import PROGRAMS, program_key
 
-# What ArviZ calls the notes of NumPyro's samplers.
+# ArviZ's names for the statistics of NumPyro's samplers.
 _STATISTICS = {
     "num_steps": "n_steps",
     "accept_prob": "acceptance_rate",
@@ -42,7 +42,7 @@ def groups_of(
     log_likelihood: bool,
     posterior_predictive: bool,
 ) -> dict[str, Group]:
-    """The groups, by the names that ArviZ has for them.
+    """The groups by their ArviZ names.
 
     Args:
         problem: What was fitted.

@@ -26,7 +26,7 @@ Method = VI | MCMC | Stein | SWAG
 
 
 def method_of(method: Any) -> Method:
-    """The method that was given, or is meant by its name."""
+    """The given method, or the default one of a given name."""
     if isinstance(method, str):
         _checks.one_of("method", method, METHODS)
         return METHODS[method]()

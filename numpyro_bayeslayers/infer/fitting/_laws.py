@@ -1,7 +1,7 @@
-"""The law of the observations, in place of draws of it: its mean, or its density of some.
+"""Properties of the distribution of the observations: mean, density, probabilities.
 
-A handler around the model, asked for by an argument beside the rows, adds a deterministic site
-next to the observed one; it is predicted as any site is.
+An extra argument among the rows requests a property. A handler around the model then adds a
+deterministic site next to the observed one, and this site is predicted like any other.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from ...distributions import EnsembleMixture
 from ...distributions._support import law_name, law_of, mask_of
 from ...handlers._above import above
 
-#: The name under which rows say what is asked of which site.
+#: The key under which the rows hold the requested property and site.
 ASKED = "law$asked"
 
 _NO_MEAN = (
@@ -32,10 +32,10 @@ _CLASSES = dist.CategoricalProbs, dist.CategoricalLogits
 
 
 def mean_of(msg: Message) -> Array:
-    """The mean of a site's law.
+    """The mean of a site's distribution.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If the distribution has no mean.
     """
     fn: dist.Distribution = msg["fn"]
     error = ValueError(_NO_MEAN.format(name=msg["name"], law=law_name(fn)))
@@ -54,12 +54,12 @@ def density_of(msg: Message) -> Array:
 
 
 def counts_of(msg: Message) -> Array:
-    """Whether each observation counts, or a mask leaves it out."""
+    """Whether each observation counts, or is excluded by a mask."""
     return jnp.broadcast_to(mask_of(msg["fn"]), msg["fn"].batch_shape)
 
 
 def probabilities_of(msg: Message) -> Array:
-    """The probability of each label, which are the last axis."""
+    """The probability of each label, along the last axis."""
     fn, law = msg["fn"], law_of(msg["fn"])
     if isinstance(law, EnsembleMixture):
         found = jnp.exp(law.log_prob(law.enumerate_support()))
@@ -74,9 +74,9 @@ def probabilities_of(msg: Message) -> Array:
 
 
 def are_labels(fn: dist.Distribution) -> bool:
-    """Whether observations are labels: of two, or of several classes.
+    """Whether observations are class labels, of two or more classes.
 
-    Counts are none, though it be of one trial: how many trials there are is data.
+    Counts are not labels, even for one trial, because the number of trials is data.
     """
     return isinstance(_one_of(fn), (*_SWITCHES, *_CLASSES))
 
@@ -90,7 +90,7 @@ def _each_label(law: Any) -> Array:
 
 
 def _one_of(fn: dist.Distribution) -> dist.Distribution:
-    """The law itself; of a mixture that of its components."""
+    """The distribution itself, or that of the components of a mixture."""
     law = law_of(_predictive(fn))
     if isinstance(law, (EnsembleMixture, dist.MixtureSameFamily)):
         return law_of(law.component_distribution)
@@ -98,7 +98,7 @@ def _one_of(fn: dist.Distribution) -> dist.Distribution:
 
 
 def _predictive(fn: dist.Distribution) -> Any:
-    """The law of new observations: another one if the objective has a bound in its place."""
+    """The predictive distribution, which differs from the site's where that is a bound."""
     own: Any = getattr(law_of(fn), "predictive", None)
     if own is None:
         return fn
@@ -107,7 +107,7 @@ def _predictive(fn: dist.Distribution) -> Any:
     return own if mask is True else own.mask(mask)
 
 
-#: What can be asked: the function of the site's message.
+#: The properties, as functions of the site's message.
 LAWS: dict[str, Callable[[Message], Array]] = {
     "mean": mean_of,
     "density": density_of,
@@ -118,17 +118,17 @@ LAWS: dict[str, Callable[[Message], Array]] = {
 
 
 def ask(site: str, what: str) -> dict[str, Any]:
-    """The argument that asks for it."""
+    """The argument that requests a property."""
     return {ASKED: {"site": site, "what": what}}
 
 
 def name_of(site: str, what: str) -> str:
-    """The name of the site that answers."""
+    """The name of the added site."""
     return f"{site}${what}"
 
 
 def asked(model: Model, rows: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
-    """The model that answers what its arguments ask, and the other arguments."""
+    """The model with the requested sites added, and its remaining arguments."""
     if ASKED not in rows:
         return model, rows
     rows = dict(rows)
@@ -137,7 +137,7 @@ def asked(model: Model, rows: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
 
 
 class _answering(Messenger):  # noqa: N801
-    """Adds what is asked of the law of a site."""
+    """Adds the requested property of a site's distribution."""
 
     def __init__(self, fn: Model, site: str, what: str) -> None:
         self.site = site
@@ -153,6 +153,6 @@ class _answering(Messenger):  # noqa: N801
 def log_mean(
     draws: Float[Array, "draws members n ..."],
 ) -> Float[Array, " n"]:
-    """The log mean over draws of the densities of rows, whose entries are one observation."""
+    """The log of the mean density over draws, one observation per row."""
     each = draws.reshape(-1, draws.shape[2], draws[0, 0, 0].size).sum(-1)
     return jax.nn.logsumexp(each, axis=0) - jnp.log(each.shape[0])

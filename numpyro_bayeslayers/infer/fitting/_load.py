@@ -1,4 +1,4 @@
-"""A fit read from a file."""
+"""Loading of saved fits."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -35,34 +35,36 @@ def load(
     guide: Any = None,
     constants: Mapping[str, Any] | None = None,
 ) -> Fit:
-    """Read a fit that `Fit.save` wrote; it predicts as it did, to the last bit.
+    """Load a fit that `Fit.save` wrote; its predictions are identical bit for bit.
 
-    A file holds no code: the model is handed over again, as it was. Its sites are compared
-    with those that were fitted, their shapes, the families of their distributions, and those
-    parameters of these that no draw decides: the numbers of priors, say. What was learned
-    from the data (columns, levels, codes) is that of the fit.
+    The file contains no code: the model must be passed again, unchanged. Its sites are compared
+    with those of the saved fit: their shapes, the families of their distributions, and the
+    parameters of these distributions that do not depend on other sites, such as the constants
+    of priors. What was learned from the data (columns, levels, codes) is restored from the
+    file.
 
-    The result is whole but for two things. The state in which the optimizer or the sampler
-    ended is not in the file (``found.result.state`` is None, ``found.result.mcmc`` can be
-    read and not go on). And options of the method that are no data (an optimizer that is an
-    object, say) are only named.
+    The loaded fit is complete with two exceptions. The final state of the optimizer or sampler
+    is not saved (``found.result.state`` is None; ``found.result.mcmc`` can be read but not
+    continued). Options of the method that are not data, such as an optimizer object, are stored
+    by name only.
 
     Args:
         path: The file.
         model: The model that was fitted.
-        guide: The guide that was fitted, if it was a function or an object. Guides by name,
-            classes of NumPyro and `functools.partial` of these are in the file.
-        constants: Those constants of the fit that are no data (functions, modules), by name.
+        guide: The fitted guide, if it was a function or an object. Guides given by name,
+            classes of NumPyro and `functools.partial` of these are stored in the file.
+        constants: The constants of the fit that are not data (functions, modules), by name.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         TypeError: If an argument has the wrong type.
-        ValueError: If the file is damaged, no fit, of a later version or of another
-            precision, if the model or the guide is another one, or something must be given.
+        ValueError: If the file is damaged, is not a saved fit, or was written by a later
+            version or in another precision; if the model or the guide differs from the fitted
+            one; or if a guide or constant that the file does not hold is missing.
 
     Warns:
-        UserWarning: If JAX, NumPyro or this package had another version, after which a seed
-            may give other draws.
+        UserWarning: If the fit was saved with another version of JAX, NumPyro or this package,
+            so that the same seed may give different draws.
 
     Example:
         >>> import tempfile, jax.numpy as jnp
@@ -110,7 +112,7 @@ def load(
 def _constants(
     path: str, packed: dict[str, Any], given: Mapping[str, Any] | None, arrays: Arrays
 ) -> dict[str, Any]:
-    """The constants of the fit, from the file or as they are given again."""
+    """The constants of the fit, from the file or as passed by the caller."""
     is_kept = {n: not (isinstance(v, dict) and "not kept" in v) for n, v in packed.items()}
     given = dict(given or {})
     for name in given:
@@ -128,7 +130,7 @@ def _constants(
 
 
 def _engine(path: str, kind: Any, method: Any) -> Any:
-    """The method with what predictions need of its options."""
+    """The method, with those of its options that predictions need."""
     lengths = {"num_warmup", "num_samples", "num_chains"}
     wanted = {"guide", "num_members", "num_particles"} | lengths
     wanted |= getattr(kind, "drawn_by", frozenset())

@@ -1,4 +1,4 @@
-"""What layers ask of a fit, answered at its end."""
+"""Quantities that layers request from a fit, computed at its end."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ def look_at_fit(
     *,
     guide: Model | None = None,
 ) -> None:
-    """Let the layers look at the median of the posterior, or at a draw of it.
+    """Show layers the median of the posterior, or a draw from it.
 
     Args:
-        look: What looked at the data; nothing is done if no layer asked for more.
+        look: The object that collected the requests; without requests nothing is done.
         drawn: The model and the guide.
         params: Parameters of the guide of one member, or values of the model's sites.
         parts: The data.
@@ -50,6 +50,6 @@ def look_at_fit(
 
 
 def medians(samples: dict[str, Any]) -> dict[str, Any]:
-    """Of each site, the median over draws, which come first; of counts, the first draw."""
+    """The median of each site over the leading axis of draws; the first draw for counts."""
     is_real = lambda x: jnp.issubdtype(x.dtype, jnp.inexact)
     return {n: jnp.median(x, 0) if is_real(x) else x[0] for n, x in samples.items()}

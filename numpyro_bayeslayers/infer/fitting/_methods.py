@@ -1,4 +1,4 @@
-"""Ways of fitting, each an object that carries its own options."""
+"""The methods of `fit`, as objects that hold their options."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,22 +52,22 @@ from ._programs import PROGRAMS, program_key
 
 @dataclass(frozen=True, kw_only=True)
 class VI:
-    """Fit by variational inference: an approximation of the posterior, by optimization.
+    """Variational inference: an approximation of the posterior, found by optimization.
 
-    One member of `EnsembleSVI`.
+    This runs `EnsembleSVI` with one member.
 
     Args:
-        guide: The approximation: an autoguide class, which then starts at the median of some
-            prior draws, or its name, ``"delta"``, ``"normal"``, ``"low_rank"`` or
-            ``"full_rank"``; `functools.partial` of a class with options; an autoguide; or a
-            guide function that takes what the model takes.
-        optim: A NumPyro or optax optimizer; or a number, the first step size of Adam, which
-            falls to zero along a cosine over the steps.
-        loss: The objective; any ELBO of NumPyro.
+        guide: The approximation: an autoguide class, which starts at the median of a few prior
+            draws, or its name, ``"delta"``, ``"normal"``, ``"low_rank"`` or ``"full_rank"``;
+            `functools.partial` of a class with options; an autoguide instance; or a guide
+            function with the same arguments as the model.
+        optim: A NumPyro or optax optimizer; or a number, the initial step size of Adam with
+            cosine decay to zero over the steps.
+        loss: The objective, any ELBO of NumPyro.
 
     Raises:
-        TypeError: If the guide cannot be called or `loss` is no ELBO.
-        ValueError: If a step size is not positive, or no guide has this name.
+        TypeError: If the guide is not callable, or `loss` is not an ELBO.
+        ValueError: If a step size is not positive, or the name of the guide is unknown.
 
     Example:
         >>> VI(guide="full_rank", optim=0.05).optim
@@ -92,18 +92,19 @@ class VI:
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble(VI):
-    """Fit several times from different starts, in one program; predict by all of them.
+    """An ensemble of variational approximations from different starts, in one program.
 
-    Each member is a `VI` that starts at a draw from the prior (an autoguide class; others start
-    where they say); together they are an equal mixture of approximations. With
+    Each member is a `VI`. Autoguide classes start at a draw from the prior; other guides start
+    as they are defined. The ensemble is an equally weighted mixture of the approximations. With
     ``guide="delta"`` the members are modes: a deep ensemble.
 
     Args:
-        num_members: How many, at least 1.
-        guide: The approximation of each member, as in `VI`, but for the start.
+        num_members: Number of members, at least 1.
+        guide: The approximation of each member, as in `VI` except for the start.
         optim: The optimizer, as in `VI`.
         loss: The objective, as in `VI`.
-        repulsion: What pushes members apart, of `repulsive`; None for members on their own.
+        repulsion: The repulsion between members, from `repulsive`; None for independent
+            members.
 
     Raises:
         TypeError: As `VI`, or if `num_members` is not an integer.
@@ -129,26 +130,27 @@ class Ensemble(VI):
             _checks.instance("repulsion", self.repulsion, Repulsion, what)
 
     def _run(self, problem: Problem) -> Posterior:
-        # Medians of draws are much alike: members that start there end as one.
+        # Medians of draws are so similar that all members would converge to the same mode.
         return run_variational(self, self.num_members, problem, init_to_sample)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Modes(Ensemble):
-    r"""Fit modes of the posterior from different starts: a deep ensemble.
+    r"""Modes of the posterior from different starts: a deep ensemble.
 
     $$\hat\theta_e = \arg\max_\theta\; \log p(y \mid x, \theta) + \log p(\theta)$$
 
-    from a draw of the prior each. Predictions are an equal mixture of the members; each is a
-    point, so that the spread between members is all the uncertainty of parameters that there
-    is. Networks of more than a few weights fit the noise in the end: hold rows out, and keep
-    the parameters of each member that predict these best, by ``fit(validation=0.1,
+    Each member starts at a draw from the prior. Predictions are an equally weighted mixture of
+    the members. Each member is a point estimate, so the spread between members is the only
+    parameter uncertainty. Networks with more than a few weights eventually overfit: hold out
+    rows and keep the parameters that predict them best, with ``fit(validation=0.1,
     early_stopping=EarlyStopping(on="validation"))``.
 
     Args:
-        num_members: How many, at least 1.
-        optim: The optimizer, as in `VI`; a number is the first step size of Adam.
-        repulsion: What pushes members apart, of `repulsive`; None for members on their own.
+        num_members: Number of members, at least 1.
+        optim: The optimizer, as in `VI`; a number is the initial step size of Adam.
+        repulsion: The repulsion between members, from `repulsive`; None for independent
+            members.
 
     Raises:
         TypeError: If `num_members` is not an integer.
@@ -169,27 +171,29 @@ class Modes(Ensemble):
 
 @dataclass(frozen=True, kw_only=True)
 class MCMC:
-    """Fit by Markov chains: draws of the posterior itself, on all rows.
+    """Markov chain Monte Carlo: draws from the posterior itself, given all rows.
 
-    The chains run in one compiled program, `EnsembleMCMC`. A plate that subsamples rows
-    takes all of them.
+    The chains run in one compiled program, `EnsembleMCMC`. A plate with subsampling uses all
+    rows.
 
     Args:
-        num_warmup: Steps of adaptation, at least 0.
-        num_samples: Draws of each chain, at least 1.
+        num_warmup: Number of warm-up steps, at least 0.
+        num_samples: Draws per chain, at least 1.
         num_chains: The number of chains, at least 1.
-        kernel: A kernel class of NumPyro, or a function that makes one of a model.
-        kernel_options: Its further arguments: ``{"target_accept_prob": 0.95}``, say.
-        centering: The coordinates of sites with a location and a scale, see
-            `handlers.recenter`: ``"auto"``, the share of the information on each entry that
-            comes from the data, found by a trial of 60 steps before the warm-up; a dictionary
-            of numbers from 0 (non-centered) to 1 (centered) by site; or None as the model is
-            written. Draws are of the model's own sites in any case, and `Fit.diagnostics` has
-            the numbers. ``"auto"`` acts on hierarchical sites of models without discrete ones,
-            under HMC and NUTS with 100 steps of warm-up or more; elsewhere it is None.
+        kernel: A kernel class of NumPyro, or a function from a model to a kernel.
+        kernel_options: Further arguments of the kernel, such as ``{"target_accept_prob":
+            0.95}``.
+        centering: The parameterization of location-scale sites, see `handlers.recenter`:
+            ``"auto"``, the fraction of the information on each entry that comes from the data,
+            estimated in a trial of 60 steps before the warm-up; a dictionary of numbers from 0
+            (non-centered) to 1 (centered) by site; or None to keep the model as written. The
+            draws are always of the model's own sites, and `Fit.diagnostics` reports the
+            numbers. ``"auto"`` applies to hierarchical sites of models without discrete latent
+            sites, under HMC and NUTS with at least 100 warm-up steps; otherwise it has no
+            effect.
 
     Raises:
-        TypeError: If a number is not an integer, or `kernel` cannot be called.
+        TypeError: If a number is not an integer, or `kernel` is not callable.
         ValueError: If a number is out of range.
 
     Example:
@@ -234,7 +238,7 @@ class MCMC:
             told: Told,
             statistics: Any = None,
         ) -> Any:
-            # Each draw of the chains is a member, of which one prediction is drawn.
+            # Each draw of the chains is a member that gives one prediction.
             some = np.linspace(0, count - 1, min(num_samples, count)).round().astype(int)
             chosen = {name: x[some] for name, x in flat.items()}
             parts = take_apart((), rows)
@@ -294,7 +298,7 @@ class MCMC:
 
 
 def _checked_coordinates(name: str, given: Any) -> Any:
-    """How sites are drawn: None, ``"auto"``, or numbers by site."""
+    """The parameterization of sites: None, ``"auto"``, or numbers by site."""
     if given is None or isinstance(given, str):
         return None if given is None else _checks.one_of(name, given, ["auto"])
     _checks.instance(
@@ -303,7 +307,7 @@ def _checked_coordinates(name: str, given: Any) -> Any:
     return checked_centering(given)
 
 
-# What is kept of each draw for the diagnostics, beside divergences.
+# The statistics of each draw that the diagnostics need besides divergences.
 _NOTED = ("energy", "num_steps")
 
 
@@ -314,7 +318,7 @@ def run_variational(
     start: Callable[..., Any] = init_to_median,
     after: AbstractAfterwards | None = None,
 ) -> Posterior:
-    """Fit a guide to each member, from a start of its own, and do what comes `after` it."""
+    """Fit a guide to each member from its own start, then run the steps in `after`."""
     model = problem.bound(problem.model)
     guide = guide_of(method.guide, model, problem, start)
     optim = optimizer(method.optim)
@@ -323,7 +327,7 @@ def run_variational(
     def make() -> EnsembleSVI:
         of = model, guide, optim, method.loss, num_members
         made = EnsembleSVI(*of, repulsion=repulsion)
-        made._is_quiet = True  # `fit` says itself how it ended
+        made._is_quiet = True  # `fit` itself reports how it ended
         return made
 
     of = model, guide, optim, method.loss, num_members, repulsion
@@ -345,7 +349,7 @@ def run_variational(
             )
         else:
             shapes = fit._programs.set_up(parts, problem.batch_size)
-        member = fit._programs.latest.member  # later fits may start others
+        member = fit._programs.latest.member  # later fits may start other chains
         trained = Trained(fit, member, parts, problem)
         if problem.found is not None:
             more = {} if after is None else after.shapes(trained, shapes)
@@ -354,7 +358,7 @@ def run_variational(
             more = after.compute(trained, result)
             result = result._replace(params=result.params | more)
 
-    # An evidence that is unknown is no reason to leave its member out.
+    # A member with unknown evidence is not excluded.
     needed = {name: x for name, x in result.params.items() if name != EVIDENCE}
     finite, values = Finite.of(needed, num_members), known_values(result)
     kept = finite.take(values)
@@ -378,7 +382,7 @@ def run_variational(
 def _latents(
     problem: Problem, result: EnsembleMCMCResult, num_chains: int
 ) -> tuple[Finite, dict[str, Any]]:
-    """The draws of the chains that are finite, one after another, which predictions need."""
+    """The concatenated draws of the finite chains, which predictions need."""
     latents = {n: x for n, x in result.samples.items() if n in problem.sites.latent}
     finite = Finite.of(latents, num_chains, "chain")
     kept = finite.take(latents)

@@ -1,8 +1,8 @@
-"""Observations that are missing: left out of the likelihood, or latents of their own.
+"""Missing observations: left out of the likelihood, or imputed as latent variables.
 
-The data keep their rows: gaps in `y` are filled with any entry, and an array beside says where
-they are. Just before the model runs they become NaN, which goes wherever `y` goes; a handler
-around the model finds NaN among the observations of a site, and nowhere else.
+The data keep all rows: gaps in `y` are filled with an arbitrary entry, and a separate array
+marks them. Just before the model runs they become NaN, which propagates wherever `y` is used; a
+handler around the model looks for NaN in the observations of sites, and only there.
 """
 
 from collections.abc import Callable
@@ -26,10 +26,10 @@ from ..training._effort import options
 
 Missing: TypeAlias = Literal["drop", "impute"]
 
-#: The name under which rows say which entries of `y` are missing.
+#: The key under which the rows mark the missing entries of `y`.
 GAPS = "y$missing"
 SUFFIX = "_missing"
-# Marks a model that takes the gaps themselves.
+# Marks a model that handles gaps itself.
 _OPENS = "_opens_gaps"
 
 _ELSEWHERE = (
@@ -71,7 +71,7 @@ def _with_nan(y: Array, is_missing: Array) -> Array:
 def completed(
     missing: Missing, bound: Callable[..., Any], rows: dict[str, Any], *, in_parts: bool
 ) -> "Completed":
-    """What makes a model one of the observations that there are.
+    """The object that restricts a model to the available observations.
 
     Args:
         missing: What becomes of the others.

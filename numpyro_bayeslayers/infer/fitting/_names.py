@@ -1,4 +1,4 @@
-"""The names that `fit` is called with: options of its own, or arguments of the model."""
+"""Checks of the names in a call of `fit`: its own options, or arguments of the model."""
 
 import difflib
 import inspect
@@ -21,16 +21,16 @@ _UNKNOWN = "`{name}` is no option of `fit`, and the model does not take it: it t
 
 
 def check_names(model: Model, names: Iterable[str], of: Callable[..., Any]) -> None:
-    """All names are those of arguments of the model, and what it needs can reach it.
+    """Check that all names are arguments of the model, and that none it needs is missing.
 
     Args:
-        model: The model. What its signature does not tell is not checked.
-        names: The names that are handed to it.
-        of: The function that hands them on, whose options may be meant.
+        model: The model. Only what its signature declares is checked.
+        names: The names passed to it.
+        of: The function that passes them on, whose options may have been meant.
 
     Raises:
-        ValueError: If one is not, with the nearest of the model's arguments and the options;
-            if the model needs one that is an option.
+        ValueError: If a name is unknown, with the closest argument of the model or option; if
+            the model needs an argument that has the name of an option.
     """
     taken = _taken(model)
     if taken is None:
@@ -48,7 +48,7 @@ def check_names(model: Model, names: Iterable[str], of: Callable[..., Any]) -> N
 
 
 def check_rows(names: Iterable[str], of: Callable[..., Any]) -> None:
-    """No argument of rows has the name of an option of `Fit.predict`, the function `of`."""
+    """Check that no argument has the name of an option of `Fit.predict`, the function `of`."""
     options = _options(of)
     for name in names:
         if name in options:
@@ -60,7 +60,7 @@ def _options(fn: Callable[..., Any]) -> list[str]:
 
 
 def _taken(model: Any) -> dict[str, bool] | None:
-    """The names that a model takes, and whether it needs them; None if it may take any."""
+    """The names of a model's arguments, and whether they are required; None if any is taken."""
     while isinstance(model, Messenger):
         model = model.fn
     try:

@@ -1,8 +1,8 @@
-"""Predictions for levels that were not in the fit: groups of the same population.
+"""Predictions for levels absent from the fit: new groups of the same population.
 
-Codes of new levels are negative. A handler around the model answers the layers that look such
-rows up with codes after all others, and the layers draw the coefficients of these groups from
-the population. Nothing else may read such rows.
+New levels have negative codes. A handler around the model gives layers that look up such rows
+codes beyond those of the fit, and the layers draw the coefficients of these groups from the
+population. No other part of the model may read such rows.
 """
 
 from typing import Any, Literal, TypeAlias
@@ -23,7 +23,7 @@ from ..training._inputs import named_leaves
 
 NewLevels: TypeAlias = Literal["draw", "mean"]
 
-#: The name under which rows have the codes of new levels.
+#: The key under which the rows hold the codes of new levels.
 NEW = "levels$new"
 
 _ELSEWHERE = (
@@ -35,12 +35,12 @@ _ELSEWHERE = (
 
 
 def apart(schema: Schema, rows: dict[str, Any], law: NewLevels) -> dict[str, Any]:
-    """Rows, and beside them the codes of those arrays that hold new levels.
+    """The rows, with separate codes for the arrays that contain new levels.
 
     Args:
-        schema: What is known of the data.
-        rows: Its arrays, in which new levels are numbered from -2 down.
-        law: What becomes of them.
+        schema: The schema of the data.
+        rows: The arrays, in which new levels are numbered -2, -3, ...
+        law: The treatment of new levels.
     """
     known = {
         leaf.label
@@ -58,7 +58,7 @@ def apart(schema: Schema, rows: dict[str, Any], law: NewLevels) -> dict[str, Any
 
 
 def with_new(model: Model, rows: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
-    """The model, of which layers know new levels, and its arguments."""
+    """The model whose layers accept new levels, and its arguments."""
     if NEW not in rows:
         return model, rows
     rows = dict(rows)
@@ -72,7 +72,7 @@ def with_new(model: Model, rows: dict[str, Any]) -> tuple[Model, dict[str, Any]]
 
 
 class _answering(Messenger):  # noqa: N801
-    """Answers layers that look rows up, with the codes in which some are new."""
+    """Gives layers that look up rows the codes that include new levels."""
 
     def __init__(self, fn: Model, groups: list[tuple[Any, Any, int]], law: str) -> None:
         self.groups = groups
@@ -89,14 +89,14 @@ class _answering(Messenger):  # noqa: N801
 
 
 def check_reach(bound: Model, rows: dict[str, Any]) -> None:
-    """New levels reach nothing but layers that know what to do with them.
+    """Check that new levels reach only layers that support them.
 
     Args:
         bound: The model as a function of rows, without its observations.
         rows: The rows.
 
     Raises:
-        ValueError: If the model reads such rows in another way.
+        ValueError: If the model uses such rows in any other way.
     """
     if NEW not in rows:
         return

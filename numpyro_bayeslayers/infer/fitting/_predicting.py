@@ -1,4 +1,4 @@
-"""What `predict`, `expected` and `log_density` share: one program of the posterior predictive."""
+"""The common code of `predict`, `expected` and `log_density`."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ _NO_ROWS = (
 
 
 class How(NamedTuple):
-    """How a prediction is made; see `Fit.predict`."""
+    """The options of a prediction; see `Fit.predict`."""
 
     num_samples: int
     seed: Seed
@@ -44,12 +44,12 @@ class How(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The sites that are asked for, and what this takes.
+    """The requested sites, and what their computation needs.
 
     Args:
         sites: Their names.
-        rows: What is added to the arguments of the model.
-        statistics: What reduces draws, by site.
+        rows: Additional arguments of the model.
+        statistics: Functions that reduce draws, by site.
     """
 
     sites: tuple[str, ...]
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
 
     @classmethod
     def beside(cls, name: str, what: str | None) -> "Asked":
-        """The site, and beside it `what` of its law, the mean over all draws."""
+        """The site, and `what` of its distribution, averaged over all draws."""
         if what is None:
             return cls((name,))
         answer = name_of(name, what)
@@ -66,14 +66,14 @@ class Asked(NamedTuple):
 
     @classmethod
     def instead(cls, name: str, what: str) -> "Asked":
-        """`what` of the law of the site, in each draw."""
+        """`what` of the site's distribution in each draw, in place of the site."""
         return cls((name_of(name, what),), ask(name, what))
 
 
 def predictions_of(
     problem: Problem, method: Any, posterior: Posterior, name: str, how: How, data: Any
 ) -> Predictions:
-    """Draws of a site of rows, of labels with their probabilities; see `predicted`."""
+    """Draws of a site of rows, with probabilities if they are labels; see `predicted`."""
     asked = Asked.beside(name, "probabilities" if name in problem.sites.labels else None)
     found = predicted(problem, method, posterior, asked, how, data)
     return predictions_from(problem, name, found)
@@ -82,7 +82,7 @@ def predictions_of(
 def predictions_from(
     problem: Problem, name: str, found: Mapping[str, Array], reach: Reach | None = None
 ) -> Predictions:
-    """Predictions of what was drawn of a site, and the probabilities that stand beside."""
+    """Predictions from the draws of a site and the probabilities of its labels."""
     each = found.get(name_of(name, "probabilities"))
     if each is None:
         return Predictions.of(found[name], reach=reach)
@@ -102,11 +102,11 @@ def predicted(
     """Draws (draws, members, *site) by name.
 
     Args:
-        problem: What was fitted.
-        method: How.
-        posterior: What was found.
-        asked: What is drawn.
-        how: How predictions are made.
+        problem: The fitted problem.
+        method: The method of the fit.
+        posterior: The result of the fit.
+        asked: The requested sites.
+        how: The options of the prediction.
         data: The arguments of the model.
         y: The observations; None to draw them.
     """
@@ -114,7 +114,7 @@ def predicted(
     batch_size = _checks.optional(_checks.size)("batch_size", how.batch_size)
     known, data = problem.data, made_of_table(problem.reader, data)
     missing = {n for n in known.schema.rows if n not in data and n != "y"}
-    # Some rows must say how many there are.
+    # At least one array is needed to determine the number of rows.
     missing = missing if data.keys() & known.rows.keys() and y is None else set()
     free = unread(problem, getattr(method, "guide", None), missing)
     rows = {"y": None} | data_to_predict(known, data, free, how.new_levels, y)
@@ -129,12 +129,12 @@ def predicted(
 
 @once
 def mean_over_draws(each: Array) -> Array:
-    """The mean over draws and members, which come first."""
+    """The mean over draws and members, the leading axes."""
     return each.mean((0, 1))
 
 
 def rows_of_sites(problem: Problem) -> dict[str, int]:
-    """The sites that grow with the rows when `y` is drawn, and the axis of the rows."""
+    """The sites with an axis of rows when `y` is drawn, and that axis."""
     num_rows = problem.data.num_rows
     model = on_all_rows(problem.bound(problem.model), num_rows)
     parts = take_apart((), problem.data.rows | {"y": None})
@@ -148,7 +148,7 @@ def rows_of_sites(problem: Problem) -> dict[str, int]:
 
 
 def observed_site(sites: Sites, site: str | None) -> str:
-    """The site that is meant among those that are observed."""
+    """The selected site among the observed ones."""
     names = sites.observed
     if site is not None:
         return _checks.one_of("site", site, names)
@@ -162,10 +162,10 @@ def observed_site(sites: Sites, site: str | None) -> str:
 
 
 def site_of_rows(problem: Problem, site: str | None) -> str:
-    """The site that is meant among all that grow with the rows, an observed one if None.
+    """The selected site among all with an axis of rows; an observed one if None.
 
     Raises:
-        ValueError: If there is no such site, or it does not grow with the rows.
+        ValueError: If there is no such site, or it has no axis of rows.
     """
     sites = problem.sites
     if site is None or site in sites.observed:

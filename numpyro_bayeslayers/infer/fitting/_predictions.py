@@ -1,4 +1,4 @@
-"""Draws of what would be observed."""
+"""Draws from predictive distributions."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,11 +19,11 @@ _NO_LABELS = (
 
 
 class Labels(NamedTuple):
-    """What predictions of labels have beside their draws.
+    """The additional results of predictions of labels.
 
     Args:
-        probabilities: Of each label, which are the last axis.
-        classes: The labels in this order.
+        probabilities: The probability of each label, along the last axis.
+        classes: The labels, in the same order.
     """
 
     probabilities: Float[Array, "... k"]
@@ -31,14 +31,14 @@ class Labels(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """Whether a prior reaches the observations.
+    """Whether a prior covers the observations.
 
-    A row is beyond what the prior draws there if it is out by a third more than the farthest
-    of 64 draws, on a scale that is linear near their median and logarithmic far away.
+    An observation is beyond the prior if it is a third farther out than the farthest of 64
+    prior draws, on a scale that is linear near their median and logarithmic far from it.
 
     Args:
-        beyond: The share of observations that are beyond, from 0 to 1.
-        advice: What to do, with the figures; empty if less than a tenth is beyond.
+        beyond: The fraction of observations beyond the prior, from 0 to 1.
+        advice: What to do, with the figures; empty if less than a tenth is beyond the prior.
 
     Example:
         >>> Reach(0.0).advice
@@ -56,17 +56,16 @@ class _Summaries(NamedTuple):
 
 
 class Predictions(_Summaries):
-    """Draws of what would be observed, and their summaries.
+    """Draws from a predictive distribution, and their summaries.
 
-    It is a tuple of three, ``mean, std, samples = found.predict(x=x)``. What only labels have
-    (`probabilities`, `mode`, `classes`) are attributes and no entries of the tuple, so that
-    it unpacks the same whatever is predicted. They are there from the start: computed when
-    they are asked for, they would keep the model and its programs alive, and predictions
-    could not be stored.
+    This is a tuple of three: ``mean, std, samples = found.predict(x=x)``. Results for labels
+    only (`probabilities`, `mode`, `classes`) are attributes, not entries of the tuple, so that
+    it always unpacks in the same way. They are computed in advance: lazy computation would keep
+    the model and its programs alive, and predictions could not be stored.
 
     Args:
         mean: The mean over draws, in the shape of the observations.
-        std: The standard deviation over draws, noise included.
+        std: The standard deviation over draws, including noise.
         samples: The draws, (draws, rows, ...).
 
     Example:
@@ -88,12 +87,12 @@ class Predictions(_Summaries):
         labels: Labels | None = None,
         reach: Reach | None = None,
     ) -> "Predictions":
-        """Draws and their summaries, all members' alike.
+        """Draws and their summaries, with all members weighted equally.
 
         Args:
-            draws: What was drawn.
-            labels: What there is beside, if the draws are labels.
-            reach: Whether they reach the observations, if this is known.
+            draws: The draws.
+            labels: The additional results, if the draws are labels.
+            reach: Whether they cover the observations, if known.
         """
         found = cls(*_summaries(draws))
         found._labels, found._reach = labels, reach
@@ -101,39 +100,40 @@ class Predictions(_Summaries):
 
     @property
     def reach(self) -> Reach | None:
-        """Whether the draws of a `prior` reach the observations that it was given.
+        """Whether the draws of `prior` cover the given observations.
 
-        None for other draws, and for observations without a scale: labels and shares.
+        None for other draws, and for observations without a scale: labels and proportions.
         """
         return self._reach
 
     @property
     def probabilities(self) -> Float[Array, "... k"]:
-        """The probability of each label: the mean of the likelihood's own over draws.
+        """The probability of each label: the likelihood's probability, averaged over draws.
 
-        The last axis has the labels in the order of `classes`. There is no noise of draws of
-        labels in it: a label of probability 1e-4 has it, though it may never be drawn.
+        The last axis has the labels in the order of `classes`. The probabilities are free of
+        the sampling noise of labels: a probability of 1e-4 is reported even if that label is
+        never drawn.
 
         Raises:
-            AttributeError: If the observations are no labels.
+            AttributeError: If the observations are not labels.
         """
         return self._of_labels("probabilities").probabilities
 
     @property
     def classes(self) -> tuple[Level, ...]:
-        """The labels, in the form that the fit was given: words, booleans or numbers from 0.
+        """The labels, in the form given to the fit: words, booleans or numbers from 0.
 
         Raises:
-            AttributeError: If the observations are no labels.
+            AttributeError: If the observations are not labels.
         """
         return self._of_labels("classes").classes
 
     @property
     def mode(self) -> Shaped[np.ndarray, "..."]:
-        """The label of the highest probability, in the form that the fit was given.
+        """The most probable label, in the form given to the fit.
 
         Raises:
-            AttributeError: If the observations are no labels.
+            AttributeError: If the observations are not labels.
         """
         probabilities, classes = self._of_labels("mode")
         is_mixed = len({type(label) for label in classes}) > 1
@@ -146,18 +146,18 @@ class Predictions(_Summaries):
         return self._labels
 
     def quantiles(self, q: float | Sequence[float] | ArrayLike) -> Float[Array, "..."]:
-        """The quantiles of each observation over draws.
+        """Quantiles of each observation over draws.
 
         Args:
-            q: A probability, or several: ``quantiles((0.05, 0.95))`` is a 90% interval.
+            q: One or several probabilities: ``quantiles((0.05, 0.95))`` is a 90% interval.
 
         Returns:
-            In the shape of the observations for one probability; with a first axis of them
-            for several, so that ``low, high = predictions.quantiles((0.05, 0.95))``.
+            An array in the shape of the observations for one probability. Several probabilities
+            add a leading axis: ``low, high = predictions.quantiles((0.05, 0.95))``.
 
         Raises:
-            TypeError: If `q` holds no numbers.
-            ValueError: If a probability is not from 0 to 1.
+            TypeError: If `q` does not hold numbers.
+            ValueError: If a probability is not between 0 and 1.
         """
         probabilities = np.asarray(_checks.numbers("q", q), float)
         if not np.all((probabilities >= 0) & (probabilities <= 1)):
@@ -187,5 +187,5 @@ def _put_together(known: Any, parts: Any) -> Predictions:
     return found
 
 
-# With what labels have beside, which JAX does not see in a tuple.
+# With the results for labels, which are not entries of the tuple that JAX sees.
 jax.tree_util.register_pytree_node(Predictions, _taken_apart, _put_together)

@@ -1,4 +1,4 @@
-"""Draws of what a model would observe before it has seen the data."""
+"""The prior predictive distribution of a model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -54,28 +54,27 @@ def prior(
     constants: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> Predictions:
-    """Draw from the prior predictive: what a model would observe before it has seen data.
+    """Draw from the prior predictive distribution of a model.
 
-    With `y` it also says whether the prior reaches the data, see `Predictions.reach`; `fit`
-    warns where it does not. Parameters that are optimized (`numpyro.param`) are where they
-    start.
+    If `y` is given, `Predictions.reach` tells whether the prior covers the data; `fit` warns if
+    it does not. Optimized parameters (`numpyro.param`) have their initial values.
 
     Args:
         model: Any NumPyro model with an argument `y` that may be None, as in `fit`.
-        y: The observations, to be compared with what is drawn; None if there are none.
-            Missing ones are not compared.
+        y: The observations to compare with the draws; None if there are none. Missing
+            observations are not compared.
         num_samples: The number of draws, at least 1.
-        seed: A key or an integer.
-        site: A site that grows with the rows; the one that would observe `y` if None.
-        batch_size: Rows at a time, as in `Fit.predict`.
-        constants: Further arguments of the model that are no rows.
-        data: The model's further arguments, as in `fit`. Without `y` all arrays among them
-            are rows.
+        seed: A random key or an integer.
+        site: A site with an axis of rows; the one that would observe `y` if None.
+        batch_size: Number of rows at a time, as in `Fit.predict`.
+        constants: Further arguments of the model that are not rows.
+        data: The model's further arguments, as in `fit`. Without `y`, all arrays among them are
+            rows.
 
     Raises:
         TypeError: As `fit`.
-        ValueError: As `fit` for the data; if there is no such site, or it is not clear which
-            one is meant; if a site is improper.
+        ValueError: As `fit` for the data; if there is no such site, or the choice is ambiguous;
+            if the distribution of a site is improper.
 
     Example:
         >>> import jax.numpy as jnp
@@ -123,7 +122,7 @@ def prior(
 
 
 def _problem(model: Model, data: Data, seed: Seed) -> Problem:
-    """The model with its data, which it may lack."""
+    """The model and its data, possibly without `y`."""
     bound = bind(model, data)
     _check_proper(bound, data)
     if data.rows["y"] is None:
@@ -148,7 +147,7 @@ def _check_proper(model: Model, data: Data) -> None:
 
 
 def _sites_without_y(model: Model, data: Data) -> Sites:
-    """The sites, of which one observes what is like its draws."""
+    """The sites, found with draws in place of observations."""
     sites = sites_of(model, data)
     whole = on_all_rows(model, data.num_rows)
     grown = row_axes(whole, take_apart((), data.rows), data.num_rows, data.num_rows + 1)

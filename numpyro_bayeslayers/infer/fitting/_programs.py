@@ -1,4 +1,4 @@
-"""Compiled programs, kept from one call of `fit` to the next."""
+"""A cache of compiled programs between calls of `fit`."""
 
 import threading
 from collections.abc import Callable, Generator, Hashable
@@ -12,22 +12,22 @@ from numpyro.primitives import _PYRO_STACK
 from ._cache_key import cache_key
 from ._data import Data
 
-#: The most models, of their shapes and methods, whose programs are kept.
+#: The maximal number of combinations of model, shapes and method whose programs are cached.
 MOST = 16
 
 
 class Kept:
-    """The objects that were used last, each with the programs that it has compiled.
+    """A cache of the most recently used objects, each with its compiled programs.
 
-    An object belongs to one user at a time: who takes it has it alone until it is given back.
+    An object has one user at a time: while it is taken, no other caller can take it.
 
     Args:
-        most: The most objects that are kept.
+        most: The maximal number of objects.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: dict[Hashable, Any] = {}  # the one that was used last is the last one
+        self._kept: dict[Hashable, Any] = {}  # the most recently used object comes last
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -35,11 +35,11 @@ class Kept:
 
     @contextmanager
     def take(self, key: Hashable | None, make: Callable[[], Any]) -> Generator[Any]:
-        """Take the object with this key, or make one; it is kept if nothing fails meanwhile.
+        """Take the object with this key, or make one; it is cached unless an error occurs.
 
         Args:
-            key: Equal for objects that are alike; None for one that is not to be kept.
-            make: Makes an object that does not hold the data.
+            key: Equal for equivalent objects; None for one that is not cached.
+            make: Creates an object that holds no reference to the data.
         """
         if key is None:
             yield make()
@@ -55,7 +55,7 @@ class Kept:
                 del self._kept[next(iter(self._kept))]
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Empty the cache."""
         with self._lock:
             self._kept.clear()
 
@@ -64,11 +64,11 @@ PROGRAMS = Kept(MOST)
 
 
 def program_key(data: Data, *of: Any) -> Hashable | None:
-    """The key of programs for data of these shapes; None if it cannot be told.
+    """The key of programs for data of these shapes; None if it cannot be determined.
 
     Args:
-        data: The data, of whose rows only the shapes and types count.
-        of: What the programs are made of: models and guides with their constants, ...
+        data: The data; only the shapes and types of the rows matter.
+        of: The ingredients of the programs: models and guides with their constants, ...
     """
     if _PYRO_STACK:  # handlers around the call of `fit` would be part of the programs
         return None
@@ -77,7 +77,7 @@ def program_key(data: Data, *of: Any) -> Hashable | None:
 
 
 def _settings() -> tuple[Any, ...]:
-    """What NumPyro and JAX are set to, here and now."""
+    """The current settings of NumPyro and JAX."""
     names = sorted(jax.config.values)
     jax_settings = tuple(repr(getattr(jax.config, name, None)) for name in names)
     return Distribution._validate_args, jax_settings

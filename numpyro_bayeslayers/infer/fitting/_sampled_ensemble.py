@@ -1,4 +1,4 @@
-"""Modes first, then a chain from each."""
+"""MCMC chains from modes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,25 +18,25 @@ from ._methods import MCMC, Modes, run_variational
 
 @dataclass(frozen=True, kw_only=True)
 class SampledEnsemble(Modes):
-    """Find modes from different starts, run a chain from each, and predict by all draws.
+    """A sampled ensemble: one MCMC chain from each of several modes.
 
-    A chain stays near its mode; together they see more of a posterior with many modes, like
-    that of a network, than as many draws of one chain. Training is that of `Modes`, with the
-    steps, minibatches, held-out rows and early stopping that `fit` is given; the chains then
-    see all rows of the fit. Predictions are an equal mixture of all draws. The chains are
-    not meant to agree: no R-hat is judged.
+    Each chain stays near its mode; together they cover more of a multimodal posterior, such as
+    that of a network, than the same number of draws from one chain. The modes are trained as in
+    `Modes`, with the steps, minibatches, held-out rows and early stopping of the call of `fit`;
+    the chains then use all rows of the fit. Predictions are an equally weighted mixture of all
+    draws. The chains are not expected to agree, so R-hat is not checked.
 
     Args:
-        num_members: How many modes, and chains, at least 1.
+        num_members: Number of modes, and of chains, at least 1.
         optim: The optimizer of the modes, as in `VI`.
-        num_warmup: Steps of adaptation of each chain, at least 0.
-        num_samples: Draws of each chain, at least 1.
-        kernel: A kernel class of NumPyro, or a function that makes one of a model. `MCLMC`
-            needs blackjax; NUTS does not.
-        kernel_options: Its further arguments.
+        num_warmup: Number of warm-up steps per chain, at least 0.
+        num_samples: Draws per chain, at least 1.
+        kernel: A kernel class of NumPyro, or a function from a model to a kernel. `MCLMC` needs
+            blackjax; NUTS does not.
+        kernel_options: Further arguments of the kernel.
 
     Raises:
-        TypeError: If a number is not an integer, or `kernel` cannot be called.
+        TypeError: If a number is not an integer, or `kernel` is not callable.
         ValueError: If a number is out of range.
 
     Example:
@@ -48,7 +48,7 @@ class SampledEnsemble(Modes):
         ensembles: advancing the sampling of Bayesian neural networks", ICLR.
     """
 
-    #: The chains are in different modes: that they differ is no news.
+    #: The chains are in different modes, so disagreement is expected.
     are_apart: ClassVar[bool] = True
 
     num_warmup: int = 100
@@ -74,7 +74,7 @@ class SampledEnsemble(Modes):
 
 
 def run_from_modes(method: Modes, chains: MCMC, problem: Problem) -> Posterior:
-    """Find the modes that `method` asks for, and run a chain from each."""
+    """Find the modes of `method`, and run a chain from each."""
     if problem.found is not None:
         return chains._run(problem)
     modes = run_variational(method, method.num_members, problem, init_to_sample)
@@ -84,7 +84,7 @@ def run_from_modes(method: Modes, chains: MCMC, problem: Problem) -> Posterior:
 
 
 def _starts(modes: Posterior) -> dict[str, Any]:
-    """The modes by site; one that is not finite gives way to others, in turn."""
+    """The modes by site; those that are not finite are replaced by the others, in turn."""
     good = np.flatnonzero(modes.finite.which)
     if not len(good):
         raise ValueError(

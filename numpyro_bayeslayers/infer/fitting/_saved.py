@@ -1,4 +1,4 @@
-"""A fit as the header and the arrays of a file, and what was found as it stood there."""
+"""Conversion of a fit to and from the header and arrays of a file."""
 
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def _constant(name: str, value: Any, arrays: Arrays) -> Any:
 
 
 def _chains(result: EnsembleMCMCResult, arrays: Arrays) -> dict[str, Any]:
-    """What the sampler has collected, as far as it is data."""
+    """The sampler's collected statistics, as far as they are data."""
     mcmc: Any = result.mcmc
     fields: dict[str, Any] = {}
     for name, value in mcmc._states.items():
@@ -79,7 +79,7 @@ def _chains(result: EnsembleMCMCResult, arrays: Arrays) -> dict[str, Any]:
 
 
 class Found:
-    """What a method found, in the file of a fit.
+    """The saved result of a method.
 
     Args:
         header: The header of the file.
@@ -91,10 +91,10 @@ class Found:
         self._arrays = arrays
 
     def by_steps(self, shapes: Any) -> EnsembleResult:
-        """What training found: parameters of these shapes, and the losses.
+        """The result of training: parameters of these shapes, and the losses.
 
         Raises:
-            ValueError: If the parameters in the file are others.
+            ValueError: If the parameters in the file have other names or shapes.
         """
         packed = self._header["params"]
         params = unpack_leaves("params", packed, self._arrays, shapes)
@@ -105,11 +105,11 @@ class Found:
         return EnsembleResult(params, losses, state, seen)
 
     def by_particles(self, shapes: Any) -> StepResult:
-        """What moving particles found."""
+        """The result of moving particles."""
         return StepResult(*self.by_steps(shapes))
 
     def by_chains(self, problem: Problem, model: Model) -> EnsembleMCMCResult:
-        """What the chains drew."""
+        """The draws of chains."""
         chains = self._header["chains"]
         fields = {n: unpack(v, self._arrays) for n, v in chains["fields"].items()}
         kernel, length = _Read(model, chains["samples"]), Length(*chains["length"])
@@ -123,14 +123,14 @@ class Found:
 
 
 def finder(found: Found, kind: type) -> Any:
-    """What stands in place of running a method of this kind."""
+    """The function that replaces running a method of this kind."""
     by_chains = [METHODS[name] for name in ("mcmc", "sampled_ensemble", "sgmcmc")]
     ways = {**dict.fromkeys(by_chains, found.by_chains), Stein: found.by_particles}
     return ways.get(kind, found.by_steps)
 
 
 class _Read(MCMCKernel):
-    """The kernel of chains that were read from a file: it knows its model, and is at an end."""
+    """The kernel of chains loaded from a file, which knows its model and cannot continue."""
 
     def __init__(self, model: Model, sample_field: str) -> None:
         self._model = model

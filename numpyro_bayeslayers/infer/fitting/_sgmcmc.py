@@ -1,4 +1,4 @@
-"""Modes first, then a chain on minibatches from each."""
+"""Stochastic gradient MCMC from modes."""
 
 import functools
 from dataclasses import dataclass
@@ -18,42 +18,43 @@ KERNELS = {"sgld": False, "sghmc": True}
 
 @dataclass(frozen=True, kw_only=True)
 class SGMCMC(Modes):
-    r"""Find modes, and draw around each by a chain whose steps see minibatches.
+    r"""Stochastic gradient MCMC: chains on minibatches, each started at a mode.
 
-    With N rows of the fit, $\epsilon_k = $ `step_size` $/ N$, and the gradient $g$ of the log
-    density in which the `batch_size` rows of the fit's steps stand for all,
-    ``"sgld"`` is Langevin dynamics and ``"sghmc"`` has a momentum with friction $\alpha$:
+    Let N be the number of rows of the fit, $\epsilon_k = $ `step_size` $/ N$, and $g$ the
+    gradient of the log density, estimated from a minibatch of the fit's `batch_size` rows.
+    ``"sgld"`` is Langevin dynamics, and ``"sghmc"`` adds a momentum with friction $\alpha$:
 
     $$\theta \leftarrow \theta + \epsilon_k g + \sqrt{2 \epsilon_k}\, \xi \quad \text{or} \quad
     v \leftarrow (1 - \alpha) v + \epsilon_k g + \sqrt{2 \alpha \epsilon_k}\, \xi, \;
     \theta \leftarrow \theta + v$$
 
-    in unconstrained coordinates. With `cycles` the size of a step falls to zero along a cosine
-    in each, from large steps without noise that look for another place, to draws there.
-    Nothing is rejected: draws are too wide by the steps and by the noise of minibatches.
-    Where a row has the information $h$ on a coordinate, its variance under ``"sgld"`` is
-    $1 / (1 - \epsilon N h / 2)$ times too large by the steps of all rows, and by that of n rows
-    $1 + \epsilon N^2 h / (2 n)$ times that: take a `step_size` well below $2 n / (N h)$.
-    Training of the modes is that of `Modes`; the chains see all rows of the fit, by minibatches
-    drawn with replacement.
+    in unconstrained coordinates. With `cycles`, the step size decays to zero along a cosine
+    within each cycle: large steps without noise explore, and small steps with noise sample.
+    There is no accept-reject step, so discretization and minibatch noise inflate the variance.
+    If each row has information $h$ on a coordinate, the variance under ``"sgld"`` is inflated
+    by the factor $1 / (1 - \epsilon N h / 2)$ with full batches, and by a further factor $1 +
+    \epsilon N^2 h / (2 n)$ with minibatches of n rows: choose a `step_size` well below $2 n /
+    (N h)$. The modes are trained as in `Modes`; the chains use all rows of the fit, in
+    minibatches drawn with replacement.
 
     Args:
-        num_members: How many modes, and chains, at least 1.
+        num_members: Number of modes, and of chains, at least 1.
         optim: The optimizer of the modes, as in `VI`.
         kernel: ``"sgld"`` or ``"sghmc"``.
-        step_size: The size of a step in units of one row: a positive number, or a schedule, a
-            function of the step from 0 that gives one.
-        cycles: How often the size of a step falls to zero; None for steps as `step_size` says.
-        num_samples: Draws of each chain, at least 1 and a multiple of `cycles`.
-        num_steps: Steps for each draw, at least 1.
-        exploration: The share of steps before the first draw, of each cycle or of the chain,
-            at least 0 and below 1.
-        friction: The share of the momentum $\alpha$ that a step loses, above 0 and below 1.
+        step_size: The step size in units of one row: a positive number, or a schedule, a
+            function from the step (from 0) to a positive number.
+        cycles: Number of cosine cycles of the step size; None for the step sizes of
+            `step_size`.
+        num_samples: Draws per chain, at least 1 and a multiple of `cycles`.
+        num_steps: Number of steps per draw, at least 1.
+        exploration: The fraction of steps before the first draw of each cycle, or of the chain
+            without cycles, at least 0 and below 1.
+        friction: The fraction $\alpha$ of the momentum lost per step, above 0 and below 1.
 
     Raises:
         TypeError: If a number is not an integer.
-        ValueError: If a number is out of range, the kernel is unknown, or the draws are no
-            multiple of the cycles.
+        ValueError: If a number is out of range, the kernel is unknown, or `num_samples` is not
+            a multiple of `cycles`.
 
     Example:
         >>> SGMCMC(kernel="sghmc", step_size=0.01, cycles=5).num_samples
@@ -66,7 +67,7 @@ class SGMCMC(Modes):
         stochastic gradient MCMC for Bayesian deep learning", ICLR, equation 1 and algorithm 1.
     """
 
-    #: The chains are in different modes: that they differ is no news.
+    #: The chains are in different modes, so disagreement is expected.
     are_apart: ClassVar[bool] = True
 
     kernel: str = "sgld"
@@ -123,5 +124,5 @@ class SGMCMC(Modes):
 
 
 def _checked_step(name: str, given: Any) -> Any:
-    """A schedule, or the size of a step."""
+    """A schedule, or a step size."""
     return given if callable(given) else float(_checks.positive(name, given))

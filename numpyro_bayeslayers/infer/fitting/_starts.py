@@ -1,4 +1,4 @@
-"""Where a fit starts, if it starts where another one has ended."""
+"""The start of a fit at the result of another one."""
 
 import functools
 from typing import Any
@@ -13,7 +13,7 @@ _DRAWS = 200
 
 
 def start_of(init: Any) -> Any:
-    """What `init` is for the methods: of a fit, its parameters and draws of its sites."""
+    """`init` in the form that methods take: for a fit, its parameters and posterior draws."""
     if not isinstance(init, Fit):
         return init
     was_sampled = isinstance(init.result, EnsembleResult)
@@ -21,10 +21,10 @@ def start_of(init: Any) -> Any:
 
 
 def _values(found: Fit, size: int) -> dict[str, Any]:
-    """Values of the latent sites for so many starts: draws of the posterior.
+    """Values of the latent sites for a number of starts: draws of the posterior.
 
-    One start is the draw that is nearest to the median of all; medians themselves may lie
-    outside a support (of probabilities, say, that do not add up to one).
+    A single start is the draw closest to the median of all. The median itself may lie outside
+    the support: medians of probabilities, for example, need not sum to one.
     """
     draws = found.draws(num_samples=max(_DRAWS, size), all=True)
     latents = {n: draws[n] for n in found._problem.sites.latent if n in draws}

@@ -12,7 +12,7 @@ from ._labels import line
 
 
 def check_pandas() -> Any:
-    """The package pandas.
+    """Import pandas.
 
     Raises:
         ImportError: If it is not installed.
@@ -34,13 +34,13 @@ def summary_of(
     are_chains: bool,
     header: Mapping[str, Any],
 ) -> Any:
-    """One line for each entry of each site; see `Fit.summary`.
+    """One row for each entry of each site; see `Fit.summary`.
 
     Args:
         draws: By site name, (chains, draws, *site).
         prob: The probability between the two quantiles.
-        labels: Of axes of sites, from `labels_of`.
-        are_chains: Whether the draws of a chain depend on each other.
+        labels: Names of entries along axes of sites, from `labels_of`.
+        are_chains: Whether the draws within a chain are correlated.
         header: The table's `attrs`.
     """
     pandas = check_pandas()

@@ -1,4 +1,4 @@
-"""A normal approximation by the iterates of an optimizer."""
+"""Normal approximations from the iterates of an optimizer (SWAG)."""
 
 from dataclasses import dataclass, field
 from numbers import Real
@@ -42,30 +42,30 @@ _FEW = (
 
 @dataclass(frozen=True, kw_only=True)
 class SWAG:
-    r"""Find modes, and approximate the posterior around each by the iterates of the optimizer.
+    r"""Normal approximation of the posterior around each mode, from the optimizer's iterates.
 
     $$p(u \mid y) \approx N\!\left(\bar u,\;
     \tfrac{1}{2} \Sigma_\mathrm{diag} + \tfrac{1}{2 (K - 1)} D D^T\right)$$
 
-    with the mean $\bar u$ of the collected iterates of the latent sites without bounds, the
-    diagonal matrix $\Sigma_\mathrm{diag}$ of their variances, and their last $K$ deviations
-    from the running mean as the columns of $D$. With several modes it is MultiSWAG, whose
-    predictions are an equal mixture.
+    where $\bar u$ is the mean of the collected iterates of the unconstrained latent sites,
+    $\Sigma_\mathrm{diag}$ the diagonal matrix of their variances, and the columns of $D$ are
+    their last $K$ deviations from the running mean. With several modes this is MultiSWAG:
+    predictions are an equally weighted mixture over modes.
 
-    The spread is that of the iterates, which minibatches make: take `batch_size`, and a step
-    size at which the loss still moves. An optimizer that settles, on all rows or at steps that
-    fall to zero, has no spread.
+    The spread of the iterates comes from the noise of minibatches, so set `batch_size`, and a
+    step size at which the loss still fluctuates. If the optimizer converges, because it uses
+    all rows or its step size falls to zero, the spread vanishes.
 
     Args:
-        base: The modes: their number, and the optimizer, an optax one; a number is here the
-            constant step size of Adam.
-        rank: How many deviations are kept, at least 2.
-        start: The share of the steps before the first iterate, at least 0 and below 1.
-        every: The steps from one iterate to the next, at least 1; a pass over the data is
-            usual.
+        base: The number of modes and the optax optimizer. A number is used here as the constant
+            step size of Adam.
+        rank: Number of deviations $K$ that are kept, at least 2.
+        start: Fraction of the steps before the first collected iterate, at least 0 and below 1.
+        every: Number of steps between collected iterates, at least 1; usually one pass over the
+            data.
 
     Raises:
-        TypeError: If a number is not an integer, or `base` no `Modes`.
+        TypeError: If a number is not an integer, or `base` is not a `Modes`.
         ValueError: If a number is out of range.
 
     Example:
@@ -84,7 +84,7 @@ class SWAG:
     start: float = 0.5
     every: int = 10
 
-    #: The options that draws are made by, beside the arrays.
+    #: The options that drawing needs besides the arrays.
     drawn_by: ClassVar[frozenset[str]] = frozenset({"base", "rank", "start", "every"})
 
     def __post_init__(self) -> None:
@@ -102,7 +102,7 @@ class SWAG:
 
     @property
     def optim(self) -> None:
-        """The steps of the optimizer do not fall to zero, so that there is nothing to know."""
+        """None: the step sizes do not fall to zero, so convergence is not judged."""
         return None
 
     @property
@@ -127,7 +127,7 @@ class SWAG:
 
 
 class _After(AbstractAfterwards):
-    """The moments of the iterates, and draws by them."""
+    """The moments of the iterates, and draws from the resulting normal distribution."""
 
     def __init__(self, method: SWAG) -> None:
         self._method = method
@@ -185,7 +185,7 @@ def _draw(sites: FlatSites, rank: int) -> None:
     zeros = jnp.zeros(sites.count)
     loc, scale = param(LOC, zeros), param(_SCALE, zeros)
     rows = param(_DEVIATIONS, jnp.zeros((rank, sites.count)))
-    # Of fewer iterates than rows the others are zero.
+    # Rows without an iterate stay zero.
     count = jnp.minimum(param(_COUNT, jnp.full((), 2)), rank)
     factor = rows.T / jnp.sqrt(2.0 * (count - 1))
     floor = jnp.finfo(scale.dtype).tiny ** 0.5

@@ -1,4 +1,4 @@
-"""What the end of an optimization says of it."""
+"""Convergence figures of an optimization."""
 
 from collections.abc import Iterator
 from numbers import Real
@@ -14,14 +14,14 @@ from ._settling import Settling, cosine, settling
 
 
 class TrainingFigures(NamedTuple):
-    """Figures of members.
+    """Convergence figures of the members.
 
     Args:
         finite: The members that are finite.
-        lost: Finite ones whose last loss is not finite.
+        lost: Finite members whose last loss is not finite.
         first: The first step at which a loss was not finite; None if there is none.
-        settlings: How the loss of each finite member ended; empty where nothing is said.
-        num_steps: The steps that were taken.
+        settlings: The trend of each finite member's loss at the end; empty if not judged.
+        num_steps: The number of steps.
     """
 
     finite: Finite
@@ -32,12 +32,12 @@ class TrainingFigures(NamedTuple):
 
     @classmethod
     def of(cls, posterior: Posterior, optim: Any) -> "TrainingFigures":
-        """The figures of what was trained by `optim`; a number's step size is a cosine."""
+        """The figures of a training with `optim`; a number means cosine decay."""
         losses = np.asarray(posterior.result.losses)
         bad = ~np.isfinite(losses).all(0)
         sizes = cosine if isinstance(optim, Real) else None
         settlings = {}
-        are_losses = isinstance(posterior.result, EnsembleResult)  # or lengths of forces
+        are_losses = isinstance(posterior.result, EnsembleResult)  # or norms of forces
         are_finite = posterior.finite.which if are_losses else np.ones(1, bool)
         if are_losses and not posterior.is_cut_short:
             for e in np.flatnonzero(are_finite):
@@ -56,7 +56,7 @@ class TrainingFigures(NamedTuple):
         return slope, error
 
     def advice(self) -> Iterator[str]:
-        """What to do, with the figures that ask for it."""
+        """Advice, with the figures that it is based on."""
         if not self.finite.are_all:
             since = "" if self.first is None else f", the first from step {self.first} on"
             yield (

@@ -1,4 +1,4 @@
-"""Words whose numbers a model takes for numbers."""
+"""A warning if codes of words are used as numbers."""
 
 import warnings
 from typing import Any
@@ -17,7 +17,7 @@ _COUNTED = (
     "for equal steps in that order. Look them up, by `RandomEffectsLayer` or `EmbeddingLayer`, "
     "or hand over numbers that mean what you say."
 )
-# Two words are no and yes, whichever way.
+# Two words are a binary indicator, whichever the order.
 _FEWEST = 3
 _LAYOUT = {"reshape", "squeeze", "broadcast_in_dim", "copy", "copy_p", "slice", "transpose"}
 _SHOWN = 4
@@ -26,13 +26,13 @@ _SHOWN = 4
 def warn_counted_words(
     model: Model, rows: dict[str, Any], schema: Schema, *, stacklevel: int
 ) -> None:
-    """Say so where codes of words become floating point, and are not looked up.
+    """Warn if codes of words are converted to floating point and not looked up.
 
     Args:
         model: The model, a function of rows.
         rows: The rows of the fit.
-        schema: What is known of them.
-        stacklevel: Whom the warning points to.
+        schema: Their schema.
+        stacklevel: The stack level of the warning.
     """
     levels = _levels(schema)
     if not levels:
@@ -46,7 +46,7 @@ def warn_counted_words(
     try:
         program = jax.make_jaxpr(run)(rows)
     except Exception:
-        return  # what is wrong with the model is said where it runs
+        return  # errors of the model are reported where it runs
     pairs = zip(program.jaxpr.invars, labels, strict=True)
     counted = _counted(program.jaxpr, {v: n for v, n in pairs if n in levels})
     for label in sorted(counted):
@@ -56,7 +56,7 @@ def warn_counted_words(
 
 
 def _levels(schema: Schema) -> dict[str, tuple[Any, ...]]:
-    """The words of each array that holds codes of some."""
+    """The words of each array of word codes."""
     found = {}
     for argument in schema.arguments:
         for leaf in argument.leaves if argument.name != "y" else ():
@@ -67,7 +67,7 @@ def _levels(schema: Schema) -> dict[str, tuple[Any, ...]]:
 
 
 def _counted(jaxpr: Jaxpr, codes: dict[Any, str]) -> set[str]:
-    """Those of some inputs that are made floating-point numbers as they are."""
+    """The inputs that are converted to floating point without a look-up."""
     found: set[str] = set()
     for step in jaxpr.eqns:
         own = [codes.get(v) if isinstance(v, Var) else None for v in step.invars]
