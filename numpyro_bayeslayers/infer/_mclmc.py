@@ -14,7 +14,15 @@ from numpyro.infer.hmc_util import warmup_adapter
 from .. import _checks
 from .._typing import Model, PRNGKey
 from ._kernel import AbstractKernel
-from ._mclmc_tuning import Tuning, begin, blackjax_parts, measured, settled
+from ._mclmc_tuning import (
+    JUMP,
+    Tuning,
+    begin,
+    blackjax_parts,
+    excess_of,
+    measured,
+    settled,
+)
 
 _SIZE = (
     "{name} needs a model with at least 2 latent numbers, got {size}: its momentum is a "
@@ -36,7 +44,8 @@ class MCLMCState(NamedTuple):
             steps of the draw, of `AdjustedMCLMC` that of the proposal.
         accept_prob: The probability of acceptance of the last proposal; 1 without proposals.
         mean_accept_prob: Its mean, over the warm-up and then over the draws.
-        diverging: Whether the integrator failed in the last draw.
+        diverging: Whether the integrator failed in the last draw, or the energy jumped: such
+            a step is not taken, and the chain goes on in another direction.
         adapt_state: What the warm-up has found: ``step_size``, ``inverse_mass_matrix``, ...
         rng_key: The key of the next draw.
     """
@@ -53,6 +62,12 @@ class MCLMCState(NamedTuple):
     diverging: Array
     adapt_state: Any
     rng_key: PRNGKey
+
+
+def _direction(key: PRNGKey, flat: Array) -> Array:
+    """A direction, each as likely as another."""
+    normal = random.normal(key, flat.shape, flat.dtype)
+    return normal / jnp.linalg.norm(normal)
 
 
 class AbstractMCLMC(AbstractKernel):
@@ -78,14 +93,13 @@ class AbstractMCLMC(AbstractKernel):
         key, key_momentum = random.split(key)
         flat, unravel = ravel_pytree(z)
         value, grad = jax.value_and_grad(lambda x: fn(unravel(x)))(flat)
-        momentum = random.normal(key_momentum, flat.shape, flat.dtype)
         zero = jnp.zeros((), flat.dtype)
         return MCLMCState(
             i=jnp.zeros((), jnp.int32),
             z=z,
             potential_energy=-value,
             z_grad=grad,
-            momentum=momentum / jnp.linalg.norm(momentum),
+            momentum=_direction(key_momentum, flat),
             num_steps=jnp.zeros((), jnp.int32),
             energy_change=zero,
             accept_prob=zero,
@@ -117,11 +131,13 @@ class MCLMC(AbstractMCLMC):
     $$\dot x = u, \qquad \dot u = \frac{(I - u u^\top)\, \nabla \log p(x)}{d - 1} +
     \text{noise}$$
 
-    so that each step of the integrator costs one or two gradients, whatever the curvature,
-    and nothing is rejected. Step size, scales of the coordinates and the length over which
-    the direction is forgotten are found in the warm-up, as the reference does. Draws are biased by
-    the step size: with the usual `energy_variance` variances are a few percent too small.
-    `AdjustedMCLMC` has no bias. It is for posteriors of many numbers: networks.
+    so that each step of the integrator costs one or two gradients, whatever the curvature.
+    No step is rejected but one in which the energy jumps, by ten times the change that is
+    wanted or more. Step size, scales of the coordinates and the length over which the
+    direction is forgotten are found in the warm-up, as the reference does: it needs about
+    2,000 steps of the integrator. Draws are biased by the step size: with the usual
+    `energy_variance` variances are a few percent too small. `AdjustedMCLMC` has no bias. It is
+    for posteriors of many numbers: networks.
 
     Args:
         model: A NumPyro model, of at least two latent numbers.
@@ -180,24 +196,20 @@ class MCLMC(AbstractMCLMC):
 
         def step(j: Any, carry: Any) -> Any:
             place, tuning, squares, failed, key = carry
-            key, key_step = random.split(key)
+            key, key_step, key_turn = random.split(key, 3)
             now = tuning.inverse_mass_matrix, tuning.length, tuning.step_size
-            place, info = kernel(key_step, place, density, *now)
+            end, info = kernel(key_step, place, density, *now)
             change = info.energy_change
+            excess = excess_of(change, info.nonans, flat.size, self._energy_variance)
+            is_jump = ~info.nonans | (excess > JUMP)
+            turned = place._replace(momentum=_direction(key_turn, flat))
+            place = jax.tree.map(lambda a, b: jnp.where(is_jump, a, b), turned, end)
             at = state.i * self._num_steps + j
-            seen = measured(
-                tuning,
-                at,
-                total,
-                place.position,
-                change,
-                info.nonans,
-                self._energy_variance,
-            )
+            seen = measured(tuning, at, total, place.position, excess)
             seen = settled(seen, at, total)
             tuning = jax.tree.map(lambda a, b: jnp.where(at < total, a, b), seen, tuning)
-            squares = squares + jnp.square(change)
-            return place, tuning, squares, failed | ~info.nonans, key
+            squares = squares + jnp.where(is_jump, 0.0, jnp.square(change))
+            return place, tuning, squares, failed | is_jump, key
 
         place = integrators.IntegratorState(
             flat, state.momentum, -state.potential_energy, state.z_grad

@@ -4,7 +4,8 @@ The variance of the energy's change in a step of size $\epsilon$ grows like $\ep
 that each step tells which size would have had the variance that is wanted. A first part of
 the warm-up finds the step size, a second the scales of the coordinates too, a third the step
 size in scaled coordinates; the last measures how long they stay correlated, of which the
-direction is forgotten over a share.
+direction is forgotten over a share. The first size is a guess: a step whose energy jumps is
+not taken, so that no guess throws a chain out of the region where it starts.
 
 References:
     Robnik, De Luca, Silverstein and Seljak (2023), "Microcanonical Hamiltonian Monte Carlo",
@@ -21,6 +22,11 @@ SCALES, SCALED, LENGTH = 0.2, 0.5, 0.8
 #: How many steps an estimate of the step size is of, and how far a step may be from the size
 #: that is wanted and count.
 MEMORY, TRUST = 150, 1.5
+#: A squared change of the energy above so many times what is wanted is a jump; what one counts
+#: at most, and what a step counts at which the integrator failed.
+JUMP, MOST, FAILED = 1e2, 1e12, 1e4
+#: The factors that a step size changes by in one step, at least and at most.
+SMALLER, LARGER = 0.01, 1.1
 #: The share of the correlation's length; batches of steps that it is measured by.
 SHARE, BATCHES = 0.4, 20
 
@@ -38,10 +44,9 @@ class Tuning(NamedTuple):
         step_size: The step size.
         length: The length over which the direction is forgotten.
         inverse_mass_matrix: The variances of the coordinates.
-        largest: The step size at which the integrator failed, or a little less.
         weight: The sum of the weights of steps.
-        rate: The weighted sum of the energy's variance, in units of the one wanted, over the
-            sixth power of the step size.
+        rate: The weighted sum of the energy's squared changes, in units of the variance wanted,
+            as they would have been at `step_size`.
         count: Positions of which there are moments.
         mean: Their mean.
         square: The sum of the squares of their deviations.
@@ -53,7 +58,6 @@ class Tuning(NamedTuple):
     step_size: Float[Array, ""]
     length: Float[Array, ""]
     inverse_mass_matrix: Float[Array, " d"]
-    largest: Float[Array, ""]
     weight: Float[Array, ""]
     rate: Float[Array, ""]
     count: Float[Array, ""]
@@ -68,8 +72,24 @@ def begin(flat: Float[Array, " d"]) -> Tuning:
     nothing, zero = jnp.zeros_like(flat), jnp.zeros((), flat.dtype)
     root = jnp.sqrt(jnp.asarray(flat.size, flat.dtype))
     both = jnp.zeros((2, flat.size), flat.dtype)
-    fixed = 0.25 * root, root, jnp.ones_like(flat), jnp.full_like(zero, jnp.inf)
+    fixed = 0.25 * root, root, jnp.ones_like(flat)
     return Tuning(*fixed, zero, zero, zero, nothing, nothing, nothing, both)
+
+
+def excess_of(
+    energy_change: Float[Array, ""], is_finite: Bool[Array, ""], size: int, wanted: float
+) -> Float[Array, ""]:
+    """The squared change of the energy in a step, in units of the variance that is wanted.
+
+    Args:
+        energy_change: The change of the energy.
+        is_finite: Whether the integrator did not fail.
+        size: The number of coordinates.
+        wanted: The variance that is wanted, for each coordinate.
+    """
+    # Roots first: the square of a jump may be too large for a float.
+    root = jnp.minimum(jnp.abs(energy_change) / (size * wanted) ** 0.5, MOST**0.5)
+    return jnp.where(is_finite, jnp.square(root), FAILED) + 1e-8
 
 
 def measured(
@@ -77,9 +97,7 @@ def measured(
     at: Any,
     total: int,
     position: Float[Array, " d"],
-    energy_change: Float[Array, ""],
-    is_finite: Bool[Array, ""],
-    wanted: float,
+    excess: Float[Array, ""],
 ) -> Tuning:
     """What one step tells.
 
@@ -88,30 +106,25 @@ def measured(
         at: The number of the step, from 0.
         total: The steps of the warm-up.
         position: Where it ended.
-        energy_change: The change of the energy.
-        is_finite: Whether the integrator did not fail.
-        wanted: The variance that is wanted, for each coordinate.
+        excess: What `excess_of` gives.
     """
     decay = (MEMORY - 1.0) / (MEMORY + 1.0)
-    excess = jnp.square(energy_change) / (position.size * wanted) + 1e-8
-    weight = jnp.exp(-0.5 * jnp.square(jnp.log(excess) / (6 * TRUST))) * is_finite
-    largest = jnp.where(is_finite, tuning.largest, 0.8 * tuning.step_size)
-    rate = decay * tuning.rate + weight * excess / tuning.step_size**6
+    weight = jnp.exp(-0.5 * jnp.square(jnp.log(excess) / (6 * TRUST)))
+    rate = decay * tuning.rate + weight * excess
     sum_of_weights = decay * tuning.weight + weight
-    size = (rate / jnp.maximum(sum_of_weights, 1e-20)) ** (-1 / 6)
-    size = jnp.where(sum_of_weights > 0, jnp.minimum(size, largest), largest)
+    factor = jnp.clip((rate / sum_of_weights) ** (-1 / 6), SMALLER, LARGER)
+    is_taken = excess <= JUMP
     is_sized = at < LENGTH * total
-    is_seen = is_finite & ((at >= SCALES * total) & (at < SCALED * total))
-    is_seen = is_seen | (is_finite & ~is_sized)
+    is_seen = is_taken & ((at >= SCALES * total) & (at < SCALED * total))
+    is_seen = is_seen | (is_taken & ~is_sized)
     count = tuning.count + is_seen
     away = jnp.where(is_seen, position - tuning.mean, 0.0)
     mean = tuning.mean + away / jnp.maximum(count, 1.0)
     square = tuning.square + away * jnp.where(is_seen, position - mean, 0.0)
     return tuning._replace(
-        step_size=jnp.where(is_sized, size, tuning.step_size),
-        largest=largest,
+        step_size=tuning.step_size * jnp.where(is_sized, factor, 1.0),
         weight=sum_of_weights,
-        rate=rate,
+        rate=rate * factor**6,
         count=count,
         mean=mean,
         square=square,
@@ -144,9 +157,11 @@ def _scaled(tuning: Tuning, at: Any, total: int) -> Tuning:
     is_last = (at + 1 >= LENGTH * total) & (at < LENGTH * total)
     put = lambda new, old: jnp.where(is_now, new, old)
     again = lambda x: jnp.where(is_now | is_last, 0.0, x)
+    # A step keeps its way in the coordinates of the model, which is a careful start.
+    in_scaled = tuning.step_size / jnp.sqrt(jnp.mean(var))
     return tuning._replace(
+        step_size=put(in_scaled, tuning.step_size),
         inverse_mass_matrix=put(var, tuning.inverse_mass_matrix),
-        largest=put(jnp.inf, tuning.largest),
         weight=put(0.0, tuning.weight),
         rate=put(0.0, tuning.rate),
         count=again(tuning.count),

@@ -51,7 +51,7 @@ class SampledEnsemble(Modes):
     #: The chains are in different modes, so disagreement is expected.
     are_apart: ClassVar[bool] = True
 
-    num_warmup: int = 100
+    num_warmup: int = 200
     num_samples: int = 50
     kernel: Callable[..., Any] = MCLMC
     kernel_options: Mapping[str, Any] = field(default_factory=dict)
