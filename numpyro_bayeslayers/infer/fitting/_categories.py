@@ -1,4 +1,4 @@
-"""Which rows a model takes for codes of categories."""
+"""Detection of rows that a model uses as codes of categories."""
 
 import re
 from collections.abc import Generator
@@ -22,9 +22,9 @@ _FAILED = (
 
 
 def categories_of(model: Model, rows: dict[str, Any]) -> dict[str, int]:
-    """By the names of arrays that are looked up as they are, the categories that there are.
+    """The numbers of categories of arrays that are looked up unchanged, by name.
 
-    The model is traced, without computing anything, if an array of rows holds integers.
+    The model is traced abstractly if an array of rows holds integers.
     """
     if not any(_is_codes(leaf) for leaf in jax.tree.leaves(rows)):
         return {}
@@ -41,13 +41,13 @@ def categories_of(model: Model, rows: dict[str, Any]) -> dict[str, int]:
 
 @contextmanager
 def computed_categories(rows: dict[str, Any]) -> Generator[None]:
-    """Around a running program: say shortly that categories which it computes do not exist.
+    """A context that gives a concise error if a program computes categories that do not exist.
 
-    What is known of the rows before is checked before; this is for categories that the model
-    computes from rows, which are looked at as it runs.
+    Categories among the rows are checked in advance; this is for categories that the model
+    computes from rows, which are checked while it runs.
 
     Raises:
-        ValueError: In place of the error of the program.
+        ValueError: In place of the program's error.
     """
     try:
         yield
@@ -64,7 +64,7 @@ def _is_codes(leaf: Any) -> bool:
 
 
 class _looking_up(Messenger):  # noqa: N801
-    """Notes which of some arrays are looked up, and among how many categories."""
+    """Records which arrays are looked up, and among how many categories."""
 
     def __init__(self, leaves: dict[str, Any], counts: dict[str, int]) -> None:
         self.leaves = leaves

@@ -1,4 +1,4 @@
-"""What can be asked of a fitted model."""
+"""The result of `fit`."""
 
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,12 @@ from ._summary import check_pandas, summary_of
 
 
 class Fit:
-    """A fitted model. `fit` makes it.
+    """A fitted model, returned by `fit`.
 
     Args:
-        problem: What was fitted.
-        method: How.
-        posterior: What was found.
+        problem: The fitted problem.
+        method: The method of the fit.
+        posterior: The posterior found by the method.
     """
 
     def __init__(self, problem: Problem, method: Method, posterior: Posterior) -> None:
@@ -55,14 +55,15 @@ class Fit:
 
     @property
     def params(self) -> dict[str, Array]:
-        """The parameters of the guide by site name, members first; none after `MCMC`."""
+        """The guide's parameters by site name, members first; empty after `MCMC`."""
         return self._posterior.params
 
     @property
     def levels(self) -> dict[str, tuple[Level, ...]]:
-        """The categories of each argument that holds some, in the order of their numbers.
+        """The categories of each categorical argument, in the order of their codes.
 
-        Columns of a table are named like ``x['store']``. `predict` takes the words again.
+        Columns of a table are named like ``x['store']``. `predict` takes the categories
+        themselves, not their codes.
         """
         return self._problem.data.schema.levels
 
@@ -70,18 +71,18 @@ class Fit:
     def losses(self) -> Float[Array, "e t"] | None:
         """The loss of each member at each step; None after `MCMC`.
 
-        After `Stein`: one row, the length of the force on all particles.
+        After `Stein` there is one row: the norm of the force on all particles.
         """
         return getattr(self._posterior.result, "losses", None)
 
     @property
     def validation(self) -> Validation | None:
-        """The scores of held-out rows as the fit went on; None if nothing was held out."""
+        """The scores of held-out rows during training; None if no rows were held out."""
         return getattr(self._posterior.result, "validation", None)
 
     @property
     def result(self) -> Any:
-        """What the method below gave: `EnsembleResult`, `EnsembleMCMCResult`, ..."""
+        """The result of the underlying method: `EnsembleResult`, `EnsembleMCMCResult`, ..."""
         return self._posterior.result
 
     def __reduce__(self) -> Any:
@@ -91,17 +92,16 @@ class Fit:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the fit into a file, from which `load` reads it, in another process too.
+        """Save the fit to a file; `load` reads it, also in another process.
 
-        The file is one of safetensors with a header of JSON: numbers and words, no code. It
-        holds what was found (parameters and losses, or all draws), the rows that were fitted
-        (`draws` and `to_arviz` look at them), the constants, the columns and levels of the
-        data, and the options of the method. It is written beside `path`, put onto the disk,
-        and takes the place of a file of that name in one move: no half of one ever stands
-        there.
+        The file is in the safetensors format with a JSON header: it contains numbers and text,
+        but no code. It holds the results (parameters and losses, or all draws), the fitted rows
+        (which `draws` and `to_arviz` use), the constants, the columns and levels of the data,
+        and the options of the method. It is written atomically: an existing file is replaced
+        only when the new one is complete on disk.
 
         Args:
-            path: The file, in a folder that exists.
+            path: The file, in an existing folder.
 
         Raises:
             FileNotFoundError: If the folder does not exist.
@@ -121,49 +121,51 @@ class Fit:
         new_levels: NewLevels | None = None,
         **data: Any,
     ) -> Predictions:
-        """Draw from the posterior predictive: what would be observed in new rows.
+        """Draw from the posterior predictive distribution of new rows.
 
-        Predictions of labels have the probability of each, and the most probable one, beside
-        the draws: `Predictions.probabilities`, `Predictions.mode`.
+        Predictions of labels also include the probability of each label,
+        `Predictions.probabilities`, and the most probable label, `Predictions.mode`.
 
-        If a latent site has a value for each row, rows that were fitted have their own values,
-        and new ones draws from the prior. A row was fitted if all its arguments are those of a
-        row of the fit; one that equals several of them is an error, unless all rows of the fit
-        are given, in their order.
+        If a latent site has a value for each row, fitted rows use their own values, and new
+        rows use draws from the prior. A row counts as fitted if all its arguments equal those
+        of a row of the fit. A row that equals several fitted rows is an error, unless all rows
+        of the fit are given in their original order.
 
-        Members, particles or chains that are not finite are left out, with a warning that
-        names them, here and in all other draws.
+        Members, particles or chains that are not finite are excluded from these and all other
+        draws, with a warning that lists them.
 
         Args:
-            num_samples: The number of draws, at least 1. Members share them, rounded up;
-                after `MCMC` there are at most as many as the chains have, evenly chosen.
-            seed: A key or an integer.
-            site: A site that grows with the rows, also a deterministic one, or a latent one
-                that has a value for each row; the observed one if None, which must be named if
-                `y` was observed at several.
-            batch_size: Rows at a time, which bounds the memory beside the draws; a few rows
-                are compared first. If None all rows are predicted at once, unless that would
-                take over 2 GiB, see `EnsembleSVI.predict`.
-            new_rows: True if all rows are new ones, though they may equal rows of the fit;
-                False if none may be. Read if a latent site has a value for each row.
-            new_levels: What becomes of levels that were not in the fit, where a
-                `RandomEffectsLayer`, a `RandomSlopesLayer` or an `EmbeddingLayer` takes them:
-                ``"draw"`` draws their effect from the population given its scale, one new
-                group for each new level, the same in all rows of a draw; ``"mean"`` is the
-                population's mean. If None they are an error.
+            num_samples: The number of draws, at least 1. They are split evenly over members,
+                rounded up. After `MCMC` they are an evenly spaced subset of the draws of the
+                chains, and at most all of them.
+            seed: A random key or an integer.
+            site: A site with an axis of rows: observed, deterministic, or latent with a value
+                for each row. If None, the observed site; required if `y` was observed at
+                several sites.
+            batch_size: Number of rows predicted at a time, which limits the memory needed
+                besides the draws; results for a few rows are checked first. If None, all rows
+                are predicted at once unless that would take more than 2 GiB, see
+                `EnsembleSVI.predict`.
+            new_rows: True to treat all rows as new even if they equal fitted rows; False if all
+                rows must be fitted rows. Used only if a latent site has a value for each row.
+            new_levels: The treatment of levels that were not in the fit, for arguments of a
+                `RandomEffectsLayer`, a `RandomSlopesLayer` or an `EmbeddingLayer`: ``"draw"``
+                draws the effect of each new level from the population distribution, shared by
+                all rows of that level within a draw; ``"mean"`` uses the population mean. If
+                None, new levels are an error.
             data: The arguments of the model without `y`, for any number of rows. Columns of
-                tables are found by name, in any order, and categories by their words.
-                Constants of the fit need not be given again, nor what no draw depends on:
+                tables are matched by name, in any order, and categories by value. Constants of
+                the fit may be omitted, and so may arguments that no draw depends on, such as
                 weights and masks of observations.
 
         Raises:
             TypeError: If `num_samples` is not an integer, or a column has a different type from
                 that in the fit.
-            ValueError: If an argument or a column is missing, unknown, or of another row
-                count than the others, if an entry is NaN, a level was not in the fit, if it
-                is not clear which site is meant, if `batch_size` is given and the model looks
-                across rows, if latent values of rows cannot be told apart, or not be taken
-                without those of others, or if no member is finite.
+            ValueError: If an argument or a column is missing, unknown, or has a different
+                number of rows; if an entry is NaN, or a level was not in the fit; if the choice
+                of the site is ambiguous; if `batch_size` is given and rows of the model depend
+                on each other; if rows with latent values are ambiguous, or their values cannot
+                be used without those of other rows; or if no member is finite.
         """
         with ALONE:
             self._posterior.finite.warn_left_out(stacklevel=2)
@@ -182,12 +184,12 @@ class Fit:
         new_levels: NewLevels | None = None,
         **data: Any,
     ) -> Predictions:
-        """Draw the mean of the likelihood in new rows: the curve, without the noise.
+        """Draw the mean of the likelihood in new rows: the regression curve, without noise.
 
         Args:
             num_samples: As in `predict`.
-            seed: As in `predict`: the draws are of the same posterior values.
-            site: The observed site; needed if `y` was observed at several.
+            seed: As in `predict`; the same seed gives the same posterior draws.
+            site: The observed site; required if `y` was observed at several sites.
             batch_size: As in `predict`.
             new_rows: As in `predict`.
             new_levels: As in `predict`.
@@ -195,8 +197,8 @@ class Fit:
 
         Raises:
             TypeError: As `predict`.
-            ValueError: As `predict`, and if the likelihood has no mean: a class is not a number,
-                and Cauchy's law has tails too long.
+            ValueError: As `predict`, and if the likelihood has no mean, as for class labels and
+                the Cauchy distribution.
         """
         with ALONE:
             self._posterior.finite.warn_left_out(stacklevel=2)
@@ -222,18 +224,19 @@ class Fit:
 
         $$\log \frac{1}{S} \sum_s p(y_i \mid x_i, \theta_s)$$
 
-        over draws of the posterior. Rows that a mask leaves out have 0, weights do not count.
-        Of the rows of the fit it is no measure of predictions: they have been seen.
+        where $\theta_s$ are draws from the posterior. Masked rows have 0, and weights are
+        ignored. On the rows of the fit this does not measure predictive performance, since they
+        were used for training.
 
         Args:
-            y: The observations, one for each row, in the form of those of the fit.
+            y: The observations, one per row, in the form of those of the fit.
             num_samples: As in `predict`.
             seed: As in `predict`.
-            site: The observed site; needed if `y` was observed at several.
+            site: The observed site; required if `y` was observed at several sites.
             batch_size: As in `predict`.
             new_rows: As in `predict`.
             new_levels: As in `predict`.
-            data: The other arguments of the model, all of them.
+            data: All other arguments of the model.
 
         Raises:
             TypeError: As `predict`.
@@ -250,17 +253,17 @@ class Fit:
     def draws(
         self, *, num_samples: int = 1000, seed: Seed = 2, all: bool = False
     ) -> dict[str, Array]:
-        """Draws of the posterior: latent sites, and deterministic ones that are no rows.
+        """Posterior draws of latent sites, and of deterministic ones without an axis of rows.
 
         Args:
-            num_samples: Draws of each member's guide, at least 1; after `MCMC` all draws of
-                the chains are given.
-            seed: A key or an integer.
-            all: Whether sites are given, too, that others are computed from: the standardized
-                coefficients ``beta_base`` of a layer, and what `autoreparam` draws.
+            num_samples: Draws from each member's guide, at least 1; after `MCMC` all draws of
+                the chains are returned.
+            seed: A random key or an integer.
+            all: Whether to include the sites from which others are computed: the standardized
+                coefficients ``beta_base`` of a layer, and the auxiliary sites of `autoreparam`.
 
         Returns:
-            Values by site name, (chains, draws, *site); members and particles are chains.
+            Values by site name, (chains, draws, *site), with members and particles as chains.
 
         Raises:
             ValueError: If no member is finite.
@@ -268,14 +271,14 @@ class Fit:
         return self._draws(num_samples, seed, all)
 
     def _draws(self, num_samples: int, seed: Seed, all: bool = True) -> dict[str, Array]:
-        """As `draws`; it is called by methods alone, whose caller a warning points to."""
+        """As `draws`, for methods only: warnings point to the caller of the method."""
         with ALONE:
             num_samples = _checks.size("num_samples", num_samples)
             finite = self._posterior.finite
             finite.warn_left_out(stacklevel=3)
             sites, data = self._problem.sites, self._problem.data
             rows, of_rows = data.rows | {"y": None}, rows_of_sites(self._problem)
-            # Of the values of rows, those are posterior draws that `autoreparam` computes.
+            # Among the values of rows, those computed by `autoreparam` are posterior draws.
             kept = [
                 n
                 for n in sites.computed
@@ -293,7 +296,7 @@ class Fit:
             told = Told(Fitted(take_apart((), data.rows)), is_new=False)
             how = count, data.num_rows, names, told
             found = self._posterior.draw(as_key(seed), rows, *how)
-            # On the host, which compiles nothing.
+            # On the host, which needs no compilation.
             return {
                 n: jax.device_put(np.asarray(x).swapaxes(0, 1)) for n, x in found.items()
             }
@@ -306,25 +309,25 @@ class Fit:
         seed: Seed = 2,
         all: bool = False,
     ) -> Any:
-        """A table of the posterior: one line for each entry of each site.
+        """Summarize the posterior in a table with one row per entry of each site.
 
-        A layer's coefficients of a table's columns, or of categories, are called by the names
-        of these: ``price.beta[age]``, ``store.theta[oslo]``.
+        Coefficients of columns of a table and of categories are named after these:
+        ``price.beta[age]``, ``store.theta[oslo]``.
 
         Args:
             prob: The probability of the interval between the two quantiles.
             num_samples: As in `draws`.
-            seed: A key or an integer.
+            seed: A random key or an integer.
             all: As in `draws`.
 
         Returns:
-            A pandas table with the mean, the standard deviation, the median and two
-            quantiles; after `MCMC` the effective sample size and the split R-hat. Its
-            ``attrs`` have the divergences, or each member's Pareto k-hat (see `diagnostics`).
+            A pandas table with the mean, the standard deviation, the median and two quantiles,
+            and after `MCMC` also the effective sample size and the split R-hat. Its ``attrs``
+            contain the divergences, or each member's Pareto k-hat (see `diagnostics`).
 
         Raises:
             ImportError: If pandas is not installed.
-            ValueError: If `prob` is not above 0 and below 1.
+            ValueError: If `prob` is not between 0 and 1.
         """
         with ALONE:
             check_pandas()
@@ -335,11 +338,11 @@ class Fit:
             return summary_of(draws, prob, labels, are_chains=are_chains, header=header)
 
     def diagnostics(self) -> Diagnostics:
-        """How the fit ended: divergences, R-hat and energy, or the slope of the loss and k-hat.
+        """The diagnostics: divergences, R-hat and energy, or the slope of the loss and k-hat.
 
-        `fit` warns of what is there at its end. K-hat, which tells how far a guide is from the
-        posterior, is computed when it is first asked for, here or for a `summary`: it takes a
-        program of its own, and as long as 1,000 losses.
+        `fit` warns about the figures that are available at its end. K-hat, which measures how
+        far a guide is from the posterior, is computed on first use, here or in `summary`: it
+        compiles a program of its own and takes as long as 1,000 evaluations of the loss.
         """
         with ALONE:
             return self._ending.diagnostics()
@@ -352,26 +355,26 @@ class Fit:
         log_likelihood: bool = True,
         posterior_predictive: bool = True,
     ) -> Any:
-        """The posterior as ArviZ's data; members and particles are chains.
+        """Convert the fit to ArviZ's data structure, with members and particles as chains.
 
-        It is an `InferenceData` of ArviZ below 1, and a tree of xarray from 1 on, with the
-        groups ``posterior``, ``log_likelihood``, ``posterior_predictive``, ``observed_data``
-        and ``constant_data``, and after `MCMC` ``sample_stats``: what ``arviz.loo``,
-        ``compare``, ``plot_ppc`` and ``summary`` ask for. All groups are of the same draws.
-        Axes are called ``chain``, ``draw``, ``row``, and by the columns and categories that
-        coefficients belong to, ``x_column`` and ``town_level``. Chains keep their numbers if
-        some are left out. Rows that are missing or masked are in no group of observations. A
-        slash in the name of a site is a dot in ArviZ 1, which cannot have it.
+        The result is an `InferenceData` for ArviZ below 1 and an xarray tree from 1 on. Its
+        groups are ``posterior``, ``log_likelihood``, ``posterior_predictive``,
+        ``observed_data`` and ``constant_data``, and after `MCMC` ``sample_stats``: the input of
+        ``arviz.loo``, ``compare``, ``plot_ppc`` and ``summary``. All groups use the same draws.
+        Axes are named ``chain``, ``draw``, ``row``, and after the columns and categories of
+        coefficients, such as ``x_column`` and ``town_level``. Chains keep their numbers if some
+        are excluded. Missing and masked rows are omitted from the groups of observations. A
+        slash in the name of a site becomes a dot in ArviZ 1, which does not allow slashes.
 
-        The draws of a guide that is a point (``"delta"``, `Stein`) are all alike. There the
-        members or particles are the draws of one chain.
+        All draws of a point guide (``"delta"``, `Stein`) are identical. Then the members or
+        particles are the draws of a single chain.
 
         Args:
             num_samples: As in `draws`.
-            seed: A key or an integer.
-            log_likelihood: Whether to compute the log likelihood of each row at each draw,
-                which takes a number for each of them. Weights of rows do not count.
-            posterior_predictive: Whether to draw new observations of each row at each draw.
+            seed: A random key or an integer.
+            log_likelihood: Whether to compute the log likelihood of each row for each draw; the
+                memory grows with their product. Weights of rows are ignored.
+            posterior_predictive: Whether to draw new observations of each row for each draw.
 
         Raises:
             ImportError: If ArviZ is not installed.
@@ -385,6 +388,6 @@ class Fit:
                     "posterior_predictive", posterior_predictive
                 ),
             }
-            key = jax.random.fold_in(as_key(seed), 1)  # not that of the draws
+            key = jax.random.fold_in(as_key(seed), 1)  # not the key of the draws
             of = self._problem, self._posterior, draws, self._ending.labels, key
             return inference_data(groups_of(*of, **wanted))

@@ -1,8 +1,8 @@
-"""The columns and categories that coefficients of layers belong to.
+"""Names of the entries of coefficients, from columns and categories.
 
-A layer hands each product of its rows with a coefficient to `primitives.linear`. Where the rows
-are the columns of a table, untouched but for their size, or the codes of categories, the first
-axis of the coefficient has the names of these.
+Layers compute each product of rows with coefficients by `primitives.linear`. If the rows are
+columns of a table, changed at most in scale, or codes of categories, the first axis of the
+coefficients takes their names.
 """
 
 import re
@@ -31,12 +31,12 @@ _Names: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 class Axis(NamedTuple):
-    """An axis of a site whose entries have names.
+    """An axis of a site with named entries.
 
     Args:
-        place: Which it is, counted from the last, which is 1.
-        names: Of its entries.
-        title: What it is called: ``x_column``, ``town_level``.
+        place: The position of the axis, counted from the last, which is 1.
+        names: The names of its entries.
+        title: The name of the axis: ``x_column``, ``town_level``.
     """
 
     place: int
@@ -48,10 +48,10 @@ class Axis(NamedTuple):
         return self.place <= len(shape) and shape[-self.place] == len(self.names)
 
 
-#: By site, the axes whose entries have names.
+#: The axes with named entries, by site.
 Labels: TypeAlias = Mapping[str, tuple[Axis, ...]]
 
-# What keeps columns in their places.
+# Operations that keep the positions of columns.
 _LAYOUT = {
     "reshape",
     "convert_element_type",
@@ -65,13 +65,13 @@ _SCALING |= {"abs", "sqrt", "square", "integer_pow", "pow", "sign", "logistic", 
 
 
 def is_base(name: str, computed: tuple[str, ...]) -> bool:
-    """Whether a site is one in whose coordinates a computed one is drawn."""
+    """Whether a site is the base of a reparameterized one."""
     ends = [end for end in (BASE, DECENTERED) if name.endswith(end)]
     return any(name.removesuffix(end) in computed for end in ends)
 
 
 def line(name: str, shape: tuple[int, ...], at: tuple[int, ...], labels: Labels) -> str:
-    """What an entry of a site is called: ``price.beta[age]`` or, without names, ``a[0,1]``."""
+    """The name of an entry of a site: ``price.beta[age]`` or, without names, ``a[0,1]``."""
     if not at:
         return name
     words = [str(i) for i in at]
@@ -79,17 +79,17 @@ def line(name: str, shape: tuple[int, ...], at: tuple[int, ...], labels: Labels)
     for axis in named:
         words[-axis.place] = axis.names[at[-axis.place]]
     if named:
-        # Beside a name, the only entry of another axis needs no number.
+        # Next to a name, an axis of length one needs no index.
         places = {len(shape) - axis.place for axis in named}
         words = [words[i] for i, size in enumerate(shape) if size > 1 or i in places]
     return f"{name}[{','.join(words)}]"
 
 
 def title(source: str, kind: str) -> str:
-    """What the axis of the columns or the categories of an array is called.
+    """The name of the axis of an array's columns or categories.
 
     Args:
-        source: What errors call the array, ``x`` or ``x['store']``.
+        source: The name of the array in errors, ``x`` or ``x['store']``.
         kind: ``"columns"`` or ``"categories"``.
     """
     word = re.sub(r"\W+", "_", source).strip("_")
@@ -97,7 +97,7 @@ def title(source: str, kind: str) -> str:
 
 
 def labels_of(problem: Problem) -> Labels:
-    """The columns and levels that coefficients belong to; nothing that is in doubt."""
+    """The columns and levels of coefficients, as far as they are certain."""
     given = {} if problem.reader is None else problem.reader.axes()
     known = {site: tuple(Axis(*axis) for axis in axes) for site, axes in given.items()}
     names = _names(problem.data.schema)
@@ -105,12 +105,12 @@ def labels_of(problem: Problem) -> Labels:
         return known
     try:
         return _traced(problem, names) | known
-    except Exception:  # names are a help, no more
+    except Exception:  # names are optional
         return known
 
 
 def _names(schema: Schema) -> dict[str, _Names]:
-    """By array, whether it has columns or categories, and their names."""
+    """Whether each array has columns or categories, and their names."""
     found: dict[str, _Names] = {}
     for argument in schema.arguments:
         for leaf in argument.leaves if argument.name != "y" else ():
@@ -123,7 +123,7 @@ def _names(schema: Schema) -> dict[str, _Names]:
 
 
 class _products(Messenger):  # noqa: N801
-    """Notes the products of rows with coefficients.
+    """Records the products of rows with coefficients.
 
     Args:
         leaves: The arrays of rows by name.
@@ -141,7 +141,7 @@ class _products(Messenger):  # noqa: N801
             self._index = same[0] if same else None
         elif msg["type"] == "linear":
             site, op, x = msg["weight"], msg["op"].exact, msg["args"][0]
-            # The layer that looks rows up says so just before.
+            # A layer that looks up rows announces it just before.
             index = self._index if isinstance(op, Categories) else None
             self._index = None
             if index or isinstance(op, (Dense, Contract, Embed)):
@@ -149,12 +149,12 @@ class _products(Messenger):  # noqa: N801
 
 
 class _Product(NamedTuple):
-    """A product.
+    """A product of rows with coefficients.
 
     Args:
         site: The name of the coefficients' site.
-        event_dim: The axes of one set of them.
-        index: The array by which they are looked up; None for a product with numbers.
+        event_dim: The number of axes of one set of coefficients.
+        index: The array of codes by which they are looked up; None for a product with numbers.
         x: The rows.
     """
 
@@ -198,14 +198,14 @@ def _traced(problem: Problem, names: dict[str, _Names]) -> dict[str, tuple[Axis,
 
 
 def _alike(site: str, shapes: dict[str, tuple[int, ...]]) -> list[str]:
-    """The site, and those of its layer that have a value for each of its entries."""
+    """The site, and sites of the same layer with one value per entry."""
     layer = site.rpartition(".")[0]
     same = [n for n, s in shapes.items() if s == shapes[site]]
     return [n for n in same if n == site or (layer and n.rpartition(".")[0] == layer)]
 
 
 class _Origin:
-    """Finds the inputs of a program whose columns a value has, each in its place.
+    """Traces which inputs' columns a value consists of, in unchanged positions.
 
     Args:
         program: The program.
@@ -221,7 +221,7 @@ class _Origin:
         }
 
     def of(self, var: Any) -> frozenset[int] | None:
-        """The places of the inputs; none for what is no rows; None if columns have moved."""
+        """The positions of the inputs; empty without rows; None if columns have moved."""
         if not isinstance(var, Var):
             return frozenset()
         if var not in self._found:

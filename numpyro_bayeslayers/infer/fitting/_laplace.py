@@ -1,4 +1,4 @@
-"""A normal approximation at a mode."""
+"""The Laplace approximation."""
 
 import functools
 import math
@@ -53,42 +53,44 @@ _FLAT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Laplace(Ensemble):
-    r"""Find a mode, and approximate the posterior around it by a normal law.
+    r"""Laplace approximation: a normal approximation of the posterior at a mode.
 
     $$p(u \mid y) \approx N(\hat u, \Lambda^{-1}), \qquad
     \Lambda = J^T F J - \nabla^2 \log p(\hat u)$$
 
-    with the latent sites $u$ without bounds, the parameters $\eta$ of the laws of the
-    observations, $J = \partial \eta / \partial u$, and their Fisher information $F$: the
-    generalised Gauss-Newton matrix of the data, and the Hessian of the prior. Products with
-    it are derived by JAX; minibatches are for the mode alone, the curvature is that of all
-    rows. Where the laws are normal and linear in the sites, it is the posterior.
+    where $u$ are the unconstrained latent sites, $\eta$ the parameters of the distributions of
+    the observations, $J = \partial \eta / \partial u$ and $F$ the Fisher information of $\eta$.
+    The precision is thus the generalized Gauss-Newton matrix of the data minus the Hessian of
+    the log prior. Minibatches are used only to find the mode; the curvature is computed from
+    all rows. If all distributions are normal and linear in the sites, the approximation is
+    exact.
 
-    Predictions are those of the linearized model, $\eta(\hat u) + J (u - \hat u)$ in the
-    unbounded parameters of the law ("generalized linear model"), which are those that the
-    curvature is of; ``predictive="sampled"`` takes the model itself at draws of $u$, and is
-    usually too wide for networks. Deterministic sites are those of the draws in any case.
-    K-hat of `Fit.diagnostics` is of the same model as the predictions.
+    Predictions use the linearized model, $\eta(\hat u) + J (u - \hat u)$ in the unconstrained
+    parameters of the distribution (the "generalized linear model"), for which the curvature is
+    derived. With ``predictive="sampled"`` they use the model itself at draws of $u$, which is
+    usually too wide for networks. Deterministic sites are always those at the draws. K-hat in
+    `Fit.diagnostics` refers to the same model as the predictions.
 
     Args:
-        structure: What is kept of the curvature: ``"full"``, of d numbers d x d; ``"diag"``;
-            ``"kron"``, for weights of dense products of rows a Kronecker product of the second
-            moments of inputs and of gradients of outputs (others have their diagonal); or
-            ``"low_rank"``, the leading directions beside the prior's diagonal.
-        subset: The latent sites that are uncertain, all others stay at the mode: ``"all"``;
-            ``"last"``, those of the last dense product; or a pattern of names, ``"net.*"``, or
-            several.
-        rank: The directions of ``"low_rank"``, at least 1.
-        prior_precision: ``"model"``, as the model says, or ``"marginal"``: the precision of
-            normal priors times a factor that maximizes the evidence at the mode, which stays.
-            The factor is ``params["auto_prior_factor"]``.
+        structure: The structure of the curvature: ``"full"``, a d x d matrix for d numbers;
+            ``"diag"``, its diagonal; ``"kron"``, for weights of dense layers a Kronecker
+            product of the second moments of inputs and of output gradients (the diagonal for
+            other sites); or ``"low_rank"``, the leading directions in addition to the diagonal
+            of the prior.
+        subset: The latent sites that are uncertain; all others are fixed at the mode:
+            ``"all"``; ``"last"``, those of the last dense product; or one or several name
+            patterns such as ``"net.*"``.
+        rank: Number of directions of ``"low_rank"``, at least 1.
+        prior_precision: ``"model"``, as in the model, or ``"marginal"``: the precision of
+            normal priors is multiplied by a factor that maximizes the evidence at the fixed
+            mode. The factor is stored in ``params["auto_prior_factor"]``.
         predictive: ``"linearized"`` or ``"sampled"``.
-        num_members: How many modes, at least 1; of several the predictions are a mixture.
+        num_members: Number of modes, at least 1; predictions are a mixture over several modes.
         optim: The optimizer of the modes, as in `VI`.
 
     Raises:
         TypeError: If an option has the wrong type.
-        ValueError: If a number is out of range, or an option has no such value.
+        ValueError: If a number is out of range, or the value of an option is unknown.
 
     Example:
         >>> Laplace(structure="kron", subset="last").rank
@@ -108,7 +110,7 @@ class Laplace(Ensemble):
     prior_precision: Literal["model", "marginal"] = "model"
     predictive: Literal["linearized", "sampled"] = "linearized"
     num_members: int = 1
-    #: The options that draws are made by, beside the arrays.
+    #: The options that drawing needs besides the arrays.
     drawn_by: ClassVar[frozenset[str]] = frozenset(
         {"structure", "subset", "rank", "prior_precision", "predictive"}
     )
@@ -138,7 +140,7 @@ def _patterns(name: str, given: Any) -> Any:
 
 
 class _After(AbstractAfterwards):
-    """The curvature at the mode, and draws by it."""
+    """The curvature at the mode, and draws from the approximation."""
 
     def __init__(self, method: Laplace) -> None:
         self._method = method
@@ -175,7 +177,7 @@ class _After(AbstractAfterwards):
 
 
 class _Programs:
-    """What is made once for a model, its shapes and the options."""
+    """The programs for one model, its shapes and the options."""
 
     def __init__(self, method: Laplace, trained: Trained) -> None:
         member, problem = trained.member, trained.problem
@@ -206,13 +208,13 @@ class _Programs:
             self.drawn = Drawn(on_all_rows(model, num_rows), posterior)
 
     def curve(self, values: dict[str, Any], rows: Any, shared: Any) -> dict[str, Array]:
-        """The curvature of all members, compiled."""
+        """The compiled curvature of all members."""
         num_rows = next((len(x) for x in rows if x is not None), 1)
         level = effort(len(self._chosen), num_rows, values)
         return self._compiled(level)(values, rows, shared)
 
     def _look(self, trained: Trained) -> taps:
-        """The dense products of the model."""
+        """Find the dense products of the model."""
         tapped = taps(self._model)
 
         def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -256,7 +258,7 @@ class _Programs:
         return blocks
 
     def _is_free(self, name: str, size: int) -> bool:
-        """Whether a site is uncertain, has no bounds, and as many entries."""
+        """Whether a site is uncertain, unconstrained, and has the given number of entries."""
         if name not in self._names or len(self._sites.places[name]) != size:
             return False
         support: Any = self._sites.law(name).support
@@ -265,7 +267,7 @@ class _Programs:
         return isinstance(support, type(constraints.real))
 
     def traced(self, values: dict[str, Any], rows: Any, shared: Any) -> dict[str, Array]:
-        """The same, to be traced."""
+        """The same, for tracing."""
         args, kwargs = put_together(rows, shared, self._frame)
 
         def of_member(values: dict[str, Any]) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""A model whose laws of observations are linear in its latent sites, around a mode."""
+"""Linearization of a model around a mode."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,15 +28,16 @@ def linearized(
     size: int,
     observed: tuple[str, ...],
 ) -> Model:
-    r"""The model with the laws at `observed` at $\eta(\hat u) + J (u - \hat u)$.
+    r"""The model with distributions at `observed` of parameters $\eta(\hat u) + J (u - \hat u)$.
 
-    Here $u$ are the latent sites and $\eta$ the parameters of the law, both without bounds.
+    Here $u$ are the latent sites and $\eta$ the parameters of the distribution, both
+    unconstrained.
 
     Args:
         model: The model, on all rows.
-        loc_name: The parameter that holds $\hat u$, flat.
-        unpack: Gives it by site.
-        transform_of: From a site without bounds to the site.
+        loc_name: The name of the parameter that holds the flat vector $\hat u$.
+        unpack: The map from the flat vector to values by site.
+        transform_of: The map from an unconstrained site to the site.
         size: The length of the flat vector.
         observed: The names of the sites.
     """
@@ -50,7 +51,7 @@ def linearized(
 
 
 class _linear(Messenger):  # noqa: N801
-    """Replaces laws of observations; what they depend on has been drawn before them."""
+    """Replaces distributions of observations, whose dependencies are drawn before them."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class _linear(Messenger):  # noqa: N801
                 )
             self.away[name] = free - here
         elif msg["type"] in ("param", "mutable"):
-            # What the model changes afterwards is not that of the start.
+            # Later changes of the model's state do not affect the start.
             self.others[name] = jax.tree.map(lambda x: x, value)
 
     def process_message(self, msg: Message) -> None:
@@ -98,6 +99,6 @@ class _linear(Messenger):  # noqa: N801
 
         still = {n: jnp.zeros_like(x) for n, x in self.mode.items()}
         at_mode, tangent = jax.jvp(params, (self.mode,), (still | self.away,))
-        law = found["law"]._replace(params={})  # arrays of the trace stay in it
+        law = found["law"]._replace(params={})  # arrays of the trace must not leave it
         moved = {n: x + tangent[n] for n, x in at_mode.items()}
         msg["fn"] = rewrapped(msg["fn"], law.at(moved))

@@ -1,4 +1,4 @@
-"""What all methods of `fit` share: what they are given, and what they give."""
+"""The common interface of the methods of `fit`: their input and output."""
 
 import copy
 import functools
@@ -31,7 +31,7 @@ from ._data import Data, Sites, bind
 from ._missing import Missing
 from ._tables import AbstractTableModel
 
-# The usual approximations by name.
+# The guides that have a name.
 _GUIDES = {
     "delta": AutoDelta,
     "normal": AutoNormal,
@@ -40,28 +40,29 @@ _GUIDES = {
 }
 
 
-#: The name of a value that no model reads: where there is no other, it says how many draws
-#: there are.
+#: The name of a value that no model reads: it determines the number of draws if there is no
+#: other value.
 NO_VALUE = "nothing$"
-#: The name of the parameter that holds the log evidence of each member, where it is known.
+#: The name of the parameter that holds the log evidence of each member, if known.
 EVIDENCE = "auto_log_evidence"
 
 
 class Problem(NamedTuple):
-    """What is to be fitted, and for how long.
+    """The input of a method: model, data and options of the call.
 
     Args:
         model: A NumPyro model.
-        data: Its arguments.
+        data: The arguments of the model.
         sites: The names of its sites.
-        batch_size: Rows in a step, None for all.
-        num_steps: Steps of training; None for a method that takes none.
+        batch_size: Rows per step; None for all.
+        num_steps: Number of training steps; None for a method without training.
         key: The random key.
         progress_bar: Whether to show progress.
-        missing: What becomes of missing observations.
-        found: Gives what the method found before, in place of running it; None to run it.
-        asked: What it is asked for beside.
-        reader: The model that reads tables, of which `model` is the program; None for others.
+        missing: The treatment of missing observations.
+        found: A function that returns the saved result in place of running the method; None to
+            run it.
+        asked: The other options of the call.
+        reader: The table-reading model that `model` belongs to; None for others.
     """
 
     model: Model
@@ -77,25 +78,27 @@ class Problem(NamedTuple):
     reader: AbstractTableModel | None = None
 
     def bound(self, fn: Model) -> Model:
-        """`fn`, a model or a guide, as a function of rows alone."""
+        """`fn`, a model or a guide, as a function of rows only."""
         return bind(fn, self.data)
 
 
 class Posterior(NamedTuple):
-    """What a method found.
+    """The output of a method.
 
     Args:
-        draw: ``draw(key, rows, num_samples, block, sites, told, statistics)`` gives about so
-            many draws of sites by name, (draws, members, *site), of finite members, in blocks
-            of rows; `told` is what is known of the rows, and `statistics`, functions by site,
-            reduce the draws of some.
-        params: Parameters by site name that lead with the members; none for a sampler.
-        samples: Draws by site name, (chains, draws, *site), of a sampler; else None.
-        result: What the fit below it gave.
-        finite: The members, particles or chains that can be drawn from.
-        log_weights: ``log_weights(key, num_samples)`` gives those of draws of the guides of
-            finite members, (members, draws), which correct them; None for other methods.
-        is_cut_short: Whether training was not to go to the end of its steps.
+        draw: ``draw(key, rows, num_samples, block, sites, told, statistics)`` returns about
+            `num_samples` draws of sites by name, (draws, members, *site), from finite members,
+            in blocks of rows; `told` describes the rows, and `statistics`, functions by site,
+            reduce the draws of some sites.
+        params: Parameters by site name, with a leading axis of members; empty for a sampler.
+        samples: Draws of a sampler by site name, (chains, draws, *site); None for other
+            methods.
+        result: The result of the underlying fit.
+        finite: The finite members, particles or chains, which draws come from.
+        log_weights: ``log_weights(key, num_samples)`` returns the log importance weights of
+            draws from the guides of finite members, (members, draws); None for methods without
+            them.
+        is_cut_short: Whether training was set to end before its last step.
     """
 
     draw: Callable[..., dict[str, Array]]
@@ -110,10 +113,10 @@ class Posterior(NamedTuple):
 def drawing(
     predictor: Predictor, drawn: Drawn, values: dict[str, Any], count: int
 ) -> Callable[..., dict[str, Array]]:
-    """The `draw` of a `Posterior` of `count` members, of which each gives as many draws.
+    """The `draw` of a `Posterior` with `count` members, each giving equally many draws.
 
     Args:
-        predictor: Keeps the programs.
+        predictor: The object that caches the programs.
         drawn: The model and the guide.
         values: The parameters of the finite members.
         count: Their number.
@@ -137,11 +140,11 @@ def drawing(
 def guide_of(
     guide: Any, model: Model, problem: Problem, start: Callable[..., Any] = init_to_median
 ) -> Any:
-    """The guide that was asked for, of the bound `model`; a class of autoguides at `start`."""
+    """The requested guide for the bound `model`; autoguide classes are initialized at `start`."""
     guide = _GUIDES[guide] if isinstance(guide, str) else guide
     base = guide.func if isinstance(guide, functools.partial) else guide
     if inspect.isclass(base) and issubclass(base, AutoGuide):
-        # NumPyro's usual start may put a noise at e^-2 of its unit, far from where data is.
+        # NumPyro's default start may set a noise scale to e^-2, far from the data.
         option = {"init_loc_fn": start}
         is_asked = isinstance(guide, functools.partial) and guide.keywords.keys() & option
         takes_it = option.keys() <= inspect.signature(base).parameters.keys()
@@ -154,29 +157,29 @@ def guide_of(
 
 
 def no_guide(**rows: Any) -> None:
-    """A guide that draws nothing: the values are given."""
+    """An empty guide, for given values."""
 
 
 def settle(method: Any, **checks: _checks.Check) -> None:
-    """Check the options of a method, and keep what the checks make of them."""
+    """Check the options of a method, and store the checked values."""
     for name, check in checks.items():
         object.__setattr__(method, name, check(name, getattr(method, name)))
 
 
 def checked_guide(name: str, guide: Any) -> Any:
-    """A guide, or the name of one."""
+    """Check a guide, or the name of one."""
     if isinstance(guide, str):
         return _checks.one_of(name, guide, _GUIDES)
     return _checks.function(name, guide)
 
 
 def checked_optim(name: str, optim: Any) -> Any:
-    """An optimizer, or a step size."""
+    """Check an optimizer, or a step size."""
     if all(callable(getattr(optim, method, None)) for method in ("init", "update")):
         return optim
     return _checks.positive(name, optim)
 
 
 def optimizer(optim: Any) -> Any:
-    """An optimizer as it is; a number is the first step size of Adam."""
+    """The optimizer; a number is the initial step size of Adam."""
     return adam_to_zero(float(optim)) if isinstance(optim, Real) else optim

@@ -1,9 +1,9 @@
-r"""How well a guide fits: the tail of the weights that would correct its draws.
+r"""Pareto k-hat: the quality of a guide, from the tail of its importance weights.
 
-A draw $\theta$ of the guide $q$ stands for the posterior with the weight
-$p(y, \theta) / q(\theta)$. The largest weights follow a generalized Pareto law, whose shape
-$\hat k$ says how much a few of them outweigh all others: guides of $\hat k$ above 0.7 are too
-far from the posterior for their weights to mend it.
+A draw $\theta$ from the guide $q$ has the importance weight $p(y, \theta) / q(\theta)$. The
+largest weights follow a generalized Pareto distribution, whose shape $\hat k$ measures how
+strongly a few of them dominate: with $\hat k$ above 0.7, a guide is too far from the posterior
+for importance weighting to correct it.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ MOST = 0.7
 
 
 def pareto_k(log_weights: Float[np.ndarray, "e s"]) -> Float[np.ndarray, " e"]:
-    """The shape of the largest weights of each member.
+    """The Pareto shape of the largest weights of each member.
 
-    Of S weights the tail are the min(S / 5, 3 √S) largest. NaN where all weights are equal
-    (points have no density), or one is NaN.
+    The tail consists of the min(S / 5, 3 √S) largest of S weights. NaN if all weights are equal
+    (point guides have no density), or one is NaN.
 
     Args:
-        log_weights: Their logarithms, up to a constant, 25 or more for each member.
+        log_weights: The log weights, up to a constant, at least 25 per member.
 
     References:
         Vehtari, Simpson, Gelman, Yao and Gabry (2024), "Pareto smoothed importance sampling",
@@ -40,10 +40,10 @@ def pareto_k(log_weights: Float[np.ndarray, "e s"]) -> Float[np.ndarray, " e"]:
 def generalized_pareto_shape(
     excess: Float[np.ndarray, "e n"],
 ) -> Float[np.ndarray, " e"]:
-    """The shape of the generalized Pareto law that sorted positive numbers come from.
+    """The shape of a generalized Pareto distribution, estimated from sorted positive numbers.
 
-    The mean of θ = -k / σ under its profile likelihood, on a grid; then, as for weights that
-    are few, ten observations of shape 0.5 are added.
+    The estimate uses the mean of θ = -k / σ under its profile likelihood, on a grid. It is then
+    regularized by ten pseudo-observations of shape 0.5, as for small numbers of weights.
 
     References:
         Zhang and Stephens (2009), "A new and efficient estimation method for the generalized
@@ -64,5 +64,5 @@ def generalized_pareto_shape(
 
 
 def k_limit(num_draws: int) -> float:
-    """The shape up to which so many weights can be relied on (Vehtari et al. 2024)."""
+    """The largest reliable shape for a number of weights (Vehtari et al. 2024)."""
     return min(1 - 1 / np.log10(num_draws), MOST)

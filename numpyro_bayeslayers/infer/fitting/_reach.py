@@ -1,10 +1,10 @@
-"""Whether the prior reaches the observations: looked at before a fit, by a few draws.
+"""A prior predictive check before each fit: whether the prior covers the observations.
 
-A prior in other units than the data (an intercept of N(0, 1) for an outcome near 5000) gives a
-fit that looks sound and follows the prior. Here the model draws what it would observe, and each
-row is compared with its draws. A row is beyond them if it is out by a third more than the
-farthest of them, on a scale that is linear near their median and logarithmic far away, so that
-priors of any tail are treated alike.
+A prior in different units from the data (an intercept of N(0, 1) for an outcome near 5000)
+gives a fit that looks sound but follows the prior. Here each observation is compared with draws
+from the prior predictive distribution. It is beyond them if it is a third farther out than the
+farthest draw, on a scale that is linear near their median and logarithmic far from it, so that
+priors with light and heavy tails are treated alike.
 """
 
 import warnings
@@ -28,15 +28,16 @@ from ._method import Problem
 from ._predictions import Reach
 from ._programs import MOST, Kept, program_key
 
-# Draws of the prior, and rows that the model is run on.
+# The number of prior draws, and of rows that the model is run on.
 DRAWS, MOST_ROWS = 64, 512
-# How much farther out than the farthest draw is beyond, and the share of rows spoken of.
+# How much farther out than the farthest draw counts as beyond, and the fraction that is
+# reported.
 BEYOND, SHARE = 1.35, 0.1
-# Of observations of this order nothing is asked: usual priors are made for them.
+# Observations of this order are not checked: common priors are made for them.
 ORDINARY, ORDINARY_COUNTS = 3.0, 20.0
 _KEPT = Kept(MOST)
 
-# What has units, or a scale: no classes and no shares.
+# Supports of observations with a scale: no labels and no proportions.
 _UNBOUNDED = (
     constraints.real,
     constraints.positive,
@@ -47,15 +48,15 @@ _UNBOUNDED = (
 
 
 def warn_unreached(problem: Problem, *, stacklevel: int) -> None:
-    """Warn if a tenth of the rows is beyond all that the prior draws there.
+    """Warn if at least a tenth of the rows is beyond the prior.
 
-    Nothing is said of models with parameters that are optimized or with improper priors,
-    which may reach everything, of models that cannot draw, and of observations of order one,
-    of which nothing is drawn.
+    There is no warning for models with optimized parameters or improper priors, which may cover
+    everything, for models that cannot draw, and for observations of order one, for which
+    nothing is drawn.
 
     Args:
-        problem: What is to be fitted.
-        stacklevel: Of the warning, 1 for the caller.
+        problem: The problem to be fitted.
+        stacklevel: The stack level of the warning, 1 for the caller.
     """
     if _is_ordinary(np.asarray(problem.data.rows["y"], float)):
         return
@@ -64,17 +65,17 @@ def warn_unreached(problem: Problem, *, stacklevel: int) -> None:
             warnings.simplefilter("ignore")
             found = reach_of(problem)
     except Exception:
-        return  # what is wrong with the model is said where it runs
+        return  # errors of the model are reported where it runs
     for reach in found.values():
         if reach.advice:
             warnings.warn(reach.advice, UserWarning, stacklevel=stacklevel + 1)
 
 
 def reach_of(problem: Problem) -> dict[str, Reach]:
-    """By observed site, whether the prior reaches the observations.
+    """Whether the prior covers the observations, by observed site.
 
-    There is no entry for labels and shares, and none at all if the model has parameters that
-    are optimized.
+    There is no entry for labels and proportions, and none at all if the model has optimized
+    parameters.
 
     Args:
         problem: The model and its data.
@@ -94,7 +95,7 @@ def _is_ordinary(y: np.ndarray) -> bool:
 
 
 class _PriorDraws:
-    """Draws of what a model observes, from its prior: by NumPy, or in one small program.
+    """Prior predictive draws of a model, by NumPy or in one small program.
 
     Args:
         model: The model, as a function of rows.
@@ -121,7 +122,7 @@ class _PriorDraws:
             keys = random.split(random.key(0), DRAWS)
             return jax.lax.map(lambda key: draw(key, data), keys)
 
-        # All at once, for NumPy; one after another in a program, which needs less memory.
+        # All at once with NumPy; one after another in a program, which needs less memory.
         self._draw = jax.vmap(draw, (0, None))
         self._in_turn = run
         self._program: Any = None
@@ -147,7 +148,7 @@ class _PriorDraws:
 
 
 class _drawing(Messenger):  # noqa: N801
-    """Draws what is observed, and notes what it was."""
+    """Draws the observed sites, and records their observations."""
 
     def __init__(self, fn: Any) -> None:
         self.is_open = False
@@ -169,10 +170,10 @@ class _drawing(Messenger):  # noqa: N801
     def postprocess_message(self, msg: Message) -> None:
         if msg["type"] == "sample" and msg["name"] in self.laws:
             self._drawn[msg["name"]] = msg["value"]
-            msg["is_observed"] = True  # for what looks at it afterwards
+            msg["is_observed"] = True  # for later inspection
 
     def found(self) -> dict[str, tuple[Array, Array, Array]]:
-        """By site, the observations, which of them count, and what was drawn."""
+        """The observations by site, which of them count, and the draws."""
         return {
             name: (
                 jnp.ravel(y).astype(float),
@@ -188,11 +189,11 @@ class _Site(NamedTuple):
     """One observed site.
 
     Args:
-        is_real: Whether it may have any sign.
-        is_whole: Whether it is a count.
+        is_real: Whether its values may have any sign.
+        is_whole: Whether its values are counts.
         y: The observations.
         counts: Which of them count.
-        drawn: Draws of them, (draws, observations).
+        drawn: Their prior draws, (draws, observations).
     """
 
     is_real: bool
@@ -202,7 +203,7 @@ class _Site(NamedTuple):
     drawn: np.ndarray
 
     def share_beyond(self) -> float:
-        """The share of entries that are beyond their draws."""
+        """The fraction of entries beyond their draws."""
         y, drawn = self.y.astype(float), self.drawn.astype(float)
         middle = np.median(drawn, 0)
         off = np.abs(drawn - middle)
@@ -216,12 +217,12 @@ class _Site(NamedTuple):
         return float(is_beyond[self.counts].mean()) if self.counts.any() else 0.0
 
     def reach(self, name: str) -> Reach:
-        """The share beyond, and what to do if it is large."""
+        """The fraction beyond, and advice if it is large."""
         share = self.share_beyond()
         return Reach(share, self.said(name, share) if share >= SHARE else "")
 
     def said(self, name: str, share: float) -> str:
-        """What is wrong, in figures, and what to do."""
+        """The problem, with figures, and advice."""
         y, drawn = (
             self.y[self.counts].astype(float),
             self.drawn[:, self.counts].astype(float),

@@ -1,14 +1,16 @@
-r"""Whether a loss has stopped to fall, where its steps become smaller by a plan.
+r"""A convergence test of the loss under a schedule of step sizes.
 
-The last losses of a fit whose step size falls to zero are flat whatever the fit: nothing moves
-any more. What tells is how the loss falls with the way that was gone, $s_t = \sum_{i<t} c_i$,
-where $c_t$ is the step size beside the first one. Smaller steps also swing less about the
-minimum, which lowers the loss of a fit that has arrived; so over the second half of the way
+If the step size falls to zero, the last losses are flat whether or not the fit has converged.
+The informative quantity is the decrease of the loss over the distance travelled, $s_t =
+\sum_{i<t} c_i$, where $c_t$ is the step size relative to the first one. Smaller steps also
+fluctuate less about the minimum, which lowers the loss of a converged fit. Hence, over the
+second half of the distance, the model is
 
 $$L_t = a + b\, s_t + d\, c_t + \text{noise}$$
 
-and $b$ is the slope of steps of the first size (without $d$ where the step size is constant). Its
-standard error is that of block means, whose residuals hold correlation and curvature as well.
+where $b$ is the slope per step of the initial size ($d$ is omitted if the step size is
+constant). Its standard error comes from block means, whose residuals include correlation and
+curvature.
 """
 
 from collections.abc import Callable
@@ -17,24 +19,23 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-# Losses of fewer steps say nothing.
+# Shorter runs are not judged.
 SHORTEST = 300
 BLOCKS = 24
-# How many standard errors make a fall: of blocks without trend one in 30,000 falls so much.
+# The threshold in standard errors: without a trend it is exceeded once in 30,000 runs.
 SURE = 5.0
 
 StepSizes = Callable[[Float[np.ndarray, " t"]], Float[np.ndarray, " t"]]
 
 
 class Settling(NamedTuple):
-    """How a loss ended.
+    """The trend of a loss at its end.
 
     Args:
-        slope: $b$, in nats a step of the first size.
+        slope: $b$, in nats per step of the initial size.
         error: Its standard error.
-        left: How much further the loss would fall in as many steps again, about: what it
-            fell by in the last quarter of the way, less in each further quarter as it was
-            less in the last than in the one before.
+        left: The approximate further decrease in as many steps again, extrapolated
+            geometrically from the decreases in the last two quarters of the distance.
         swing: The standard deviation of the last losses.
     """
 
@@ -45,9 +46,9 @@ class Settling(NamedTuple):
 
     @property
     def is_falling(self) -> bool:
-        """Whether the loss falls, beyond doubt, by what matters.
+        """Whether the loss is still falling, significantly and by a relevant amount.
 
-        That is by one nat, and by half of what single losses swing by.
+        Relevant means by one nat, and by half the standard deviation of single losses.
         """
         is_sure = self.slope < -SURE * self.error
         return bool(is_sure and self.left > max(1.0, 0.5 * self.swing))
@@ -56,12 +57,12 @@ class Settling(NamedTuple):
 def settling(
     losses: Float[np.ndarray, " t"], step_sizes: StepSizes | None = None
 ) -> Settling | None:
-    """How the losses of one member ended; None if there are few, or some are not finite.
+    """The trend of one member's losses; None if there are too few, or some are not finite.
 
     Args:
-        losses: The loss of each step.
-        step_sizes: From the share of the steps that are done, 0 to 1, to the step size beside
-            the first one; None if it is constant.
+        losses: The loss at each step.
+        step_sizes: A function from the fraction of completed steps, 0 to 1, to the step size
+            relative to the first one; None if it is constant.
     """
     count = len(losses)
     if count < SHORTEST:
@@ -83,7 +84,7 @@ def settling(
 
 
 def cosine(done: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
-    """The step sizes of `optax.cosine_decay_schedule`, beside the first one."""
+    """The step sizes of `optax.cosine_decay_schedule`, relative to the first one."""
     return 0.5 * (1 + np.cos(np.pi * done))
 
 
@@ -94,7 +95,7 @@ def _slope(
     num_blocks: int,
     beside: Float[np.ndarray, " t"] | None = None,
 ) -> tuple[float, float]:
-    """The slope of block means over the way, beside a further regressor, and its error."""
+    """The slope of block means, adjusted for a further regressor, and its standard error."""
     means = lambda x: np.array([part.mean() for part in np.array_split(x[at], num_blocks)])
     columns = [np.ones(num_blocks), means(way) / way[-1]]
     if beside is not None:

@@ -1,4 +1,4 @@
-"""Weights of fits, or of the members of one, by what they predict of rows that were held out."""
+"""Stacking: weights of fits, or of members of a fit, from held-out predictions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +16,7 @@ from ._method import Posterior
 from ._predicting import Asked, How, observed_site, predicted
 from ._predictions import Labels, Predictions
 
-# Of the mean log density, in nats: what the weights may be short of the best ones by; and the
-# most rounds until then.
+# The tolerance of the mean log density, in nats, and the maximal number of iterations.
 _SHORT, _ROUNDS = 1e-7, 50_000
 
 _KIND = "a Fit of several members, or several Fits: a sequence, or a dictionary by name"
@@ -34,14 +33,14 @@ _DIFFER = "`results` must observe the same labels, got {one} and {other}."
 
 
 class Stacked:
-    r"""Fits, or members of one, that predict together by weights; made by `stack`.
+    r"""A weighted mixture of fits, or of the members of one, returned by `stack`.
 
     $$p(y \mid x) = \sum_k w_k\, p_k(y \mid x)$$
 
     Args:
-        fits: What predicts.
-        weights: Their weights, in sum 1.
-        names: What they are called.
+        fits: The components.
+        weights: Their weights, which sum to 1.
+        names: Their names.
         score: The mean log density of the held-out rows, in nats per row.
 
     Example:
@@ -74,9 +73,9 @@ class Stacked:
         """The log predictive density of observations in rows, in nats; see `Fit.log_density`.
 
         Args:
-            y: The observations, one for each row.
-            num_samples: Draws of each fit, at least 1.
-            seed: A key or an integer.
+            y: The observations, one per row.
+            num_samples: Draws from each fit, at least 1.
+            seed: A random key or an integer.
             data: The other arguments of the models.
 
         Raises:
@@ -89,17 +88,17 @@ class Stacked:
     def predict(
         self, *, num_samples: int = 1000, seed: Seed = 1, **data: Any
     ) -> Predictions:
-        """Draw new observations, of each fit as many as its weight asks for.
+        """Draw new observations, from each fit in proportion to its weight.
 
         Args:
-            num_samples: Draws in all, at least 1; `probabilities` of labels are averaged by
-                the weights themselves.
-            seed: A key or an integer.
+            num_samples: Total number of draws, at least 1; `probabilities` of labels are
+                averaged with the exact weights.
+            seed: A random key or an integer.
             data: The arguments of the models.
 
         Raises:
             TypeError: As `Fit.predict`.
-            ValueError: As `Fit.predict`, or if the fits have other labels.
+            ValueError: As `Fit.predict`, or if the fits have different labels.
         """
         num_samples = _checks.size("num_samples", num_samples)
         counts = _shares(self.weights, num_samples)
@@ -149,7 +148,7 @@ class _Part:
 
 
 def by_member(each: Array, posterior: Posterior) -> Array:
-    """What was drawn, (draws, members, ...); of chains, one follows the other."""
+    """The draws, (draws, members, ...); chains are concatenated."""
     if posterior.samples is None:
         return each
     rest = each.shape[2:]
@@ -157,7 +156,7 @@ def by_member(each: Array, posterior: Posterior) -> Array:
 
 
 def _some(draws: Array, count: int) -> Array:
-    """So many of the draws, spread evenly; again from the first if there are fewer."""
+    """A number of evenly spaced draws, starting over from the first if there are too few."""
     have = len(draws)
     if have >= count:
         at = np.linspace(0, have - 1, count).round().astype(int)
@@ -174,30 +173,30 @@ def stack(
     seed: Seed = 1,
     **data: Any,
 ) -> Stacked:
-    r"""Weigh fits, or the members of one, by their predictions of rows that were held out.
+    r"""Stack fits, or the members of one, with weights from their held-out predictions.
 
     $$\hat w = \arg\max_{w \in \Delta} \frac{1}{n} \sum_{i=1}^n
     \log \sum_k w_k\, p_k(y_i \mid x_i)$$
 
-    Better than the weights of Bayesian model averaging where no model is the true one. The
-    problem is concave; the weights are within 1e-7 nats per row of the best ones. Rows that were
-    fitted have been seen, and give weights to what fits noise: hold rows out.
+    Stacking is better than Bayesian model averaging if none of the models is true. The problem
+    is concave; the objective at the returned weights is within 1e-7 nats per row of the
+    maximum. Use held-out rows: with the rows of the fit, the weights favor models that overfit.
 
     Args:
         results: Fits of several models by any methods, in a sequence or by name; or one fit
             with several members (`Ensemble`, `Modes`, `SWAG`, `Laplace`, `SampledEnsemble`).
-        y: The observations of rows that no fit has seen.
-        num_samples: Draws of each fit, at least 1.
-        seed: A key or an integer.
+        y: The observations of rows that were not used in any of the fits.
+        num_samples: Draws from each fit, at least 1.
+        seed: A random key or an integer.
         data: The other arguments of the models, of these rows.
 
     Returns:
-        The `weights`, and `predict` and `log_density` by them.
+        The weighted mixture, with `weights`, `predict` and `log_density`.
 
     Raises:
-        TypeError: If `results` are no fits; as `Fit.predict`.
-        ValueError: If there is only one fit of one member, the fits observe other rows, or a
-            row has no density under any of them; as `Fit.predict`.
+        TypeError: If `results` are not fits; as `Fit.predict`.
+        ValueError: If there is only one fit with one member, the fits observe different rows,
+            or a row has no density under any of them; as `Fit.predict`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -249,7 +248,7 @@ def _parts_of(results: Any) -> tuple[tuple[_Part, ...], tuple[Any, ...]]:
 def _densities(
     parts: tuple[_Part, ...], y: Any, num_samples: int, seed: Seed, data: dict[str, Any]
 ) -> Float[np.ndarray, "k n"]:
-    """The log predictive densities of rows under each part."""
+    """The log predictive densities of rows under each component."""
     num_samples = _checks.size("num_samples", num_samples)
     if parts[0].member is not None:
         return _of_members(parts[0].fit, y, num_samples, seed, data)
@@ -276,10 +275,10 @@ def _of_members(
 
 
 def stacking_weights(log_densities: Float[np.ndarray, "k n"]) -> Float[np.ndarray, " k"]:
-    r"""The weights of highest mean log density.
+    r"""The weights that maximize the mean log density.
 
-    By $w_k \leftarrow w_k \frac{1}{n} \sum_i p_{ki} / \sum_j w_j p_{ji}$, which never falls;
-    the largest of these factors, less one, bounds what is left to gain.
+    The EM iteration $w_k \leftarrow w_k \frac{1}{n} \sum_i p_{ki} / \sum_j w_j p_{ji}$ never
+    decreases the objective; the largest factor minus one bounds the remaining gain.
     """
     ratios = np.exp(log_densities - log_densities.max(0))
     weights = np.full(len(ratios), 1 / len(ratios))
@@ -301,7 +300,7 @@ def _mixed(
 
 
 def _shares(weights: Float[np.ndarray, " k"], total: int) -> np.ndarray:
-    """Whole numbers in these shares, in sum `total`: by the largest remainders."""
+    """Integers in these proportions that sum to `total`, by largest remainders."""
     exact = weights * total
     counts = np.floor(exact).astype(int)
     order = np.argsort(counts - exact, kind="stable")

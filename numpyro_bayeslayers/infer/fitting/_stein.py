@@ -1,4 +1,4 @@
-"""The method of `fit` that moves particles."""
+"""Stein variational inference as a method of `fit`."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,22 +34,23 @@ from ._programs import PROGRAMS, program_key
 
 @dataclass(frozen=True, kw_only=True)
 class Stein:
-    """Fit by particles that are drawn to the posterior and repel each other.
+    """Stein variational inference: particles that approximate the posterior and repel each other.
 
-    With the usual guide, `AutoDelta`, this is Stein variational gradient descent: the
-    particles are points of the posterior. With another one each particle is a component of a
-    mixture. Both are those of `numpyro.contrib.einstein`.
+    With the default guide, `AutoDelta`, this is Stein variational gradient descent, and each
+    particle is a point. With another guide, each particle is a component of a mixture. Both are
+    implemented by `numpyro.contrib.einstein`.
 
     Args:
-        num_particles: How many, at least 1.
-        guide: The law of one particle, as in `VI`.
+        num_particles: Number of particles, at least 1.
+        guide: The distribution of one particle, as in `VI`.
         optim: The optimizer, as in `VI`.
         kernel: A kernel of `numpyro.contrib.einstein`; `RBFKernel` if None.
-        num_elbo_particles: Draws from each particle's guide in a step, at least 1; a point
+        num_elbo_particles: Draws from each particle's guide per step, at least 1; a point guide
             needs one.
 
     Raises:
-        TypeError: If a number is not an integer, the guide cannot be called, or `kernel` is none.
+        TypeError: If a number is not an integer, the guide is not callable, or `kernel` is not
+            a kernel.
         ValueError: If a number is out of range.
 
     Example:
@@ -86,7 +87,7 @@ class Stein:
             asked = problem.asked
             look_at_all(kept.look, parts, asked.held)
             if asked.held is not None and asked.held.is_share and steps[0] is None:
-                kept.check_apart(parts)  # minibatches are looked at anyway
+                kept.check_apart(parts)  # minibatches are checked anyway
             moves = kept.ready(parts, lambda seen: guide_of(self.guide, seen, problem))
             if problem.found is None:
                 result = _trained(moves, parts, problem)
@@ -107,7 +108,7 @@ class Stein:
 
 
 def _trained(moves: Moves, parts: Arguments, problem: Problem) -> "StepResult":
-    """What the particles found."""
+    """The result of the particles."""
     asked, num_steps, size = problem.asked, problem.num_steps or 1, problem.batch_size
     key_init, key_rows = jax.random.split(problem.key)
     with saying("compiling the start", problem.progress_bar):
@@ -148,7 +149,7 @@ def _trained(moves: Moves, parts: Arguments, problem: Problem) -> "StepResult":
 
 
 class StepResult(NamedTuple):
-    """Parameters by site name, a number for each step, the last state, and held-out scores."""
+    """Parameters by site name, a figure per step, the last state, and held-out scores."""
 
     params: dict[str, Array]
     losses: Array

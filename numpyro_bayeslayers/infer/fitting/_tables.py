@@ -1,4 +1,4 @@
-"""Models that read tables themselves: what is handed over for them, as arguments of rows."""
+"""Models that read tables, and the arguments that they derive from them."""
 
 import abc
 from typing import Any
@@ -10,34 +10,34 @@ _WHOLE = (
 
 
 class AbstractTableModel(abc.ABC):
-    """A model that makes its arguments of a table."""
+    """A model that derives its arguments from a table."""
 
     #: The NumPyro model of these arguments.
     program: Any
 
     @abc.abstractmethod
     def rows(self, data: Any = None) -> dict[str, Any]:
-        """The arguments that are made of a table; of its own, with the outcome `y`, if None."""
+        """The arguments from a table; from its own table, with the outcome `y`, if None."""
 
     @abc.abstractmethod
     def axes(self) -> dict[str, tuple[tuple[int, tuple[str, ...], str], ...]]:
-        """By site, axes whose entries have names: the place from the last, names, a title."""
+        """The axes with named entries, by site: position from the last, names, title."""
 
     @abc.abstractmethod
     def outcome(self, data: Any) -> Any:
-        """The outcome in a table."""
+        """The outcome column of a table."""
 
 
 def reader_of(model: Any) -> AbstractTableModel | None:
-    """The model, if it reads tables."""
+    """The model itself if it reads tables, else None."""
     return model if isinstance(model, AbstractTableModel) else None
 
 
 def opened(model: Any, y: Any, data: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """The program of a model that reads tables, the outcome, and the other arguments.
+    """The NumPyro model of a table-reading model, the outcome, and the other arguments.
 
     Raises:
-        ValueError: If anything is given beside a table.
+        ValueError: If anything besides a table is given.
     """
     if not isinstance(model, AbstractTableModel):
         return model, y, data
@@ -51,7 +51,7 @@ def opened(model: Any, y: Any, data: dict[str, Any]) -> tuple[Any, Any, dict[str
 def made_of_table(
     reader: AbstractTableModel | None, data: dict[str, Any]
 ) -> dict[str, Any]:
-    """The arguments of rows that are made of a table, if there is a reader."""
+    """The arguments from a table, if the model reads tables."""
     if reader is None:
         return data
     if data.keys() != {"data"}:

@@ -1,4 +1,4 @@
-"""Arguments of a model that predictions do not read: weights and masks of observations."""
+"""Arguments that predictions do not depend on: weights and masks of observations."""
 
 import functools
 import inspect
@@ -18,11 +18,11 @@ from ._method import Problem
 
 
 def unread(problem: Problem, guide: Any, names: Collection[str]) -> set[str]:
-    """Those of some rows that no draw of the model depends on when `y` is drawn.
+    """The arguments of rows that no draw depends on when `y` is drawn.
 
     Args:
-        problem: What was fitted.
-        guide: The guide that the method was given, None if it has none.
+        problem: The fitted problem.
+        guide: The guide of the method; None if it has none.
         names: The arguments in question.
     """
     if not names:
@@ -32,19 +32,19 @@ def unread(problem: Problem, guide: Any, names: Collection[str]) -> set[str]:
     if isinstance(guide, (AutoDAIS, AutoSemiDAIS)) or (
         inspect.isclass(guide) and issubclass(guide, (AutoDAIS, AutoSemiDAIS))
     ):
-        return set()  # they follow the density of the data
+        return set()  # these guides depend on the density of the data
     is_own = callable(guide) and not is_auto
     fns = [problem.model, guide] if is_own else [problem.model]
     rows = problem.data.rows
     try:
         read = set().union(*(_read(problem.bound(fn), rows) for fn in fns))
     except Exception:
-        return set()  # what is wrong with the model is said where it runs
+        return set()  # errors of the model are reported where it runs
     return set(names) - read
 
 
 def _read(fn: Model, rows: dict[str, Any]) -> set[str]:
-    """The names of the rows that a value of some site depends on."""
+    """The names of the rows that the value of any site depends on."""
 
     def values(rows: dict[str, Any]) -> list[Any]:
         sites = trace(seed(feasible(fn), random.key(0))).get_trace(**rows | {"y": None})
