@@ -1,4 +1,4 @@
-"""Classes to predict."""
+"""Bayesian classification of tables."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from ._table_network import probabilities_of
 
 
 class BayesianClassifier(ClassifierMixin, AbstractTableEstimator):
-    r"""Classes with honest probabilities, by an ensemble of Bayesian networks.
+    r"""Classifier with calibrated probabilities, by an ensemble of Bayesian networks.
 
     $$P(y = k) \propto e^{\eta_k(x) / T}, \qquad \eta(x) = \text{network}(x) + x V$$
 
-    and the mean of the members' probabilities. Priors, units and rows are those of
-    `BayesianRegressor`; what is chosen on held-out rows is the scale of the prior and the
-    temperature $T$.
+    Predicted probabilities are averaged over members. Priors, standardization and the treatment
+    of rows are those of `BayesianRegressor`; the scale of the prior and the temperature $T$ are
+    chosen on held-out rows.
 
     Args:
         hidden: Units of each hidden layer; ``()`` for a linear model.
@@ -124,18 +124,19 @@ class BayesianClassifier(ClassifierMixin, AbstractTableEstimator):
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> "BayesianClassifier":
-        """Go on with new rows, from where the members are; see `BayesianRegressor`.
+        """Continue training on new rows from the current members; see `BayesianRegressor`.
 
         Args:
             X: New rows, with the columns of `fit`.
             y: Their classes.
-            classes: All that there will be; the first call must have rows of each. Not read
-                later.
+            classes: All classes; the first call must contain rows of each. Ignored in later
+                calls.
             sample_weight: As in `fit`.
 
         Raises:
             TypeError: As `fit`.
-            ValueError: As `fit`, or if columns, levels or classes are others than before.
+            ValueError: As `fit`, or if columns, levels or classes differ from those of earlier
+                calls.
         """
         is_first = not hasattr(self, "draws_")
         if is_first and classes is not None:
@@ -159,7 +160,7 @@ class BayesianClassifier(ClassifierMixin, AbstractTableEstimator):
 
         Raises:
             NotFittedError: Before `fit`.
-            ValueError: If columns or levels are others than in `fit`, or an entry is NaN.
+            ValueError: If columns or levels differ from those of `fit`, or an entry is NaN.
         """
         found = self._over_rows(probabilities_of, self._inputs(X)).T
         return found / found.sum(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Counts to predict."""
+"""Bayesian regression of counts in tables."""
 
 import warnings
 from typing import Any
@@ -10,27 +10,28 @@ from ._table_likelihood import COUNTS
 
 
 class BayesianCountRegressor(AbstractNumberEstimator):
-    r"""Counts with honest intervals, by an ensemble of Bayesian networks.
+    r"""Regression of counts with calibrated intervals, by an ensemble of Bayesian networks.
 
     $$y \sim \text{NB}\big(\mu = e^{\eta(x)},\ \kappa\big), \qquad
     \text{var} = \mu + \mu^2 / \kappa$$
 
-    with $\eta(x) = \log \bar y + \text{network}(x) + x V$. Priors, units and rows are those of
-    `BayesianRegressor`; what is chosen on held-out rows is the scale of the prior and a factor of
-    $1 / \sqrt\kappa$, the relative deviation beyond Poisson's.
+    with $\eta(x) = \log \bar y + \text{network}(x) + x V$. Priors, standardization and the
+    treatment of rows are those of `BayesianRegressor`; the scale of the prior and a factor for
+    $1 / \sqrt\kappa$, the relative deviation in excess of Poisson's, are chosen on held-out
+    rows.
 
-    Quantiles and ends of intervals are whole numbers: the smallest that are reached with the
-    probability asked for, so that an interval holds at least that.
+    Quantiles and ends of intervals are integers, the smallest that reach the given probability,
+    so that the coverage of an interval is at least the nominal one.
 
     Averages of counts, and counts divided by an exposure that is their ``sample_weight``, are
-    fitted too, with a warning: 2.3 is taken as the counts around it, 70% a 2 and 30% a 3, which
-    for ``"poisson"`` gives the parameters that the counts themselves would give.
+    also accepted, with a warning: 2.3 is treated as a 2 with weight 0.7 and a 3 with weight
+    0.3, which for ``"poisson"`` gives the same parameters as the counts themselves.
 
     Args:
         hidden: Units of each hidden layer; ``()`` for a linear model.
         activation: See `BayesianRegressor`.
-        likelihood: ``"negative_binomial"``; ``"poisson"``; or ``"zinb"``, the negative binomial
-            with more zeros.
+        likelihood: ``"negative_binomial"``; ``"poisson"``; or ``"zinb"``, the zero-inflated
+            negative binomial.
         method: See `BayesianRegressor`.
         num_members: See there.
         prior_scale: See there.

@@ -1,4 +1,4 @@
-"""Numbers to predict."""
+"""Bayesian regression of tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from ._table_rows import units_of
 
 
 class AbstractNumberEstimator(RegressorMixin, AbstractTableEstimator):
-    """Outcomes that have a mean and quantiles."""
+    """The base of estimators whose outcomes have a mean and quantiles."""
 
     def _learn_outcome(self, y: Any) -> np.ndarray:
         return self._fitted_outcome(y)
@@ -29,14 +29,15 @@ class AbstractNumberEstimator(RegressorMixin, AbstractTableEstimator):
 
         Args:
             X: Rows, with the columns of `fit`.
-            return_std: Whether to give standard deviations of the outcome too, noise included.
+            return_std: Whether to also return standard deviations of the outcome, including
+                noise.
 
         Returns:
             Means (n,), or the pair of means and standard deviations.
 
         Raises:
             NotFittedError: Before `fit`.
-            ValueError: If columns or levels are others than in `fit`, or an entry is NaN.
+            ValueError: If columns or levels differ from those of `fit`, or an entry is NaN.
         """
         x = self._inputs(X)
         shift, scale = self.units_
@@ -50,9 +51,9 @@ class AbstractNumberEstimator(RegressorMixin, AbstractTableEstimator):
     def predict_quantiles(
         self, X: Any, quantiles: Sequence[float] = (0.05, 0.5, 0.95)
     ) -> Any:
-        """Quantiles of the outcome in each row, noise included.
+        """Quantiles of the outcome in each row, including noise.
 
-        They are those of the mixture of members, exactly.
+        They are the exact quantiles of the mixture of members.
 
         Args:
             X: Rows, with the columns of `fit`.
@@ -63,8 +64,8 @@ class AbstractNumberEstimator(RegressorMixin, AbstractTableEstimator):
 
         Raises:
             NotFittedError: Before `fit`.
-            ValueError: If a probability is out of range, or columns or levels are others than
-                in `fit`.
+            ValueError: If a probability is out of range, or columns or levels differ from those
+                of `fit`.
         """
         levels = np.atleast_1d(np.asarray(_checks.numbers("quantiles", quantiles), float))
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
@@ -77,7 +78,7 @@ class AbstractNumberEstimator(RegressorMixin, AbstractTableEstimator):
         return self._outcomes(found).T
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> Any:
-        """The central interval that holds the outcome with this probability.
+        """The central interval that contains the outcome with a given probability.
 
         Args:
             X: Rows, with the columns of `fit`.
@@ -88,7 +89,7 @@ class AbstractNumberEstimator(RegressorMixin, AbstractTableEstimator):
 
         Raises:
             NotFittedError: Before `fit`.
-            ValueError: If `coverage` is out of range, or columns or levels are others than in
+            ValueError: If `coverage` is out of range, or columns or levels differ from those of
                 `fit`.
         """
         coverage = _checks.share("coverage", coverage)
@@ -98,16 +99,18 @@ class AbstractNumberEstimator(RegressorMixin, AbstractTableEstimator):
 
 
 class BayesianRegressor(AbstractNumberEstimator):
-    r"""A number to predict, with an honest interval, by an ensemble of Bayesian networks.
+    r"""Regression with calibrated intervals, by an ensemble of Bayesian networks.
 
     $$y \sim N\big(f(x),\ \sigma(x)^2\big), \qquad f(x) = \text{network}(x) + x V$$
 
     Weights have normal priors of variance $s^2 / \text{fan-in}$. Inputs and outcomes are
-    standardized; categories of a table become ones and zeros. What is chosen is chosen on held-out
-    rows, drawn by `random_state`: $s$ among 0.5, 1 and 2, by their log density; and one factor of
-    the noise, which networks that fit well take to be too small. Then all rows are fitted.
+    standardized, and categories of a table are one-hot encoded. Two numbers are chosen on
+    held-out rows, drawn by `random_state`: $s$ among 0.5, 1 and 2, by the log density, and a
+    factor for the noise, which networks that fit well tend to underestimate. Then all rows are
+    fitted.
 
-    Rows that are equal are one row that counts twice, and their order does not matter.
+    Equal rows are merged into one row with their total weight, and the order of rows does not
+    matter.
 
     Args:
         hidden: Units of each hidden layer; ``()`` for a linear model.
@@ -118,19 +121,19 @@ class BayesianRegressor(AbstractNumberEstimator):
             positive outcomes with relative noise.
         method: How `infer.fit` fits: ``"modes"``, ``"ensemble"`` (variational) or ``"mcmc"``,
             or a method with its options, `Modes`, `Ensemble`, `MCMC`.
-        num_members: The members of an ensemble that is given by name.
+        num_members: Number of members, if the ensemble is given by name.
         prior_scale: $s$, positive; chosen on held-out rows if None (1 for chains).
         num_steps: Steps of each fit; if None 2,000, and at least twenty passes over the rows.
-        learning_rate: The first step size of Adam, which falls to zero along a cosine.
-        batch_size: Rows in a step; if None all, or 256 of more than 512.
-        validation: The share of rows that is held out, above 0 and below 1. If that were fewer
-            than 8 rows, nothing is held out, $s$ is 1 and the factor too.
-        early_stopping: Whether each member stops by the density of held-out rows, and keeps its
-            best parameters. These rows are then not fitted in the end.
-        categories: ``"one_hot"``, or ``"embed"`` for four learned numbers for each.
-        precision: ``"bfloat16"`` for products of the network in half precision while it is
-            fitted, as `handlers.mixed_precision` computes them; parameters, losses and all of
-            the predictions are as with ``"float32"``.
+        learning_rate: The initial step size of Adam, with cosine decay to zero.
+        batch_size: Rows per step; if None, all rows, or 256 if there are more than 512.
+        validation: The fraction of rows held out, above 0 and below 1. If this gives fewer than
+            8 rows, none are held out, and both $s$ and the factor are 1.
+        early_stopping: Whether each member stops early by the density of held-out rows and
+            keeps its best parameters. These rows are then not used in the final fit.
+        categories: ``"one_hot"``, or ``"embed"`` for an embedding of four learned numbers each.
+        precision: ``"bfloat16"`` to compute the network's products in half precision during the
+            fit, by `handlers.mixed_precision`; parameters, losses and predictions have the
+            precision of ``"float32"``.
         progress_bar: Whether to show progress.
         random_state: An integer, a generator of NumPy or None.
 

@@ -1,4 +1,4 @@
-"""Intervals that hold what they promise, around any estimator."""
+"""Conformal prediction intervals for any estimator."""
 
 from typing import Any, Literal
 
@@ -22,15 +22,15 @@ _BLOCK = 2**22
 
 
 class ConformalRegressor(RegressorMixin, AbstractConformal):
-    r"""Intervals of guaranteed coverage on top of any estimator of scikit-learn's form.
+    r"""Prediction intervals with guaranteed coverage for any scikit-learn estimator.
 
-    A new row whose outcome comes from the same law as those of the fit is in its interval
-    with at least the probability asked for, whatever that law and whatever the estimator:
+    If a new row comes from the same distribution as those of the fit, its outcome lies in the
+    interval with at least the nominal probability, for any distribution and any estimator:
 
     $$P(l(x) \le y \le u(x)) \ge p$$
 
-    on average over rows and fits, not in each row. If rows are a series or come in groups,
-    it does not hold.
+    on average over rows and fits, not for each row. The guarantee does not hold for time series
+    or grouped rows.
 
     - ``"split"`` keeps rows for calibration; the interval is the prediction and on both sides
       the $\lceil (n + 1) p \rceil$-th smallest of their absolute residuals: of one width
@@ -48,7 +48,7 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
         method: ``"split"``, ``"cv+"`` or ``"quantile"``.
         coverage: The probability of the interval, above 0 and below 1. `predict_interval` takes
             others too, but where ``"quantile"`` was fitted at two levels.
-        calibration_size: The share of rows kept for calibration, above 0 and below 1; not
+        calibration_size: The fraction of rows used for calibration, above 0 and below 1; not
             for ``"cv+"``.
         cv: The number of folds for ``"cv+"``, at least 2.
         random_state: An integer, a generator of NumPy or None, for the parts of the rows.
@@ -90,7 +90,7 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> "ConformalRegressor":
-        """Fit the estimator, and calibrate its intervals on rows that it has not seen.
+        """Fit the estimator, and calibrate its intervals on rows that were not used to fit it.
 
         Args:
             X: Rows, as the estimator takes them.

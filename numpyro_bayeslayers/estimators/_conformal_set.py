@@ -1,4 +1,4 @@
-"""Sets of classes that hold what they promise, around any classifier."""
+"""Conformal prediction sets of classes for any classifier."""
 
 from typing import Any
 
@@ -19,13 +19,14 @@ from ._scikit_learn import (
 
 
 class ConformalClassifier(ClassifierMixin, AbstractConformal):
-    r"""Sets of classes of guaranteed coverage on top of any classifier: adaptive ones.
+    r"""Adaptive prediction sets with guaranteed coverage for any classifier.
 
-    A new row whose class comes from the same law as those of the fit has it in its set with
-    at least the probability asked for, whatever the law and the classifier, on average over
-    rows and fits. Sets are large where the classifier is in doubt: classes enter by their
-    probability, until the sum of the probabilities of those before reaches a threshold,
-    the $\lceil (n + 1) p \rceil$-th smallest of the scores of rows kept for calibration,
+    If a new row comes from the same distribution as those of the fit, its set contains its
+    class with at least the nominal probability, for any distribution and any classifier, on
+    average over rows and fits. Sets are large where the classifier is uncertain: classes are
+    added in the order of their probability until the sum of the preceding ones reaches a
+    threshold, the $\lceil (n + 1) p \rceil$-th smallest of the scores of rows kept for
+    calibration,
 
     $$s_i = \sum_{k:\, \hat p_{ik} \ge \hat p_{i y_i}} \hat p_{ik} - u_i\, \hat p_{i y_i},
     \qquad u_i \sim U(0, 1)$$
@@ -33,10 +34,10 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
     Args:
         estimator: A classifier with `fit` and `predict_proba`.
         coverage: The probability of the set, above 0 and below 1; `predict_set` takes others.
-        calibration_size: The share of rows kept for calibration, above 0 and below 1.
-        randomize: Whether the last class of a set enters by chance, so that sets have the
-            coverage to the point and may be empty. If not, it always enters: sets are a
-            little too large, never empty, and the same in each call.
+        calibration_size: The fraction of rows used for calibration, above 0 and below 1.
+        randomize: Whether the last class of a set is included at random, so that the coverage
+            is exact and sets may be empty. Otherwise it is always included: sets are slightly
+            too large, never empty, and the same in each call.
         random_state: An integer, a generator of NumPy or None, for the parts of the rows and
             for $u$.
 
@@ -71,7 +72,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> "ConformalClassifier":
-        """Fit the classifier, and calibrate its sets on rows that it has not seen.
+        """Fit the classifier, and calibrate its sets on rows that were not used to fit it.
 
         Args:
             X: Rows, as the classifier takes them.
@@ -128,7 +129,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
         return self._probs(self._at(X))
 
     def predict_set(self, X: Any, coverage: float | None = None) -> np.ndarray:
-        """Which classes are in the set of each row, (n, classes) truth values.
+        """The prediction set of each row, as booleans (n, classes).
 
         Args:
             X: Rows, as the classifier takes them.

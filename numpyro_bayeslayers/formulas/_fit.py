@@ -1,4 +1,4 @@
-"""A formula fitted in one call."""
+"""`fit_formula`: a formula fitted in one call."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,9 +21,9 @@ def fit_formula(
 ) -> Fit:
     """Fit the model of a formula: `infer.fit` of `formula`.
 
-    The result predicts from new tables, ``found.predict(data=table)``: they need the columns of
-    the formula without its outcome, and are coded as the first one. A level of a group that was
-    not there is an error, unless ``new_levels="draw"`` or ``"mean"``.
+    The result predicts from new tables, ``found.predict(data=table)``. They need the columns of
+    the formula except the outcome, and are encoded like the first table. A new level of a group
+    is an error unless ``new_levels`` is ``"draw"`` or ``"mean"``.
 
     Args:
         text: As in `formula`.

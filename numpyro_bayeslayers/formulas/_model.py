@@ -17,7 +17,7 @@ from ._text import weighted_outcome
 
 
 class FormulaModel(AbstractTableModel):
-    """The NumPyro model of a formula, which knows how to read tables. `formula` makes it.
+    """The NumPyro model of a formula, which reads tables; returned by `formula`.
 
     Called without arguments it observes the data of the formula: stock NumPyro may run it,
     ``MCMC(NUTS(model), ...).run(key)``. `infer.fit` takes it as it is, and the `Fit` predicts
@@ -28,7 +28,7 @@ class FormulaModel(AbstractTableModel):
         data: Its table.
         family: The likelihood.
         priors: Priors by the names of terms.
-        namespace: What else the formula may name.
+        namespace: Other names that the formula may use.
         parameters: Formulas of further parameters of the likelihood, by their names.
     """
 
@@ -60,7 +60,7 @@ class FormulaModel(AbstractTableModel):
         """Draw, or observe, the outcome in rows.
 
         Args:
-            data: What `rows` made of a table; None for the table of the formula.
+            data: The arguments from `rows` for a table; None for the table of the formula.
             y: The outcome; None to draw it. That of the formula if `data` is None.
             rows: Further arguments that `rows` made.
         """
@@ -75,7 +75,7 @@ class FormulaModel(AbstractTableModel):
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The names that `priors` may have for terms and parameters."""
+        """The valid names of terms and parameters in `priors`."""
         predicted = self._design.parameters
         own = [name for name in self._family.own if name not in predicted]
         return (*(term for each in self._predictors for term in each.terms), *own)
@@ -87,11 +87,11 @@ class FormulaModel(AbstractTableModel):
 
     @property
     def levels(self) -> tuple[Any, ...]:
-        """The classes of the outcome in their order; none of numbers."""
+        """The classes of the outcome in order; empty for numbers."""
         return self._design.outcome.levels
 
     def rows(self, data: Any = None) -> dict[str, Any]:
-        """What the model is called with for a table, without the outcome.
+        """The arguments of the model for a table, without the outcome.
 
         Columns are coded as those of the first table: levels of categories are the same, and
         transformations such as ``scale(x)`` keep what they learned.
@@ -240,7 +240,7 @@ def formula(
 
     Raises:
         ImportError: If formulae or pandas is not installed.
-        TypeError: If an argument is of a wrong kind.
+        TypeError: If an argument has the wrong type.
         ValueError: If the formula cannot be read, a column or a term is unknown, entries are
             missing or not finite, a level has no rows, columns are perfectly collinear,
             successes exceed trials, or bounds are the wrong way round; with the term.

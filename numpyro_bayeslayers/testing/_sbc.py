@@ -1,4 +1,4 @@
-"""Simulation-based calibration: whether a posterior is that of its own model."""
+"""Simulation-based calibration of inference methods."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -38,13 +38,13 @@ _IMPROPER = (
 
 
 class Calibration(NamedTuple):
-    """What `sbc` found. A right posterior has uniform ranks.
+    """The result of `sbc`. Ranks of a correct posterior are uniform.
 
     Args:
         ranks: By quantity, how many of the posterior draws lie below the value that made the
             data, (replications, *quantity): whole numbers from 0 to `num_draws`.
         num_draws: Posterior draws of each replication.
-        num_warned: Replications whose fit gave a warning.
+        num_warned: Number of replications whose fit gave a warning.
     """
 
     ranks: dict[str, Int[np.ndarray, "r *quantity"]]
@@ -58,7 +58,7 @@ class Calibration(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """How probable such ranks are for a right posterior, all quantities together.
+        """The p-value of uniform ranks, for all quantities together.
 
         The least value times their number (Bonferroni): whatever the quantities have to do
         with each other, it is below 0.01 for at most 1% of right posteriors.
@@ -67,10 +67,10 @@ class Calibration(NamedTuple):
         return float(min(1.0, values.size * values.min()))
 
     def check(self, level: float = 1e-3) -> None:
-        """Raise if the posterior is wrong.
+        """Raise an error if the posterior is wrong.
 
         Args:
-            level: The probability that a right posterior is called wrong, above 0 and below 1.
+            level: The probability of rejecting a correct posterior, above 0 and below 1.
 
         Raises:
             AssertionError: If `p_value` is below `level`; it names the worst quantities and
@@ -113,10 +113,10 @@ def sbc(
     seed: Seed = 0,
     **data: Any,
 ) -> Calibration:
-    r"""Check a way of fitting by data that the model itself makes.
+    r"""Check an inference method by simulation-based calibration.
 
-    In each replication a value is drawn from the prior, data from the model, and draws from
-    the posterior of these data:
+    In each replication a parameter value is drawn from the prior, data from the model at this
+    value, and then draws from the posterior given these data:
 
     $$\tilde\theta \sim p(\theta), \quad \tilde y \sim p(y \mid \tilde\theta), \quad
     \theta_1, \dots, \theta_S \sim p(\theta \mid \tilde y), \qquad
@@ -142,8 +142,8 @@ def sbc(
         num_steps: Steps of a `method` that optimizes, as in `fit`.
         quantities: A function of values by site that gives the quantities by name; it sees one
             draw at a time and is traced. If None, all sites that the posterior has.
-        constants: Further arguments of the model that are no rows.
-        seed: A key or an integer.
+        constants: Further arguments of the model that are not rows.
+        seed: A random key or an integer.
         data: The model's further arguments without `y`, arrays.
 
     Returns:
