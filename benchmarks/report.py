@@ -25,6 +25,15 @@ GOALS = """## All goals
 
 One line for each comparison that has a goal. {passed} of {total} are met.
 """
+GROWTH = """## How does the cost grow?
+
+`EnsembleSVI` on a network of 8-32-1 units, 16 members and 10,000 rows unless it is what
+grows. Times are processor seconds, memory is what the process held at most, less what it
+held before the data. An exponent of 1 means that doubling the size doubles the cost; it is
+fitted to the larger half of the sizes. `python -m benchmarks.studies.growth` makes the table.
+
+--8<-- "docs/tables/growth.md"
+"""
 APPENDIX = """## Appendix: all cases
 
 Times are medians without compilation; compilation times have a separate column. The ratio
@@ -72,7 +81,7 @@ def page(entries, pictures):
         by_file[file_of(entry)].append(entry)
     sections = [section(name, found) for name, found in sorted(by_file.items())]
     return "\n".join(
-        [INTRODUCTION, measured, *answers, goals(entries), APPENDIX, *sections]
+        [INTRODUCTION, measured, *answers, GROWTH, goals(entries), APPENDIX, *sections]
     )
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.handlers import seed, substitute, trace
 
+from tests.cases.implicit import AXIS
 from tests.cases.layers import LAYERS
 
 ROWS = {"small": 100, "large": 10_000}
@@ -13,8 +14,10 @@ def prepare(name, size):
     """The layer at fixed values of its sites, as a function, and those values with inputs."""
     case = LAYERS[name]
     layer = case.make("a")
-    repeats = -(-ROWS[size] // len(case.inputs[0]))
-    inputs = tuple(jnp.tile(x, (repeats,) + (1,) * (x.ndim - 1)) for x in case.inputs)
+    axis = 1 if case.excused.get("rows") == AXIS else 0  # the first one is of the members
+    repeats = -(-ROWS[size] // case.inputs[0].shape[axis])
+    tiled = lambda x: jnp.tile(x, [repeats if i == axis else 1 for i in range(x.ndim)])
+    inputs = tuple(tiled(x) for x in case.inputs)
     sites = trace(seed(layer, 0)).get_trace(*inputs)
     values = {
         site: msg["value"]

@@ -63,6 +63,8 @@ def of_moons(task, found):
         axis.set_title(short(name), fontsize=8)
         axis.set(xticks=(), yticks=())
     figure.colorbar(shown, ax=list(axes), ticks=(0, 0.5, 1), shrink=0.5, label="P(red)")
+    figure.supxlabel("first input", fontsize=9)
+    figure.supylabel("second input", fontsize=9)
     save(figure, "moons")
 
 
@@ -79,6 +81,8 @@ def of_line(task, found):
         axis.set_title(short(name), fontsize=8)
         axis.set(ylim=(-3, 3), xticks=(-2, 0, 2), yticks=(-2, 0, 2))
         axis.tick_params(labelsize=7)
+    figure.supxlabel("x", fontsize=9)
+    figure.supylabel("y: data (dots), truth (dashed), mean and 90% interval", fontsize=9)
     save(figure, "line")
 
 
