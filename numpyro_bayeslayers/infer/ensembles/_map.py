@@ -64,26 +64,25 @@ class EnsembleMAP:
     ``prior_weight=0`` the members are maximum likelihood fits, the deep ensemble of the
     reference.
 
-    An object compiles its functions once for each shape of its data, whatever the number of
-    steps, and keeps them: use one object for several runs. Its arguments are read when it
-    is made.
+    An object compiles its functions once for each shape of the data, for any number of steps,
+    and caches them: use one object for several runs. Its arguments are read at construction.
 
     Args:
         log_joint: ``log_joint(params, x, y) -> (loglik, logprior)``, both scalars in nats.
         init_fn: ``init_fn(key) -> params`` of one member; see `ensemble_init`.
-        optimizer: An optax optimizer. Each member has its own state, so that clipping by a
-            global norm, for one, is within a member.
+        optimizer: An optax optimizer. Each member has its own state; clipping by global norm,
+            for example, acts within a member.
         ensemble_size: The number of members, at least 1.
         prior_weight: Weight of the log prior, at least 0; at 0 the prior is left out.
-        repulsion: What pushes members apart, of `repulsive`; it is part of their losses. None
-            for members on their own.
+        repulsion: The repulsion between members, from `repulsive`, which is part of their
+            losses; None for independent members.
         mesh: Devices to lay the members out over; see `EnsembleSVI`, for what follows too.
         data_axis: The axis of `mesh` that rows are split over.
         precision: ``"bfloat16"`` for the products of layers in half precision, in a `log_joint`
             that has layers: that of `log_joint_of`, say. See `handlers.mixed_precision`.
 
     Raises:
-        TypeError: If a function cannot be called or `optimizer` has the wrong type.
+        TypeError: If a function is not callable or `optimizer` has the wrong type.
         ValueError: If `ensemble_size` is below 1 or `prior_weight` is negative.
 
     Example:

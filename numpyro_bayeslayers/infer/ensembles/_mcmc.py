@@ -1,4 +1,4 @@
-"""One Markov chain for each member."""
+"""Ensembles of Markov chains."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -35,10 +35,10 @@ class EnsembleMCMCResult(NamedTuple):
 
     Args:
         samples: Values by site name, (members, draws, *site).
-        mcmc: The sampler as it was after the run, for its summary, its extra fields, its
-            last state and `arviz.from_numpyro`.
-        centering: The centeredness of sites that were drawn in other coordinates, if `fit` was
-            asked for these (`MCMC`).
+        mcmc: The sampler after the run, for its summary, extra fields, last state and
+            `arviz.from_numpyro`.
+        centering: The centeredness of reparameterized sites, if `fit` was called with this
+            option of `MCMC`.
 
     Example:
         >>> EnsembleMCMCResult(samples={}, mcmc=None).samples
@@ -51,7 +51,7 @@ class EnsembleMCMCResult(NamedTuple):
 
 
 class EnsembleMCMC:
-    """Any NumPyro kernel, one chain for each member of an ensemble.
+    """An ensemble of Markov chains with any NumPyro kernel, one chain per member.
 
     The chains run in one compiled program (``chain_method="vectorized"``). Each has its own
     key, step size, mass matrix and trajectory, and draws what `numpyro.infer.MCMC` alone
@@ -60,22 +60,22 @@ class EnsembleMCMC:
     itself an ensemble, `AIES` or `ESS`, move together.) Started from a fitted ensemble, each
     chain explores around its member.
 
-    Everything is compiled once for each shape of the arguments' arrays and each value of the
-    others, and kept: a further run compiles nothing. (Where a kernel other than HMC or NUTS
-    looks for its start, it does so step by step.) The kernel given stays as it was.
+    Programs are compiled once for each combination of array shapes and values of other
+    arguments, and cached: a further run compiles nothing. (Kernels other than HMC and NUTS
+    search for their start step by step.) The given kernel is not modified.
 
     Args:
-        kernel: A NumPyro kernel, ``NUTS(model)`` for one.
-        num_warmup: Steps of adaptation of each chain, at least 0.
-        num_samples: Draws of each chain, at least 1.
+        kernel: A NumPyro kernel, such as ``NUTS(model)``.
+        num_warmup: Number of warm-up steps per chain, at least 0.
+        num_samples: Draws per chain, at least 1.
         num_members: The number of chains, at least 1.
-        thinning: Of so many draws one is kept, as in `numpyro.infer.MCMC`: at least 1 and at
+        thinning: Keep every `thinning`-th draw, as in `numpyro.infer.MCMC`: at least 1 and at
             most `num_samples`.
         mesh: Devices to lay the chains out over; see `EnsembleSVI`, for what follows too.
         data_axis: The axis of `mesh` that rows are split over.
 
     Raises:
-        TypeError: If `kernel` is no NumPyro kernel.
+        TypeError: If `kernel` is not a NumPyro kernel.
         ValueError: If a number is out of range.
 
     Example:
@@ -132,7 +132,7 @@ class EnsembleMCMC:
         """Run all chains.
 
         Args:
-            rng_key: A key or an integer.
+            rng_key: A random key or an integer.
             args: Arguments of the kernel's model. Arrays are traced; numbers and strings
                 are part of the program, another value compiles again.
             init: Where the chains start, arrays that lead with the members: a dictionary of
@@ -146,7 +146,7 @@ class EnsembleMCMC:
             kwargs: Keyword arguments of the kernel's model.
 
         Raises:
-            TypeError: If `init` holds no dictionary of values by site name.
+            TypeError: If `init` is not a dictionary of values by site name.
             ValueError: If the arrays of `init` do not lead with the members, are not those
                 of the model's latent sites, or are outside a site's support; if an
                 observation is none that its likelihood has, or the model keeps something
