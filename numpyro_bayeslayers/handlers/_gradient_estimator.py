@@ -4,7 +4,7 @@ import abc
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from types import CodeType, FunctionType, TracebackType
 from typing import Any
 
 import jax.numpy as jnp
@@ -145,12 +145,23 @@ def _is_importance_weighted() -> bool:
     """Whether the call stack contains the evaluation of an importance-weighted objective.
 
     No message says which objective runs the model; the stack is read once for each linear
-    operation, when the model is traced.
+    operation, when the model is traced. Variables are read of methods of the objective alone:
+    Python keeps what was read for as long as a frame lives, tracers of JAX's frames, too.
     """
+    codes = set(_codes(RenyiELBO))
     frame = sys._getframe(1)
     while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, RenyiELBO) and owner.num_particles > 1:
-            return True
+        if frame.f_code in codes:
+            owner = frame.f_locals.get("self")
+            if isinstance(owner, RenyiELBO) and owner.num_particles > 1:
+                return True
         frame = frame.f_back
     return False
+
+
+def _codes(kind: type) -> Iterator[CodeType]:
+    """The code of all methods that an object of this class, or of a subclass, may have."""
+    for base in kind.__mro__:
+        yield from (f.__code__ for f in vars(base).values() if isinstance(f, FunctionType))
+    for more in kind.__subclasses__():
+        yield from _codes(more)

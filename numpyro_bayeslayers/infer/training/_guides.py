@@ -13,10 +13,13 @@ import copy
 import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
+from numpyro.distributions import biject_to
 from numpyro.distributions.util import cholesky_of_inverse
 from numpyro.infer.autoguide import (
     AutoDAIS,
@@ -25,6 +28,7 @@ from numpyro.infer.autoguide import (
     AutoLaplaceApproximation,
     AutoSemiDAIS,
 )
+from numpyro.infer.util import transform_fn
 
 from ..._typing import Model
 from ._first_values import first_values
@@ -96,6 +100,41 @@ def fresh(guide: Any) -> Any:
             )
     twin.prototype_trace = None  # it is set up when it runs
     return twin
+
+
+def let_go_of_tracers(guide: Any) -> None:
+    """Of a trace in which it was set up, an autoguide keeps shapes, supports and names alone.
+
+    Supports must be known. Other numbers, first values among them, are NaN until they are found,
+    so that none can be taken for one of the model's.
+    """
+    if not isinstance(guide, AutoGuide) or guide.prototype_trace is None:
+        return
+    for part in getattr(guide, "_guides", ()):
+        let_go_of_tracers(part)
+    laws = {name: guide.prototype_trace[name]["fn"] for name in guide._init_locs}
+    bijections = {name: biject_to(law.support) for name, law in laws.items()}
+    # NumPyro's own hold the data of the trace.
+    guide._postprocess_fn = functools.partial(transform_fn, bijections)
+    guide._potential_fn = guide._potential_fn_gen = None
+    for name, value in vars(guide).items():
+        setattr(guide, name, _without_tracers(value))
+
+
+def _without_tracers(value: Any) -> Any:
+    if isinstance(value, dict):  # `jax.tree.map` would sort it
+        return type(value)((key, _without_tracers(x)) for key, x in value.items())
+    return jax.tree.map(_known, value)
+
+
+def _known(leaf: Any) -> Any:
+    """A leaf as it is; for a tracer, an array of its shape that takes no memory."""
+    if not isinstance(leaf, jax.core.Tracer):
+        return leaf
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return None
+    is_real = jnp.issubdtype(leaf.dtype, jnp.inexact)
+    return np.broadcast_to(np.array(np.nan if is_real else 0, leaf.dtype), leaf.shape)
 
 
 def _posterior(guide: Any) -> dist.Distribution:

@@ -1,5 +1,6 @@
 """Stock `SVI` for one member, ready to be mapped over all of them."""
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from numpyro.infer.elbo import ELBO
 from numpyro.infer.svi import SVIState
 
 from ... import _checks
+from ..._promotion import promoting
 from ..._typing import Model, PRNGKey
 from ._bounds import may_move, refuse_moving_bounds
 from ._description import Description, guide_texts, law_text, shapes_text, site_text
@@ -25,6 +27,7 @@ from ._guides import (
     check_guide,
     fitted,
     fresh,
+    let_go_of_tracers,
     needs_hessian,
     scale_from_hessian,
     scale_name,
@@ -90,6 +93,7 @@ class Member:
         self.loss = ordered(loss)
         self.guide = self.fresh_guide()
         self._svi = SVI(model, self.guide, optim, self.loss)
+        self._svi.optim = promoted(self._svi.optim)
         self._constrain: Any = None
         self._num_rows: int | None = None
         self._sees_batches = False
@@ -132,6 +136,7 @@ class Member:
             with jax.ensure_compile_time_eval():
                 svi, state = self._started(key, args, kwargs)
         self._constrain = svi.constrain_fn
+        let_go_of_tracers(self.guide)
         return state, svi.get_params(state) | scale_of_zero(self.guide)
 
     def _started(
@@ -303,6 +308,18 @@ def latents(
         for name, site in sites.items()
         if site["type"] == "sample" and not site["infer"].get("is_auxiliary", False)
     }
+
+
+def promoted(optim: Any) -> Any:
+    """An optimizer of NumPyro that computes by NumPy's rules, whatever JAX is set to."""
+    twin = copy.copy(optim)
+
+    def update(*args: Any, **kwargs: Any) -> Any:
+        with promoting():
+            return optim.update_fn(*args, **kwargs)
+
+    twin.update_fn = update
+    return twin
 
 
 def holds_tracers(guide: Any, constrain: Any) -> bool:
