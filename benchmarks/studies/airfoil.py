@@ -21,6 +21,12 @@ from peers import ask, clocks, interpreter
 
 SIZES = 5, 16, 16, 16, 16, 2
 MEMBERS = 10
+# Of some settings, the best on 202 of the rows to fit, which modes and chains did not see.
+KERNEL = {
+    "energy_variance": 0.05,
+    "warmup_energy_variance": 2.0,
+    "adapt_mass_matrix": False,
+}
 
 
 def table(folder):
@@ -66,9 +72,9 @@ def sampled(x, y, seed):
     method = SampledEnsemble(
         num_members=MEMBERS,
         optim=0.01,
-        num_warmup=300,
+        num_warmup=250,
         num_samples=100,
-        kernel_options={"energy_variance": 0.1},
+        kernel_options=KERNEL,
     )
     return trained(method, x, y, seed)
 

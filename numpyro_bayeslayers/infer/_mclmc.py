@@ -22,6 +22,7 @@ from ._mclmc_tuning import (
     excess_of,
     measured,
     settled,
+    variance_at,
 )
 
 _SIZE = (
@@ -144,6 +145,11 @@ class MCLMC(AbstractMCLMC):
         num_steps: Steps of the integrator for each draw, at least 1.
         energy_variance: The variance of the energy's change in a step, for each number of
             the model: smaller is slower and less biased.
+        warmup_energy_variance: The one that the warm-up begins with, from which it falls to
+            `energy_variance`, geometrically: a larger one sees more of the posterior. By
+            default `energy_variance`.
+        adapt_mass_matrix: Whether the warm-up finds a scale for each coordinate. Networks,
+            whose chains have not seen their posterior by then, may do better without.
         init_strategy: Where chains start, as in NUTS.
 
     Raises:
@@ -173,11 +179,18 @@ class MCLMC(AbstractMCLMC):
         *,
         num_steps: int = 10,
         energy_variance: float = 5e-4,
+        warmup_energy_variance: float | None = None,
+        adapt_mass_matrix: bool = True,
         init_strategy: Callable[..., Any] = init_to_uniform,
     ) -> None:
         super().__init__(model, init_strategy)
         self._num_steps = _checks.size("num_steps", num_steps)
+        first = (
+            energy_variance if warmup_energy_variance is None else warmup_energy_variance
+        )
         self._energy_variance = float(_checks.positive("energy_variance", energy_variance))
+        self._adapt_mass_matrix = _checks.switch("adapt_mass_matrix", adapt_mass_matrix)
+        self._first_variance = float(_checks.positive("warmup_energy_variance", first))
 
     def get_diagnostics_str(self, state: MCLMCState) -> str:
         """What a progress bar says."""
@@ -200,13 +213,14 @@ class MCLMC(AbstractMCLMC):
             now = tuning.inverse_mass_matrix, tuning.length, tuning.step_size
             end, info = kernel(key_step, place, density, *now)
             change = info.energy_change
-            excess = excess_of(change, info.nonans, flat.size, self._energy_variance)
+            at = state.i * self._num_steps + j
+            wanted = variance_at(at, total, self._first_variance, self._energy_variance)
+            excess = excess_of(change, info.nonans, flat.size, wanted)
             is_jump = ~info.nonans | (excess > JUMP)
             turned = place._replace(momentum=_direction(key_turn, flat))
             place = jax.tree.map(lambda a, b: jnp.where(is_jump, a, b), turned, end)
-            at = state.i * self._num_steps + j
             seen = measured(tuning, at, total, place.position, excess)
-            seen = settled(seen, at, total)
+            seen = settled(seen, at, total, self._adapt_mass_matrix)
             tuning = jax.tree.map(lambda a, b: jnp.where(at < total, a, b), seen, tuning)
             squares = squares + jnp.where(is_jump, 0.0, jnp.square(change))
             return place, tuning, squares, failed | is_jump, key

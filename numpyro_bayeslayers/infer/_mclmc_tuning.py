@@ -76,8 +76,17 @@ def begin(flat: Float[Array, " d"]) -> Tuning:
     return Tuning(*fixed, zero, zero, zero, nothing, nothing, nothing, both)
 
 
+def variance_at(at: Any, total: int, first: float, last: float) -> Float[Array, ""]:
+    """The variance of the energy that is wanted: it falls until the step size is settled."""
+    share = jnp.minimum(at / max(LENGTH * total, 1.0), 1.0)
+    return first * (last / first) ** share
+
+
 def excess_of(
-    energy_change: Float[Array, ""], is_finite: Bool[Array, ""], size: int, wanted: float
+    energy_change: Float[Array, ""],
+    is_finite: Bool[Array, ""],
+    size: int,
+    wanted: Float[Array, ""],
 ) -> Float[Array, ""]:
     """The squared change of the energy in a step, in units of the variance that is wanted.
 
@@ -132,7 +141,7 @@ def measured(
     )
 
 
-def settled(tuning: Tuning, at: Any, total: int) -> Tuning:
+def settled(tuning: Tuning, at: Any, total: int, is_scaled: bool) -> Tuning:
     """What changes between the parts of the warm-up, after the step `at`."""
     size = max(int((1 - LENGTH) * total) // BATCHES, 1)
     first = total - size * BATCHES
@@ -144,16 +153,17 @@ def settled(tuning: Tuning, at: Any, total: int) -> Tuning:
         batches=jnp.where(is_full, new, tuning.batches),
         batch=jnp.where(is_full | (done <= 0), 0.0, tuning.batch),
     )
-    return _scaled(_lengthened(tuning, at, total, size), at, total)
+    return _scaled(_lengthened(tuning, at, total, size), at, total, is_scaled)
 
 
-def _scaled(tuning: Tuning, at: Any, total: int) -> Tuning:
+def _scaled(tuning: Tuning, at: Any, total: int, is_scaled: bool) -> Tuning:
     """After the second part, in scaled coordinates; before the fourth, new moments."""
     n = jnp.maximum(tuning.count, 1.0)
     # A little towards the mean of all, as the windows of NUTS do.
     var = tuning.square / jnp.maximum(n - 1, 1.0)
     var = (n * var + 5.0 * 1e-3) / (n + 5.0)
     is_now = (at + 1 >= SCALED * total) & (at < SCALED * total) & (tuning.count > 1)
+    is_now = is_now & is_scaled
     is_last = (at + 1 >= LENGTH * total) & (at < LENGTH * total)
     put = lambda new, old: jnp.where(is_now, new, old)
     again = lambda x: jnp.where(is_now | is_last, 0.0, x)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 from numpyro.distributions import biject_to
 from numpyro.handlers import seed, trace
 from numpyro.infer import MCMC
@@ -39,6 +39,8 @@ class EnsembleMCMCResult(NamedTuple):
             `arviz.from_numpyro`.
         centering: The centeredness of reparameterized sites, if `fit` was called with this
             option of `MCMC`.
+        falls: Of chains that started at modes (`SampledEnsemble`), by how much the log density
+            of the last draw is below that of the mode.
 
     Example:
         >>> EnsembleMCMCResult(samples={}, mcmc=None).samples
@@ -48,6 +50,7 @@ class EnsembleMCMCResult(NamedTuple):
     samples: dict[str, Array]
     mcmc: MCMC | None
     centering: dict[str, Array] | None = None
+    falls: Float[np.ndarray, " members"] | None = None
 
 
 class EnsembleMCMC:

@@ -17,6 +17,7 @@ from ._chain_figures import (
     noted_by,
     worst_of,
 )
+from ._falls import advice_on_falls
 from ._labels import Labels, labels_of, line
 from ._method import EVIDENCE, Posterior, Problem
 from ._pareto import k_limit, pareto_k
@@ -135,6 +136,11 @@ class Ending:
         are_apart = getattr(self._method, "are_apart", False)
         if finite.count and not are_short and not are_apart:
             said += self._chains.advice(self._label)
+        falls = getattr(self._posterior.result, "falls", None)
+        if falls is not None:
+            latents = [x for n, x in self._posterior.samples.items() if n in self._latent]
+            size = sum(x[0, 0].size for x in latents)
+            said += advice_on_falls(falls, size)
         return said
 
     def diagnostics(self) -> Diagnostics:

@@ -12,6 +12,7 @@ from numpyro.infer import init_to_sample
 from ... import _checks
 from .._mclmc import MCLMC
 from ._asked import Asked
+from ._falls import falls_of
 from ._method import Posterior, Problem, settle
 from ._methods import MCMC, Modes, run_variational
 
@@ -29,7 +30,8 @@ class SampledEnsemble(Modes):
     Args:
         num_members: Number of modes, and of chains, at least 1.
         optim: The optimizer of the modes, as in `VI`.
-        num_warmup: Number of warm-up steps per chain, at least 0.
+        num_warmup: Number of warm-up draws per chain, at least 0. `MCLMC` needs about 2,000
+            steps of the integrator, 10 per draw.
         num_samples: Draws per chain, at least 1.
         kernel: A kernel class of NumPyro, or a function from a model to a kernel. `MCLMC` needs
             blackjax; NUTS does not.
@@ -70,17 +72,30 @@ class SampledEnsemble(Modes):
             kernel_options=self.kernel_options,
             centering=None,
         )
-        return run_from_modes(self, chains, problem)
+        return run_from_modes(self, chains, problem, is_fall_told=True)
 
 
-def run_from_modes(method: Modes, chains: MCMC, problem: Problem) -> Posterior:
-    """Find the modes of `method`, and run a chain from each."""
+def run_from_modes(
+    method: Modes, chains: MCMC, problem: Problem, *, is_fall_told: bool = False
+) -> Posterior:
+    """Find the modes of `method`, and run a chain from each.
+
+    Args:
+        method: How the modes are found.
+        chains: The chains, as many as modes.
+        problem: What is fitted.
+        is_fall_told: Whether to compare the log densities of starts and ends, on all rows.
+    """
     if problem.found is not None:
         return chains._run(problem)
     modes = run_variational(method, method.num_members, problem, init_to_sample)
     key = jax.random.fold_in(problem.key, 1)
-    asked = Asked(init=_starts(modes))
-    return chains._run(problem._replace(asked=asked, key=key))
+    starts = _starts(modes)
+    found = chains._run(problem._replace(asked=Asked(init=starts), key=key))
+    if not is_fall_told or found.samples is None:
+        return found
+    falls = falls_of(problem, starts, found.samples)
+    return found._replace(result=found.result._replace(falls=falls))
 
 
 def _starts(modes: Posterior) -> dict[str, Any]:

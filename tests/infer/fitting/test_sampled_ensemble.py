@@ -6,6 +6,7 @@ import numpyro.distributions as dist
 import pytest
 
 from numpyro_bayeslayers.infer import AdjustedMCLMC, SampledEnsemble, fit, load
+from numpyro_bayeslayers.infer.fitting._falls import advice_on_falls
 from numpyro_bayeslayers.layers import gaussian_link
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -80,3 +81,12 @@ def test_wrong_numbers():
             SampledEnsemble(**{name: 0})
     with pytest.raises(TypeError, match="`kernel`"):
         SampledEnsemble(kernel="NUTS")
+
+
+def test_a_chain_that_falls_far_below_its_mode_is_named(found):
+    """Of 2 numbers a normal posterior falls by 1; 12 and more have a chance of e^-12."""
+    falls = found.result.falls
+    assert falls.shape == (6,) and (falls > -1).all() and falls.max() < 12
+    (said,) = advice_on_falls(np.where(np.arange(6) == 4, 300.0, falls), 2)
+    assert said.startswith("The log density of 1 of 6 chains, 4, ends up to 300 nats below")
+    assert not [*advice_on_falls(np.full(6, np.nan), 2)]
