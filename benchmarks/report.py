@@ -5,6 +5,7 @@ python -m benchmarks.report [results.json ...] [--output docs/benchmarks.md] [--
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from benchmarks.charts import draw
 from benchmarks.questions import QUESTIONS, REASONS
 
 ROOT = Path(__file__).parent
+UNKNOWN = "the reason is not known."
 
 INTRODUCTION = """# Benchmarks
 
@@ -130,7 +132,10 @@ def _excess(entry):
 def reason(entry):
     name = id_of(entry)
     found = (text for test, text in REASONS.items() if name.startswith(test))
-    return next(found, "the reason is not known.")
+    low, _ = entry["extra_info"].get("ratio_range", (math.inf, math.inf))
+    is_within = low <= entry["extra_info"]["goal"]
+    otherwise = "the range of the rounds includes the goal." if is_within else UNKNOWN
+    return next(found, otherwise)
 
 
 def words_of(entry):
