@@ -109,8 +109,8 @@ QUESTIONS = [
 # Why a goal was missed, by the start of the case's id.
 REASONS = {
     "test_rows.py::test_minibatch[1": (
-        "A run checks all rows once, which is divided among 40 steps here; the step itself does not "
-        "depend on the number of rows (see the table of growth)."
+        "A run checks all rows once, which is divided among 40 steps here; the step itself does "
+        "not depend on the number of rows (see the table of growth)."
     ),
     "test_peers.py::test_effective_draws_per_second[False]": (
         "With so many rows, centered coefficients are more efficient; blayers samples these."

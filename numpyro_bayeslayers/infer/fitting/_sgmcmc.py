@@ -69,6 +69,8 @@ class SGMCMC(Modes):
 
     #: The chains are in different modes, so disagreement is expected.
     are_apart: ClassVar[bool] = True
+    #: The number of draws must fit the cycles in a loaded fit, too.
+    drawn_by: ClassVar[frozenset[str]] = frozenset({"cycles"})
 
     kernel: str = "sgld"
     step_size: Any = 0.01

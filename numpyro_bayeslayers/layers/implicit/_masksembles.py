@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
@@ -73,7 +74,10 @@ class Masksembles(eqx.Module):
         self.num_members = _checks.size("num_members", num_members)
         self.scale = checked_overlap("scale", scale)
         self.in_features = _checks.size("in_features", in_features)
-        words = random.bits(_checks.random_key("key", key), (4,))
+        with (
+            jax.ensure_compile_time_eval()
+        ):  # a model may make the layer while it is traced
+            words = random.bits(_checks.random_key("key", key), (4,))
         self.masks = jnp.asarray(self._drawn(np.random.default_rng(np.asarray(words))))
 
     @property

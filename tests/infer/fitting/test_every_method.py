@@ -107,11 +107,11 @@ CASES = {
     "swag": (plain, SWAG(base=SGD, rank=2, start=0.2, every=1)),
     "sampled": (
         plain,
-        SampledEnsemble(num_members=MEMBERS, num_warmup=2, num_samples=3, kernel=NUTS),
+        SampledEnsemble(num_members=MEMBERS, num_warmup=50, num_samples=20, kernel=NUTS),
     ),
     "sgmcmc": (
         plain,
-        SGMCMC(num_members=MEMBERS, num_samples=2, num_steps=1, cycles=None),
+        SGMCMC(num_members=MEMBERS, num_samples=8, num_steps=1, cycles=None),
     ),
 }
 FAST = ("anchored", "batch ensemble", "last layer")
@@ -144,7 +144,7 @@ def test_fit_save_load_and_diagnostics(name, tmp_path):
         assert ended.slope.shape == ended.pareto_k.shape == (size,)
         assert (ended.log_evidence is not None) == (name == "laplace")
     else:
-        assert ended.r_hat is not None and ended.n_eff > 0
+        assert ended.r_hat > 0 and ended.n_eff > 0
 
 
 @pytest.mark.slow
