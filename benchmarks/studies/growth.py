@@ -94,6 +94,8 @@ def measured(what, size):
     steps = int(
         np.clip(SECONDS / max(work(lambda: run(2)) / 2, 1e-4), FEWEST_STEPS, MOST_STEPS)
     )
+    if size["rows"] >= 1_000_000:  # a look at so many takes as long as many steps
+        steps = 10 * MOST_STEPS
     run(steps)
     run(3 * steps)
     # The start and the looks at the data, which do not grow with the steps, go out.
