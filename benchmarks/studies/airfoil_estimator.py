@@ -1,6 +1,6 @@
 """Airfoil self-noise by `BayesianRegressor`, in the protocol of sklearn-contrib-bde.
 
-python -m benchmarks.studies.airfoil_estimator --data ../shared/data [--method modes] [--seeds 5]
+python benchmarks/studies/airfoil_estimator.py --data ../shared/data [--method modes] [--seeds 5]
 
 301 of 1,503 rows are test rows, drawn by seed 0. Columns and outcome are standardized with the
 training rows, and scores are in these units. The network has four hidden layers of 16 ReLU
@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from airfoil import table
 from scipy.stats import norm
+from tables import keep
 
-from benchmarks.studies.tables import keep
 from numpyro_bayeslayers.estimators import BayesianRegressor
 from numpyro_bayeslayers.infer import Modes, SampledEnsemble
 
@@ -25,22 +26,19 @@ METHODS = {
 }
 
 
-def scores(table, method, seed):
+def scores(parts, method, seed):
     """RMSE, NLL of one normal, NLL, coverage of 90% intervals, and CPU seconds of the fit."""
-    rows = np.random.RandomState(0).permutation(len(table))
-    test, train = rows[:301], rows[301:]
-    z = (table - table[train].mean(0)) / table[train].std(0)
-    x, y = z[:, :-1], z[:, -1]
+    x, y, new, right = parts
     start = time.process_time()
     model = BayesianRegressor((16,) * 4, method=METHODS[method], random_state=seed)
-    model.fit(x[train], y[train])
+    model.fit(x, y)
     seconds = time.process_time() - start
-    mean, std = model.predict(x[test], return_std=True)
-    low, high = model.predict_interval(x[test])
-    rmse = np.sqrt(np.mean((mean - y[test]) ** 2))
-    one_normal = -norm(mean, std).logpdf(y[test]).mean()
-    nll = -model.score_samples(x[test], y[test]).mean()
-    inside = np.mean((low <= y[test]) & (y[test] <= high))
+    mean, std = model.predict(new, return_std=True)
+    low, high = model.predict_interval(new)
+    rmse = np.sqrt(np.mean((mean - right) ** 2))
+    one_normal = -norm(mean, std).logpdf(right).mean()
+    nll = -model.score_samples(new, right).mean()
+    inside = np.mean((low <= right) & (right <= high))
     return rmse, one_normal, nll, inside, seconds
 
 
@@ -50,10 +48,9 @@ def main():
     parser.add_argument("--method", choices=list(METHODS), default="modes")
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
-    table = np.loadtxt(options.data / "airfoil" / "data.csv", delimiter=",", skiprows=1)
-    found = []
+    parts, found = table(options.data), []
     for seed in range(options.seeds):
-        found.append(scores(table, options.method, seed))
+        found.append(scores(parts, options.method, seed))
         print(seed, *(f"{v:.4g}" for v in found[-1]), flush=True)
     numbers = [f"{np.mean(v):.3f}" for v in list(zip(*found, strict=True))[:3]]
     covered = f"{100 * np.mean([v[3] for v in found]):.1f}%"

@@ -15,19 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from numpyro_bayeslayers.estimators import BayesianRegressor
 from numpyro_bayeslayers.infer import MCMC, Modes, SampledEnsemble
-
-QUICK = {
-    "hidden": (),
-    "num_members": 2,
-    "num_steps": 300,
-    "learning_rate": 0.05,
-    "prior_scale": 1.0,
-    "random_state": 0,
-}
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(60, 2))
-Y = 3.0 + X @ [2.0, -1.0] + RNG.normal(0, 0.5, 60)
-NEW = RNG.normal(size=(60, 2))
+from tests.estimators.rows import NEW, QUICK, X, Y
 
 
 @pytest.fixture(scope="module")

@@ -9,23 +9,12 @@ from numpyro.infer.util import log_density
 
 from numpyro_bayeslayers.estimators import BayesianRegressor
 from numpyro_bayeslayers.estimators._table_network import Network, model_of
-
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(60, 2))
-Y = 3.0 + X @ [2.0, -1.0] + RNG.normal(0, 0.5, 60)
-SETTINGS = {
-    "hidden": (),
-    "num_members": 2,
-    "num_steps": 300,
-    "learning_rate": 0.05,
-    "prior_scale": 1.0,
-    "random_state": 0,
-}
+from tests.estimators.rows import QUICK, X, Y
 
 
 @pytest.fixture(scope="module")
 def half():
-    return BayesianRegressor(**SETTINGS, precision="bfloat16").fit(X, Y)
+    return BayesianRegressor(**QUICK, precision="bfloat16").fit(X, Y)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -46,7 +35,7 @@ def test_products_of_a_fit_have_its_precision_and_its_loss_has_not(precision):
 
 def test_half_precision_moves_predictions_by_its_rounding(half):
     """Inputs and weights are rounded by up to 2^-9 of their size, in units of order one."""
-    full = BayesianRegressor(**SETTINGS).fit(X, Y)
+    full = BayesianRegressor(**QUICK).fit(X, Y)
     off = np.abs(half.predict(X) - full.predict(X)) / Y.std()
     assert 0 < off.max() < 3 * 2**-8
     spread = half.predict(X, return_std=True)[1] / full.predict(X, return_std=True)[1]
