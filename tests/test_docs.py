@@ -88,10 +88,9 @@ def test_files_that_a_page_names_exist(page):
 
 def _flags(text):
     """Flags of XLA, each with the version of JAX from which on it is unknown, or None."""
-    for line in text.splitlines():
-        for flag in re.finditer(r"--xla_\w+(=\w+)?", line):
-            bound = re.match(r"[^-]*\(JAX < (\d+)\.(\d+)\)", line[flag.end() :])
-            yield flag[0], bound and (int(bound[1]), int(bound[2]))
+    for flag in re.finditer(r"--xla_\w+(=\w+)?", text):
+        bound = re.match(r"`\s\(JAX\s<\s(\d+)\.(\d+)\)", text[flag.end() :])
+        yield flag[0], bound and (int(bound[1]), int(bound[2]))
 
 
 def _starts(flags):
@@ -101,7 +100,7 @@ def _starts(flags):
 
 
 def test_flags_are_found():
-    text = 'export XLA_FLAGS="--xla_a=0 --xla_b"\n`--xla_c=false` (JAX < 0.12), not `--xla_d=1`.'
+    text = 'export XLA_FLAGS="--xla_a=0 --xla_b"\n`--xla_c=false` (JAX <\n0.12), not `--xla_d=1`.'
     found = dict(_flags(text))
     unbound = dict.fromkeys(("--xla_a=0", "--xla_b", "--xla_d=1"))
     assert found == unbound | {"--xla_c=false": (0, 12)}
