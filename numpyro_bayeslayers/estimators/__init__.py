@@ -1,14 +1,14 @@
-"""For scientists: from a table to predictions with intervals, in three lines.
+"""Estimators: from a table to predictions with intervals, in three lines.
 
-Estimators are scikit-learn's: derived from its `BaseEstimator`, so that `clone`, grid search
-and cross-validation take them; importing this room imports scikit-learn. They put together what
-the rooms below offer: tables are encoded by `preprocessing`, the model is a layer, members are
-trained by `infer`, and predictions are mixtures of `distributions`.
+Estimators follow the scikit-learn interface: they are subclasses of its `BaseEstimator`, so
+`clone`, grid search and cross-validation work; importing this subpackage imports scikit-learn.
+They combine the other subpackages: `preprocessing` encodes tables, the model is a layer,
+`infer` trains the members, and predictions are mixtures from `distributions`.
 
-The conformal ones go around any other estimator, and need nothing of the rest.
+The conformal estimators wrap any other estimator and do not depend on the rest.
 
-To add an estimator of fields: a subclass of `AbstractFieldEstimator` with its guide. To add
-an observation model: one entry in `_observation.py`.
+To add a field estimator, subclass `AbstractFieldEstimator` with its guide. To add an
+observation model, add an entry in `_observation.py`.
 """
 
 from ._bayesian_classifier import BayesianClassifier as BayesianClassifier

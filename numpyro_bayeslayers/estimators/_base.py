@@ -1,4 +1,4 @@
-"""What all estimators of fields do: encode the table, train an ensemble, mix its members."""
+"""Base class of field estimators: encode the table, train an ensemble, mix its members."""
 
 import abc
 import contextlib
@@ -31,21 +31,21 @@ from ._posterior import Posterior, components, summaries
 from ._saved import field_of, read_estimator, write_estimator
 from ._scikit_learn import BaseEstimator, check_is_fitted
 
-# About how many numbers one block of rows has over all members and draws.
+# The approximate number of values in a block of rows, over all members and draws.
 _BLOCK = 2**20
-# What of the seed decides the draws of predictions.
+# Folded into the seed for the draws of predictions.
 _PREDICTION = 0x70726564
 
 
 class AbstractFieldEstimator(BaseEstimator, abc.ABC):
-    """A Bayesian neural field for a table; subclasses say how it is fitted.
+    """A Bayesian neural field for a table; subclasses define how it is fitted.
 
     See `BayesianNeuralFieldMAP` for the settings.
     """
 
-    #: Whether the prior takes part.
+    #: Whether the prior is part of the objective.
     _has_prior: bool = True
-    #: The guide's standard deviations at the start; None for points.
+    #: The initial standard deviations of the guide; None for point estimates.
     _init_scale: float | None = None
 
     @abc.abstractmethod
@@ -68,7 +68,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         interactions: Any = None,
         fourier_degrees: Any = None,
     ) -> None:
-        # As scikit-learn has it: settings are kept as they are given, and looked at by `fit`.
+        # As scikit-learn requires, settings are stored unchanged and checked by `fit`.
         self.width = width
         self.depth = depth
         self.freq = freq
@@ -99,7 +99,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         kl_weight: float = 1.0,
         num_particles: int = 1,
     ) -> None:
-        """Fit all members at once and keep what predictions need."""
+        """Fit all members at once and store what predictions need."""
         num_epochs = _checks.size("num_epochs", num_epochs)
         if not callable(learning_rate):
             learning_rate = _checks.positive("learning_rate", learning_rate)
@@ -120,8 +120,8 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         observation.check(table.target_col, y)
         units = observation.units(y)
         field = field_of(table, width, depth)
-        # Targets of any size and offset keep their precision: the shift and the scale are
-        # taken out in double precision, and put back into the losses.
+        # To keep the precision of targets of any size and offset, they are standardized in
+        # double precision; the losses are converted back.
         inner = units if observation.is_count else Units()
         y = y if observation.is_count else (y - units.shift) / units.scale
         model = _model(field, observation, inner, has_prior=self._has_prior)
@@ -138,7 +138,7 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
             num_particles,
         )
         if num_splits > 1:
-            ensemble.svi._is_quiet = True  # members are numbered over all splits
+            ensemble.svi._is_quiet = True  # members are numbered across splits
         splits = [jax.random.fold_in(key, i) for i in range(num_splits)]
         groups = [
             ensemble.run(
@@ -176,27 +176,27 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
     ) -> tuple[Float[np.ndarray, " n"], list[Float[np.ndarray, " n"]]]:
         """The mean and quantiles of the measurement at each row, noise included.
 
-        The predictive distribution is the equal-weight mixture of the members (and of the
-        draws of each, for `BayesianNeuralFieldVI`). Its quantiles are exact: the smallest
-        value at which the mixture's distribution function reaches the probability, found by
-        bisection; whole numbers for counts. Rows go through in blocks. Members that are
-        not finite are left out, with a warning that names them.
+        The predictive distribution is the equal-weight mixture of the members (for
+        `BayesianNeuralFieldVI`, of their draws). Its quantiles are exact: the smallest value at
+        which the mixture's CDF reaches the probability, found by bisection; they are integers
+        for counts. Rows are processed in blocks. Members with non-finite parameters are left
+        out, with a warning that names them.
 
         Args:
-            df: A table, as in `fit`, with the feature columns; a target column is not looked
-                at.
+            df: A table, as in `fit`, with the feature columns; a target column is ignored.
             quantiles: Probabilities from 0 to 1.
-            approximate_quantiles: Take those of one normal with the mixture's mean and
-                variance in place of the exact ones, as bayesnf can; for ``"NORMAL"`` only.
+            approximate_quantiles: Whether to use the quantiles of one normal distribution with
+                the mixture's mean and variance, as bayesnf can; only for ``"NORMAL"``.
 
         Returns:
-            The mean, and a list with one array for each of `quantiles`; entries are in the
-            order of rows. (The package bayesnf gives the mean of each member in place of
-            their mean: ``likelihood_model(df).mean`` here.)
+            The mean, and a list with one array per quantile; entries are in the order of the
+            rows. (The package bayesnf returns the mean of each member instead; here this is
+            ``likelihood_model(df).mean``.)
 
         Raises:
             NotFittedError: Before `fit`.
-            TypeError: If `df` is not a table, or a feature column holds no numbers (no dates).
+            TypeError: If `df` is not a table, or a feature column is not numeric (for the time:
+                not dates).
             ValueError: If a feature column does not exist or has missing or infinite
                 entries, a probability is out of range, or no member is finite.
         """
@@ -227,10 +227,9 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
             df: A table with the feature columns.
 
         Returns:
-            A distribution of NumPyro of batch shape (members * draws, n), of the members
-            that are finite, in the units of the target.
-            `numpyro_bayeslayers.distributions.EnsembleMixture` of it is what `predict`
-            describes.
+            A NumPyro distribution with batch shape (members * draws, n), of the finite members,
+            in the units of the target. `predict` summarizes the
+            `numpyro_bayeslayers.distributions.EnsembleMixture` of it.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -241,28 +240,27 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         return self._components(self._posterior(), self.table_.features(df))
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted estimator into a file, from which `load` reads it.
+        """Save the fitted estimator to a file that `load` can read.
 
-        The file is one of safetensors with a header of JSON: numbers and words, no code. It
-        holds the settings, what was learned of the table (no rows of it), and the members. It
-        is written beside `path`, put onto the disk, and takes the place of a file of that
-        name in one move.
+        The file is in the safetensors format with a JSON header: numbers and text, no code. It
+        contains the settings, the encoding of the table (no rows), and the members. It replaces
+        an existing file atomically.
 
         Args:
-            path: The file, in a folder that exists.
+            path: The file, in an existing folder.
 
         Raises:
             NotFittedError: Before `fit`.
             FileNotFoundError: If the folder does not exist.
             IsADirectoryError: If `path` is a folder.
-            TypeError: If `path` is not a path, or a setting is not data.
+            TypeError: If `path` is not a path, or a setting cannot be stored.
         """
         check_is_fitted(self, "params_")
         write_estimator(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> "AbstractFieldEstimator":
-        """Read what `save` wrote; it predicts as it did, to the last bit.
+        """Load an estimator saved by `save`; its predictions are bitwise identical.
 
         Args:
             path: The file.
@@ -270,16 +268,16 @@ class AbstractFieldEstimator(BaseEstimator, abc.ABC):
         Raises:
             FileNotFoundError: If there is no such file.
             TypeError: If `path` is not a path.
-            ValueError: If the file is damaged, of another class, of a later version, or of
-                another precision.
+            ValueError: If the file is damaged, or was saved by another class, a later version,
+                or with another floating-point precision.
 
         Warns:
-            UserWarning: If JAX, NumPyro or this package had another version.
+            UserWarning: If the versions of JAX, NumPyro or this package differ.
         """
         return read_estimator(path, cls)
 
     def _posterior(self) -> Posterior:
-        """That of finite members; the others are named to the caller of the caller."""
+        """The posterior of finite members; a warning at the caller's caller names the others."""
         num_members = jax.tree.leaves(self.params_)[0].shape[0]
         finite = Finite.of(self.params_, num_members)
         finite.warn_left_out(stacklevel=3)
@@ -299,19 +297,16 @@ def _check_splits(num_splits: Any, ensemble_size: Any, checkpoint: Any) -> None:
     _checks.size("ensemble_size", ensemble_size)
     if ensemble_size % num_splits:
         raise ValueError(
-            f"`num_splits` must divide the {ensemble_size} members of `ensemble_size`, got "
-            f"{num_splits}."
+            f"`num_splits` must divide `ensemble_size`={ensemble_size}, got {num_splits}."
         )
     if num_splits > 1 and checkpoint is not None:
-        raise ValueError(
-            f"`num_splits` must be 1 where there is a `checkpoint`, got {num_splits}."
-        )
+        raise ValueError(f"`num_splits` must be 1 with a `checkpoint`, got {num_splits}.")
 
 
 def _known_rows(
     table: SpatiotemporalFit, df: Any
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]]:
-    """Inputs and targets of the rows that have a target; the others are counted."""
+    """Inputs and targets of the rows that have a target; a warning counts the others."""
     y = table.target(df)
     is_known = ~np.isnan(y)
     if not is_known.all():

@@ -17,7 +17,7 @@ from ._scikit_learn import (
     safe_indexing,
 )
 
-# How many bounds are looked at together: rows at which to predict times rows of the fit.
+# The number of bounds computed together: rows to predict times rows of the fit.
 _BLOCK = 2**22
 
 
@@ -29,16 +29,16 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
 
     $$P(l(x) \le y \le u(x)) \ge p$$
 
-    on average over rows and fits, not for each row. The guarantee does not hold for time series
-    or grouped rows.
+    on average over rows and fits (marginal coverage, not conditional on the row). The guarantee
+    does not hold for time series or grouped rows.
 
-    - ``"split"`` keeps rows for calibration; the interval is the prediction and on both sides
-      the $\lceil (n + 1) p \rceil$-th smallest of their absolute residuals: of one width
+    - ``"split"`` holds out rows for calibration; the interval is the prediction plus and minus
+      the $\lceil (n + 1) p \rceil$-th smallest of their absolute residuals: it has the same width
       everywhere.
-    - ``"cv+"`` keeps none: each row is predicted by a fit without its fold. It takes `cv` + 1
-      fits; $2 p - 1$ is guaranteed (less a little for few folds), $p$ is what one finds.
-    - ``"quantile"`` widens or narrows the interval of an estimator that has one, so that it is
-      as wide as the estimator thinks where it thinks so. It takes estimators with
+    - ``"cv+"`` uses all rows: each row is predicted by a fit without its fold. It takes `cv` + 1
+      fits; $2 p - 1$ is guaranteed (slightly less for few folds); the actual coverage is about $p$.
+    - ``"quantile"`` widens or narrows the interval of an estimator that has one, so that its width
+      varies between rows as the estimator predicts. It accepts estimators with
       ``predict_interval(X, coverage)``, like ours, and scikit-learn's with a quantile loss
       (`QuantileRegressor`, gradient boosting with ``loss="quantile"``), which are fitted
       at three levels.
@@ -46,12 +46,12 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
     Args:
         estimator: An estimator with `fit` and `predict`.
         method: ``"split"``, ``"cv+"`` or ``"quantile"``.
-        coverage: The probability of the interval, above 0 and below 1. `predict_interval` takes
-            others too, but where ``"quantile"`` was fitted at two levels.
+        coverage: The coverage of the interval, above 0 and below 1. `predict_interval` accepts
+            other values too, unless ``"quantile"`` was fitted at fixed levels.
         calibration_size: The fraction of rows used for calibration, above 0 and below 1; not
             for ``"cv+"``.
         cv: The number of folds for ``"cv+"``, at least 2.
-        random_state: An integer, a generator of NumPy or None, for the parts of the rows.
+        random_state: An integer, a NumPy generator or None, for the split of the rows.
 
     Example:
         >>> import numpy as np
@@ -90,16 +90,16 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> "ConformalRegressor":
-        """Fit the estimator, and calibrate its intervals on rows that were not used to fit it.
+        """Fit the estimator, and calibrate its intervals on rows not used to fit it.
 
         Args:
-            X: Rows, as the estimator takes them.
+            X: Rows, as the wrapped estimator accepts them.
             y: One finite number for each row.
 
         Returns:
-            This estimator. It has got ``estimator_``, what predicts; and ``scores_``, sorted:
-            how far outcomes were from the prediction, or beyond the interval, in the unit of
-            `y`.
+            This estimator, with the attributes ``estimator_``, the fitted estimator, and
+            ``scores_``, the sorted distances of outcomes from the prediction or beyond the
+            interval, in units of `y`.
 
         Raises:
             TypeError: If a setting has the wrong type.
@@ -122,7 +122,8 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
             self.bounds_ = _Bounds.of(self.estimator, coverage).fit(*parts)
             self.estimator_ = self.bounds_.center
             low, high = self.bounds_.at(at, coverage)
-            # Of another probability the scores are others: they are computed when asked for.
+            # The scores depend on the coverage: those of another coverage are computed on
+            # request.
             self._kept = at, y
             self.scores_ = np.sort(np.maximum(low - y, y - high))
             return self
@@ -153,10 +154,10 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """What the estimator predicts; for ``"quantile"`` of scikit-learn's ones the median.
+        """The estimator's prediction; the median for ``"quantile"`` with a scikit-learn estimator.
 
         Args:
-            X: Rows, as the estimator takes them.
+            X: Rows, as the wrapped estimator accepts them.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -171,14 +172,14 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
         """The lower and the upper bound of the outcome in each row.
 
         Args:
-            X: Rows, as the estimator takes them.
-            coverage: The probability of the interval; that of the constructor if None.
+            X: Rows, as the wrapped estimator accepts them.
+            coverage: The coverage of the interval; that of the constructor if None.
 
         Raises:
             NotFittedError: Before `fit`.
             TypeError: If `coverage` is not a number.
-            ValueError: If the columns are not those of `fit`, `coverage` is out of range, needs
-                more rows for calibration than there were, or was not fitted.
+            ValueError: If the columns are not those of `fit`, or `coverage` is out of range,
+                needs more calibration rows than there are, or was not fitted.
         """
         check_is_fitted(self, "estimator_")
         X = self._at(X)
@@ -196,7 +197,8 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
             scores = np.sort(np.maximum(low - self._kept[1], self._kept[1] - high))
         low, high = self.bounds_.at(X, coverage)
         low, high = low - scores[k - 1], high + scores[k - 1]
-        # A negative score may turn a narrow interval around: it is then its middle.
+        # A negative score may reverse the ends of a narrow interval, which then becomes its
+        # center.
         middle = (low + high) / 2
         return np.minimum(low, middle), np.maximum(high, middle)
 
@@ -219,11 +221,11 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
 
 
 class _Bounds:
-    """The lower and the upper bound by an estimator that has them, or by one for each.
+    """The lower and upper bound, from one estimator with intervals or from one for each bound.
 
     Args:
-        members: One estimator, or those of the lower bound, the upper one and the median.
-        coverage: The probability that they were made for.
+        members: One estimator, or those of the lower bound, the upper bound and the median.
+        coverage: The coverage for which they were fitted.
     """
 
     def __init__(self, members: list[Any], coverage: float) -> None:
@@ -243,9 +245,9 @@ class _Bounds:
             or not is_quantile
         ):
             raise ValueError(
-                '`method`="quantile" needs an estimator with `predict_interval(X, coverage)`, or '
-                f"one of scikit-learn's with a quantile loss, got {estimator!r}. Set its "
-                '`loss="quantile"`, or take `method`="split".'
+                '`method`="quantile" needs an estimator with `predict_interval(X, coverage)`, '
+                f"or a scikit-learn estimator with a quantile loss, got {estimator!r}. Set its "
+                '`loss="quantile"`, or use `method`="split".'
             )
         levels = (1 - coverage) / 2, (1 + coverage) / 2, 0.5
         return cls([clone(estimator).set_params(**{name: p}) for p in levels], coverage)
@@ -261,8 +263,8 @@ class _Bounds:
     def check(self, coverage: float) -> None:
         if len(self.members) > 1 and coverage != self.coverage:
             raise ValueError(
-                f"`coverage` must be {self.coverage:g}, that of `fit`: the estimator was fitted "
-                f"at its two levels. Fit another one with `coverage`={coverage:g}."
+                f"`coverage` must be {self.coverage:g}, as in `fit`: the estimator was fitted "
+                f"at its two quantile levels. Fit another one with `coverage`={coverage:g}."
             )
 
     def at(self, X: Any, coverage: float) -> tuple[np.ndarray, np.ndarray]:
@@ -276,6 +278,6 @@ class _Bounds:
 
 
 def _predicted(estimator: Any, X: Any) -> np.ndarray:
-    """One number for each row."""
+    """Predictions, checked to be one number per row."""
     found = np.asarray(estimator.predict(X), float)
     return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found

@@ -33,13 +33,14 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
 
     Args:
         estimator: A classifier with `fit` and `predict_proba`.
-        coverage: The probability of the set, above 0 and below 1; `predict_set` takes others.
+        coverage: The coverage of the set, above 0 and below 1; `predict_set` accepts other
+            values.
         calibration_size: The fraction of rows used for calibration, above 0 and below 1.
         randomize: Whether the last class of a set is included at random, so that the coverage
             is exact and sets may be empty. Otherwise it is always included: sets are slightly
             too large, never empty, and the same in each call.
-        random_state: An integer, a generator of NumPy or None, for the parts of the rows and
-            for $u$.
+        random_state: An integer, a NumPy generator or None, for the split of the rows and for
+            $u$.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -64,7 +65,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
         randomize: bool = False,
         random_state: Any = None,
     ) -> None:
-        # As scikit-learn has it: settings are kept as they are given, and looked at by `fit`.
+        # As scikit-learn requires, settings are stored unchanged and checked by `fit`.
         self.estimator = estimator
         self.coverage = coverage
         self.calibration_size = calibration_size
@@ -72,15 +73,15 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> "ConformalClassifier":
-        """Fit the classifier, and calibrate its sets on rows that were not used to fit it.
+        """Fit the classifier, and calibrate its sets on rows not used to fit it.
 
         Args:
-            X: Rows, as the classifier takes them.
-            y: The class of each row: words or numbers.
+            X: Rows, as the classifier accepts them.
+            y: The class of each row: strings or numbers.
 
         Returns:
-            This estimator. It has got ``estimator_``, what predicts; ``classes_``, in the order
-            of columns; and ``scores_``, sorted.
+            This estimator, with the attributes ``estimator_``, the fitted classifier;
+            ``classes_``, in the order of the columns of probabilities; and ``scores_``, sorted.
 
         Raises:
             TypeError: If a setting has the wrong type.
@@ -106,7 +107,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
         """The most probable class of each row.
 
         Args:
-            X: Rows, as the classifier takes them.
+            X: Rows, as the classifier accepts them.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -119,7 +120,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
         """The classifier's probabilities, a column for each of ``classes_``.
 
         Args:
-            X: Rows, as the classifier takes them.
+            X: Rows, as the classifier accepts them.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -132,14 +133,14 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
         """The prediction set of each row, as booleans (n, classes).
 
         Args:
-            X: Rows, as the classifier takes them.
-            coverage: The probability of the set; that of the constructor if None.
+            X: Rows, as the classifier accepts them.
+            coverage: The coverage of the set; that of the constructor if None.
 
         Raises:
             NotFittedError: Before `fit`.
             TypeError: If `coverage` is not a number.
             ValueError: If the columns are not those of `fit`, or `coverage` is out of range or
-                needs more rows for calibration than there were.
+                needs more calibration rows than there are.
         """
         probs = self.predict_proba(X)
         threshold = self.scores_[
@@ -152,7 +153,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
         return before <= threshold
 
     def _probs(self, X: Any) -> np.ndarray:
-        """Probabilities, with zeros for classes that the training rows did not have."""
+        """Probabilities, with zeros for classes that are not in the training rows."""
         given = np.asarray(self.estimator_.predict_proba(X), float)
         found = np.zeros((len(given), len(self.classes_)))
         found[:, np.searchsorted(self.classes_, self.estimator_.classes_)] = given
@@ -160,7 +161,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
 
 
 def _sums_before(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of the probabilities of the classes before each one, and its own."""
+    """For each class, the sum of larger probabilities, and its own probability."""
     order = np.argsort(-probs, axis=1, kind="stable")
     ordered = np.take_along_axis(probs, order, axis=1)
     before = np.empty_like(probs)

@@ -1,4 +1,4 @@
-"""The guide of a member: one point, or one normal, for each latent number."""
+"""The mean-field guide of a member: point estimates or independent normals."""
 
 from typing import Any
 
@@ -13,25 +13,25 @@ from numpyro.handlers import seed, trace
 from .._threads import ALONE
 from .._typing import Model, PRNGKey
 
-# Names of the guide's parameters: the site's name with one of these.
+# Suffixes of the names of the guide's parameters.
 LOC, SCALE = "_loc", "_scale"
 
 
 def mean_field(
     model: Model, *args: Any, starts: dict[str, float], init_scale: float | None
 ) -> Model:
-    """The guide in which all latent numbers of `model` are independent.
+    """The mean-field guide of `model`.
 
-    NumPyro's `AutoDelta` and `AutoNormal` are the same. They compile the model's gradient
-    once more, to look for a start at which it is finite; here all starts are.
+    It equals NumPyro's `AutoDelta` or `AutoNormal`, which compile the model's gradient once
+    more to search for finite initial values; here all initial values are finite.
 
     Args:
         model: A model whose latent sites are real.
         args: Its arguments, or some rows of them.
-        starts: Where points and means start, by site name. Without an entry, a weight
-            matrix starts at draws of a standard normal within two deviations, and anything
-            else at zero, as in the package bayesnf.
-        init_scale: The standard deviations at the start; None for points.
+        starts: Initial values of points and means by site name. Without an entry, weight
+            matrices start at draws of a standard normal truncated to two standard deviations,
+            and everything else at zero, as in the package bayesnf.
+        init_scale: The initial standard deviations; None for point estimates.
     """
     shapes = _latent_shapes(model, *args)
 

@@ -1,4 +1,4 @@
-"""The three estimators: points or normals, with the prior or without."""
+"""The three field estimators: MAP, maximum likelihood and variational inference."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ._base import AbstractFieldEstimator
 
 
 class AbstractModeEstimator(AbstractFieldEstimator):
-    """Members are single values of the parameters."""
+    """Base class of estimators whose members are point estimates."""
 
     def fit(
         self,
@@ -26,27 +26,29 @@ class AbstractModeEstimator(AbstractFieldEstimator):
         early_stopping: EarlyStopping | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> "AbstractModeEstimator":
-        """Fit all members at once, as one compiled program.
+        """Fit all members at once in one compiled program.
 
         Args:
-            df: The training table: of pandas, or (through narwhals) of another library. Rows
-                without a target are left out, with a warning that counts them.
-            seed: An integer or a key.
+            df: The training table: a pandas DataFrame, or (through narwhals) a table of another
+                library. Rows without a target are left out, with a warning that counts them.
+            seed: An integer or a JAX random key.
             ensemble_size: The number of members, at least 1.
-            num_epochs: Passes over the data, at least 1. Each pass takes one step of the
-                optimizer for each full batch.
-            learning_rate: That of Adam, positive; or a schedule of optax, from the step (there
-                are `num_epochs * (rows // batch_size)`) to the rate.
-            batch_size: Rows in a step; all rows if None.
-            num_splits: The number of groups in which members are trained, one after
-                another, to need less memory; it divides `ensemble_size`.
+            num_epochs: Number of passes over the data, at least 1. Each pass takes one
+                optimizer step per full batch.
+            learning_rate: Adam's learning rate, positive; or an optax schedule, a function of
+                the step (there are `num_epochs * (rows // batch_size)` steps).
+            batch_size: Number of rows per step; all rows if None.
+            num_splits: Number of groups in which members are trained one after another, to save
+                memory; it must divide `ensemble_size`.
             progress_bar: Whether to show progress.
-            early_stopping: Stop each member when its loss no longer falls.
-            checkpoint: Save the run as it goes; a run that finds its file goes on from it.
+            early_stopping: When to stop each member; None for no early stopping. See
+                `EarlyStopping`.
+            checkpoint: Where to save the run at intervals; a run resumes from an existing file.
+                See `Checkpoint`.
 
         Returns:
-            This estimator. It has got ``params_``, by name, and ``losses_`` (members,
-            steps) in nats, and ``table_``, the `SpatiotemporalFit`.
+            This estimator, with the attributes ``params_``, by name; ``losses_``, (members,
+            steps) in nats; and ``table_``, the `SpatiotemporalFit`.
 
         Raises:
             ImportError: If pandas is not installed.
@@ -70,48 +72,50 @@ class AbstractModeEstimator(AbstractFieldEstimator):
 
 
 class BayesianNeuralFieldMAP(AbstractModeEstimator):
-    r"""A Bayesian neural field for a table, by an ensemble of posterior modes.
+    r"""Bayesian neural field for a table: an ensemble of posterior modes.
 
-    The target $y$ at a place and time $x$ is, with the field $f$ of `BayesianNeuralField`
-    and the training targets' mean $m$ and standard deviation $s$,
+    The target $y$ at a place and time $x$ has the distribution, with the field $f$ of
+    `BayesianNeuralField` and the mean $m$ and standard deviation $s$ of the training targets,
 
     $$y \sim \mathrm{Normal}\big(m + s f(x),\; s\,(0.01 + e^{l})\big), \qquad
     l \sim \mathrm{Logistic}(0, 1)$$
 
-    or a count: negative binomial, with the training targets' mean $s$,
+    or, for counts, a negative binomial distribution, where $s$ is the mean of the training
+    targets,
 
     $$\mathrm{E}[y] = \mu = s\, \log(1 + e^{f(x)}), \qquad
     \mathrm{Var}[y] = \mu + \mu^2 \log(1 + e^{r}), \qquad
     r \sim \mathrm{Logistic}(-1.5, 1)$$
 
-    or the same with more zeros: zero with probability $1 / (1 + e^{-z})$,
-    $z \sim \mathrm{Logistic}(0, 1)$. All priors are on a field of order one: targets in
-    grams and in tons give the same predictions, each in its own units.
+    or its zero-inflated version, with an additional zero with probability $1 / (1 + e^{-z})$,
+    $z \sim \mathrm{Logistic}(0, 1)$. All priors are on the scale of a field of order one, so
+    predictions do not depend on the units of the target.
 
-    Each member maximizes the posterior density from its own start; predictions are those
-    of their mixture. The settings and the arguments of `fit` and `predict` are those of the
-    class of this name in the package bayesnf, so that a script needs another import only.
-    What differs: targets are in units of their own (bayesnf fits them as they are, which is
-    right for those of order one), counts have the mean above (bayesnf's falls with $f$),
-    `width` is 256 if not given, `predict` gives the members' mean, and a year is 365.2425
+    Each member maximizes the posterior density from its own initial values; predictions are
+    those of the mixture of members. The settings and the arguments of `fit` and `predict` are
+    those of the class of the same name in the package bayesnf, so in a script only the import
+    changes. The differences: targets are standardized (bayesnf fits them unscaled, which suits
+    targets of order one), counts have the mean above (in bayesnf it decreases with $f$),
+    `width` is 256 by default, `predict` returns the mean over members, and a year has 365.2425
     days.
 
     Args:
-        width: Units of each hidden layer.
-        depth: The number of hidden layers.
-        freq: The unit of time: hour, day, week, month, quarter or year in the letters of
-            pandas. None for times that are numbers.
-        seasonality_periods: Periods in units of `freq`, or units themselves: ``["Y"]``.
-        num_seasonal_harmonics: The number of harmonics of each period, at most half of it.
-        feature_cols: Names of the columns of inputs: first the time, then places and others.
+        width: Number of units of each hidden layer, at least 1.
+        depth: Number of hidden layers, at least 1.
+        freq: The unit of time as a pandas frequency string: hour, day, week, month, quarter or
+            year. None for numeric times.
+        seasonality_periods: Periods in units of `freq`, or names of units: ``["Y"]``.
+        num_seasonal_harmonics: Number of harmonics of each period, at most half the period.
+        feature_cols: Names of the input columns: first the time, then coordinates and other
+            features.
         target_col: Name of the column to predict.
-        observation_model: ``"NORMAL"``, ``"NB"`` (negative binomial counts) or ``"ZINB"``
-            (with more zeros).
+        observation_model: ``"NORMAL"``, ``"NB"`` (negative binomial, for counts) or ``"ZINB"``
+            (zero-inflated negative binomial).
         timetype: ``"index"`` (or ``"datetime"``) for dates, ``"float"`` (or ``"int"``) for
-            numbers.
-        standardize: Names of the features to standardize; best all but the time.
+            numeric times.
+        standardize: Names of the features to standardize; preferably all except the time.
         interactions: Pairs of positions in `feature_cols` whose product is a feature.
-        fourier_degrees: The number of Fourier degrees of each feature; 5 each if None.
+        fourier_degrees: The number of Fourier degrees of each feature; 5 for each if None.
 
     Example:
         >>> import pandas as pd
@@ -133,10 +137,10 @@ class BayesianNeuralFieldMAP(AbstractModeEstimator):
 
 
 class BayesianNeuralFieldMLE(AbstractModeEstimator):
-    """A Bayesian neural field for a table, by an ensemble of maximum likelihood fits.
+    """Bayesian neural field for a table: an ensemble of maximum likelihood fits.
 
-    `BayesianNeuralFieldMAP` without the prior: a deep ensemble. Settings and arguments are
-    the same.
+    This is `BayesianNeuralFieldMAP` without the prior: a deep ensemble. Settings and arguments
+    are the same.
 
     Args:
         width: See `BayesianNeuralFieldMAP`.
@@ -166,14 +170,14 @@ class BayesianNeuralFieldMLE(AbstractModeEstimator):
 
 
 class BayesianNeuralFieldVI(AbstractFieldEstimator):
-    r"""A Bayesian neural field for a table, by an ensemble of variational fits.
+    r"""Bayesian neural field for a table: an ensemble of variational fits.
 
-    The model is that of `BayesianNeuralFieldMAP`. Each member has a normal $q$ with a mean
-    and a deviation of its own for each parameter, and maximizes
+    The model is that of `BayesianNeuralFieldMAP`. Each member has a mean-field normal $q$ and
+    maximizes
 
     $$E_q \log p(y \mid \theta) - w\, \mathrm{KL}(q \,\|\, p)$$
 
-    Predictions are the mixture over members and over draws of each.
+    Predictions are the mixture over members and their posterior draws.
 
     Args:
         width: See `BayesianNeuralFieldMAP`.
@@ -205,7 +209,7 @@ class BayesianNeuralFieldVI(AbstractFieldEstimator):
         concepts with a constrained variational framework", ICLR, for the weight.
     """
 
-    # Small enough that noise does not drown the first steps (bayesnf starts at 0.3).
+    # Small enough that noise does not dominate the first steps (bayesnf starts at 0.3).
     _init_scale = 0.05
 
     def fit(
@@ -225,30 +229,33 @@ class BayesianNeuralFieldVI(AbstractFieldEstimator):
         early_stopping: EarlyStopping | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> "BayesianNeuralFieldVI":
-        """Fit all members at once, as one compiled program.
+        """Fit all members at once in one compiled program.
 
         Args:
-            df: The training table: of pandas, or (through narwhals) of another library. Rows
-                without a target are left out, with a warning that counts them.
-            seed: An integer or a key.
+            df: The training table: a pandas DataFrame, or (through narwhals) a table of another
+                library. Rows without a target are left out, with a warning that counts them.
+            seed: An integer or a JAX random key.
             ensemble_size: The number of members, at least 1.
-            num_epochs: Passes over the data, at least 1. Each pass takes one step of the
-                optimizer for each full batch.
-            learning_rate: That of Adam, positive; or a schedule of optax, from the step (there
-                are `num_epochs * (rows // batch_size)`) to the rate.
-            batch_size: Rows in a step; all rows if None.
-            num_particles: Draws of the parameters for each step, at least 1.
-            kl_weight: The weight $w$ of the divergence, positive.
-            sample_size_posterior: Draws of each member for predictions, at least 1.
-            sample_size_divergence: The name that bayesnf has for `num_particles`; it takes
-                its place if given.
+            num_epochs: Number of passes over the data, at least 1. Each pass takes one
+                optimizer step per full batch.
+            learning_rate: Adam's learning rate, positive; or an optax schedule, a function of
+                the step (there are `num_epochs * (rows // batch_size)` steps).
+            batch_size: Number of rows per step; all rows if None.
+            num_particles: Number of posterior draws per step, at least 1.
+            kl_weight: The weight $w$ of the KL divergence, positive.
+            sample_size_posterior: Number of posterior draws per member for predictions, at
+                least 1.
+            sample_size_divergence: The name of `num_particles` in bayesnf; overrides it if
+                given.
             progress_bar: Whether to show progress.
-            early_stopping: Stop each member when its loss no longer falls.
-            checkpoint: Save the run as it goes; a run that finds its file goes on from it.
+            early_stopping: When to stop each member; None for no early stopping. See
+                `EarlyStopping`.
+            checkpoint: Where to save the run at intervals; a run resumes from an existing file.
+                See `Checkpoint`.
 
         Returns:
-            This estimator. It has got ``params_``, by name, and ``losses_`` (members,
-            steps) in nats, and ``table_``, the `SpatiotemporalFit`.
+            This estimator, with the attributes ``params_``, by name; ``losses_``, (members,
+            steps) in nats; and ``table_``, the `SpatiotemporalFit`.
 
         Raises:
             ImportError: If pandas is not installed.

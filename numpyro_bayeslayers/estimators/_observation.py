@@ -1,9 +1,9 @@
-r"""How a field becomes measurements.
+r"""Observation models: from the value of a field to the distribution of a measurement.
 
-Each observation model turns the field's value $f$ and a few numbers of its own, each with a
-logistic prior, into a distribution of the measurement in its own units. The field itself is
-of order one: the units of the training targets, a shift and a scale, are part of the
-distribution, so that the same priors are right whatever the targets are measured in.
+Each observation model maps the field's value $f$ and a few parameters with logistic priors to
+the distribution of the measurement in its own units. The field itself is of order one: the
+location and scale of the training targets are part of the distribution, so that the same priors
+suit targets in any units.
 """
 
 from collections.abc import Callable
@@ -20,20 +20,20 @@ Sites = dict[str, Array]
 
 
 class Units(NamedTuple):
-    """Where zero of the field is, and how much one is, in the units of the target."""
+    """Location and scale of the field, in the units of the target."""
 
     shift: float = 0.0
     scale: float = 1.0
 
 
 class ObservationModel(NamedTuple):
-    """An observation model, as data.
+    """An observation model.
 
     Args:
-        priors: Its sites, and the centers of their Logistic(center, 1) priors.
-        starts: Where optimization starts these sites; 0 for those left out.
-        distribution: From the field, the sites and the units to the distribution.
-        is_count: Whether targets are whole numbers from zero.
+        priors: The centers of the Logistic(center, 1) priors by site.
+        starts: Initial values of these sites; 0 for those left out.
+        distribution: The function from the field, the sites and the units to the distribution.
+        is_count: Whether targets are counts.
     """
 
     priors: dict[str, float]
@@ -42,18 +42,19 @@ class ObservationModel(NamedTuple):
     is_count: bool
 
     def units(self, y: Float[np.ndarray, " n"]) -> Units:
-        """The units of the training targets: their mean for counts, else mean and deviation."""
+        """The training targets' mean for counts, else their mean and standard deviation."""
         if self.is_count:
             return Units(0.0, float(y.mean()) or 1.0)
         return Units(float(y.mean()), float(y.std()) or 1.0)
 
     def check(self, name: str, y: Float[np.ndarray, " n"]) -> None:
-        """The targets, the column `name`, can have come from this model."""
+        """Check that the targets in the column `name` are possible in this model."""
         bad = y[(y < 0) | (y != np.floor(y))]
         if self.is_count and len(bad):
             raise ValueError(
-                f"The column {name!r} must hold whole numbers from zero for counts, got "
-                f"{len(bad)} others, {bad[0]:g} for one. Use `observation_model`='NORMAL'."
+                f"The column {name!r} must hold counts (integers of at least 0), got "
+                f"{len(bad)} other values, such as {bad[0]:g}. Use "
+                "`observation_model`='NORMAL'."
             )
 
 
@@ -63,7 +64,7 @@ def _normal(f: Array, sites: Sites, units: Units) -> dist.Distribution:
 
 
 def _negative_binomial(f: Array, sites: Sites, units: Units) -> dist.Distribution:
-    # Variance mean + mean² shape.
+    # The variance is mean + mean² shape.
     shape = jax.nn.softplus(sites["shape"])
     logits = _log_softplus(f) + jnp.log(units.scale * shape)
     total_count = jnp.broadcast_to(1 / shape, jnp.shape(logits))
@@ -77,20 +78,20 @@ def _zero_inflated(f: Array, sites: Sites, units: Units) -> dist.Distribution:
 
 
 def _log_softplus(x: Array) -> Array:
-    """log(log(1 + exp(x))), which is x far on the left."""
+    """log(log(1 + exp(x))), which tends to x for very negative x."""
     return jnp.where(x < -15.0, x, jnp.log(jax.nn.softplus(jnp.maximum(x, -15.0))))
 
 
 class ZeroInflated(ZeroInflatedLogits):
-    """NumPyro's zero-inflated counts, with the `cdf` that quantiles of mixtures need."""
+    """NumPyro's zero-inflated distribution, with the `cdf` that quantiles of mixtures need."""
 
     def cdf(self, value: ArrayLike) -> Array:
-        """The probability of a value of at most `value`, from zero."""
+        """The probability of at most `value`."""
         return self.gate + (1 - self.gate) * self.base_dist.cdf(value)
 
 
 OBSERVATION_MODELS = {
-    # Noise starts at half the deviation of the targets.
+    # The initial noise is half the standard deviation of the targets.
     "NORMAL": ObservationModel(
         {"log_noise_scale": 0.0}, {"log_noise_scale": float(np.log(0.5))}, _normal, False
     ),

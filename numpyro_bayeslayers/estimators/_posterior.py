@@ -1,4 +1,4 @@
-"""From fitted parameters to the members' distributions at new rows."""
+"""From fitted parameters to the members' predictive distributions at new rows."""
 
 from typing import Any, NamedTuple
 
@@ -17,12 +17,12 @@ from ._observation import ObservationModel, Sites, Units
 
 
 class Posterior(NamedTuple):
-    """What the members believe of the latent sites: points, or independent normals.
+    """The members' posteriors of the latent sites: point estimates or independent normals.
 
     Args:
-        loc: Points, or means, by site; arrays lead with the members.
-        scale: Standard deviations by site, or nothing for points.
-        keys: One random key for each member and draw, (e, s); any one for points.
+        loc: Points or means by site, with a leading axis of members.
+        scale: Standard deviations by site; empty for points.
+        keys: A random key for each member and draw, (e, s); not used for points.
     """
 
     loc: Sites
@@ -31,7 +31,7 @@ class Posterior(NamedTuple):
 
     @classmethod
     def of(cls, params: Sites, key: PRNGKey, num_draws: int) -> "Posterior":
-        """The posterior in the parameters of the guide `mean_field`."""
+        """The posterior from the parameters of the guide `mean_field`."""
         loc = {n.removesuffix(LOC): x for n, x in params.items() if n.endswith(LOC)}
         scale = {n.removesuffix(SCALE): x for n, x in params.items() if n.endswith(SCALE)}
         num_members = next(iter(loc.values())).shape[0]
@@ -67,7 +67,7 @@ def components(
     posterior: Posterior,
     x: Float[Array, "n d"],
 ) -> Any:
-    """The distribution at each row in each draw of each member, batch shape (e * s, n)."""
+    """The distribution at each row for each draw of each member, batch shape (e * s, n)."""
     f = ensemble_predict((field, posterior), _field_values, x)
     f = jnp.moveaxis(f, -1, 1).reshape(-1, len(x))
     draw = lambda member: jax.vmap(member.draw)(member.keys)
@@ -85,7 +85,7 @@ def summaries(
     Args:
         distribution: From `components`.
         quantiles: Probabilities.
-        approximate: Whether quantiles are those of a normal of the same mean and variance.
+        approximate: Whether quantiles are those of a normal with the same mean and variance.
     """
     mixture = EnsembleMixture(distribution)
     if approximate:

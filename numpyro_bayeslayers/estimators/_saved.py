@@ -1,4 +1,4 @@
-"""A fitted estimator as the header and the arrays of a file, and back."""
+"""Convert a fitted estimator to the header and arrays of a file, and back."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from ..layers import BayesianNeuralField
 from ..preprocessing import SpatiotemporalFit
 from ._observation import Units
 
-# What `fit` leaves behind, beside the table, the units and the field.
+# Attributes set by `fit`, besides the table, the units and the field.
 _FOUND = (
     "params_",
     "losses_",
@@ -45,18 +45,18 @@ def write_estimator(path: str | Path, estimator: Any) -> None:
 
 
 def _listed(value: Any) -> Any:
-    """An index of pandas, a column of names say, as a list."""
+    """A pandas Index, such as column names, as a list."""
     is_array = isinstance(value, (np.ndarray, np.generic))
     return value if is_array or not hasattr(value, "tolist") else value.tolist()
 
 
 def file_kind(name: str) -> Kind:
-    """What a file of the estimator `name` is of."""
+    """The kind of file of the estimator `name`."""
     return Kind("an estimator", f"{name}.load(path)")
 
 
 def read_own(path: str | Path, kind: type) -> tuple[dict[str, Any], Arrays]:
-    """The header and the arrays of a file that an estimator of class `kind` wrote.
+    """Read the header and arrays of a file saved by an estimator of class `kind`.
 
     Raises:
         ValueError: If the file is damaged, or of another class.
@@ -64,7 +64,7 @@ def read_own(path: str | Path, kind: type) -> tuple[dict[str, Any], Arrays]:
     header, arrays = read_file(path, file_kind(kind.__name__))
     if header["class"] != kind.__name__:
         raise ValueError(
-            f"The file {str(path)!r} holds a {header['class']}. Read it by "
+            f"The file {str(path)!r} contains a {header['class']}. Load it with "
             f"`{header['class']}.load(path)`."
         )
     check_origin(path, header, stacklevel=5)  # where `load` is called

@@ -1,4 +1,4 @@
-"""What is taken of scikit-learn, or what to install."""
+"""The parts of scikit-learn that are used, or an error that says what to install."""
 
 try:
     from sklearn.base import (

@@ -1,4 +1,4 @@
-"""What the estimators of tables share: how they read, train, predict, and go on."""
+"""Base class of table estimators: encoding, training, prediction and further training."""
 
 import abc
 import dataclasses
@@ -39,11 +39,11 @@ from ._table_training import (
     train,
 )
 
-# Rows and numbers of a block of predictions, about.
+# Approximate numbers of rows and of values in a block of predictions.
 _BLOCK_ROWS, _BLOCK = 4096, 2**22
-# Rows in a step, for tables of more than twice as many.
+# Rows per step, for tables with more than twice as many rows.
 _BATCH = 256
-# The scales of the prior that are tried.
+# The candidate scales of the prior.
 PRIOR_SCALES = (0.5, 1.0, 2.0)
 
 
@@ -51,7 +51,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
     """A Bayesian network for a table. See `BayesianRegressor` for the settings."""
 
     predict: Any
-    #: The likelihoods that there are.
+    #: The available likelihoods.
     _likelihoods: dict[str, Any]
 
     def __init__(
@@ -73,7 +73,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         progress_bar: Any = False,
         random_state: Any = None,
     ) -> None:
-        # As scikit-learn has it: settings are kept as they are given, and looked at by `fit`.
+        # As scikit-learn requires, settings are stored unchanged and checked by `fit`.
         self.hidden = hidden
         self.activation = activation
         self.likelihood = likelihood
@@ -90,33 +90,33 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         self.progress_bar = progress_bar
         self.random_state = random_state
 
-    # What the kinds of outcomes say.
+    # Defined by the kind of outcome.
 
     @abc.abstractmethod
     def _learn_outcome(self, y: Any) -> np.ndarray:
-        """Note what outcomes there are, and give them as numbers in double precision."""
+        """Learn the encoding of outcomes, and return them as numbers in double precision."""
 
     @abc.abstractmethod
     def _read_outcome(self, y: Any) -> np.ndarray:
-        """Outcomes as numbers in double precision, by what was noted."""
+        """Outcomes as numbers in double precision, with the learned encoding."""
 
     def _fitted_outcome(self, y: Any) -> np.ndarray:
-        """The same of outcomes that are fitted, which may be more than have a density."""
+        """Outcomes for a fit, which may include values without a density."""
         return self._read_outcome(y)
 
     def _learn_units(self, y: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-        """What is taken from outcomes, and what they are divided by."""
+        """The shift and scale of outcomes."""
         return 0.0, 1.0
 
     def _offset(self, y: np.ndarray, weights: np.ndarray) -> Any:
-        """What is added to the outputs of the network."""
+        """The offset of the network's outputs."""
         return 0.0
 
     def _num_outputs(self) -> int:
         return 1
 
     def _predicted(self, X: Any) -> np.ndarray:
-        """One outcome for each row."""
+        """One predicted outcome per row."""
         return self.predict(X)
 
     def _rows(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> Rows:
@@ -124,7 +124,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         return Rows(x, self._standard(self._transformed(y)), weights.astype(np.float32))
 
     def _standard(self, y: np.ndarray) -> np.ndarray:
-        """Outcomes in units of order one, as the likelihood takes them."""
+        """Standardized outcomes, as the likelihood expects them."""
         shift, scale = self.units_
         return ((y - shift) / scale).astype(np.float32)
 
@@ -137,20 +137,19 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         """Fit all members.
 
         Args:
-            X: A table of pandas, or an array (n, columns). Columns of a table may hold
-                categories.
-            y: One outcome for each row.
-            sample_weight: How often each row counts, at least 0; once if None.
+            X: A pandas DataFrame, whose columns may hold categories, or an array (n, columns).
+            y: One outcome per row.
+            sample_weight: Frequency weight of each row, at least 0; 1 if None.
 
         Returns:
-            This estimator. It has got ``draws_``, the parameters; ``losses_`` of each member
-            at each step; ``prior_scale_`` and ``factor_``, which were chosen on held-out
-            rows; and ``validation_score_``, the mean log density of these.
+            This estimator, with the attributes ``draws_``, the parameters; ``losses_``, the
+            loss of each member at each step; ``prior_scale_`` and ``factor_``, chosen on
+            held-out rows; and ``validation_score_``, the mean log density of these rows.
 
         Raises:
             TypeError: If a setting has the wrong type, or `X` is sparse.
-            ValueError: If a setting is out of range, an entry is NaN or infinite, rows differ
-                in number, or there is only one.
+            ValueError: If a setting is out of range, an entry is NaN or infinite, numbers of
+                rows differ, or there is only one row.
         """
         self._check_settings()
         x = self._features(X, reset=True)
@@ -158,8 +157,8 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         weights = weights_of(sample_weight, x)
         if len(x) < 2:
             raise ValueError(
-                "A fit needs at least two rows, got n_samples=1 (1 sample). Nothing can be "
-                "told of noise or slopes by one."
+                "A fit needs at least two rows, got n_samples=1 (1 sample): noise and slopes "
+                "cannot be estimated from one row."
             )
         x, y, weights = merged(x, y, weights)
         self.network_ = self._network(x.shape[1])
@@ -240,11 +239,12 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         self.validation_score_ = trained.score
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Go on with new rows, from where the members are.
+        """Continue training on new rows from the current members.
 
-        The columns, the units and the noise's factor stay those of the first rows, which are
-        not kept: what the members know of them is where they start. It takes a fifth of
-        the steps of a fit, at a tenth of its step size. Without an earlier fit it is one.
+        The encoding of columns, the standardization and the noise factor stay those of the
+        first rows. The earlier rows are not stored; they matter only through the current
+        parameters. It takes a fifth of the steps of a fit, at a tenth of its step size. Without
+        an earlier fit, it is the same as `fit`.
 
         Args:
             X: New rows, with the columns of `fit`.
@@ -253,7 +253,8 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
 
         Raises:
             TypeError: As `fit`.
-            ValueError: As `fit`, or if columns, levels or classes are others than before.
+            ValueError: As `fit`, or if columns, levels or classes differ from those of earlier
+                calls.
         """
         if not hasattr(self, "draws_"):
             return self.fit(X, y, sample_weight)
@@ -274,7 +275,7 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         return Draws(self.draws_, self.prior_scale_, self.offset_, self.factor_)
 
     def _blocks(self, x: np.ndarray, *of_rows: np.ndarray) -> Any:
-        """Outputs of blocks of rows, with further arrays of these, and how many count."""
+        """The outputs of blocks of rows, their other arrays, and the number of rows that count."""
         num_draws = len(next(iter(self.draws_.values())))
         most = max(64, min(_BLOCK_ROWS, _BLOCK // num_draws))
         draws = on_device(self._draws(), float)
@@ -286,8 +287,8 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
             yield draws, outputs, parts[1:], count
 
     def _over_rows(self, function: Any, x: np.ndarray, *of_rows: np.ndarray) -> np.ndarray:
-        """What a function of the outputs of rows gives, along its last axis."""
-        # In double precision a row's numbers do not depend on the rows beside it.
+        """The result of a function of the outputs, with the rows on its last axis."""
+        # In double precision the results of a row do not depend on the other rows.
         with jax.enable_x64(True):
             found = [
                 np.asarray(function(self.network_, draws, outputs, *parts), float)[
@@ -302,14 +303,15 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
 
         Args:
             X: Rows, with the columns of `fit`.
-            y: Their outcomes; if None what is predicted, which says how sure that is.
+            y: Their outcomes; if None, the predictions, whose density measures their certainty.
 
         Returns:
-            In nats, (n,), in the units of the outcome.
+            Log densities (n,) in nats, for outcomes in their own units.
 
         Raises:
             NotFittedError: Before `fit`.
-            ValueError: If columns, levels or classes are others than in `fit`, or rows differ.
+            ValueError: If columns, levels or classes differ from those of `fit`, or numbers of
+                rows differ.
         """
         x = self._inputs(X)
         y = self._predicted(X) if y is None else y
@@ -320,19 +322,20 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
         return density - z if self.network_.is_log else density
 
     def sample(self, X: Any, n: int = 1) -> np.ndarray:
-        """Draw outcomes of each row, noise included.
+        """Draw outcomes for each row, including noise.
 
         Args:
             X: Rows, with the columns of `fit`.
-            n: Draws, at least 1. The same in each call, by the seed of the fit.
+            n: Number of draws, at least 1. Every call gives the same draws, by the seed of the
+                fit.
 
         Returns:
-            Draws (n, rows). A draw is of one network for all rows, so that sums over rows
-            are right.
+            Draws (n, rows). Each draw uses one network for all rows, so that sums over rows
+            have the correct distribution.
 
         Raises:
             NotFittedError: Before `fit`.
-            ValueError: If columns or levels are others than in `fit`.
+            ValueError: If columns or levels differ from those of `fit`.
         """
         n = _checks.size("n", n)
         x = self._inputs(X)
@@ -361,35 +364,35 @@ class AbstractTableEstimator(AbstractTableReader, abc.ABC):
     # Files.
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted estimator into a file, from which `load` reads it.
+        """Save the fitted estimator to a file that `load` can read.
 
-        The file is one of safetensors with a header of JSON: numbers and words, no code, and no
-        row of the data. It is written beside `path`, put onto the disk, and takes the place of
-        a file of that name in one move.
+        The file is in the safetensors format with a JSON header: numbers and text, no code, and
+        no rows of the data. It replaces an existing file atomically.
 
         Args:
-            path: The file, in a folder that exists.
+            path: The file, in an existing folder.
 
         Raises:
             NotFittedError: Before `fit`.
             FileNotFoundError: If the folder does not exist.
-            TypeError: If `path` is not a path, or a setting is not data.
+            TypeError: If `path` is not a path, or a setting cannot be stored.
         """
         check_is_fitted(self, "draws_")
         write_table_estimator(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> Any:
-        """Read what `save` wrote; it predicts and fits as it did.
+        """Load an estimator saved by `save`; it predicts and fits as before.
 
-        Options of a method that are no data, an optimizer that is an object say, are only named,
-        and a further fit asks for them.
+        Options of a method that cannot be stored, such as an optimizer object, are saved only
+        by name, and a further fit asks for them.
 
         Args:
             path: The file.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the file is damaged, of another class or of a later version.
+            ValueError: If the file is damaged, or was saved by another class or a later
+                version.
         """
         return read_table_estimator(path, cls)

@@ -1,7 +1,7 @@
-r"""How the outputs of a network become outcomes of rows, in units of order one.
+r"""Likelihoods of table estimators: from network outputs to standardized outcomes.
 
-Each likelihood turns the outputs at a row, and a few numbers that all rows share, into the law of
-the outcome. One factor, found on rows that were held out, widens or narrows it.
+Each likelihood maps the outputs at a row and a few shared parameters to the distribution of the
+outcome. A factor chosen on held-out rows widens or narrows it.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,19 +16,19 @@ from ..distributions._counts import LogNegativeBinomial, LogPoisson
 from ._observation import ZeroInflated
 
 Sites = Mapping[str, Array]
-# Deviations below this share of the outcome's are not told apart.
+# The smallest noise, as a fraction of the outcome's standard deviation.
 _LEAST = 1e-3
 
 
 class Likelihood(NamedTuple):
-    """A likelihood, as data.
+    """A likelihood.
 
     Args:
         law: ``law(outputs, sites, factor)``, the distribution of the outcome.
-        priors: Give those of the numbers that all rows share, by site.
-        has_noise: Whether the deviation is an output too.
-        is_log: Whether it is the logarithm of the outcome that has this law.
-        can_widen: Whether the factor changes anything.
+        priors: The function that returns the priors of the shared parameters by site.
+        has_noise: Whether the noise scale is a network output too.
+        is_log: Whether the distribution is that of the logarithm of the outcome.
+        can_widen: Whether the factor has an effect.
     """
 
     law: Callable[[Float[Array, "*rows k"], Sites, Any], dist.Distribution]

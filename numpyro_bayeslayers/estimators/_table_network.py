@@ -1,11 +1,11 @@
-r"""The network of a table, as a NumPyro model of our layers.
+r"""The network of a table estimator, as a NumPyro model of layers of this package.
 
 $$h_0 = x, \qquad h_l = a\big(s\, (h_{l-1} W_l + b_l)\big), \qquad
 \eta = s\, (h_L W + x V + c)$$
 
-Weights have standard deviation $1 / \sqrt{fan\text{-}in}$, so that $s$, the scale of the prior, is
-of order one whatever the widths. Where the deviation of the outcome is an output too, it has maps
-of its own, small a priori: noise is nearly the same in all rows, until the data tell otherwise.
+Weights have standard deviation $1 / \sqrt{fan\text{-}in}$, so that $s$, the scale of the prior,
+is of order one for any width. If the noise scale is an output too, its weights have a small
+prior scale: a priori, noise is nearly the same in all rows.
 """
 
 from typing import Any, NamedTuple
@@ -33,23 +33,23 @@ ACTIVATIONS = {
     "elu": jax.nn.elu,
     "softplus": jax.nn.softplus,
 }
-# What the weights of the noise are, beside those of the mean.
+# The prior scale of the weights of the noise, relative to those of the mean.
 _NOISE = 0.1
 
 
 class Network(NamedTuple):
-    """What decides the network of a table.
+    """The specification of the network of a table.
 
     Args:
-        num_inputs: The numbers of a row.
+        num_inputs: Number of inputs per row.
         hidden: Units of each hidden layer.
-        activation: Its name.
-        likelihood: Its name.
-        num_outputs: Outputs beside the noise: one, or one for each class.
-        blocks: Where the ones and zeros of each category begin, and how many there are, if
-            they are embedded.
-        embedding_size: Numbers that stand for a category then.
-        precision: That of products in a fit.
+        activation: Name of the activation.
+        likelihood: Name of the likelihood.
+        num_outputs: Number of outputs, without the noise: one, or one per class.
+        blocks: The start and length of the one-hot block of each categorical column, if they
+            are embedded.
+        embedding_size: Size of the embedding of a category.
+        precision: Precision of products during a fit.
     """
 
     num_inputs: int
@@ -63,7 +63,7 @@ class Network(NamedTuple):
 
     @property
     def is_log(self) -> bool:
-        """Whether it is the logarithm of the outcome that has the law."""
+        """Whether the distribution is that of the logarithm of the outcome."""
         return LIKELIHOODS[self.likelihood].is_log
 
     @property
@@ -108,7 +108,7 @@ class Network(NamedTuple):
         return jnp.concatenate(parts, -1)
 
     def sites(self) -> dict[str, Any]:
-        """The numbers that all rows share."""
+        """The parameters shared by all rows."""
         priors = LIKELIHOODS[self.likelihood].priors
         return {name: numpyro.sample(name, prior()) for name, prior in priors.items()}
 
@@ -121,10 +121,10 @@ def _dense(x: Array, size: int, name: str, *, bias: bool = True) -> Array:
 
 
 def model_of(network: Network) -> Model:
-    """The NumPyro model: rows count as often as `weights` say.
+    """The NumPyro model, with frequency `weights` of the rows.
 
-    The scale of the prior and the offset of the outputs are the same in all rows. They are handed
-    over as rows, since constants would be part of the compiled program.
+    The scale of the prior and the offset of the outputs are the same in all rows. They are
+    passed as rows, since constants would be part of the compiled program.
     """
 
     def model(x: Any, weights: Any, prior_scale: Any, offset: Any, y: Any = None) -> None:
@@ -139,13 +139,13 @@ def model_of(network: Network) -> Model:
 
 
 class Draws(NamedTuple):
-    """Draws of the parameters of a network: all that predictions need.
+    """Draws of the parameters of a network, with everything that predictions need.
 
     Args:
-        sites: By site name, draws first.
+        sites: Values by site name, with a leading axis of draws.
         prior_scale: The scale of the prior.
-        offset: Known term that is added to the outputs.
-        factor: What widens the law of outcomes.
+        offset: Known term added to the outputs.
+        factor: The factor that widens the distribution of outcomes.
     """
 
     sites: dict[str, Any]
@@ -156,7 +156,7 @@ class Draws(NamedTuple):
 
 @eqx.filter_jit
 def outputs_of(network: Network, draws: Draws, x: Float[Array, "n d"]) -> Any:
-    """The outputs at each row in each draw, (draws, n, k)."""
+    """The outputs at each row for each draw, (draws, n, k)."""
 
     def one(sites: dict[str, Array]) -> Array:
         run = substitute(network.outputs, data=sites)
@@ -166,7 +166,7 @@ def outputs_of(network: Network, draws: Draws, x: Float[Array, "n d"]) -> Any:
 
 
 def law_of(network: Network, draws: Draws, outputs: Any, factor: Any) -> Any:
-    """The law of the outcome at each row in each draw."""
+    """The distribution of the outcome at each row for each draw."""
     likelihood = LIKELIHOODS[network.likelihood]
     shared: Sites = {name: draws.sites[name][:, None] for name in likelihood.priors}
     return likelihood.law(outputs, shared, factor)
@@ -187,7 +187,7 @@ def quantiles_of(network: Network, draws: Draws, outputs: Any, levels: Any) -> A
 
 @eqx.filter_jit
 def moments_of(network: Network, draws: Draws, outputs: Any, units: Any) -> Any:
-    """The means and deviations of the mixture of draws, in units of the outcome's logarithm."""
+    """Means and standard deviations of the mixture of draws, of the outcome or its logarithm."""
     law = law_of(network, draws, outputs, draws.factor)
     if network.is_log:
         law = dist.LogNormal(units[0] + units[1] * law.loc, units[1] * law.scale)
@@ -197,7 +197,7 @@ def moments_of(network: Network, draws: Draws, outputs: Any, units: Any) -> Any:
 
 @eqx.filter_jit
 def samples_of(network: Network, draws: Draws, outputs: Any, key: Any) -> Any:
-    """One draw of the outcome at each row from each draw of the parameters."""
+    """One draw of the outcome at each row for each draw of the parameters."""
     return law_of(network, draws, outputs, draws.factor).sample(key)
 
 
@@ -205,7 +205,7 @@ def samples_of(network: Network, draws: Draws, outputs: Any, key: Any) -> Any:
 def scores_of_factors(
     network: Network, draws: Draws, outputs: Any, y: Any, weights: Any, factors: Any
 ) -> Any:
-    """The mean log density of rows by each factor."""
+    """The mean log density of rows for each factor."""
 
     def one(factor: Any) -> Array:
         law = EnsembleMixture(law_of(network, draws, outputs, factor))

@@ -1,4 +1,4 @@
-"""How estimators of tables read the columns of a fit, and of all that comes later."""
+"""Column handling of table estimators, in a fit and in later calls."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from ._table_rows import Columns, encode_columns, has_categories, learn_columns
 
 
 class AbstractTableReader(BaseEstimator):
-    """An estimator that knows the columns of its fit."""
+    """An estimator that stores the columns of its fit."""
 
     columns_: Columns
 
     def _features(self, X: Any, *, reset: bool) -> np.ndarray:
-        """Rows as numbers in double precision, before they are standardized."""
+        """Rows as numbers in double precision, before standardization."""
         known = None if reset else self.columns_
         if has_categories(X) and (known is None or known.schema is not None):
             validate_data(self, X, skip_check_array=True, reset=reset)

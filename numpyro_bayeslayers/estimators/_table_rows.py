@@ -1,4 +1,4 @@
-"""Rows of a table as standardized numbers: what the first table told is used for all later ones."""
+"""Rows of a table as standardized numbers, with the encoding learned from the first table."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,16 +13,15 @@ Matrix = Float[np.ndarray, "n d"]
 
 
 class Columns(NamedTuple):
-    """How tables become numbers.
+    """The encoding of tables as numbers.
 
     Args:
-        names: Names of the columns, for a table with categories; else None.
-        categories: The columns among them that hold categories.
-        schema: Their levels, as JSON; None without categories.
-        blocks: Where the ones and zeros of each category begin among the numbers, and how many
-            there are.
-        mean: What is taken from each number.
-        scale: What it is divided by.
+        names: Names of the columns, for a table with categorical columns; else None.
+        categories: The categorical columns among them.
+        schema: The schema of their levels, as JSON; None without categorical columns.
+        blocks: The start and length of the one-hot block of each categorical column.
+        mean: The mean subtracted from each column.
+        scale: The divisor of each column.
     """
 
     names: tuple[Any, ...] | None
@@ -33,18 +32,18 @@ class Columns(NamedTuple):
     scale: Float[np.ndarray, " d"]
 
     def with_units(self, x: Matrix, weights: Float[np.ndarray, " n"]) -> "Columns":
-        """The same with the mean and the deviation of each column of `x`."""
+        """The same encoding with the mean and standard deviation of each column of `x`."""
         mean, scale = units_of(x, weights)
         return self._replace(mean=mean, scale=scale)
 
     def standardized(self, x: Matrix) -> Matrix:
-        """Numbers of order one."""
+        """Standardized numbers."""
         return ((x - self.mean) / self.scale).astype(np.float32)
 
 
 def units_of(x: np.ndarray, weights: np.ndarray) -> tuple[Any, Any]:
-    """Means and deviations of columns, in which what does not vary has a deviation of one."""
-    # Of columns of any size: sums of squares would overflow.
+    """Means and standard deviations of columns; 1 for the scale of a constant column."""
+    # Rescaled first, since sums of squares of large numbers would overflow.
     size = np.maximum(np.abs(x).max(0), np.finfo(float).tiny)
     share = weights / weights.sum()
     small = x / size
@@ -56,7 +55,7 @@ def units_of(x: np.ndarray, weights: np.ndarray) -> tuple[Any, Any]:
 
 
 def weights_of(sample_weight: Any, x: Matrix) -> np.ndarray:
-    """How often each row counts.
+    """Frequency weights of the rows.
 
     Raises:
         ValueError: If a weight is negative, or none is positive.
@@ -67,7 +66,7 @@ def weights_of(sample_weight: Any, x: Matrix) -> np.ndarray:
             "Negative values in data passed to `sample_weight`: it must be at least 0."
         )
     if not weights.any():
-        raise ValueError("`sample_weight` must be positive in one row at least.")
+        raise ValueError("`sample_weight` must be positive in at least one row.")
     return weights
 
 
@@ -87,7 +86,7 @@ def _words(X: Any) -> tuple[Any, ...]:
 
 
 def learn_columns(X: Any) -> tuple[Columns, Matrix]:
-    """What is noted of a table with categories, and its numbers: columns that are none first."""
+    """The encoding of a table with categorical columns, and its numbers, numeric columns first."""
     words = _words(X)
     schema, rows, _ = fit_schema(_named(X, words))
     levels = schema.levels
@@ -101,7 +100,7 @@ def learn_columns(X: Any) -> tuple[Columns, Matrix]:
 
 
 def encode_columns(columns: Columns, X: Any) -> Matrix:
-    """The numbers of a later table, by the levels of the first."""
+    """The numbers of a later table, with the levels of the first."""
     assert columns.schema is not None
     rows = Schema.from_json(columns.schema).encode(_named(X, columns.categories))
     return _matrix(columns, X, rows)
@@ -133,10 +132,10 @@ def _numbers(name: str, x: np.ndarray) -> Matrix:
 def merged(
     x: Matrix, y: np.ndarray, weights: np.ndarray
 ) -> tuple[Float[np.ndarray, "m d"], np.ndarray, np.ndarray]:
-    """Rows in an order of their own, each once; weights of rows that are equal are added.
+    """Unique rows in a canonical order, with the weights of equal rows added.
 
-    A fit then depends on what rows there are and on how much each counts, and neither on their
-    order nor on whether one that counts twice is written down twice.
+    A fit then does not depend on the order of rows, nor on whether a row appears twice or has
+    the weight 2.
     """
     kept = weights > 0
     x, y, weights = x[kept], y[kept], weights[kept]
@@ -147,12 +146,12 @@ def merged(
 
 
 def padded_size(count: int) -> int:
-    """One of few sizes, at most an eighth above `count`: a compiled program serves several."""
+    """A padded size, at most an eighth above `count`, so that compiled programs are shared."""
     unit = max(8, 2 ** (max(count - 1, 1).bit_length() - 4))
     return -(-count // unit) * unit
 
 
 def padded(x: np.ndarray, size: int) -> np.ndarray:
-    """As many rows, by repetition of the first."""
+    """Pad to `size` rows by repeating the first."""
     missing = size - len(x)
     return np.concatenate([x, np.repeat(x[:1], missing, 0)]) if missing else x

@@ -1,4 +1,4 @@
-"""A fitted estimator of tables as the header and the arrays of a file, and back."""
+"""Convert a fitted table estimator to the header and arrays of a file, and back."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ._saved import file_kind, read_own
 from ._table_network import Network
 from ._table_rows import Columns
 
-# What `fit` leaves behind, beside the columns and the network.
+# Attributes set by `fit`, besides the columns and the network.
 _FOUND = (
     "draws_",
     "prior_scale_",
@@ -25,7 +25,7 @@ _FOUND = (
     "seed_",
     "n_features_in_",
 )
-# What some leave behind.
+# Attributes set by some estimators.
 _ALSO = ("feature_names_in_", "classes_")
 
 
@@ -70,7 +70,7 @@ def read_table_estimator(path: str | Path, kind: type) -> Any:
     """See `AbstractTableEstimator.load`."""
     header, arrays = read_own(path, kind)
     estimator = kind(**unpack(header["settings"], arrays))
-    options = header.get("method")  # files of earlier versions have only its name
+    options = header.get("method")  # files of earlier versions contain only its name
     if options is not None:
         method = METHODS[estimator.method]
         estimator.method = restored_method(method, options, arrays)

@@ -1,4 +1,4 @@
-"""Members of a table's network: their training, the scale of the prior, and the noise's factor."""
+"""Training of table estimators: members, the scale of the prior, and the noise factor."""
 
 import dataclasses
 import math
@@ -15,21 +15,21 @@ from ..infer.fitting._described import check_kept
 from ._table_network import Draws, Network, model_of, outputs_of, scores_of_factors
 from ._table_rows import padded, padded_size
 
-# The factors of the noise that are tried.
+# The candidate noise factors.
 FACTORS = np.exp(np.linspace(-1.5, 2.0, 71)).astype(np.float32)
-# The fewest held-out rows by which anything is chosen.
+# The smallest number of held-out rows on which anything is chosen.
 LEAST_HELD = 8
-# Draws of a posterior that predictions mix, about.
+# The approximate number of posterior draws in predictions.
 NUM_DRAWS = 200
 
 
 class Rows(NamedTuple):
-    """Rows in units of order one.
+    """Standardized rows.
 
     Args:
         x: Inputs.
         y: Outcomes.
-        weights: How much each counts.
+        weights: Weights.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -37,9 +37,9 @@ class Rows(NamedTuple):
     weights: Float[np.ndarray, " n"]
 
     def of(self, network: Network) -> "Rows":
-        """As the network's likelihood takes them: counts between whole ones are the two around.
+        """Rows in the form that the likelihood expects: fractional counts are split in two.
 
-        ``2.3`` becomes a 2 that counts 0.7 times and a 3 that counts 0.3 times.
+        ``2.3`` becomes a 2 with weight 0.7 and a 3 with weight 0.3.
         """
         low = np.floor(self.y)
         share = self.y - low
@@ -51,14 +51,14 @@ class Rows(NamedTuple):
         return Rows(again(self.x, self.x), again(low, low + 1), weights)
 
     def padded(self) -> "Rows":
-        """The same with rows that count nothing, up to one of few sizes."""
+        """The same rows padded with rows of weight zero."""
         size = padded_size(len(self.y))
         weights = np.zeros(size, np.float32)
         weights[: len(self.y)] = self.weights
         return Rows(padded(self.x, size), padded(self.y, size), weights)
 
     def counting(self, which: np.ndarray) -> "Rows":
-        """The same, of which only some count."""
+        """The same rows, with weight zero for all but some."""
         return self._replace(weights=np.where(which, self.weights, 0).astype(np.float32))
 
 
@@ -67,11 +67,11 @@ class Plan(NamedTuple):
 
     Args:
         method: A method of `fit`.
-        num_steps: Steps; None for chains.
-        batch_size: Rows in a step; None for all.
-        prior_scales: Those that are tried.
-        share: Of the rows, that is held out.
-        early_stopping: Whether members stop by the score of these.
+        num_steps: Number of steps; None for chains.
+        batch_size: Rows per step; None for all.
+        prior_scales: The candidate scales of the prior.
+        share: The fraction of rows held out.
+        early_stopping: Whether members stop by the score of held-out rows.
         seed: An integer.
         progress_bar: Whether to show progress.
     """
@@ -87,12 +87,12 @@ class Plan(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What training found.
+    """The result of training.
 
     Args:
         draws: Draws of the parameters.
-        losses: Of each member at each step; None for chains.
-        score: The mean log density of held-out rows; None if nothing was held out.
+        losses: The loss of each member at each step; None for chains.
+        score: The mean log density of held-out rows; None if none were held out.
     """
 
     draws: Draws
@@ -101,12 +101,12 @@ class Trained(NamedTuple):
 
 
 def steps_for(count: int, batch: int) -> int:
-    """Steps of a fit: 2,000, and twenty passes over large tables."""
+    """The number of steps of a fit: 2,000, or twenty passes if these are more."""
     return max(2000, 20 * -(-count // batch))
 
 
 def held_out(count: int, plan: Plan) -> np.ndarray:
-    """Which rows are held out, drawn by the seed; none if they would be too few."""
+    """Which rows are held out, drawn with the seed; none if they would be too few."""
     held = np.zeros(count, bool)
     number = round(plan.share * count)
     if plan.num_steps is not None and number >= LEAST_HELD:
@@ -115,7 +115,7 @@ def held_out(count: int, plan: Plan) -> np.ndarray:
 
 
 def train(network: Network, rows: Rows, offset: Any, plan: Plan) -> Trained:
-    """Choose the scale of the prior and the factor by held-out rows, then fit all rows."""
+    """Choose the scale of the prior and the factor on held-out rows, then fit all rows."""
     held = held_out(len(rows.y), plan)
     scales = plan.prior_scales
     if not held.any():
@@ -139,7 +139,7 @@ def train(network: Network, rows: Rows, offset: Any, plan: Plan) -> Trained:
 def _fitted(
     network: Network, rows: Rows, draws: Draws, plan: Plan, held: Rows | None = None
 ) -> Trained:
-    """Members fitted to rows, started at the prior or at draws."""
+    """Fit members to rows, starting from the prior or from draws."""
     rows = rows.of(network).padded()
     options: dict[str, Any] = {"init": _starts(draws, plan)}
     if held is not None and plan.early_stopping:
@@ -191,7 +191,7 @@ def _arguments(rows: Rows, draws: Draws) -> dict[str, Any]:
 
 
 def _calibrated(network: Network, trained: Trained, held: Rows) -> Trained:
-    """The factor under which held-out rows have the highest density."""
+    """Choose the factor with the highest density of held-out rows."""
     draws, held = on_device(trained.draws), held.of(network).padded()
     outputs = outputs_of(network, draws, jnp.asarray(held.x))
     arrays = outputs, jnp.asarray(held.y), jnp.asarray(held.weights), jnp.asarray(FACTORS)
@@ -203,16 +203,16 @@ def _calibrated(network: Network, trained: Trained, held: Rows) -> Trained:
 
 
 def on_device(draws: Draws, kind: Any = np.float32) -> Draws:
-    """Numbers as arrays, which are no part of compiled programs."""
+    """Numbers as arrays, so that they are not part of compiled programs."""
     return jax.tree.map(lambda x: jnp.asarray(x, kind), draws)
 
 
 def go_on(network: Network, rows: Rows, draws: Draws, plan: Plan) -> Trained:
-    """Members that go on with other rows, by a fifth of the steps and a tenth of their size."""
+    """Continue training on other rows, with a fifth of the steps and a tenth of the step size."""
     if plan.num_steps is None:
         raise ValueError(
-            "`partial_fit` cannot go on with chains. Take `method='modes'` or 'ensemble', or "
-            "fit all rows anew."
+            "`partial_fit` cannot continue Markov chains. Use `method='modes'` or 'ensemble', "
+            "or fit all rows again."
         )
     method = plan.method
     check_kept(method)
@@ -223,7 +223,7 @@ def go_on(network: Network, rows: Rows, draws: Draws, plan: Plan) -> Trained:
 
 
 def _starts(draws: Draws, plan: Plan) -> Any:
-    """Where members start: a draw of each, if there are some."""
+    """Initial values of members: one draw of each, if there are draws."""
     if not draws.sites:
         return None
     count = getattr(plan.method, "num_members", 1)

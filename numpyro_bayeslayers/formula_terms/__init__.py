@@ -1,9 +1,10 @@
-"""Terms of formulas that are layers, by the names that formulas have for them.
+"""Formula terms that are layers, registered under the names used in formulas.
 
-A term is a function of what is known when the formula is read: a `formulas.Term`, the numbers of
-its columns, and the settings that stand in the formula. It gives the function of rows that the
-model calls. To add one here: a file with its function, one export line and one entry point; a
-package of your own registers its terms in the group ``numpyro_bayeslayers.formula_terms``.
+A term is a function of a `formulas.Term` (what is known when the formula is parsed), the values
+of its columns, and the settings written in the formula. It returns the function of rows that
+the model calls. To add one here, add a file with its function, one export line and one entry
+point; a package of your own registers its terms in the group
+``numpyro_bayeslayers.formula_terms``.
 """
 
 from ._monotone import mo as mo

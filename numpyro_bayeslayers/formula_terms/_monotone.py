@@ -1,4 +1,4 @@
-"""Effects of ordered levels that only rise, or only fall."""
+"""Monotone effects of ordered levels."""
 
 from typing import Any
 
@@ -12,25 +12,26 @@ from ._term import Forward, Term, numbers_are_levels
 
 @numbers_are_levels
 def mo(term: Term, x: Any, *more: Any, concentration: Any = 1.0) -> Forward:
-    r"""An effect of ordered levels with steps of one sign: ``mo(grade)`` is a `MonotoneLayer`.
+    r"""Monotone effect of ordered levels: ``mo(grade)`` is a `MonotoneLayer`.
 
     $$f(l) = \beta D \sum_{i \le l} \zeta_i, \qquad
     \zeta \sim \text{Dirichlet}(\alpha, \dots, \alpha), \quad \beta \sim N(0, \lambda), \quad
     \lambda \sim \text{HalfNormal}(2.5 s / D)$$
 
-    with $D$ steps, of which $\beta$ is the mean, and the scale $s$ of the outcome; the first
-    level has the effect zero. The column holds categories in a declared order,
-    ``pandas.Categorical(..., ordered=True)``, or numbers, whose order is theirs: each number in
-    the data is a level, however far it is from the next one.
+    where $D$ is the number of steps, $\beta$ the mean step and $s$ the scale of the outcome;
+    the effect of the first level is zero. The column holds ordered categories,
+    ``pandas.Categorical(..., ordered=True)``, or numbers: each distinct number is a level,
+    whatever its distance from the next one.
 
     Args:
-        term: What is known of the term; its prior, if one is given, is that of $\lambda$.
-        x: Codes of the levels, (n,).
-        more: Further columns, which are refused.
+        term: The parsed term; its prior, if given, is the prior of $\lambda$.
+        x: Codes of the levels, (n,), from 0.
+        more: Further columns; an error if there are any.
         concentration: $\alpha$, positive: above 1, steps of equal size are likelier.
 
     Raises:
-        ValueError: If there is not one column of levels in an order, two of them or more.
+        ValueError: If the term does not have exactly one column, or the column does not have at
+            least two ordered levels.
 
     Example:
         >>> import jax.numpy as jnp
@@ -48,17 +49,17 @@ def mo(term: Term, x: Any, *more: Any, concentration: Any = 1.0) -> Forward:
         Psychology 73, section 2.
     """
     if more or len(term.levels) != 1 or term.columns:
-        term.refuse("must have one column of ordered levels.")
+        term.refuse("must have exactly one column of ordered levels.")
     ((name, levels),) = term.levels.items()
     if name not in term.ordered:
         term.refuse(
-            f"must have levels in an order, got {list(levels)} in none. Declare it: "
+            f"must have ordered levels, got {list(levels)} without an order. Declare it: "
             f"`pandas.Categorical(data[{name!r}], categories=[lowest, ..., highest], "
             "ordered=True)`."
         )
     steps = len(levels) - 1
     if steps < 1:
-        term.refuse(f"must have two levels or more, got {list(levels)}.")
+        term.refuse(f"must have at least two levels, got {list(levels)}.")
     own = dist.HalfNormal(2.5 * term.scale / steps)
     kind: Any = MonotoneLayer
     layer = kind(

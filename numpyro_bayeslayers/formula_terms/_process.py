@@ -1,4 +1,4 @@
-"""Gaussian processes of some columns."""
+"""Gaussian processes of one to three columns."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ from ..layers.features._kernel import AbstractKernel
 from ..primitives import effect
 from ._term import Forward, Term
 
-# Basis functions for each of one, two, three columns.
+# The default number of basis functions per column, for one, two and three columns.
 _SIZES = {1: 30, 2: 12, 3: 7}
 
 
@@ -25,24 +25,25 @@ def gp(
     kernel: str = "matern",
     boundary: float = 1.5,
 ) -> Forward:
-    """A Gaussian process of up to three columns: ``gp(x)``, ``gp(lon, lat, k=15)``.
+    """Gaussian process of one to three columns: ``gp(x)``, ``gp(lon, lat, k=15)``.
 
-    It is an `HSGPFeatures` layer of columns that are shifted and scaled to run from -1 to 1
-    over the data; lengthscales are in these units. Their prior is LogNormal(log 0.5, 1), that
-    of the variance LogNormal(2 log(scale of the outcome), 1). A kernel as the term's
-    prior in `priors` stands in place of both.
+    The term is an `HSGPFeatures` layer. Columns are shifted and scaled to the range from -1 to
+    1 over the data, and lengthscales are in these units. The prior of the lengthscales is
+    LogNormal(log 0.5, 1) and that of the variance LogNormal(2 log(scale of the outcome), 1). A
+    kernel given for the term in `priors` replaces both.
 
     Args:
-        term: What is known of the term.
-        x: Its columns, (n,) or (n, d).
-        k: The number of basis functions for each column; 30 for one column, 12 for each of
-            two, 7 for each of three if None.
-        kernel: ``"matern"``, of smoothness 5/2, or ``"rbf"``.
-        boundary: Half the side of the box of the basis, above 1.
+        term: The parsed term.
+        x: The columns, (n,) or (n, d).
+        k: The number of basis functions per column; if None, 30 for one column, 12 for two and
+            7 for three.
+        kernel: ``"matern"`` (smoothness 5/2) or ``"rbf"``.
+        boundary: The boundary factor of the basis, above 1: half the width of its domain, in
+            units of half the range of the data.
 
     Raises:
-        ValueError: If there are no or over three columns of numbers, one of them is constant,
-            or a setting is out of range.
+        ValueError: If the term does not have one to three numeric columns, a column is
+            constant, or a setting is out of range.
 
     Example:
         >>> import jax.numpy as jnp
@@ -56,10 +57,10 @@ def gp(
     data = data.reshape(len(data), -1)
     d = data.shape[1]
     if term.levels or d not in _SIZES:
-        term.refuse(f"must have one to three columns of numbers, got {d}.")
+        term.refuse(f"must have one to three numeric columns, got {d}.")
     low, high = data.min(0), data.max(0)
     if np.any(low == high):
-        term.refuse("has a column of one value only: there is nothing to be smooth in.")
+        term.refuse("has a constant column. Leave it out.")
     if not _checks.positive("boundary", boundary) > 1:
         term.refuse(f"must have `boundary` above 1, got {boundary}.")
     size = _SIZES[d] if k is None else _checks.size("k", k)
@@ -71,7 +72,9 @@ def gp(
             lengthscale=dist.LogNormal(math.log(0.5), 1.0),
         )
     elif not isinstance(law, AbstractKernel):
-        term.refuse(f"must have a kernel as its prior, MaternKernel(...) say, got {law!r}.")
+        term.refuse(
+            f"must have a kernel as its prior, such as MaternKernel(...), got {law!r}."
+        )
     layer = HSGPFeatures(d, size, float(boundary), law, term.units, name=term.name)
     center, reach = (low + high) / 2, (high - low) / 2
 

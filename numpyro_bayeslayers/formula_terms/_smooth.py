@@ -1,4 +1,4 @@
-"""Smooth effects of one column."""
+"""Smooth effects of one column, by P-splines."""
 
 from typing import Any
 
@@ -17,25 +17,27 @@ from ._term import Forward, Term
 
 
 def s(term: Term, x: Any, by: Any = None, k: int = 10, degree: int = 3) -> Forward:
-    """A smooth effect of one column: ``s(age, k=10)`` is a `PSplineLayer` of k functions.
+    """Smooth effect of one column: ``s(age, k=10)`` is a `PSplineLayer` with k functions.
 
-    The effect has the mean zero over the range of the column. The prior of its deviation from
-    a straight line is HalfNormal(scale of the outcome), unless `priors` has another one, and
-    the line rises from the middle to the end by N(0, 2.5 scales). Beyond the data it goes on
-    as a straight line.
+    The effect has mean zero over the range of the column. The scale of its deviation from a
+    straight line has the prior HalfNormal(scale of the outcome), unless `priors` gives another
+    one; the rise of the line from the middle of the range to its end is N(0, 2.5 scales).
+    Beyond the data the effect is extrapolated linearly.
 
-    ``s(age, by=store)`` is an effect of its own for each store, with a scale of its own. Each has
-    the mean zero: add how the stores differ, ``store + s(age, by=store)``.
+    ``s(age, by=store)`` is a separate effect for each store, each with its own scale. Each has
+    mean zero, so add the differences between stores: ``store + s(age, by=store)``.
 
     Args:
-        term: What is known of the term.
-        x: Its column, (n,).
-        by: Codes of a column of categories, (n,), each of which has an effect; None for one.
-        k: The number of B-splines, more than `degree`.
-        degree: Their degree, at least 1.
+        term: The parsed term.
+        x: The column, (n,).
+        by: Codes of a categorical column, (n,), for one effect per category; None for a single
+            effect.
+        k: The number of B-splines, above `degree`.
+        degree: The degree of the B-splines, at least 1.
 
     Raises:
-        ValueError: If there is not one column of numbers, or they are too few for the knots.
+        ValueError: If the term does not have exactly one numeric column, or the column has too
+            few distinct values for the knots.
 
     Example:
         >>> import jax.numpy as jnp
@@ -47,7 +49,7 @@ def s(term: Term, x: Any, by: Any = None, k: int = 10, degree: int = 3) -> Forwa
     """
     groups = {n: levels for n, levels in term.levels.items() if n.startswith("by=")}
     if np.ndim(x) != 1 or len(groups) < len(term.levels):
-        term.refuse("must have one column of numbers. For two columns take `te(x, z)`.")
+        term.refuse("must have exactly one numeric column. For two columns use `te(x, z)`.")
     degree = _checks.size("degree", degree)
     knots = knots_of(term, x, k, degree)
     scale = dist.HalfNormal(term.scale) if term.prior is None else term.prior
@@ -77,10 +79,10 @@ def s(term: Term, x: Any, by: Any = None, k: int = 10, degree: int = 3) -> Forwa
 
 
 def knots_of(term: Term, x: Any, k: Any, degree: int) -> np.ndarray:
-    """Knots of `k` functions at quantiles of a column."""
+    """Knots of `k` B-splines at quantiles of a column."""
     if _checks.size("k", k) <= degree:
         term.refuse(f"must have `k` above `degree`={degree}, got {k}.")
     try:
         return np.asarray(make_knots(x, k - degree - 1, degree))
     except ValueError as error:
-        term.refuse(f"cannot have k={k} functions: {error} Take fewer.")
+        term.refuse(f"cannot have k={k} functions: {error} Use a smaller `k`.")

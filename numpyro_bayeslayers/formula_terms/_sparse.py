@@ -1,4 +1,4 @@
-"""Many columns of which few matter."""
+"""Sparse regression on many columns."""
 
 from typing import Any
 
@@ -13,23 +13,24 @@ from ._term import Forward, Term
 def hs(
     term: Term, x: Any, p0: float | None = None, slab: float = 2.5, df: float = 4.0
 ) -> Forward:
-    """A horseshoe over columns, or over a matrix of them: ``hs(a, b, c)``, ``hs(genes, p0=5)``.
+    """Horseshoe prior over columns or a matrix of columns: ``hs(a, b, c)``, ``hs(genes, p0=5)``.
 
-    It is a regularized `HorseshoeLayer` of columns that are shifted to mean zero and scaled to
-    standard deviation one over the data: coefficients are effects of one standard deviation.
+    The term is a regularized `HorseshoeLayer`. Columns are standardized to mean zero and
+    standard deviation one over the data, so a coefficient is the effect of one standard
+    deviation.
 
     Args:
-        term: What is known of the term.
-        x: Its columns, (n,) or (n, d).
-        p0: About how many of them matter: the global scale is then `expected_sparsity`; else
-            the scale of the outcome.
-        slab: The scale of the slab in scales of the outcome: the largest effect of a standard
-            deviation that you would believe.
+        term: The parsed term.
+        x: The columns, (n,) or (n, d).
+        p0: The expected number of relevant columns, above 0 and below d, which sets the global
+            scale (`expected_sparsity`); if None, the global scale is the scale of the outcome.
+        slab: The slab's scale in units of the outcome's scale: the largest plausible effect of
+            one standard deviation.
         df: The degrees of freedom of the slab.
 
     Raises:
-        ValueError: If there are no columns of numbers, one of them is constant, or a setting
-            is out of range.
+        ValueError: If there are no numeric columns, a column is constant, or a setting is out
+            of range.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,9 +41,7 @@ def hs(
         (5, 1)
     """
     if term.levels or term.prior is not None:
-        term.refuse(
-            "takes columns of numbers, and its settings in the formula: `hs(a, b, p0=1)`."
-        )
+        term.refuse("takes numeric columns, and its settings by name: `hs(a, b, p0=1)`.")
     data = np.asarray(x, float)
     data = data.reshape(len(data), -1)
     n, d = data.shape
@@ -50,13 +49,11 @@ def hs(
     constant = np.flatnonzero(spread == 0)
     if constant.size:
         names = term.columns or tuple(map(str, range(d)))
-        term.refuse(
-            f"has a column of one value only, {names[constant[0]]!r}. Leave it out."
-        )
+        term.refuse(f"has a constant column, {names[constant[0]]!r}. Leave it out.")
     tau: Any = term.scale
     if p0 is not None:
         if not 0 < _checks.positive("p0", p0) < d:
-            term.refuse(f"must have `p0` above 0 and below {d}, its columns, got {p0}.")
+            term.refuse(f"must have `p0` above 0 and below its {d} columns, got {p0}.")
         tau = expected_sparsity(p0, d, n, term.scale)
     size = _checks.positive("slab", slab) * term.scale
     kind: Any = HorseshoeLayer

@@ -1,4 +1,4 @@
-"""Smooth surfaces over two columns."""
+"""Smooth surfaces over two columns, by tensor products of B-splines."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,23 +14,25 @@ from ._term import Forward, Term
 
 
 def te(term: Term, x: Any, k: int | Sequence[int] = 5, degree: int = 3) -> Forward:
-    """A smooth surface over two columns: ``te(lon, lat, k=6)`` is a `TensorSmoothLayer`.
+    """Smooth surface over two columns: ``te(lon, lat, k=6)`` is a `TensorSmoothLayer`.
 
-    The surface has the mean zero over the rectangle of the columns, and holds the smooth effects
-    of each column alone too: leave these out. The two scales, of the deviation along each
-    column from what is straight in both, have the prior HalfNormal(scale of the outcome),
-    unless `priors` has another one; planes and the product of the columns have
-    coefficients N(0, 2.5 scales). Beyond the data the surface goes on along its tangents. The
-    units of the columns do not matter.
+    The surface has mean zero over the rectangle spanned by the columns. It includes the smooth
+    main effects of each column, so do not add them. The unpenalized part, a plane and the
+    product of the columns, has coefficients N(0, 2.5 scales); the scales of the deviation from
+    it along each column have the prior HalfNormal(scale of the outcome), unless `priors` gives
+    another one. Beyond the data the surface is extrapolated linearly. The result does not
+    depend on the units of the columns.
 
     Args:
-        term: What is known of the term.
-        x: Its columns, (n, 2).
-        k: The number of B-splines along each column, more than `degree`: one number, or two.
-        degree: Their degree, at least 1.
+        term: The parsed term.
+        x: The columns, (n, 2).
+        k: The number of B-splines along each column, above `degree`: one number for both, or
+            two.
+        degree: The degree of the B-splines, at least 1.
 
     Raises:
-        ValueError: If there are not two columns of numbers, or they are too few for the knots.
+        ValueError: If the term does not have exactly two numeric columns, or they have too few
+            distinct values for the knots.
 
     Example:
         >>> import jax.numpy as jnp
@@ -41,11 +43,11 @@ def te(term: Term, x: Any, k: int | Sequence[int] = 5, degree: int = 3) -> Forwa
         (10, 1)
     """
     if np.ndim(x) != 2 or np.shape(x)[1] != 2 or term.levels:
-        term.refuse("must have two columns of numbers. For one column take `s(x)`.")
+        term.refuse("must have exactly two numeric columns. For one column use `s(x)`.")
     degree = _checks.size("degree", degree)
     sizes = (k, k) if np.ndim(k) == 0 else tuple(np.asarray(k).tolist())
     if len(sizes) != 2:
-        term.refuse(f"must have one `k`, or two, one for each column, got {k!r}.")
+        term.refuse(f"must have one `k` for both columns or a pair of them, got {k!r}.")
     data = np.asarray(x, float)
     knots = [knots_of(term, data[:, i], size, degree) for i, size in enumerate(sizes)]
     scale = dist.HalfNormal(term.scale) if term.prior is None else term.prior

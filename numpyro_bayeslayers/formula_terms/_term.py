@@ -1,28 +1,29 @@
-"""What a term of a formula knows, and what it gives."""
+"""What a formula term receives and returns."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from jaxtyping import Array
 
-# From the arrays of a term's rows to what it adds to each row's prediction, (n, units).
+# From the arrays of a term's columns to its contribution to each row's prediction, (n, units).
 Forward: TypeAlias = Callable[..., Array]
 
 
 class Term(NamedTuple):
-    """What a term of a formula knows when the formula is read.
+    """What is known about a formula term when the formula is parsed.
 
     Args:
-        name: The term as the formula has it, ``"s(age, k=10)"``: the name of its layer.
-        columns: The names of its columns of numbers.
-        levels: The categories of each of its columns of categories, by name.
-        units: How many predictions each row has; 1 but for outcomes of several columns or
+        name: The term as written in the formula, ``"s(age, k=10)"``; also the name of its
+            layer.
+        columns: The names of its numeric columns.
+        levels: The categories of its categorical columns, by column name.
+        units: The number of predictions per row: 1, except for outcomes with several columns or
             classes.
-        scale: How far predictions of rows may be from each other: the standard deviation of
-            the outcome, or 1 where predictions are logarithms or log odds.
-        num_rows: The rows of the data.
-        prior: What was given for this term by `priors`; None for the default.
-        ordered: Those columns of categories whose levels are in an order.
+        scale: The scale of the predictions: the standard deviation of the outcome, or 1 where
+            predictions are logarithms or log odds.
+        num_rows: The number of rows of the data.
+        prior: The prior given for this term in `priors`; None for the default.
+        ordered: The categorical columns whose levels are ordered.
     """
 
     name: str
@@ -47,9 +48,9 @@ Make = TypeVar("Make", bound=Callable[..., Forward])
 
 
 def numbers_are_levels(make: Make) -> Make:
-    """Mark a term whose columns are categories, also where they hold numbers.
+    """Mark a term that treats all its columns as categorical, numeric ones included.
 
-    It is called with codes from 0, in the order of the numbers.
+    The term is called with codes from 0, in increasing order of the numbers.
     """
     make.numbers_are_levels = True  # ty: ignore[missing-attribute]
     return make

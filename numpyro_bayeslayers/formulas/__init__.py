@@ -1,7 +1,7 @@
-"""Regressions by formulas, of layers of this library: ``y ~ 1 + x + s(z) + (1 + x | g)``.
+"""Regression formulas built from layers of this library: ``y ~ 1 + x + s(z) + (1 + x | g)``.
 
-The package formulae reads a formula and codes its columns; `formula` makes a NumPyro model of
-them, `fit_formula` fits it in the same call. Terms that are layers are registered by name, see
+The package formulae parses a formula and codes its columns; `formula` turns them into a NumPyro
+model, and `fit_formula` also fits it. Terms that are layers are registered by name; see
 `numpyro_bayeslayers.formula_terms`.
 """
 

@@ -1,22 +1,22 @@
-"""Whether the columns of a formula tell their coefficients apart."""
+"""A check that the columns of a formula are linearly independent."""
 
 import numpy as np
 
-# Of a column, what is left after all others before it are taken out, in its own length.
+# The smallest norm of a column's residual on the preceding columns, relative to its own norm.
 _LEAST_SHARE = 1e-7
 
 
 def check_independent(
     columns: list[tuple[str, str, np.ndarray]], has_intercept: bool
 ) -> None:
-    """No column is a combination of those before it.
+    """Check that no column is a linear combination of the preceding ones.
 
     Args:
-        columns: The term, the label and the values of each.
-        has_intercept: Whether there is an intercept, which is a column of ones.
+        columns: The term, label and values of each column.
+        has_intercept: Whether there is an intercept, a column of ones.
 
     Raises:
-        ValueError: If one is, with the columns that make it.
+        ValueError: If a column is; the error names the columns that it is a combination of.
     """
     if not columns:
         return
@@ -29,8 +29,9 @@ def check_independent(
     lengths = np.linalg.norm(matrix, axis=0)
     for at in np.flatnonzero(lengths == 0):
         raise ValueError(
-            f"The term `{every[at][0]}` has a column of zeros, {names[at]}: no row tells anything "
-            "of it. Leave the term, or the combination of levels, out."
+            f"The term `{every[at][0]}` has a column of zeros, {names[at]}: the data hold no "
+            "information about its coefficient. Leave out the term or the combination of "
+            "levels."
         )
     unit = matrix / lengths
     left = np.abs(np.diag(np.linalg.qr(unit)[1]))
@@ -47,5 +48,5 @@ def check_independent(
 
 
 def title(term: str, label: str) -> str:
-    """What a column is called in errors."""
+    """The name of a column in errors."""
     return f"`{term}[{label}]`" if label not in (term, "the intercept") else f"`{label}`"

@@ -1,4 +1,4 @@
-"""Columns of a formula that formulae codes, learned of the first data and made of any."""
+"""The columns of formula terms: their coding is learned from the first data set."""
 
 from typing import Any
 
@@ -10,11 +10,12 @@ from ._text import Block, formulae
 
 
 class Coded:
-    """A term as columns of numbers: those of formulae, by what the first data tells.
+    """A term coded as numeric columns by formulae, with the coding of the first data set.
 
     Args:
-        name: The term as the formula has it.
-        term: The term of formulae, which has seen the first data; None for a column of ones.
+        name: The term as written in the formula.
+        term: The term of formulae, which has been evaluated on the first data; None for a
+            column of ones.
     """
 
     def __init__(self, name: str, term: Any) -> None:
@@ -28,13 +29,13 @@ class Coded:
     def all(
         cls, terms: tuple[Any, ...], has_intercept: bool, table: Table
     ) -> list["Coded"]:
-        """Terms coded together, so that none has columns that others have."""
+        """Terms coded together, so that the columns of categories are not redundant."""
         package = formulae()
         first = [package.Intercept()] if has_intercept else []
         for term in terms:
             table.check_whole(names_in(term), term.name)
         model = package.Model(*first, *terms)
-        with np.errstate(all="ignore"):  # what is not finite is found below
+        with np.errstate(all="ignore"):  # non-finite values are reported below
             model.eval(table, _environment(package, table))
         found = [t for t in model.common_terms if isinstance(t, package.Term)]
         for term in found:
@@ -43,7 +44,7 @@ class Coded:
 
     @classmethod
     def of_block(cls, block: Block, table: Table) -> list["Coded"]:
-        """What varies between the groups of a block."""
+        """The effects of a block that vary between groups."""
         package = formulae()
         kind = package.Term
         terms = [term for term in block.columns if isinstance(term, kind)]
@@ -73,11 +74,11 @@ class Coded:
 
 
 class Group:
-    """The group of each row, by the categories of the first data.
+    """The group of each row, coded by the categories of the first data.
 
     Args:
         block: The effects that vary between groups.
-        table: The first data.
+        table: The first data set.
     """
 
     def __init__(self, block: Block, table: Table) -> None:
@@ -92,12 +93,12 @@ class Group:
             self.levels = tuple(sorted(set(words)))
         if len(self.levels) < 2:
             raise ValueError(
-                f"`{self.name}` in `{block.text}` must have two groups or more, got "
-                f"{list(self.levels)}: the spread between groups is not known from one."
+                f"`{self.name}` in `{block.text}` must have at least two groups, got "
+                f"{list(self.levels)}: one group has no variance between groups."
             )
 
     def values(self, table: Table, *, is_first: bool) -> Any:
-        """The groups as words, of the first data as a column that declares its levels."""
+        """The groups as strings; for the first data, a categorical column with all levels."""
         import pandas
 
         words = self._words(table)
@@ -118,13 +119,13 @@ class Group:
 
 
 class Numbers:
-    """The columns of a term that is a layer: its numbers in one array, and its categories.
+    """The columns of a layer term: its numeric columns in one array, and its categorical ones.
 
-    A setting that names a column, ``by=store``, is a column of categories too.
+    A setting that names a column, such as ``by=store``, is a categorical column too.
 
     Args:
-        call: The call of the term, of formulae.
-        table: The first data.
+        call: The term's call, as parsed by formulae.
+        table: The first data set.
     """
 
     def __init__(self, call: Any, table: Table) -> None:
@@ -160,13 +161,14 @@ class Numbers:
         if name in self.by.values() and is_numeric(values):
             key = next(key for key, value in self.by.items() if value == name)
             raise ValueError(
-                f"`{name}` in the term `{self.name}` must hold categories, got numbers. Make words "
-                f"of them, `data[...].astype(str)`, if each is a group: `{key}=` is no factor."
+                f"`{name}` in the term `{self.name}` must hold categories, got numbers: "
+                f"`{key}=` is not a multiplier. If each number is a group, convert it with "
+                "`data[...].astype(str)`."
             )
         return name in self.levels or self._has_levels or not is_numeric(values)
 
     def _arguments(self, table: Table) -> list[tuple[str, Any, Any]]:
-        """The name, the expression and the values of each column."""
+        """The name, expression and values of each column."""
         table.check_whole(names_in(self._call), self.name)
         named = [(str(a), a) for a in self._call.args]
         named += [(self.by[key], value) for key, value in self._by.items()]
@@ -178,12 +180,12 @@ class Numbers:
             if np.ndim(values) not in (1, 2) or len(values) != len(table):
                 raise ValueError(
                     f"`{name}` in the term `{self.name}` must be a column, got {values!r}. "
-                    "Settings have names: `s(x, k=10)`."
+                    "Settings are given by name: `s(x, k=10)`."
                 )
         return found
 
     def numbers(self, table: Table) -> np.ndarray | None:
-        """The numbers: (n,) of one column, else (n, d); None if there are none."""
+        """The numeric columns: (n,) for one, (n, d) for several; None if there are none."""
         found = [
             np.asarray(values, float)
             for name, _, values in self._arguments(table)
@@ -197,7 +199,7 @@ class Numbers:
         )
 
     def categories(self, table: Table, *, is_first: bool) -> dict[str, Any]:
-        """The columns of categories by name."""
+        """The categorical columns by name."""
         import pandas
 
         found = {n: v for n, _, v in self._arguments(table) if n in self.levels}
@@ -211,7 +213,7 @@ class Numbers:
 
 
 def values_of(component: Any, table: Table, environment: Any) -> Any:
-    """The values of a variable or a call, categories as they are."""
+    """The values of a variable or a call; categories are not coded."""
     call = getattr(component, "call", None)
     if call is None:
         return table[component.name]
@@ -223,10 +225,10 @@ def evaluated(name: str, part: Any, table: Table, environment: Any) -> Any:
     """The value of an expression.
 
     Raises:
-        ValueError: If it cannot be computed, with the term and the cause.
+        ValueError: If it cannot be computed; the error names the term and the cause.
     """
     try:
-        with np.errstate(all="ignore"):  # what is not finite is refused by its name
+        with np.errstate(all="ignore"):  # non-finite values raise an error later
             return part.eval(table, environment)
     except Exception as error:
         raise ValueError(
@@ -235,18 +237,19 @@ def evaluated(name: str, part: Any, table: Table, environment: Any) -> Any:
 
 
 def check_finite(name: str, values: Any) -> None:
-    """All numbers are finite.
+    """Check that all numbers are finite.
 
     Raises:
-        ValueError: If one is not, with the term and the row.
+        ValueError: If one is not; the error names the term and the row.
     """
     rows = np.asarray(values, float).reshape(len(values), -1)
     bad = np.flatnonzero(~np.isfinite(rows).all(1))
     if bad.size:
         found = rows[bad[0]][~np.isfinite(rows[bad[0]])][0]
         raise ValueError(
-            f"`{name}` must be finite, got {found} in row {bad[0]} and {bad.size} such rows. "
-            "Leave these rows out, or change the term: the logarithm of 0 is not finite."
+            f"`{name}` must be finite, got {found} in row {bad[0]}; {bad.size} rows are not "
+            "finite. Leave these rows out, or change the term (the logarithm of 0 is not "
+            "finite, for example)."
         )
 
 
@@ -255,7 +258,7 @@ def _environment(package: Any, table: Table) -> Any:
 
 
 def _check_levels(term: Any, table: Table) -> None:
-    """Each category of a term has a row."""
+    """Check that each category of a term occurs in a row."""
     for component in term.components:
         if component.kind != "categoric":
             continue
@@ -263,15 +266,15 @@ def _check_levels(term: Any, table: Table) -> None:
         empty = [v for v in component.levels if v not in set(np.asarray(values).tolist())]
         if empty:
             raise ValueError(
-                f"The term `{term.name}` has no row of the level {empty[0]!r} of "
-                f"`{component.name}`, so nothing is known of it. Leave the level out, "
-                f"`data[{component.name!r}].cat.remove_unused_categories()`, or let levels come "
-                f"from a population: `(1 | {component.name})`."
+                f"The term `{term.name}` has no row with the level {empty[0]!r} of "
+                f"`{component.name}`. Remove the level, "
+                f"`data[{component.name!r}].cat.remove_unused_categories()`, or use group "
+                f"effects: `(1 | {component.name})`."
             )
 
 
 def _check_known(term: Any, table: Table) -> None:
-    """Later data has no categories that the first data had not."""
+    """Check that later data have no categories that the first data did not have."""
     for component in term.components:
         if component.kind != "categoric":
             continue
@@ -279,21 +282,22 @@ def _check_known(term: Any, table: Table) -> None:
         new = sorted(set(np.asarray(values).tolist()) - set(component.levels), key=str)
         if new:
             raise ValueError(
-                f"`{component.name}` in the term `{term.name}` has the level {new[0]!r}, which was "
-                f"not in the data of the formula. Known are {list(component.levels)}. Leave such "
-                f"rows out, or let levels come from a population: `(1 | {component.name})`."
+                f"`{component.name}` in the term `{term.name}` has the level {new[0]!r}, which "
+                "the data of the formula did not have. Known levels: "
+                f"{list(component.levels)}. Leave such rows out, or use group effects: `(1 | "
+                f"{component.name})`."
             )
 
 
 def _short(label: str, term: str) -> str:
-    """The label of a column without the name of its term: ``b`` of ``C(g)[b]``."""
+    """The label of a column without the name of its term: ``b`` for ``C(g)[b]``."""
     if label.startswith(term + "[") and label.endswith("]"):
         return label[len(term) + 1 : -1]
     return label
 
 
 def _word(value: Any) -> str:
-    """A category as a word; whole numbers without a point."""
+    """A category as a string; whole numbers without a decimal point."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value)

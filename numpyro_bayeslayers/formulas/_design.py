@@ -1,4 +1,4 @@
-"""From tables to the arrays of a formula, as the first table says."""
+"""From tables to the arrays of a formula, with the coding of the first table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,11 +15,11 @@ from ._text import check_names, formulae, parse, parse_parameter
 
 
 class Design:
-    """What a formula makes of tables; the first one says how.
+    """How a formula turns tables into arrays; the coding is learned from the first table.
 
     Args:
         text: The formula.
-        parameters: Formulas of further parameters of the likelihood, by their names.
+        parameters: Formulas of further parameters of the likelihood, by parameter name.
         data: The first table.
         family: The likelihood.
         namespace: Functions and values that the formula may name.
@@ -35,7 +35,7 @@ class Design:
     ) -> None:
         terms = registry.available("formula_terms")
         self._namespace = {"np": np, **formulae().functions, **namespace}
-        self._namespace.pop("hsgp", None)  # gp is a process, not only its basis
+        self._namespace.pop("hsgp", None)  # `gp` is the whole process
         parsed = parse(text, terms)
         table = self.table(data)
         known = self._namespace | {word: word for word in WRAPPERS}
@@ -58,15 +58,15 @@ class Design:
 
     @property
     def sides(self) -> tuple[RightSide, ...]:
-        """The right sides: of the location, and of other parameters."""
+        """The right-hand sides: of the location, and of other parameters."""
         return self.main, *self.parameters.values()
 
     def table(self, data: Any) -> Table:
-        """A table of the user's, checked."""
+        """The user's table, checked."""
         return Table.of(data, self._namespace)
 
     def rows(self, table: Table, *, is_first: bool = False) -> dict[str, Any]:
-        """The arguments of the model but the outcome: arrays and tables by name."""
+        """The arguments of the model except the outcome: arrays and tables by name."""
         data: dict[str, Any] = {}
         for side in self.sides:
             data |= side.arrays(table, is_first=is_first)

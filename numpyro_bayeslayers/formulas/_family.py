@@ -1,4 +1,4 @@
-"""Likelihoods by the names that formulas have for them."""
+"""Likelihoods by the names used for families in formulas."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -18,12 +18,12 @@ class Family(NamedTuple):
     """A likelihood.
 
     Args:
-        link: Its link, called as ``link(prediction, y, name=...)``.
-        scale: What predictions are: ``"identity"`` (the mean), ``"log"`` (its logarithm),
-            ``"log_y"`` (the mean of the outcome's logarithm), ``"logit"`` or ``"none"``.
-        own: The link's arguments for parameters of its own, by the names that `priors` has.
+        link: The link function, called as ``link(prediction, y, name=...)``.
+        scale: The scale of predictions: ``"identity"`` (the mean), ``"log"`` (the log of the
+            mean), ``"log_y"`` (the mean of the log outcome), ``"logit"`` or ``"none"``.
+        own: The link's arguments for its own parameters, by their names in `priors`.
         outcome: ``"numbers"``, ``"classes"`` or ``"columns"``.
-        has_spread: Whether a parameter called sigma has the outcome's scale.
+        has_spread: Whether it has a parameter sigma on the outcome's scale.
     """
 
     link: Callable[..., Any]
@@ -79,7 +79,7 @@ FAMILIES: dict[str, Family] = {
     "von_mises": Family(heads.von_mises_link, own=_own("concentration")),
 }
 
-#: Names that bambi and brms have for them.
+#: The names of these families in bambi and brms.
 ALIASES = {
     "normal": "gaussian",
     "t": "student_t",
@@ -100,10 +100,10 @@ ALIASES = {
 
 
 def family_of(family: Any) -> Family:
-    """The likelihood of a name, or of a link.
+    """The likelihood with a name, or with a link function.
 
     Raises:
-        ValueError: If there is none of this name.
+        ValueError: If there is no likelihood of this name.
         TypeError: If it is neither a name nor a link.
     """
     if isinstance(family, str):
@@ -117,12 +117,14 @@ def family_of(family: Any) -> Family:
 
 
 class Moments(NamedTuple):
-    """Where predictions are before any term, and how far from each other they may be.
+    """Location and scale of the predictions, estimated from the outcome alone.
 
     Args:
-        loc: The middle, on the scale of predictions.
-        scale: The standard deviation of the outcome there, 1 for logarithms and log odds.
-        size: The root mean square of the outcome there, of models without an intercept.
+        loc: The location on the scale of predictions.
+        scale: The standard deviation of the outcome on that scale; 1 for logarithms and log
+            odds.
+        size: The root mean square of the outcome on that scale, for models without an
+            intercept.
     """
 
     loc: float
@@ -133,13 +135,13 @@ class Moments(NamedTuple):
 def moments_of(
     scale: str, y: Any, offset: np.ndarray | None, trials: np.ndarray | None
 ) -> Moments:
-    """What the outcome tells of the scale of predictions.
+    """Location and scale of the predictions, from the outcome.
 
     Args:
-        scale: That of the family.
+        scale: The family's `scale`.
         y: The outcome, NaN where it is missing.
-        offset: Known term that is added to predictions.
-        trials: The trials of successes.
+        offset: A known term added to the predictions.
+        trials: The number of trials in each row.
     """
     if scale == "none":
         return Moments(0.0, 1.0, 1.0)
@@ -173,13 +175,13 @@ def own_priors(
     priors: Mapping[str, Any],
     predicted: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The link's arguments: what was given, and the outcome's scale where sigma has it.
+    """The link's arguments: given priors, and for sigma a default prior on the outcome's scale.
 
     Args:
         family: The likelihood.
-        moments: Those of the outcome.
-        priors: By the names of parameters.
-        predicted: Parameters that have a formula, which are left out.
+        moments: The moments of the outcome.
+        priors: Priors by parameter name.
+        predicted: Parameters with their own formula, which are left out.
     """
     found: dict[str, Any] = {}
     if family.has_spread and "sigma" not in predicted:
@@ -191,12 +193,12 @@ def own_priors(
 
 
 class PredictedParameter(NamedTuple):
-    """A parameter of a likelihood that has a formula of its own.
+    """A parameter of a likelihood with its own formula.
 
     Args:
-        argument: The argument of the link.
-        moments: Where its predictions are before any term.
-        inverse: From predictions to the parameter.
+        argument: The corresponding argument of the link.
+        moments: Location and scale of its predictions.
+        inverse: The function from predictions to the parameter.
     """
 
     argument: str
@@ -204,9 +206,9 @@ class PredictedParameter(NamedTuple):
     inverse: Callable[[Array], Array]
 
 
-#: Parameters that are probabilities, whose log odds are predicted, with a usual one.
+#: Parameters that are probabilities: their log odds are predicted. The values are typical ones.
 _SHARES = {"gate": 0.1, "ends": 0.5, "ones": 0.5}
-#: Positive parameters, whose logarithms are predicted.
+#: Positive parameters: their logarithms are predicted.
 _POSITIVE = ("concentration", "df", "precision", "shape", "sigma")
 
 
@@ -216,19 +218,19 @@ def predicted_parameter(
     """How a formula predicts the parameter `name` of a likelihood.
 
     Raises:
-        ValueError: If the likelihood has no such parameter, or outcomes have several columns.
+        ValueError: If the likelihood has no such parameter, or the outcome has several columns.
     """
     known = [own for own in family.own if own in _POSITIVE or own in _SHARES]
     if name not in known:
         what = ", ".join(repr(own) for own in known) or "none"
         raise ValueError(
-            f"`parameters` has a formula of {name!r}, which this family does not predict by rows: "
-            f"it has {what}."
+            f"`parameters` has a formula for {name!r}, which is not a parameter of this "
+            f"family: it has {what}."
         )
     if units > 1:
         raise ValueError(
-            f"`parameters` has a formula of {name!r}, but each row has {units} outcomes. It takes "
-            "an outcome of one column."
+            f"`parameters` has a formula for {name!r}, but each row has {units} outcomes. Such "
+            "formulas need an outcome with one column."
         )
     if name in _SHARES:
         loc, inverse = math.log(_SHARES[name] / (1 - _SHARES[name])), _share

@@ -1,4 +1,4 @@
-"""`fit_formula`: a formula fitted in one call."""
+"""`fit_formula` builds and fits the model of a formula in one call."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def fit_formula(
     namespace: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Fit:
-    """Fit the model of a formula: `infer.fit` of `formula`.
+    """Fit the model of a formula: `infer.fit` applied to `formula`.
 
     The result predicts from new tables, ``found.predict(data=table)``. They need the columns of
     the formula except the outcome, and are encoded like the first table. A new level of a group

@@ -1,4 +1,4 @@
-"""From the right sides of a formula to the layers of its model."""
+"""From the right-hand sides of a formula to the layers of its model."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,20 +15,20 @@ from ._program import Common, CommonLayer, Predictor, Special, Varying
 from ._right_side import RightSide
 from ._text import Block
 
-# Standard deviations of the outcome that a coefficient may move it by.
+# The prior scale of coefficients, in standard deviations of the outcome.
 _WIDTH = 2.5
 
 
 class Layers(NamedTuple):
-    """What makes the layers of one right side.
+    """Builds the layers of one right-hand side.
 
     Args:
-        side: The right side.
-        data: Its arrays of the first table.
-        moments: Where predictions are before any term.
-        priors: Priors by the names of terms.
-        units: Predictions of each row.
-        num_rows: The rows of the first table.
+        side: The right-hand side.
+        data: Its arrays for the first table.
+        moments: Location and scale of the predictions.
+        priors: Priors by term name.
+        units: Number of predictions per row.
+        num_rows: Number of rows of the first table.
     """
 
     side: RightSide
@@ -39,10 +39,10 @@ class Layers(NamedTuple):
     num_rows: int
 
     def predictor(self, *, has_cuts: bool = False) -> Predictor:
-        """The sum of the layers.
+        """The predictor: the sum of the layers.
 
         Args:
-            has_cuts: Whether cut points stand for an intercept.
+            has_cuts: Whether cut points take the place of an intercept.
         """
         side = self.side
         intercept = None
@@ -114,14 +114,14 @@ class Layers(NamedTuple):
             forward = make(term, *first, *codes.values(), **by, **special.settings)
         except TypeError as error:
             raise TypeError(
-                f"The term `{special.name}` cannot be made: {error}. Settings are named in the "
-                "formula."
+                f"The term `{special.name}` cannot be built: {error}. Give its settings by "
+                "name in the formula."
             ) from error
         levels = (f"{name}[{level}]" for level in special.levels)
         return Special(name, forward, (*([] if numbers is None else [name]), *levels))
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """The standard deviation of each column, or its size where it is constant."""
+    """The standard deviation of each column; the absolute value of a constant column."""
     spread = values.std(0)
     return np.where(spread > 0, spread, np.sqrt(np.mean(values**2, 0)))

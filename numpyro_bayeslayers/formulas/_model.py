@@ -17,19 +17,19 @@ from ._text import weighted_outcome
 
 
 class FormulaModel(AbstractTableModel):
-    """The NumPyro model of a formula, which reads tables; returned by `formula`.
+    """The NumPyro model of a formula; returned by `formula`.
 
-    Called without arguments it observes the data of the formula: stock NumPyro may run it,
-    ``MCMC(NUTS(model), ...).run(key)``. `infer.fit` takes it as it is, and the `Fit` predicts
-    from new tables, ``found.predict(data=table)``.
+    Called without arguments, it observes the data of the formula, so stock NumPyro can run it:
+    ``MCMC(NUTS(model), ...).run(key)``. `infer.fit` accepts the model, and the `Fit` predicts
+    from new tables: ``found.predict(data=table)``.
 
     Args:
         text: The formula.
         data: Its table.
         family: The likelihood.
-        priors: Priors by the names of terms.
+        priors: Priors by term name.
         namespace: Other names that the formula may use.
-        parameters: Formulas of further parameters of the likelihood, by their names.
+        parameters: Formulas of further parameters of the likelihood, by parameter name.
     """
 
     program: Program
@@ -57,12 +57,13 @@ class FormulaModel(AbstractTableModel):
         self.program = self._made()
 
     def __call__(self, data: Any = None, y: Any = None, **rows: Any) -> Any:
-        """Draw, or observe, the outcome in rows.
+        """Draw or observe the outcome of each row.
 
         Args:
-            data: The arguments from `rows` for a table; None for the table of the formula.
-            y: The outcome; None to draw it. That of the formula if `data` is None.
-            rows: Further arguments that `rows` made.
+            data: The arguments that `rows` returns for a table; None for the table of the
+                formula.
+            y: The outcome; None to draw it. If `data` is None, the outcome of the formula.
+            rows: Further arguments that `rows` returned.
         """
         if data is None and not rows:
             rows = dict(self._design.first)
@@ -87,17 +88,17 @@ class FormulaModel(AbstractTableModel):
 
     @property
     def levels(self) -> tuple[Any, ...]:
-        """The classes of the outcome in order; empty for numbers."""
+        """The classes of the outcome in order; empty for numeric outcomes."""
         return self._design.outcome.levels
 
     def rows(self, data: Any = None) -> dict[str, Any]:
         """The arguments of the model for a table, without the outcome.
 
-        Columns are coded as those of the first table: levels of categories are the same, and
-        transformations such as ``scale(x)`` keep what they learned.
+        Columns are coded as in the first table: categories have the same codes, and
+        transformations such as ``scale(x)`` keep their fitted parameters.
 
         Args:
-            data: The table; None for that of the formula, then with the outcome.
+            data: The table; None for the table of the formula, whose outcome is then included.
 
         Raises:
             TypeError: If `data` is not a table.
@@ -116,7 +117,7 @@ class FormulaModel(AbstractTableModel):
         return self._design.rows(table)
 
     def axes(self) -> dict[str, tuple[tuple[int, tuple[str, ...], str], ...]]:
-        """The names of the entries of sites: groups and columns of effects that vary."""
+        """Names of the axes and entries of sites: groups, and columns with varying effects."""
         found: dict[str, tuple[tuple[int, tuple[str, ...], str], ...]] = {}
         for side, predictor in zip(self._design.sides, self._predictors, strict=True):
             for (_, columns, group), term in zip(
@@ -136,10 +137,10 @@ class FormulaModel(AbstractTableModel):
         return found
 
     def outcome(self, data: Any) -> Any:
-        """The outcome in a table.
+        """The outcome of each row of a table.
 
         Raises:
-            ValueError: If its column is not there.
+            ValueError: If its column is missing.
         """
         return self._design.outcome.values(self._design.table(data))
 
@@ -194,17 +195,17 @@ def formula(
     weights: Any = None,
     namespace: Mapping[str, Any] | None = None,
 ) -> FormulaModel:
-    r"""The NumPyro model of a formula, of layers of this library.
+    r"""Build the NumPyro model of a formula from layers of this library.
 
     $$\hat y_i = \alpha + \sum_j (x_{ij} - \bar x_j) \beta_j + \sum_t f_t(x_i)
     + \sum_g z_i^\top \theta_{g, g_i} + o_i$$
 
     with the columns $x$ of common terms, terms $f_t$ that are layers (``s``, ``te``, ``mo``,
-    ``gp``, ``hs``, and those of plugins), effects $\theta_g$ of groups, and offsets $o$. Columns
-    are coded as the package formulae does.
+    ``gp``, ``hs``, and those of plugins), group effects $\theta_g$, and offsets $o$. Columns
+    are coded by the package formulae.
 
-    Priors, with the outcome's mean $m$ and standard deviation $s$ (for families whose
-    predictions are logarithms or log odds, those of its mean, and 1):
+    Default priors, where $m$ and $s$ are the mean and standard deviation of the outcome (for
+    families that predict logarithms or log odds, $m$ is that of the mean and $s = 1$):
 
     - $\alpha \sim N(m, 2.5 s)$, the prediction at the average row,
     - $\beta_j \sim N(0, 2.5 s / \text{sd}(x_j))$; without an intercept columns are as they
@@ -217,33 +218,36 @@ def formula(
       $\log s$ for $\sigma$, the log odds of 0.1 for a gate, else 0, and $s$ is 1.
 
     Args:
-        text: The formula, ``"y ~ 1 + age * sex + s(income, k=10) + (1 + age | store)"``.
+        text: The formula, such as ``"y ~ 1 + age * sex + s(income, k=10) + (1 + age |
+            store)"``.
         data: A table, or a dictionary of columns and matrices by name.
-        family: The name of the likelihood, ``"gaussian"``, ``"poisson"``, ...; those of bambi
-            and brms are known. Or a link, called as ``link(prediction, y, name=...)``.
-        priors: By the names in `FormulaModel.terms`. For ``"Intercept"`` (at the average row)
-            and terms of columns a distribution of one coefficient; for effects of groups,
-            ``"1+age|store"``, one of their scales; for terms that are layers what these say;
-            for the likelihood, ``"sigma"``, what its link takes. A regression layer in place of
-            a prior is the term itself.
-        parameters: Formulas of further parameters of the likelihood: ``{"sigma": "~ x"}``. What
-            they predict is the logarithm of ``sigma``, ``concentration``, ``precision``,
-            ``shape`` and ``df``, and the log odds of ``gate``, ``ends`` and ``ones``; their
-            terms are called ``"sigma.x"``.
-        weights: How often each row counts: a column, or an expression of columns. The same as
-            ``weighted(y, w)`` left of the tilde.
-        namespace: Functions and values that the formula names. Those of formulae (``center``,
-            ``scale``, ``C``, ``bs``, ...) and ``np`` are there.
+        family: The name of the likelihood (``"gaussian"``, ``"poisson"``, ...; the names of
+            bambi and brms also work), or a link function, called as ``link(prediction, y,
+            name=...)``.
+        priors: Priors by the names in `FormulaModel.terms`. For ``"Intercept"`` (at the average
+            row) and column terms, the distribution of one coefficient; for group effects such
+            as ``"1+age|store"``, the prior of their scales; for terms that are layers, see the
+            term; for parameters of the likelihood such as ``"sigma"``, see the link. A
+            regression layer given as a prior replaces the term.
+        parameters: Formulas of further parameters of the likelihood: ``{"sigma": "~ x"}``. They
+            predict the logarithm of ``sigma``, ``concentration``, ``precision``, ``shape`` and
+            ``df``, and the log odds of ``gate``, ``ends`` and ``ones``. Their terms are named
+            ``"sigma.x"``.
+        weights: Frequency weights of the rows: a column name or an expression of columns. The
+            same as ``weighted(y, w)`` on the left-hand side.
+        namespace: Functions and values used in the formula. Those of formulae (``center``,
+            ``scale``, ``C``, ``bs``, ...) and ``np`` are predefined.
 
     Returns:
-        The model, which `infer.fit` takes, and stock NumPyro.
+        The model, for `infer.fit` or stock NumPyro.
 
     Raises:
         ImportError: If formulae or pandas is not installed.
         TypeError: If an argument has the wrong type.
-        ValueError: If the formula cannot be read, a column or a term is unknown, entries are
+        ValueError: If the formula cannot be parsed, a column or term is unknown, entries are
             missing or not finite, a level has no rows, columns are perfectly collinear,
-            successes exceed trials, or bounds are the wrong way round; with the term.
+            successes exceed trials, or a lower bound is not below the upper one. The error
+            names the term.
 
     Example:
         >>> import numpy as np
@@ -274,7 +278,7 @@ def _is_column(value: Any) -> bool:
 
 
 def _as_array(value: Any) -> Any:
-    """An array of numbers: those of a table, or the codes of categories."""
+    """The values of a numeric column, or the codes of a categorical one."""
     if hasattr(value, "codes"):
         return jnp.asarray(value.codes, int)
     return jnp.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)

@@ -1,4 +1,4 @@
-"""The left side of a formula: observations, and what belongs to them."""
+"""The left-hand side of a formula: observations with their trials, weights and bounds."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ._family import Family
 from ._table import Table, is_numeric, levels_in, names_in
 from ._text import formulae
 
-# What may stand around the outcome.
+# The functions that may wrap the outcome.
 WRAPPERS = ("c", "censored", "p", "prop", "proportion", "truncated", "weighted")
 _PROPORTIONS = ("p", "prop", "proportion")
 
@@ -18,9 +18,9 @@ class Outcome:
     """The observations of a formula.
 
     Args:
-        component: The left side, of formulae.
+        component: The left-hand side, as parsed by formulae.
         family: The likelihood.
-        table: The first data.
+        table: The first data set.
     """
 
     def __init__(self, component: Any, family: Family, table: Table) -> None:
@@ -46,8 +46,9 @@ class Outcome:
             "binomial" in _name(family)
         ):
             raise ValueError(
-                f"The outcome `{component.name}` and the family do not go together: successes of "
-                "trials are `p(successes, trials)`, of family binomial or beta_binomial."
+                f"The outcome `{component.name}` does not fit the family: successes in trials "
+                "are written `p(successes, trials)`, with the family binomial or "
+                "beta_binomial."
             )
         values = self._values(table)
         self.levels: tuple[Any, ...] = ()
@@ -57,8 +58,8 @@ class Outcome:
                 self.levels = tuple(range(int(np.nanmax(np.asarray(values, float))) + 1))
         elif not is_numeric(values):
             raise ValueError(
-                f"`{self.name}` must hold numbers for this family, got words. Families of classes "
-                "are bernoulli, categorical and ordinal."
+                f"`{self.name}` must hold numbers for this family, got strings. The families "
+                "for classes are bernoulli, categorical and ordinal."
             )
         self.units = np.shape(values)[1] if np.ndim(values) == 2 else 1
 
@@ -67,18 +68,20 @@ class Outcome:
         """Whether observations are censored or truncated."""
         found = [w for w, _ in self._wrappers if w in ("censored", "truncated")]
         if len(found) > 1:
-            raise ValueError("An outcome is censored or truncated, and once.")
+            raise ValueError(
+                "An outcome can be censored or truncated, not both, and only once."
+            )
         return found[0] if found else None
 
     @property
     def needed(self) -> set[str]:
-        """The names of what draws depend on: trials, and bounds of truncated outcomes."""
+        """Names of the arguments that draws depend on: trials, and bounds of truncated outcomes."""
         calls = [c for w, c in self._wrappers if w in (*_PROPORTIONS, "truncated")]
         beside = [a for c in calls for a in (*c.args[1:], *c.kwargs.values())]
         return set().union(*map(names_in, beside))
 
     def values(self, table: Table) -> Any:
-        """The observations, of classes that are words as a column of categories."""
+        """The observations; classes given as strings become a categorical column."""
         import pandas
 
         values = self._values(table)
@@ -88,7 +91,7 @@ class Outcome:
         return pandas.Categorical(words, categories=list(self.levels))
 
     def beside(self, table: Table, *, is_first: bool) -> dict[str, np.ndarray]:
-        """Trials, weights and bounds; of later data those for which it has the columns."""
+        """Trials, weights and bounds; for later data, those whose columns are present."""
         found: dict[str, np.ndarray] = {}
         for word, call in self._wrappers:
             for name, argument in _arguments(word, call).items():
@@ -106,7 +109,8 @@ class Outcome:
                 return values
             if level not in levels_in(values):
                 raise ValueError(
-                    f"`{self.name}` has no level {level!r}: it has {list(levels_in(values))}."
+                    f"`{self.name}` has no level {level!r}; its levels are "
+                    f"{list(levels_in(values))}."
                 )
             return np.asarray(np.asarray(values) == level, int)
         if getattr(self._inner, "callee", None) == "c":
@@ -124,37 +128,37 @@ class Outcome:
             check_finite(str(part), values)
         elif np.isnan(values).any():
             raise ValueError(
-                f"`{part}`, a bound of `{self.name}`, is NaN in row {np.isnan(values).argmax()}. "
-                "Where there is no bound it is infinite."
+                f"`{part}`, a bound of `{self.name}`, is NaN in row "
+                f"{np.isnan(values).argmax()}. Use infinity where there is no bound."
             )
         return values
 
     def _check(self, found: dict[str, np.ndarray], table: Table | None) -> None:
-        """Trials and bounds, and weights, are possible, also with the observations."""
+        """Check trials, bounds and weights, by themselves and against the observations."""
         for low, high in (("lower", "upper"), ("low", "high")):
             if low in found and high in found:
                 self._refuse_rows(
                     ~(found[low] < found[high]),
-                    f"has a {low} bound that is not below its {high} one",
-                    f"Is `{high}` given as `{low}`?",
+                    f"has a {low} bound that is not below its {high} bound",
+                    f"Are `{low}` and `{high}` swapped?",
                 )
         if "weights" in found:
-            self._refuse_rows(found["weights"] < 0, "has a weight below zero", "")
+            self._refuse_rows(found["weights"] < 0, "has a negative weight", "")
         if "trials" not in found or table is None:
             return
         y = np.asarray(self._values(table), float)
         self._refuse_rows(
             found["trials"] < y,
             "has more successes than trials",
-            "It is `p(successes, trials)`, in this order.",
+            "The order is `p(successes, trials)`.",
         )
 
     def _refuse_rows(self, wrong: np.ndarray, what: str, hint: str) -> None:
         rows = np.flatnonzero(wrong)
         if rows.size:
             raise ValueError(
-                f"The outcome `{self._component.name}` {what} in row {rows[0]} and {rows.size} "
-                f"such rows. {hint}".rstrip()
+                f"The outcome `{self._component.name}` {what} in row {rows[0]} ({rows.size} "
+                f"such rows). {hint}".rstrip()
             )
 
 
@@ -164,7 +168,7 @@ def _name(family: Family) -> str:
 
 
 def _arguments(word: str, call: Any) -> dict[str, Any]:
-    """What stands beside the outcome in a wrapper, by the names that links have for it."""
+    """The other arguments of a wrapper of the outcome, by the argument names of links."""
     names = {
         "censored": ("lower", "upper"),
         "truncated": ("low", "high"),

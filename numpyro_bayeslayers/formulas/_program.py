@@ -1,4 +1,4 @@
-"""The NumPyro model of a formula: arrays and layers, nothing of tables."""
+"""The NumPyro model of a formula, in terms of arrays and layers only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from ..layers import censored, truncated
 from ..layers.regression._linear import AbstractFixedLayer
 from ..primitives import effect, linear, sample_site, scope
 
-#: The argument that only says how many rows there are, where no term does.
+#: The argument that gives the number of rows if no term does.
 ROWS = "rows"
-#: The argument that is added to a prediction.
+#: The argument with the offset that is added to a prediction.
 OFFSET = "offset"
 
 
 class CommonLayer(AbstractFixedLayer):
-    """Linear terms under a fixed prior, of columns that are zero at the average row.
+    """Linear terms with a fixed prior, on centered columns.
 
-    The call gives what the term adds to each row, and what it would add to the row of averages.
+    A call returns the term's contribution to each row, and that of the column means.
 
     Args:
-        coef_dist: Prior of the coefficients.
+        coef_dist: The prior of the coefficients.
     """
 
     def __call__(
@@ -40,7 +40,7 @@ class CommonLayer(AbstractFixedLayer):
 
 
 class Common(NamedTuple):
-    """A term of the population: its name, its layer, the averages of its columns."""
+    """A population-level term: its name, layer and column means."""
 
     name: str
     layer: Callable[..., Any]
@@ -48,7 +48,7 @@ class Common(NamedTuple):
 
 
 class Varying(NamedTuple):
-    """Effects that vary between groups: the name, the layer, its columns, its groups."""
+    """Effects that vary between groups: their name, layer, columns and groups."""
 
     name: str
     layer: Callable[..., Any]
@@ -58,7 +58,7 @@ class Varying(NamedTuple):
 
 
 class Special(NamedTuple):
-    """A term that is a layer of its own: its name, its function, its arguments."""
+    """A term that is a layer: its name, function and arguments."""
 
     name: str
     forward: Callable[..., Any]
@@ -67,15 +67,15 @@ class Special(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A prediction of each row, as a sum of layers. It is called with arrays by name.
+    """The prediction for each row, a sum of layers. It is called with arrays by name.
 
     Args:
-        intercept: The layer of the intercept at the average row; None for none.
-        common: Terms of the population.
-        varying: Effects of groups.
+        intercept: The layer of the intercept at the average row; None if there is none.
+        common: Population-level terms.
+        varying: Group effects.
         special: Terms that are layers.
-        units: Predictions of each row.
-        prefix: What names begin with, ``"sigma."`` of a parameter.
+        units: Number of predictions per row.
+        prefix: The prefix of names, such as ``"sigma."`` for a parameter.
     """
 
     intercept: Callable[..., Any] | None
@@ -87,7 +87,7 @@ class Predictor:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The names of its terms, the intercept first."""
+        """The names of the terms, the intercept first."""
         first = () if self.intercept is None else (f"{self.prefix}Intercept",)
         return (*first, *(p.name for p in (*self.common, *self.varying, *self.special)))
 
@@ -129,11 +129,11 @@ class Predictor:
 
 
 class Predicted(NamedTuple):
-    """A parameter of the likelihood that rows have each.
+    """A parameter of the likelihood that is predicted for each row.
 
     Args:
-        predictor: Its prediction.
-        inverse: From the prediction to the parameter.
+        predictor: Its predictor.
+        inverse: The function from the prediction to the parameter.
     """
 
     predictor: Predictor
@@ -142,16 +142,16 @@ class Predicted(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A NumPyro model. It is called with arrays by the names of terms.
+    """The NumPyro model. It is called with arrays by term name.
 
     Args:
-        main: The prediction of the likelihood's location.
-        predicted: Further parameters that are predicted, by the link's arguments.
+        main: The predictor of the likelihood's location.
+        predicted: Further predicted parameters, by the link's argument names.
         name: The name of the observed site.
         link: The likelihood.
-        own: The link's own parameters.
+        own: Arguments for the link's own parameters.
         bounds: ``"censored"``, ``"truncated"``, or None.
-        is_against_first: Whether the first class has the prediction zero.
+        is_against_first: Whether the first class is the reference, with prediction zero.
     """
 
     main: Predictor
@@ -175,7 +175,7 @@ class Program:
         high: Any = None,
         offset: Any = None,
     ) -> Any:
-        """Draw or observe the outcome of rows; see `FormulaModel`."""
+        """Draw or observe the outcome of each row; see `FormulaModel`."""
         link = self.link
         if self.bounds == "censored" and y is not None:
             link = censored(link, lower, upper)

@@ -1,4 +1,4 @@
-"""What stands right of a tilde: the arrays that its terms make of tables."""
+"""The right-hand side of a formula: from tables to the arrays of its terms."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from ._text import Block, Parsed, formulae
 
 
 class RightSide:
-    """The terms of one prediction, which the first table says how to make.
+    """The terms of one predictor; their coding is learned from the first table.
 
     Args:
         parsed: The formula.
         table: The first table.
-        parameter: Which parameter of the likelihood is predicted; empty for its location.
+        parameter: The predicted parameter of the likelihood; empty for its location.
     """
 
     def __init__(self, parsed: Parsed, table: Table, parameter: str = "") -> None:
@@ -32,16 +32,16 @@ class RightSide:
         self.special = [Numbers(call, table) for call in parsed.special]
 
     def named(self, name: str) -> str:
-        """The name of a term or of its arrays, ``sigma.x`` of a parameter."""
+        """The name of a term or of its arrays, with the parameter as prefix: ``sigma.x``."""
         return f"{self.parameter}.{name}" if self.parameter else name
 
     def key_of(self, group: Group) -> str:
-        """Under which name the groups of rows are: a term of this name may be there too."""
+        """The key of the groups of rows, which must differ from a term of the same name."""
         taken = {coded.name for coded in self.common}
         return self.named(group.name if group.name not in taken else f"({group.name})")
 
     def name_of(self, block: Block, columns: list[Coded]) -> str:
-        """The name of effects of groups: ``1+Days|Subject``."""
+        """The name of group effects: ``1+Days|Subject``."""
         return self.named(f"{'+'.join(c.name for c in columns)}|{block.factor.name}")
 
     def arrays(self, table: Table, *, is_first: bool = False) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class RightSide:
         return data
 
     def offset(self, table: Table) -> np.ndarray | None:
-        """What is added to the prediction of each row; None for nothing."""
+        """The offset of each row's prediction; None if there is none."""
         if not self.parsed.offsets:
             return None
         total = np.zeros(len(table))
@@ -93,14 +93,14 @@ class RightSide:
 
     @property
     def needed(self) -> set[str]:
-        """The names without which nothing can be predicted."""
+        """The names of arguments that predictions need."""
         parts = [*self.parsed.common, *self.parsed.special, *self.parsed.offsets]
         for block in self.parsed.blocks:
             parts += [*block.columns, block.factor]
         return set().union(*map(names_in, parts))
 
     def check(self, data: dict[str, Any]) -> None:
-        """The columns of the first table tell their coefficients apart."""
+        """Check that the columns of the first table are linearly independent."""
         found = [
             (coded.name, label, np.asarray(data[self.named(coded.name)])[:, at])
             for coded in self.common

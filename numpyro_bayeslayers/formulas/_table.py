@@ -1,4 +1,4 @@
-"""The table of a formula: its columns, checked and as formulae reads them."""
+"""The table of a formula: its columns, checked and in the form that formulae reads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,15 @@ import numpy as np
 
 
 class Table:
-    """Columns by name: series of pandas, and matrices.
+    """Columns by name: pandas Series and matrices.
 
-    It is what formulae asks of a data frame.
+    It has the interface of a data frame that formulae uses.
 
     Args:
         columns: The columns.
         num_rows: The number of rows.
-        namespace: What else formulas may name, by name.
-        ordered: The columns of categories whose order was declared.
+        namespace: Further functions and values that formulas may use, by name.
+        ordered: The categorical columns with a declared order.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class Table:
 
     @classmethod
     def of(cls, data: Any, namespace: Mapping[str, Any]) -> "Table":
-        """A data frame, or a dictionary of columns and matrices.
+        """Build a table from a data frame, or from a dictionary of columns and matrices.
 
         Raises:
             TypeError: If it is neither.
-            ValueError: If it has no rows, or columns differ in length.
+            ValueError: If there are no rows, or columns differ in length.
         """
         import pandas
 
@@ -58,7 +58,9 @@ class Table:
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             found = ", ".join(f"`{n}` has {k}" for n, k in lengths.items())
-            raise ValueError(f"Columns of `data` must have one row count, but {found}.")
+            raise ValueError(
+                f"Columns of `data` must have the same number of rows, but {found}."
+            )
         num_rows = next(iter(lengths.values()), 0)
         if not num_rows:
             raise ValueError("`data` must have at least one row and one column, got none.")
@@ -70,10 +72,10 @@ class Table:
         return cls(columns, num_rows, namespace, ordered)
 
     def check_whole(self, names: set[str], term: str) -> None:
-        """No entry of these columns is missing.
+        """Check that no entry of these columns is missing.
 
         Raises:
-            ValueError: If one is, with its column and row.
+            ValueError: If one is; the error names its column and row.
         """
         import pandas
 
@@ -89,7 +91,7 @@ class Table:
 
 
 def _column(name: str, values: Any) -> Any:
-    """A series with the index 0, 1, ..., or a matrix of numbers."""
+    """A Series with the index 0, 1, ..., or a numeric matrix."""
     import pandas
 
     if isinstance(values, pandas.DataFrame) or np.ndim(values) == 2:
@@ -101,9 +103,7 @@ def _column(name: str, values: Any) -> Any:
     is_series = isinstance(values, pandas.Series)
     column = pandas.Series(values.array if is_series else values)
     if isinstance(column.dtype, pandas.CategoricalDtype):
-        return (
-            column.cat.as_ordered()
-        )  # declared levels keep their order, and are all there
+        return column.cat.as_ordered()  # declared levels are all kept, in their order
     is_own = isinstance(column.dtype, np.dtype)
     if not is_own and pandas.api.types.is_numeric_dtype(column.dtype):
         return pandas.Series(column.to_numpy(float, na_value=np.nan))
@@ -125,7 +125,7 @@ def names_in(part: Any) -> set[str]:
 
 
 def levels_in(values: Any) -> tuple[Any, ...]:
-    """The categories in a column: those of its type in their order, or what is there, sorted."""
+    """The categories of a column: declared ones in their order, otherwise sorted values."""
     import pandas
 
     dtype = getattr(values, "dtype", None)
@@ -135,7 +135,7 @@ def levels_in(values: Any) -> tuple[Any, ...]:
 
 
 def is_numeric(values: Any) -> bool:
-    """Whether a column holds numbers."""
+    """Whether a column is numeric."""
     import pandas
 
     return bool(pandas.api.types.is_numeric_dtype(values))

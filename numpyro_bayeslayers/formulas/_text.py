@@ -1,20 +1,21 @@
-"""A formula as its parts: the outcome, terms, offsets, and effects of groups."""
+"""Parse a formula into the outcome, terms, offsets and group effects."""
 
 import difflib
 import re
 from typing import Any, NamedTuple
 
-_EXAMPLE = "A formula reads like 'y ~ 1 + age + s(income) + (1 + age | store)'."
+_EXAMPLE = "An example of a formula: 'y ~ 1 + age + s(income) + (1 + age | store)'."
 
 
 class Block(NamedTuple):
     """Effects that vary between groups: ``(1 + x | g)``.
 
     Args:
-        text: The block as the formula has it.
-        columns: What varies: formulae's intercept and terms.
-        factor: The term that says the group.
-        is_correlated: Whether effects of a group are correlated; not of ``(1 + x || g)``.
+        text: The block as written in the formula.
+        columns: The varying effects: formulae's intercept and terms.
+        factor: The grouping term.
+        is_correlated: Whether the effects of a group are correlated; False for ``(1 + x ||
+            g)``.
     """
 
     text: str
@@ -24,15 +25,15 @@ class Block(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """The parts of a formula, as the package formulae has them.
+    """The parts of a formula, as parsed by formulae.
 
     Args:
         outcome: The expression on the left: a variable or a call.
-        has_intercept: Whether the model has one.
+        has_intercept: Whether the model has an intercept.
         common: Terms that formulae codes: columns, categories, interactions.
-        special: Calls that are terms of their own.
-        offsets: What is within ``offset(...)``.
-        blocks: Effects of groups.
+        special: Calls that are registered layer terms.
+        offsets: The expressions inside ``offset(...)``.
+        blocks: Group effects.
     """
 
     outcome: Any
@@ -44,7 +45,7 @@ class Parsed(NamedTuple):
 
 
 class Package(NamedTuple):
-    """What is needed of the package formulae."""
+    """The parts of the package formulae that are used."""
 
     describe: Any
     Model: Any
@@ -55,7 +56,7 @@ class Package(NamedTuple):
 
 
 def formulae() -> Package:
-    """The package formulae.
+    """Import the package formulae.
 
     Raises:
         ImportError: If it is not installed.
@@ -75,12 +76,12 @@ def formulae() -> Package:
 
 
 def parse(text: str, terms: list[str]) -> Parsed:
-    """The parts of `text`, in which calls of `terms` are terms of their own.
+    """The parts of `text`; calls of functions in `terms` are layer terms.
 
     Raises:
         ImportError: If formulae is not installed.
         TypeError: If `text` is not a string.
-        ValueError: If it cannot be read.
+        ValueError: If it cannot be parsed.
     """
     if not isinstance(text, str):
         raise TypeError(f"`text` must be a formula in a string, got {text!r}. {_EXAMPLE}")
@@ -102,15 +103,15 @@ def parse(text: str, terms: list[str]) -> Parsed:
             common.append(term)
         elif len(term.components) > 1:
             raise ValueError(
-                f"The term `{term.name}` cannot be: `{calls[0].name}` has no interactions. Add it "
-                "as a term of its own."
+                f"The term `{term.name}` is not possible: `{calls[0].name}` cannot be part of "
+                "an interaction. Add it as a separate term."
             )
         else:
             (special if _callee(calls[0]) != "offset" else offsets).append(calls[0].call)
     blocks = tuple(b for part in _blocks_in(text) for b in _block(text, part, terms))
     if len(blocks) < len(whole.group_terms) and not blocks:
         raise ValueError(
-            f"Effects of groups in {text!r} must be within parentheses: `(1 | store)`."
+            f"Group effects in {text!r} must be in parentheses: `(1 | store)`."
         )
     outcome = whole.response.term.components[0]
     return Parsed(
@@ -119,11 +120,11 @@ def parse(text: str, terms: list[str]) -> Parsed:
 
 
 def parse_parameter(name: str, text: Any, terms: list[str]) -> Parsed:
-    """The formula of a parameter of the likelihood, ``"~ x"`` or ``"sigma ~ x"``.
+    """Parse the formula of a parameter of the likelihood, ``"~ x"`` or ``"sigma ~ x"``.
 
     Raises:
         TypeError: If it is not a string.
-        ValueError: If it cannot be read, or has another name on its left.
+        ValueError: If it cannot be parsed, or its left-hand side is another name.
     """
     if not isinstance(text, str):
         raise TypeError(
@@ -138,7 +139,7 @@ def parse_parameter(name: str, text: Any, terms: list[str]) -> Parsed:
 
 
 def weighted_outcome(text: Any, weights: Any) -> Any:
-    """The formula whose rows count as often as an expression of columns says.
+    """The formula with an expression of columns as frequency weights of its rows.
 
     Raises:
         TypeError: If `weights` is not a string.
@@ -147,21 +148,21 @@ def weighted_outcome(text: Any, weights: Any) -> Any:
         return text
     if not isinstance(weights, str):
         raise TypeError(
-            "`weights` must be the name of a column, or an expression of columns, got "
-            f"{type(weights).__name__}. Put the weights into `data`."
+            "`weights` must be a column name or an expression of columns, got "
+            f"{type(weights).__name__}. Add the weights to `data` as a column."
         )
     left, _, right = text.partition("~")
     return f"weighted({left.strip()}, {weights}) ~ {right}"
 
 
 def _described(text: str, part: str) -> Any:
-    """What formulae reads in a part of the text."""
+    """A part of the text, parsed by formulae."""
     package = formulae()
     try:
         return package.describe(part)
     except Exception as error:
         raise ValueError(
-            f"`text` cannot be read, {text!r}: {type(error).__name__}: {error} {_EXAMPLE}"
+            f"`text` cannot be parsed, {text!r}: {type(error).__name__}: {error} {_EXAMPLE}"
         ) from error
 
 
@@ -171,7 +172,7 @@ def _callee(component: Any) -> str | None:
 
 
 def _blocks_in(text: str) -> list[str]:
-    """The parentheses that hold a bar of their own, outermost first."""
+    """The parenthesized parts with their own bar, outermost first."""
     found, depth, start, has_bar, quote = [], 0, 0, False, ""
     for at, letter in enumerate(text):
         if quote:
@@ -187,14 +188,14 @@ def _blocks_in(text: str) -> list[str]:
             if depth == 0 and has_bar:
                 found.append(text[start : at + 1])
                 if text[:start].rstrip().endswith("-"):
-                    raise ValueError(f"`{found[-1]}` cannot be taken away. Leave it out.")
+                    raise ValueError(f"`{found[-1]}` cannot be subtracted. Leave it out.")
         elif letter == "|" and depth == 1:
             has_bar = True
     return found
 
 
 def _block(text: str, part: str, terms: list[str]) -> list[Block]:
-    """The effects in a pair of parentheses, one block for each factor."""
+    """The group effects in a pair of parentheses, one block for each factor."""
     is_correlated = "||" not in part
     terms_of = _described(text, "y ~ 0 + " + part.replace("||", "|")).group_terms
     by_factor: dict[str, list[Any]] = {}
@@ -203,7 +204,8 @@ def _block(text: str, part: str, terms: list[str]) -> list[Block]:
         for component in getattr(term.expr, "components", ()):
             if _callee(component) in (*terms, "offset"):
                 raise ValueError(
-                    f"`{component.name}` in `{part}` cannot vary between groups: only columns can."
+                    f"`{component.name}` in `{part}` cannot vary between groups: only column "
+                    "terms can."
                 )
     return [
         Block(part, tuple(t.expr for t in group), group[0].factor, is_correlated)
@@ -214,10 +216,10 @@ def _block(text: str, part: str, terms: list[str]) -> list[Block]:
 def check_names(
     parsed: Parsed, columns: list[str], namespace: dict[str, Any], terms: list[str]
 ) -> None:
-    """All columns and functions in a formula are known.
+    """Check that all columns and functions in a formula are known.
 
     Raises:
-        ValueError: If one is not, with the nearest that is.
+        ValueError: If one is not; the error suggests the closest known name.
     """
     parts = [(parsed.outcome, parsed.outcome.name)]
     parts += [(c, t.name) for t in parsed.common for c in t.components]
@@ -242,8 +244,8 @@ def _check(
             _check(inner, term, columns, namespace, terms)
     elif isinstance(getattr(part, "name", None), (int, float)):
         raise ValueError(
-            f"The formula adds the number {part.name}, which is no term. A known summand is "
-            f"`offset({part.name})`."
+            f"The formula adds the number {part.name}, which is not a term. Write a known "
+            f"summand as `offset({part.name})`."
         )
     elif hasattr(part, "name") and part.name not in columns and part.name not in namespace:
         raise ValueError(_unknown(part.name, term, columns))
@@ -258,9 +260,9 @@ def _check_function(
         found = getattr(found, name, None)
     if found is None and callee not in terms and callee != "offset":
         raise ValueError(
-            f"`{callee}` in the term `{term}` is no term and no function that is known. Terms are "
-            f"{', '.join(sorted(terms))}; functions of numpy are `np.log` and so on; others go "
-            f"into `namespace={{{first!r}: ...}}`."
+            f"`{callee}` in the term `{term}` is not a known term or function. Terms are "
+            f"{', '.join(sorted(terms))}; NumPy's functions are written `np.log` and so on; "
+            f"pass others by `namespace={{{first!r}: ...}}`."
         )
 
 
@@ -268,6 +270,6 @@ def _unknown(name: str, term: str, columns: list[str]) -> str:
     close = difflib.get_close_matches(name, columns, n=1)
     hint = f" Did you mean `{close[0]}`?" if close else ""
     return (
-        f"`data` has no column `{name}`, which the term `{term}` needs.{hint} It has "
+        f"`data` has no column `{name}`, which the term `{term}` needs.{hint} Its columns are "
         f"{', '.join(columns)}."
     )

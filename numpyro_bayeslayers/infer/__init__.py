@@ -1,11 +1,11 @@
-"""Fitting, in three floors: pure functions, objects like `SVI`, and one-shot functions.
+"""Fitting, in three levels: pure functions, objects like `SVI`, and one-call functions.
 
-Each floor calls only the one below. `ensemble_init`, `ensemble_loss`, `ensemble_step` and
-`ensemble_predict` are pure functions that compose with any transformation of JAX;
-`EnsembleMAP` compiles them once and mirrors `numpyro.infer.SVI` (`init`, `update`, `run`), as
-`EnsembleSVI` and `EnsembleVI` do for any NumPyro model; `ensemble_map` and `ensemble_vi` are
-fits in one call. To add a way of fitting: a file with its pure step,
-handed to `TrainingLoop`, its object and its one-shot, and one export line each here.
+Each level calls only the one below. `ensemble_init`, `ensemble_loss`, `ensemble_step` and
+`ensemble_predict` are pure functions that compose with any transformation of JAX; `EnsembleMAP`
+compiles them once and mirrors `numpyro.infer.SVI` (`init`, `update`, `run`), as `EnsembleSVI`
+and `EnsembleVI` do for any NumPyro model; `ensemble_map` and `ensemble_vi` fit in one call. To
+add a fitting method, add a file with its pure step (run by `TrainingLoop`), its object and its
+one-call function, and an export line here for each.
 """
 
 from ._effects import layer_effects

@@ -1,8 +1,8 @@
-"""Fitted models as ArviZ's data, for ArviZ below 1 and from 1 on.
+"""Convert fitted models to ArviZ data, for ArviZ below 1 and from 1 on.
 
-Below 1 it is an `InferenceData`, from 1 on a tree of xarray: both are mappings from groups
-(``posterior``, ``sample_stats``) to what holds the draws, under the same names. The groups are
-made here, as tables of xarray, since the two have different ways to make them.
+Below 1 this is an `InferenceData`, from 1 on an xarray `DataTree`. Both map group names
+(``posterior``, ``sample_stats``) to datasets with the same variable names. The groups are built
+here as xarray datasets, since the two versions build them differently.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,18 @@ import numpyro
 
 from .. import _processes
 
-#: What ArviZ calls the axes of draws.
+#: ArviZ's names of the axes of draws.
 SAMPLE_DIMS = ("chain", "draw")
 
 
 class Group(NamedTuple):
-    """Arrays of one kind, and what their axes are called.
+    """The arrays of a group and the names of their axes.
 
     Args:
-        values: The arrays by name.
-        dims: The names of the axes of some, None for one without a name.
-        coords: The names of the entries along some axes.
-        is_drawn: Whether the first axes are those of draws, chains and draws of each.
+        values: Arrays by name.
+        dims: Names of the axes of some arrays; None for an axis without a name.
+        coords: Labels of the entries along some axes.
+        is_drawn: Whether the first two axes are those of chains and draws.
     """
 
     values: Mapping[str, Any]
@@ -34,7 +34,7 @@ class Group(NamedTuple):
 
 
 def inference_data(groups: Mapping[str, Group]) -> Any:
-    """ArviZ's data of these groups, but for those without arrays.
+    """ArviZ data with these groups; empty groups are left out.
 
     Raises:
         ImportError: If ArviZ is not installed.
@@ -48,20 +48,20 @@ def inference_data(groups: Mapping[str, Group]) -> Any:
     import xarray
 
     is_old = arviz.__version__.startswith("0.")
-    divider = "/" if is_old else "."  # a tree of xarray has slashes between its groups
+    divider = "/" if is_old else "."  # xarray's DataTree separates groups by slashes
     found = {name: _dataset(g, divider) for name, g in groups.items() if g.values}
     return arviz.InferenceData(**found) if is_old else xarray.DataTree.from_dict(found)
 
 
 def of_members(draws: Mapping[str, Any]) -> Group:
-    """Draws (draws, members, ...), each member a chain."""
+    """A group of draws (draws, members, ...), with each member as a chain."""
     return Group(
         {name: np.moveaxis(_processes.whole(x), 0, 1) for name, x in draws.items()}
     )
 
 
 def _dataset(group: Group, divider: str) -> Any:
-    """A table of xarray, in whose names `divider` stands for slashes."""
+    """An xarray Dataset; slashes in names are replaced by `divider`."""
     import xarray
 
     before = SAMPLE_DIMS if group.is_drawn else ()

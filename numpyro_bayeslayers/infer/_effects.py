@@ -82,7 +82,7 @@ def layer_effects(
 
         keys = random.split(random.key(0))
         first = {name: value[0] for name, value in flat.items()}
-        # What depends on the key depends on a site that is not among the draws.
+        # An effect that depends on the key depends on a site that is not among the draws.
         found = jax.jit(jax.vmap(one, (None, 0)))(first, keys)
         for name, value in found.items():
             if not bool(jnp.array_equal(value[0], value[1], equal_nan=True)):
@@ -111,7 +111,7 @@ class _noting(Messenger):  # noqa: N801
         name, value = msg["args"]
         if name in self.found:
             raise ValueError(
-                f"Two layers of `model` are called {name!r}: name each its own."
+                f"Two layers of `model` have the name {name!r}. Give each its own name."
             )
         self.found[name] = value
 

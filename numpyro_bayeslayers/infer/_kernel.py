@@ -1,4 +1,4 @@
-"""What the kernels of this package share: a model, a start, one chain or several."""
+"""Base class of the MCMC kernels of this package."""
 
 import functools
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from .._typing import Model, PRNGKey
 
 
 class AbstractKernel(MCMCKernel):
-    """A kernel of NumPyro whose state is a value that has the draw in its field ``z``.
+    """A NumPyro kernel whose state is a NamedTuple with the draw in its field ``z``.
 
     Args:
         model: A NumPyro model.
-        init_strategy: Where chains start, as in NUTS.
+        init_strategy: NumPyro's strategy for initial values, as in NUTS.
     """
 
     _model: Model
@@ -36,7 +36,7 @@ class AbstractKernel(MCMCKernel):
 
     @property
     def model(self) -> Model:
-        """The model."""
+        """The NumPyro model."""
         return self._model
 
     @property
@@ -46,13 +46,13 @@ class AbstractKernel(MCMCKernel):
 
     @property
     def default_fields(self) -> tuple[str, ...]:
-        """What is collected by itself."""
+        """The fields collected by default."""
         return ("z", "diverging")
 
     def postprocess_fn(
         self, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None
     ) -> Any:
-        """From unconstrained values to those of the model's sites."""
+        """The function from unconstrained values to the model's sites."""
         if self._postprocess_fn is None:
             return lambda z: z
         return self._postprocess_fn(*model_args, **(model_kwargs or {}))
@@ -65,7 +65,7 @@ class AbstractKernel(MCMCKernel):
         model_args: tuple[Any, ...],
         model_kwargs: dict[str, Any] | None,
     ) -> Any:
-        """Start a chain, or several for a batch of keys."""
+        """Initialize a chain, or one chain for each of a batch of keys."""
         self._num_warmup = num_warmup
         model_kwargs = model_kwargs or {}
         is_one = is_prng_key(rng_key)
@@ -90,16 +90,16 @@ class AbstractKernel(MCMCKernel):
     def sample(
         self, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any] | None
     ) -> Any:
-        """Draw once, in one chain or in several."""
+        """Take one draw in a single chain or in each of several."""
         fn = self._log_density(model_args, model_kwargs or {})
         draw = functools.partial(self._draw, fn)
         return draw(state) if jnp.ndim(state.i) == 0 else jax.vmap(draw)(state)
 
     def _check_size(self, size: int) -> None:
-        """Raise if the kernel cannot draw so many numbers."""
+        """Raise if the kernel cannot sample this number of dimensions."""
 
     def _log_density(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The log density for these arguments, as the kernel takes it."""
+        """The log density for these arguments, in the form that the kernel uses."""
         raise NotImplementedError
 
     def _first(self, fn: Callable[..., Any], key: PRNGKey, z: PyTree) -> Any:

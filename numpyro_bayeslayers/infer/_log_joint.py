@@ -28,40 +28,40 @@ Params = dict[str, Any]
 def log_joint_of(
     model: Model, *example: Any, **example_kwargs: Any
 ) -> tuple[InitFn, LogJoint]:
-    r"""Turn a NumPyro model into the functions that `EnsembleMAP` needs.
+    r"""Convert a NumPyro model into the functions that `EnsembleMAP` needs.
 
     Parameters are a dictionary of unconstrained values by site name,
     $\theta = T(\phi)$ with NumPyro's bijection $T$ to the support of each site, and
 
     $$\mathrm{loglik} = \log p(y \mid x, T(\phi)), \qquad \mathrm{logprior} = \log p(T(\phi))$$
 
-    No Jacobian is included: the maximum is the mode of the density of the constrained
-    parameters, as with `AutoDelta`. Closed-form divergences of layers are part of the prior.
+    There is no Jacobian term: the maximum is the mode of the density in the constrained space,
+    as with `AutoDelta`. Closed-form divergences of layers are part of the prior.
     ``numpyro.infer.util.constrain_fn(model, (x, y), {}, params)`` gives $\theta$.
 
-    The data may be minibatches of `EnsembleMAP`, which scales them, if no latent site grows
-    with the rows. A plate with a subsample also scales its sites, but must not choose the rows
-    itself, because a log density has no random key.
+    `EnsembleMAP` may pass and scale minibatches, if no latent site grows with the rows. A plate
+    with a given subsample also scales its sites, but must not choose the rows itself, because a
+    log density has no random key.
 
     Args:
         model: ``model(x, y)`` with continuous latent sites; optimized `numpyro.param` sites
             are parameters too, with a flat prior.
-        example: The data ``x, y``, or a few rows of it: they determine the sites, their shapes
-            and which of them are observed. Latent sites must not depend on further data.
+        example: The data ``x, y`` or a few rows of them, which determine the sites, their
+            shapes, and which sites are observed. Latent sites must not depend on further data.
         example_kwargs: Keyword arguments of the model, the same in each call.
 
     Returns:
-        ``init_fn(key)``, which draws each unconstrained entry of a latent site from
-        U(-2, 2), as NumPyro's `init_to_uniform`, and starts `numpyro.param` sites at their
-        own initial values; and ``log_joint(params, x, y) -> (loglik, logprior)``, in nats.
+        ``init_fn(key)``, which draws each unconstrained entry of a latent site from U(-2, 2),
+        like NumPyro's `init_to_uniform`, and uses the initial values of `numpyro.param` sites;
+        and ``log_joint(params, x, y) -> (loglik, logprior)``, in nats.
 
     Raises:
         TypeError: If `model` cannot be called.
         ValueError: If there is no example, or an observation is outside the support of its
             likelihood (`EnsembleMAP.run` checks all rows); from the functions, if a latent site
-            is discrete, the model keeps something from step to step (`numpyro.mutable`, a
-            schedule of `temper`), no site is observed, `params` are not those of the model in
-            name and shape, or a plate chooses rows.
+            is discrete, the model has state that changes between steps (`numpyro.mutable`, a
+            schedule of `temper`), no site is observed, `params` do not match the model's sites
+            in name and shape, or a plate chooses rows.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
@@ -81,8 +81,8 @@ def log_joint_of(
     _checks.function("model", model)
     if not example:
         raise ValueError(
-            "`log_joint_of` needs example data to find the model's sites with: "
-            "log_joint_of(model, x, y)."
+            "`log_joint_of` needs example data to find the model's sites: log_joint_of(model, "
+            "x, y)."
         )
 
     def init_fn(key: PRNGKey) -> Params:
@@ -121,7 +121,7 @@ def _terms(
     kwargs: dict[str, Any],
     indices: dict[str, Array] | None = None,
 ) -> tuple[tuple[Array, Array], dict[str, Array]]:
-    """The two terms, and the indices of all plates that are subsampled."""
+    """The two terms, and the indices of all subsampled plates."""
     subsamples: dict[str, Array] = {}
 
     def value_of(site: Message) -> Any:
@@ -134,18 +134,18 @@ def _terms(
             return _constrained(site, params)
         return None
 
-    # A key for what is random beside the sites, the same in each call.
+    # A fixed key for randomness other than that of the sites.
     fixed = seed(substitute(model, substitute_fn=value_of), random.key(0))
     sites = trace(fixed).get_trace(*args, **kwargs)
     samples = {name: site for name, site in sites.items() if site["type"] == "sample"}
     wrong = [name for name in params if name in samples and samples[name]["is_observed"]]
     if wrong:
         raise ValueError(
-            f"`params` hold the sites {wrong}, which are observed. Give the data `y` to the "
+            f"`params` contain the sites {wrong}, which are observed. Pass the data `y` as an "
             "example too: log_joint_of(model, x, y)."
         )
     if not any(site["is_observed"] for site in samples.values()):
-        raise ValueError("`model` must have an observed site: give the data to `obs=`.")
+        raise ValueError("`model` must have an observed site: pass the data as `obs=`.")
     loglik, logprior = jnp.zeros(()), jnp.zeros(())
     for site in samples.values():
         density = jnp.sum(_scaled(site["fn"].log_prob(site["value"]), site["scale"]))
@@ -160,8 +160,8 @@ def _constrained(site: Message, params: Params) -> Any:
     name = site["name"]
     if name not in params:
         raise ValueError(
-            f"`params` must hold all latent sites of the model, got {sorted(params)} without "
-            f"{name!r}."
+            f"`params` must contain all latent sites of the model, got {sorted(params)} "
+            f"without {name!r}."
         )
     bijection, value = _bijection(site), params[name]
     if site["type"] == "sample":
@@ -172,22 +172,22 @@ def _constrained(site: Message, params: Params) -> Any:
         if jnp.shape(value) != expected:
             raise ValueError(
                 f"`params` of the site {name!r} must have shape {expected} for this data, got "
-                f"{jnp.shape(value)}. If the site grows with the rows, give all rows to the "
+                f"{jnp.shape(value)}. If the site grows with the rows, pass all rows as the "
                 "example and leave out `batch_size`."
             )
     return bijection(value)
 
 
 def _check_unused(terms: Callable[[Any], Any], subsamples: dict[str, Array]) -> None:
-    """The rows that a plate chose must not matter: they would be the same at each step."""
+    """Check that no plate chooses rows: they would be the same at each step."""
     jaxpr = jax.make_jaxpr(terms)(subsamples).jaxpr
     used = {id(var) for equation in jaxpr.eqns for var in equation.invars}
     # The leaves of a dictionary come in the order of its sorted names.
     for name, var in zip(sorted(subsamples), jaxpr.invars, strict=True):
         if id(var) in used:
             raise ValueError(
-                f"The plate {name!r} chooses rows at random, which a log density cannot. "
-                "Leave out `subsample_size`, and give `batch_size` to `EnsembleMAP.run`."
+                f"The plate {name!r} chooses rows at random, but a log density has no random "
+                "key. Leave out `subsample_size` and pass `batch_size` to `EnsembleMAP.run`."
             )
 
 
@@ -200,8 +200,8 @@ def _bijection(site: Message) -> Any:
         return biject_to(site["kwargs"].get("constraint", constraints.real))
     if site["fn"].support.is_discrete:
         raise ValueError(
-            f"The latent site {site['name']!r} is discrete and has no mode to climb to. Give "
-            "its data to the example, or sum it out."
+            f"The latent site {site['name']!r} is discrete and cannot be optimized by "
+            "gradients. Pass its data as an example, or marginalize it."
         )
     return biject_to(site["fn"].support)
 

@@ -95,7 +95,7 @@ def describe(model: Model, *args: Any, **kwargs: Any) -> Description:
         def sources_of(
             values: dict[str, Any], kind: str
         ) -> dict[tuple[str, str], set[str]]:
-            """The values that each parameter of sites of a kind is computed from."""
+            """The values from which each parameter of the sites of a type is computed."""
             keys: list[tuple[str, str]] = []
 
             def parameters(values: dict[str, Any]) -> list[Any]:
@@ -109,7 +109,8 @@ def describe(model: Model, *args: Any, **kwargs: Any) -> Description:
             names = sorted(values)  # as JAX orders a dictionary
             return {k: {names[i] for i in n} for k, n in zip(keys, needs, strict=True)}
 
-        # Given a computed value, laws depend on it alone; it depends on what is drawn.
+        # Distributions that use a deterministic site depend on it alone; it depends on the
+        # drawn sites.
         needs = sources_of(free, "sample") | sources_of(drawn, "deterministic")
         lines: dict[str, _Line] = {
             name: _Line(name, jnp.shape(s["value"]), _law(s), {})
@@ -124,7 +125,7 @@ def describe(model: Model, *args: Any, **kwargs: Any) -> Description:
 
 
 def _parts(sites: dict[str, Any]) -> list[tuple[tuple[str, str], Any]]:
-    """The parameters of the laws of sites, in order; what is computed is one of its own."""
+    """The parameters of the sites' distributions in order; a deterministic site is its own one."""
     found: list[tuple[tuple[str, str], Any]] = []
     for name, site in sites.items():
         if site["type"] == "deterministic":
@@ -149,7 +150,7 @@ def _law(site: Any) -> str:
 
 
 def _value(value: Any, sources: list[str], free: dict[str, Any]) -> Any:
-    """The sites that a parameter is made of; its numbers, if there are none."""
+    """The sites from which a parameter is computed; its numbers, if there are none."""
     if not sources:
         return np.asarray(value)
     whole = len(sources) == 1 and np.array_equal(

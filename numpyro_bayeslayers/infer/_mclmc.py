@@ -1,4 +1,4 @@
-"""Microcanonical Langevin samplers of blackjax as kernels of NumPyro."""
+"""Microcanonical Langevin samplers of blackjax as NumPyro kernels."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -26,29 +26,29 @@ from ._mclmc_tuning import (
 )
 
 _SIZE = (
-    "{name} needs a model with at least 2 latent numbers, got {size}: its momentum is a "
-    "direction. Take NUTS."
+    "{name} needs at least 2 latent dimensions, got {size}, because its momentum is a unit "
+    "vector. Use NUTS."
 )
 
 
 class MCLMCState(NamedTuple):
-    """Where a chain of `MCLMC` or `AdjustedMCLMC` is.
+    """The state of a chain of `MCLMC` or `AdjustedMCLMC`.
 
     Args:
-        i: The number of draws so far, warm-up included.
-        z: Unconstrained values by site.
-        potential_energy: The negative log density there.
-        z_grad: The gradient of the log density, as one vector.
-        momentum: A direction, as one vector.
-        num_steps: Steps of the integrator in the last draw.
-        energy_change: The change of the energy: of `MCLMC` the root of its mean square over the
-            steps of the draw, of `AdjustedMCLMC` that of the proposal.
-        accept_prob: The probability of acceptance of the last proposal; 1 without proposals.
-        mean_accept_prob: Its mean, over the warm-up and then over the draws.
-        diverging: Whether the integrator failed in the last draw, or the energy jumped: such
-            a step is not taken, and the chain goes on in another direction.
-        adapt_state: What the warm-up has found: ``step_size``, ``inverse_mass_matrix``, ...
-        rng_key: The key of the next draw.
+        i: The number of draws so far, including warm-up.
+        z: Unconstrained values by site name.
+        potential_energy: The negative log density at `z`.
+        z_grad: The gradient of the log density, as a flat vector.
+        momentum: The unit momentum, as a flat vector.
+        num_steps: Number of integrator steps in the last draw.
+        energy_change: The energy change: for `MCLMC`, the root mean square over the steps of
+            the draw; for `AdjustedMCLMC`, that of the proposal.
+        accept_prob: The acceptance probability of the last proposal; 1 for `MCLMC`.
+        mean_accept_prob: Its running mean, restarted after the warm-up.
+        diverging: Whether the integrator failed in the last draw or the energy jumped: such a
+            step is rejected, and the chain continues in a new direction.
+        adapt_state: The tuning: ``step_size``, ``inverse_mass_matrix``, ...
+        rng_key: The random key of the next draw.
     """
 
     i: Array
@@ -66,13 +66,13 @@ class MCLMCState(NamedTuple):
 
 
 def _direction(key: PRNGKey, flat: Array) -> Array:
-    """A direction, each as likely as another."""
+    """A uniformly distributed unit vector."""
     normal = random.normal(key, flat.shape, flat.dtype)
     return normal / jnp.linalg.norm(normal)
 
 
 class AbstractMCLMC(AbstractKernel):
-    """What the two samplers share: their needs, their first state, what comes after a draw."""
+    """Base class of the two samplers: checks, the first state, the state after a draw."""
 
     def __init__(self, model: Model, init_strategy: Callable[..., Any]) -> None:
         super().__init__(model, init_strategy)
@@ -85,7 +85,7 @@ class AbstractMCLMC(AbstractKernel):
     def _log_density(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._potential_fn_gen is None:
             raise RuntimeError(
-                f"`{type(self).__name__}.sample` needs `init` to run before."
+                f"`{type(self).__name__}.sample` needs a call of `init` first."
             )
         potential = self._potential_fn_gen(*args, **kwargs)
         return lambda z: -potential(z)
@@ -127,35 +127,36 @@ class AbstractMCLMC(AbstractKernel):
 class MCLMC(AbstractMCLMC):
     r"""Microcanonical Langevin Monte Carlo, for `numpyro.infer.MCMC` and `EnsembleMCMC`.
 
-    The chain moves at constant speed along a direction $u$ that the gradient turns,
+    The chain moves at constant speed in a direction $u$ that the gradient rotates,
 
     $$\dot x = u, \qquad \dot u = \frac{(I - u u^\top)\, \nabla \log p(x)}{d - 1} +
     \text{noise}$$
 
-    so that each step of the integrator costs one or two gradients, whatever the curvature.
-    No step is rejected but one in which the energy jumps, by ten times the change that is
-    wanted or more. Step size, scales of the coordinates and the length over which the
-    direction is forgotten are found in the warm-up, as the reference does: it needs about
-    2,000 steps of the integrator. Draws are biased by the step size: with the usual
-    `energy_variance` variances are a few percent too small. `AdjustedMCLMC` has no bias. It is
-    for posteriors of many numbers: networks.
+    so each integrator step costs one or two gradients. Steps are not rejected, except for a
+    step whose energy change is at least ten target standard deviations. The warm-up tunes the
+    step size, the scales of the coordinates and the decoherence length of the momentum as in
+    the reference; it needs about 2,000 integrator steps. The step size biases the draws: with
+    the default `energy_variance`, variances are a few percent too small. `AdjustedMCLMC` has no
+    such bias. The sampler is meant for high-dimensional posteriors, such as those of neural
+    networks.
 
     Args:
-        model: A NumPyro model, of at least two latent numbers.
-        num_steps: Steps of the integrator for each draw, at least 1.
-        energy_variance: The variance of the energy's change in a step, for each number of
-            the model: smaller is slower and less biased.
-        warmup_energy_variance: The one that the warm-up begins with, from which it falls to
-            `energy_variance`, geometrically: a larger one sees more of the posterior. By
-            default `energy_variance`.
-        adapt_mass_matrix: Whether the warm-up finds a scale for each coordinate. Networks,
-            whose chains have not seen their posterior by then, may do better without.
-        init_strategy: Where chains start, as in NUTS.
+        model: A NumPyro model with at least two latent dimensions.
+        num_steps: Number of integrator steps per draw, at least 1.
+        energy_variance: The target variance of the energy change in a step, per dimension:
+            smaller values are slower and less biased.
+        warmup_energy_variance: The target at the start of the warm-up, from which it decreases
+            geometrically to `energy_variance`: a larger value explores more of the posterior.
+            By default `energy_variance`.
+        adapt_mass_matrix: Whether the warm-up estimates a scale for each coordinate. Neural
+            networks may do better without it, since their chains have not explored the
+            posterior by then.
+        init_strategy: NumPyro's strategy for initial values, as in NUTS.
 
     Raises:
         ImportError: If blackjax is not installed.
-        TypeError: If an argument is not a number, or `model` cannot be called.
-        ValueError: If a number is out of range, or the model has one latent number only.
+        TypeError: If an argument is not a number, or `model` is not callable.
+        ValueError: If a number is out of range, or the model has only one latent dimension.
 
     Example:
         >>> import jax, numpyro, numpyro.distributions as dist
@@ -193,7 +194,7 @@ class MCLMC(AbstractMCLMC):
         self._first_variance = float(_checks.positive("warmup_energy_variance", first))
 
     def get_diagnostics_str(self, state: MCLMCState) -> str:
-        """What a progress bar says."""
+        """The text for the progress bar."""
         tuning = state.adapt_state
         return f"step size {tuning.step_size:.2e}, length {tuning.length:.2e}"
 
@@ -247,25 +248,24 @@ class MCLMC(AbstractMCLMC):
 
 
 class AdjustedMCLMC(AbstractMCLMC):
-    r"""Microcanonical Hamiltonian Monte Carlo with a Metropolis step: draws without bias.
+    r"""Microcanonical Hamiltonian Monte Carlo with a Metropolis step, which removes the bias.
 
-    A proposal is the end of a trajectory at constant speed whose number of steps is uniform,
-    from a fresh direction; it is accepted with the probability
-    $\min(1, e^{-\Delta E})$. Step size and scales are found in the warm-up, by the windows
-    of NumPyro's NUTS.
+    A proposal is the end of a trajectory at constant speed, with a new random direction and a
+    uniformly distributed number of steps. It is accepted with probability $\min(1, e^{-\Delta
+    E})$. The warm-up adapts the step size and scales in the same windows as NumPyro's NUTS.
 
     Args:
-        model: A NumPyro model, of at least two latent numbers.
-        target_accept_prob: The share of proposals that the step size aims at, above 0 and
-            below 1.
-        length: The mean length of a trajectory, in units of $\sqrt d$ scaled coordinates.
-        max_steps: The most steps of a trajectory.
-        init_strategy: Where chains start, as in NUTS.
+        model: A NumPyro model with at least two latent dimensions.
+        target_accept_prob: The target acceptance probability of the step size adaptation, above
+            0 and below 1.
+        length: The mean trajectory length, in units of $\sqrt d$ in scaled coordinates.
+        max_steps: The largest number of steps of a trajectory.
+        init_strategy: NumPyro's strategy for initial values, as in NUTS.
 
     Raises:
         ImportError: If blackjax is not installed.
-        TypeError: If an argument is not a number, or `model` cannot be called.
-        ValueError: If a number is out of range, or the model has one latent number only.
+        TypeError: If an argument is not a number, or `model` is not callable.
+        ValueError: If a number is out of range, or the model has only one latent dimension.
 
     Example:
         >>> import jax, numpyro, numpyro.distributions as dist
@@ -298,7 +298,7 @@ class AdjustedMCLMC(AbstractMCLMC):
         self._max_steps = _checks.size("max_steps", max_steps)
 
     def get_diagnostics_str(self, state: MCLMCState) -> str:
-        """What a progress bar says."""
+        """The text for the progress bar."""
         return (
             f"{state.num_steps} steps of size {state.adapt_state.step_size:.2e}. "
             f"acc. prob={state.mean_accept_prob:.2f}"
@@ -324,7 +324,7 @@ class AdjustedMCLMC(AbstractMCLMC):
         place = dynamic.DynamicHMCState(
             flat, -state.potential_energy, state.z_grad, key_length
         )
-        # Uniform from 1: twice the mean length is the longest.
+        # Uniform from 1, so the largest length is twice the mean.
         longest = 2 * self._length * jnp.sqrt(flat.size) / tuning.step_size
         most = jnp.clip(jnp.ceil(longest), 1, self._max_steps).astype(jnp.int32)
         place, info = kernel(

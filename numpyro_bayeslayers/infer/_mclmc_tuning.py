@@ -1,11 +1,12 @@
-r"""The warm-up of `MCLMC`, one step of the integrator at a time.
+r"""The warm-up of `MCLMC`, one integrator step at a time.
 
-The variance of the energy's change in a step of size $\epsilon$ grows like $\epsilon^6$, so
-that each step tells which size would have had the variance that is wanted. A first part of
-the warm-up finds the step size, a second the scales of the coordinates too, a third the step
-size in scaled coordinates; the last measures how long they stay correlated, of which the
-direction is forgotten over a share. The first size is a guess: a step whose energy jumps is
-not taken, so that no guess throws a chain out of the region where it starts.
+The variance of the energy change in a step of size $\epsilon$ grows like $\epsilon^6$, so each
+step gives an estimate of the step size with the target variance. The first part of the warm-up
+tunes the step size, the second also estimates the scales of the coordinates, and the third
+tunes the step size in scaled coordinates. The last part estimates the autocorrelation length;
+the decoherence length of the momentum is a fraction of it. The initial step size is a guess: a
+step whose energy jumps is rejected, so that no guess can throw a chain out of the region where
+it starts.
 
 References:
     Robnik, De Luca, Silverstein and Seljak (2023), "Microcanonical Hamiltonian Monte Carlo",
@@ -17,42 +18,41 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-#: Where the second, the third and the fourth part of the warm-up begin.
+#: The starts of the second, third and fourth part, as fractions of the warm-up.
 SCALES, SCALED, LENGTH = 0.2, 0.5, 0.8
-#: How many steps an estimate of the step size is of, and how far a step may be from the size
-#: that is wanted and count.
+#: The number of steps that an estimate of the step size averages, and the width, in log step
+#: size, of the weights of steps around the target.
 MEMORY, TRUST = 150, 1.5
-#: A squared change of the energy above so many times what is wanted is a jump; what one counts
-#: at most, and what a step counts at which the integrator failed.
+#: Squared energy changes in units of the target: the threshold of a jump, the largest value
+#: that is counted, and the value counted for a step in which the integrator failed.
 JUMP, MOST, FAILED = 1e2, 1e12, 1e4
-#: The factors that a step size changes by in one step, at least and at most.
+#: The smallest and largest factor by which a step size changes in one step.
 SMALLER, LARGER = 0.01, 1.1
-#: The share of the correlation's length; batches of steps that it is measured by.
+#: The fraction of the autocorrelation length, and the number of batches that estimate it.
 SHARE, BATCHES = 0.4, 20
 
 
 _MISSING = (
-    "{name} needs the package blackjax, 1.7 or later. Install it with "
-    "`pip install 'numpyro-bayeslayers[mcmc]'`."
+    "{name} needs the package blackjax, version 1.7 or later. Install it with `pip install "
+    "'numpyro-bayeslayers[mcmc]'`."
 )
 
 
 class Tuning(NamedTuple):
-    """What the warm-up has found so far.
+    """The state of the tuning.
 
     Args:
         step_size: The step size.
-        length: The length over which the direction is forgotten.
+        length: The decoherence length of the momentum.
         inverse_mass_matrix: The variances of the coordinates.
-        weight: The sum of the weights of steps.
-        rate: The weighted sum of the energy's squared changes, in units of the variance wanted,
-            as they would have been at `step_size`.
-        count: Positions of which there are moments.
+        weight: The sum of the weights of the steps.
+        rate: The weighted sum of squared energy changes in units of the target variance,
+            converted to `step_size`.
+        count: The number of positions in the moments.
         mean: Their mean.
-        square: The sum of the squares of their deviations.
-        batch: The sum of the positions of the running batch.
-        batches: The sum of the squares of the deviations of batch means from zero, and of
-            batch means.
+        square: The sum of their squared deviations.
+        batch: The sum of the positions of the current batch.
+        batches: The sums of the squared batch means and of the batch means.
     """
 
     step_size: Float[Array, ""]
@@ -68,7 +68,7 @@ class Tuning(NamedTuple):
 
 
 def begin(flat: Float[Array, " d"]) -> Tuning:
-    """Before the first step, at this position."""
+    """The state before the first step, at this position."""
     nothing, zero = jnp.zeros_like(flat), jnp.zeros((), flat.dtype)
     root = jnp.sqrt(jnp.asarray(flat.size, flat.dtype))
     both = jnp.zeros((2, flat.size), flat.dtype)
@@ -77,7 +77,7 @@ def begin(flat: Float[Array, " d"]) -> Tuning:
 
 
 def variance_at(at: Any, total: int, first: float, last: float) -> Float[Array, ""]:
-    """The variance of the energy that is wanted: it falls until the step size is settled."""
+    """The target variance of the energy change, which decreases until the step size is fixed."""
     share = jnp.minimum(at / max(LENGTH * total, 1.0), 1.0)
     return first * (last / first) ** share
 
@@ -88,15 +88,15 @@ def excess_of(
     size: int,
     wanted: Float[Array, ""],
 ) -> Float[Array, ""]:
-    """The squared change of the energy in a step, in units of the variance that is wanted.
+    """The squared energy change in a step, in units of the target variance.
 
     Args:
-        energy_change: The change of the energy.
-        is_finite: Whether the integrator did not fail.
+        energy_change: The energy change.
+        is_finite: Whether the step is finite.
         size: The number of coordinates.
-        wanted: The variance that is wanted, for each coordinate.
+        wanted: The target variance per coordinate.
     """
-    # Roots first: the square of a jump may be too large for a float.
+    # Square roots first: the square of a jump may overflow.
     root = jnp.minimum(jnp.abs(energy_change) / (size * wanted) ** 0.5, MOST**0.5)
     return jnp.where(is_finite, jnp.square(root), FAILED) + 1e-8
 
@@ -108,14 +108,14 @@ def measured(
     position: Float[Array, " d"],
     excess: Float[Array, ""],
 ) -> Tuning:
-    """What one step tells.
+    """The tuning updated by one step.
 
     Args:
-        tuning: What was known before.
-        at: The number of the step, from 0.
-        total: The steps of the warm-up.
-        position: Where it ended.
-        excess: What `excess_of` gives.
+        tuning: The tuning before the step.
+        at: The index of the step, from 0.
+        total: The number of steps of the warm-up.
+        position: The position after the step.
+        excess: The result of `excess_of`.
     """
     decay = (MEMORY - 1.0) / (MEMORY + 1.0)
     weight = jnp.exp(-0.5 * jnp.square(jnp.log(excess) / (6 * TRUST)))
@@ -142,7 +142,7 @@ def measured(
 
 
 def settled(tuning: Tuning, at: Any, total: int, is_scaled: bool) -> Tuning:
-    """What changes between the parts of the warm-up, after the step `at`."""
+    """The changes between the parts of the warm-up, after the step `at`."""
     size = max(int((1 - LENGTH) * total) // BATCHES, 1)
     first = total - size * BATCHES
     done = at + 1 - first
@@ -157,9 +157,9 @@ def settled(tuning: Tuning, at: Any, total: int, is_scaled: bool) -> Tuning:
 
 
 def _scaled(tuning: Tuning, at: Any, total: int, is_scaled: bool) -> Tuning:
-    """After the second part, in scaled coordinates; before the fourth, new moments."""
+    """Set the scales after the second part; restart the moments before the fourth."""
     n = jnp.maximum(tuning.count, 1.0)
-    # A little towards the mean of all, as the windows of NUTS do.
+    # Shrunk slightly towards their mean, as in the adaptation windows of NUTS.
     var = tuning.square / jnp.maximum(n - 1, 1.0)
     var = (n * var + 5.0 * 1e-3) / (n + 5.0)
     is_now = (at + 1 >= SCALED * total) & (at < SCALED * total) & (tuning.count > 1)
@@ -167,7 +167,7 @@ def _scaled(tuning: Tuning, at: Any, total: int, is_scaled: bool) -> Tuning:
     is_last = (at + 1 >= LENGTH * total) & (at < LENGTH * total)
     put = lambda new, old: jnp.where(is_now, new, old)
     again = lambda x: jnp.where(is_now | is_last, 0.0, x)
-    # A step keeps its way in the coordinates of the model, which is a careful start.
+    # The step has the same length in the model's coordinates, a cautious start.
     in_scaled = tuning.step_size / jnp.sqrt(jnp.mean(var))
     return tuning._replace(
         step_size=put(in_scaled, tuning.step_size),
@@ -181,7 +181,7 @@ def _scaled(tuning: Tuning, at: Any, total: int, is_scaled: bool) -> Tuning:
 
 
 def _lengthened(tuning: Tuning, at: Any, total: int, size: int) -> Tuning:
-    """At the end: the length is a share of the way over which positions are correlated."""
+    """Set the length at the end of the warm-up: a fraction of the autocorrelation length."""
     squares, sums = tuning.batches
     spread = (squares - jnp.square(sums) / BATCHES) / (BATCHES - 1)
     var = tuning.square / jnp.maximum(tuning.count - 1, 1.0)
@@ -193,7 +193,7 @@ def _lengthened(tuning: Tuning, at: Any, total: int, size: int) -> Tuning:
 
 
 def blackjax_parts(name: str) -> tuple[Any, ...]:
-    """The parts of blackjax that the samplers use."""
+    """Import the parts of blackjax that the samplers use."""
     try:
         from blackjax.mcmc import adjusted_mclmc_dynamic, integrators, mclmc
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Decorators of models: other coordinates for the sampler, columns for the layers."""
+"""Model decorators: reparameterization, and arguments reshaped to columns."""
 
 import functools
 from numbers import Number
@@ -14,36 +14,36 @@ from .._typing import Message, Model
 from ..handlers._above import above, as_site
 from ..handlers._recenter import become_deterministic
 
-# What NumPyro adds to the name of a site for its decentered draw.
+# NumPyro's suffix for the name of a decentered site.
 DECENTERED = "_decentered"
 
 
 def autoreparam(model: Model | None = None, *, centered: float = 0.0) -> Any:
-    r"""Draw every location-scale latent site of a model in other coordinates.
+    r"""Reparameterize every location-scale latent site of a model.
 
     $$z \sim F(c\,\mu,\; \sigma^c), \qquad \theta = \mu + \sigma^{1 - c}\,(z - c\,\mu)$$
 
-    The law of $\theta$ is the same for each $c$, the shape of the posterior is not: where
-    the data say little about $\theta$ and $\sigma$ is a site itself, $c = 0$ takes the
-    funnel away that NUTS diverges in; where they say much, $c = 1$ is better.
+    The distribution of $\theta$ is the same for each $c$, but the geometry of the posterior
+    differs. If the data are weakly informative about $\theta$ and $\sigma$ is itself a latent
+    site, $c = 0$ removes the funnel that makes NUTS diverge; if they are strongly informative,
+    $c = 1$ is better.
 
-    Each site ``theta`` becomes a deterministic one, and ``theta_decentered`` is drawn. These
-    are the sites of families with a location and a scale (normal, Student's t, Laplace,
-    Cauchy, Gumbel, logistic, soft and asymmetric Laplace), plated and expanded ones, and what
-    element by element comes of such a site, the log-normal for one. Left as they are:
-    observed sites (without its observations such a site is drawn in the other coordinates
-    too, which changes nothing), sites of other families, and standard ones, whose location
-    and scale are the numbers 0 and 1: the base that the regression layers of this package
-    draw by themselves.
+    Each such site ``theta`` becomes deterministic, and ``theta_decentered`` is sampled. This
+    applies to location-scale families (normal, Student's t, Laplace, Cauchy, Gumbel, logistic,
+    soft and asymmetric Laplace), including plated and expanded sites and elementwise
+    transformations such as the log-normal. It does not apply to observed sites, to other
+    families, or to sites whose location and scale are the constants 0 and 1, such as the
+    standardized sites of the regression layers in this package. (If the observations are left
+    out, an observed site is reparameterized too, which does not change its distribution.)
 
     Args:
         model: Any NumPyro model, when used without parentheses.
-        centered: The centeredness $c$: 0 draws the standardized value, 1 leaves the model as
-            it is.
+        centered: The centeredness $c$, from 0 to 1: 0 samples the standardized value, 1 leaves
+            the model unchanged.
 
     Returns:
-        The model, or a decorator of models: ``@autoreparam`` and
-        ``@autoreparam(centered=0.5)`` are both right.
+        The model, or a decorator: both ``@autoreparam`` and ``@autoreparam(centered=0.5)``
+        work.
 
     Raises:
         TypeError: If `centered` is not a number.
@@ -71,7 +71,7 @@ def autoreparam(model: Model | None = None, *, centered: float = 0.0) -> Any:
 
 
 class _decenter(Messenger):  # noqa: N801
-    """Answers location-scale sites by a deterministic site and a decentered draw."""
+    """Replaces location-scale sites by a decentered sample site and a deterministic site."""
 
     def __init__(self, fn: Model, centered: float) -> None:
         self.centered = centered
@@ -95,24 +95,23 @@ class _decenter(Messenger):  # noqa: N801
 
 
 def _is_all(value: Any, number: float) -> bool:
-    """Whether `value` is that number, and known to be: jit or not, the answer is one."""
+    """Whether `value` is known to equal that number; the answer is the same under jit."""
     is_known = isinstance(value, (Number, np.ndarray, np.generic))
     return is_known and bool(np.all(value == number))
 
 
 def autoreshape(model: Model) -> Model:
-    """Hand a model its data as columns: floating-point arrays (n,) become (n, 1).
+    """Pass data to a model as columns: floating-point arrays (n,) become (n, 1).
 
-    For models whose own formulas are written for (n, d), in which (n,) beside (n, 1) would
-    become (n, n). The layers of this package take both. Integers and booleans stay as they
-    are: they number categories, or count.
+    Use it for models whose own formulas are written for (n, d) arrays, where combining (n,)
+    with (n, 1) would broadcast to (n, n). The layers of this package accept both. Integer and
+    boolean arrays are not changed: they are codes of categories or counts.
 
     Args:
         model: Any NumPyro model.
 
     Returns:
-        The model; arguments by position and by keyword are looked at, and NumPy and JAX
-        arrays among them changed.
+        The model. Positional and keyword arguments that are NumPy or JAX arrays are reshaped.
 
     Example:
         >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Chains on minibatches: Langevin and Hamiltonian dynamics with gradients of some rows."""
+"""Stochastic gradient MCMC: Langevin and Hamiltonian dynamics on minibatches."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,18 +17,20 @@ from .training._rows import in_minibatch
 
 
 class Course(NamedTuple):
-    """The way of a chain: its steps, of which rows and of what size.
+    """The schedule of a chain: minibatches, step sizes and cycles.
 
     Args:
-        num_rows: All rows N.
-        batch_size: Rows of a step; None for all.
-        names: The sites of rows, which a minibatch scales.
-        step_size: The size of a step for one row: a number, or a function of the step.
-        friction: The share of the momentum that a step loses; None without a momentum.
-        cycles: How often the size falls to zero, along a cosine; None for not at all.
-        exploring: Steps of each cycle before its first draw; with cycles, without noise.
-        each: Steps for each draw.
-        draws: Draws of each cycle.
+        num_rows: The number of rows N.
+        batch_size: The number of rows per step; None for all.
+        names: The sites with rows, which are scaled for a minibatch.
+        step_size: The step size for one row: a number, or a function of the step.
+        friction: The fraction of the momentum lost per step; None for Langevin dynamics.
+        cycles: The number of cycles in which the step size decreases to zero along a cosine;
+            None for no cycles.
+        exploring: The number of steps of each cycle before its first draw; with cycles, these
+            are without noise.
+        each: The number of steps per draw.
+        draws: The number of draws per cycle.
     """
 
     num_rows: int
@@ -42,7 +44,7 @@ class Course(NamedTuple):
     draws: int
 
     def at(self, step: Array) -> tuple[Array, Array]:
-        """The size of a step of all rows, and how much of the noise is there."""
+        """The step size for all rows, and the factor of the noise."""
         size = self.step_size(step) if callable(self.step_size) else self.step_size
         size, noise = jnp.asarray(size, float) / self.num_rows, jnp.ones(())
         if self.cycles is None:
@@ -54,16 +56,16 @@ class Course(NamedTuple):
 
 
 class StochasticGradientState(NamedTuple):
-    """Where a chain is.
+    """The state of a chain.
 
     Args:
-        i: The draws so far.
-        z: Unconstrained values by site.
-        momentum: The change of each in a step, of Hamiltonian dynamics.
-        potential_energy: That of all rows where the chain started.
-        step: The steps so far.
-        diverging: Whether a number is not finite.
-        rng_key: The key of the next draw.
+        i: The number of draws so far.
+        z: Unconstrained values by site name.
+        momentum: The velocity of each value, for Hamiltonian dynamics.
+        potential_energy: The potential energy of all rows at the start of the chain.
+        step: The number of steps so far.
+        diverging: Whether a value is not finite.
+        rng_key: The random key of the next draw.
     """
 
     i: Array
@@ -76,18 +78,19 @@ class StochasticGradientState(NamedTuple):
 
 
 class StochasticGradient(AbstractKernel):
-    r"""Stochastic gradient Langevin and Hamiltonian dynamics, on unconstrained values.
+    r"""Stochastic gradient Langevin and Hamiltonian dynamics in unconstrained space.
 
-    With steps $\epsilon = $ `step_size` $/ N$ and the gradient $g$ of the log density, of
-    which that of the rows is N / n times that of n rows drawn with replacement,
+    The updates with step size $\epsilon = $ `step_size` $/ N$ and the stochastic gradient $g$
+    of the log density (the likelihood term is N / n times that of n rows drawn with
+    replacement) are
 
     $$z \leftarrow z + \epsilon g + \sqrt{2 \epsilon}\, \xi \quad \text{or} \quad
     v \leftarrow (1 - \alpha) v + \epsilon g + \sqrt{2 \alpha \epsilon}\, \xi, \;
     z \leftarrow z + v$$
 
     Args:
-        model: A NumPyro model, whose arguments are rows by name.
-        course: The way of a chain.
+        model: A NumPyro model, called with rows by argument name.
+        course: The schedule of a chain.
     """
 
     def __init__(self, model: Model, course: Course) -> None:
@@ -150,7 +153,7 @@ class StochasticGradient(AbstractKernel):
     def _moved(
         self, z: PyTree, momentum: PyTree, gradient: PyTree, at: Array, key: PRNGKey
     ) -> tuple[PyTree, PyTree]:
-        """The next values and momenta."""
+        """The values and momenta after a step."""
         leaves, structure = jax.tree.flatten(z)
         keys = random.split(key, len(leaves))
         noise = [

@@ -1,9 +1,9 @@
 """From tables to arrays: categories, time as an index, standardized columns.
 
-Pure functions of tables. What the first data determines is a value that encodes any later
-data alike: a `Schema` (names, kinds, levels of categories), or a `SpatiotemporalFit` (the
-first time, means and deviations, scales). To add a step: a function in a file of its own,
-one export line here, and a test.
+These are pure functions of tables. What is learned from the first data set is a value that
+encodes all later data in the same way: a `Schema` (names, types, categories), or a
+`SpatiotemporalFit` (first time, means, standard deviations, scales). To add a step, add a
+function in its own file, an export line here, and a test.
 """
 
 from ._spatiotemporal import (

@@ -1,4 +1,4 @@
-"""Columns of dates as numbers of a unit, on the column's own clock."""
+"""Date columns as a number of time units, in the column's own time zone."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Rows = Float[np.ndarray, " n"]
 
 
 def check_dates(name: str, series: Any) -> None:
-    """The column `name` holds dates or periods, none of them missing.
+    """Check that the column `name` holds dates or periods, none of them missing.
 
     Raises:
         TypeError: If it holds anything else.
@@ -28,7 +28,7 @@ def check_dates(name: str, series: Any) -> None:
 
 
 def _mend(series: Any) -> str:
-    """How a column becomes one of dates."""
+    """How to convert a column to dates."""
     import pandas as pd
 
     present = series.dropna()
@@ -37,8 +37,8 @@ def _mend(series: Any) -> str:
             return "Convert it with pandas.PeriodIndex."
         if any(getattr(value, "tzinfo", None) is not None for value in present):
             return (
-                "Its entries have time zones of their own: convert it with "
-                "pandas.to_datetime(..., utc=True), then .dt.tz_convert('Europe/Paris') "
+                "Its entries have different time zones: convert it with "
+                "pandas.to_datetime(..., utc=True), then with .dt.tz_convert('Europe/Paris') "
                 "to the zone whose days and months are meant."
             )
     return "Convert it with pandas.to_datetime."
@@ -48,7 +48,7 @@ def zone_of(name: str, series: Any) -> str | None:
     """The time zone of a column of dates, None if it has none.
 
     Raises:
-        ValueError: If pandas does not know the zone by its name, so that it cannot be kept.
+        ValueError: If the zone has no name known to pandas, so that it cannot be stored.
     """
     import pandas as pd
 
@@ -59,17 +59,17 @@ def zone_of(name: str, series: Any) -> str | None:
         pd.Timestamp(0, tz=str(zone))
     except Exception as error:
         raise ValueError(
-            f"The column {name!r} must have a time zone that has a name, got {zone!r}. "
-            "Convert it with .dt.tz_convert('Europe/Paris'), for one."
+            f"The column {name!r} must have a named time zone, got {zone!r}. Convert it with "
+            ".dt.tz_convert('Europe/Paris'), for example."
         ) from error
     return str(zone)
 
 
 def on_clock(name: str, series: Any, zone: str | None) -> Any:
-    """The same instants on the clock of `zone`, that of the training table.
+    """Convert a column to `zone`, the time zone of the training table.
 
     Raises:
-        ValueError: If one of the two has a zone and the other has not.
+        ValueError: If only one of the two has a time zone.
     """
     own = zone_of(name, series)
     if own == zone:
@@ -90,10 +90,10 @@ def on_clock(name: str, series: Any, zone: str | None) -> Any:
 def ordinals(
     name: str, series: Any, unit: Unit, time_min: float | None, *, is_clock: bool = False
 ) -> tuple[Rows, float]:
-    """The number of units from `time_min`, and `time_min`.
+    """The number of units since `time_min`, and `time_min`.
 
-    Days and longer units are those of the column's own calendar. Hours and shorter ones are
-    elapsed time: none is left out or counted twice where clocks are changed.
+    Days and longer units follow the column's own calendar. Hours and shorter units are elapsed
+    time, which daylight saving time does not affect.
 
     Args:
         name: The column's name.
@@ -102,7 +102,7 @@ def ordinals(
         time_min: The number of ``unit.base`` at which the first unit begins; None for the
             unit of the first date. Multiples of a unit that is shorter than a day are
             counted from midnight, other multiples from the first date.
-        is_clock: Whether hours and shorter units are those that local clocks show.
+        is_clock: Whether hours and shorter units follow local clock time.
 
     Raises:
         ValueError: If a period does not lie within one unit.
@@ -120,14 +120,14 @@ def ordinals(
         if is_long.any():
             raise ValueError(
                 f"The column {name!r} must hold periods that lie within one unit of `freq`, "
-                f"got {series.iloc[int(is_long.argmax())]} of {series.dtype}. Take a "
-                "`freq` as long as these, or turn them into dates with .dt.to_timestamp()."
+                f"got {series.iloc[int(is_long.argmax())]} of {series.dtype}. Use a `freq` at "
+                "least as long, or convert them to dates with .dt.to_timestamp()."
             )
     return t, time_min
 
 
 def _moments(series: Any, unit: Unit, is_clock: bool) -> tuple[Any, Any]:
-    """Dates without a zone, on the clock that `unit` is counted on; of periods, the last too."""
+    """Dates without a zone, on the clock on which `unit` is counted; for periods, also the ends."""
     import pandas as pd
 
     if _is_periods(series):
@@ -137,7 +137,7 @@ def _moments(series: Any, unit: Unit, is_clock: bool) -> tuple[Any, Any]:
         return series, None
     if unit.base not in PER_DAY or is_clock:
         return series.dt.tz_localize(None), None
-    # One offset for all, so that hours that begin at half past begin a unit.
+    # One offset for all, so that units start on the local hour in zones offset by half an hour.
     then: Any = pd.Timestamp("2000-01-01", tz="UTC").tz_convert(zone)
     return series.dt.tz_convert("UTC").dt.tz_localize(None) + then.utcoffset(), None
 

@@ -1,4 +1,4 @@
-"""Columns of a table as arrays of numbers, looked at where the data enters."""
+"""Table columns as numeric arrays, checked on input."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,12 +13,12 @@ Rows = Float[np.ndarray, " n"]
 
 
 def as_table(name: str, df: Any) -> Any:
-    """`df` as a table of pandas; one of another library is read through narwhals.
+    """`df` as a pandas DataFrame; tables of other libraries are read through narwhals.
 
     Raises:
-        ImportError: If pandas is not installed, or narwhals is not and is needed.
+        ImportError: If pandas is not installed, or narwhals is needed and not installed.
         TypeError: If it is not a table.
-        ValueError: If it has a column twice.
+        ValueError: If it has duplicate column names.
     """
     try:
         import pandas
@@ -38,7 +38,7 @@ def as_table(name: str, df: Any) -> Any:
 
 
 def _as_pandas(series: Any) -> Any:
-    """A column under narwhals' interface, as one of pandas."""
+    """A narwhals Series as a pandas Series."""
     import narwhals
     import pandas
 
@@ -53,7 +53,7 @@ def _as_pandas(series: Any) -> Any:
 
 
 def check_names(name: str, columns: Any) -> tuple[str, ...]:
-    """`columns` as a tuple of different names; a string is not a sequence of names."""
+    """`columns` as a tuple of distinct names; a string is not a sequence of names."""
     if isinstance(columns, str) or not isinstance(columns, Iterable):
         given = type(columns).__name__
         raise TypeError(
@@ -67,31 +67,31 @@ def check_names(name: str, columns: Any) -> tuple[str, ...]:
 
 
 def column(df: Any, name: str) -> Any:
-    """The column of that name.
+    """The column with this name.
 
     Raises:
-        ValueError: If there is none, or several.
+        ValueError: If there is none, or more than one.
     """
     found = list(df.columns).count(name)
     if found == 0:
         _checks.one_of("column", name, [str(c) for c in df.columns])
     if found != 1:
         raise ValueError(
-            f"The table must have the column {name!r} once, got it {found} times."
+            f"The table must have the column {name!r} exactly once, got it {found} times."
         )
     return df[name]
 
 
 def numbers(df: Any, name: str) -> Rows:
-    """The column as floating-point numbers, none of them missing or infinite.
+    """The column as floating-point numbers; missing and infinite entries are errors.
 
     Raises:
-        TypeError: If it holds no numbers.
+        TypeError: If it is not numeric.
         ValueError: If there is no such column, or an entry is missing or infinite.
     """
     series = column(df, name)
     if series.dtype == bool or str(series.dtype) == "boolean":
-        series = series.astype("Int8")  # a switch is a number among features
+        series = series.astype("Int8")  # booleans count as numeric features
     values = as_floats(series, name)
     check_present(name, ~np.isfinite(values), df.index)
     return values
@@ -104,13 +104,13 @@ def as_floats(series: Any, name: str) -> Rows:
     kinds = pd.api.types
     if kinds.is_complex_dtype(series.dtype):
         raise TypeError(
-            f"The column {name!r} must hold real numbers, got {series.dtype}. Take the real "
-            "and the imaginary part as columns of their own."
+            f"The column {name!r} must hold real numbers, got {series.dtype}. Split it into "
+            "two columns, the real and the imaginary part."
         )
     if kinds.is_bool_dtype(series.dtype):
         raise TypeError(
             f"The column {name!r} must hold numbers, got {series.dtype}. Convert it with "
-            ".astype(float), if no and yes are 0 and 1."
+            ".astype(float) if True is meant as 1 and False as 0."
         )
     if not kinds.is_numeric_dtype(series.dtype):
         raise TypeError(
@@ -121,7 +121,7 @@ def as_floats(series: Any, name: str) -> Rows:
 
 
 def check_present(name: str, is_bad: np.ndarray, index: Any) -> None:
-    """No entry of the column `name` is bad, which is to say missing or infinite."""
+    """Check that no entry of the column `name` is missing or infinite."""
     if is_bad.any():
         first = index[int(is_bad.argmax())]
         raise ValueError(

@@ -1,11 +1,11 @@
-"""Units of time, by the names that pandas has for its frequencies."""
+"""Units of time, given as pandas frequency strings."""
 
 import re
 from typing import Any, NamedTuple
 
 from .. import _checks
 
-# A year of the calendar, on average, in days.
+# The mean length of a calendar year, in days.
 YEAR = 365.2425
 
 _DAYS = {
@@ -18,11 +18,11 @@ _DAYS = {
     "Q": YEAR / 4,
     "Y": YEAR,
 }
-#: How many of those that are steps of a clock, and not of a calendar, a day has.
+#: The number of clock units (not calendar units) in a day.
 PER_DAY = {"s": 86400, "min": 1440, "h": 24}
 
-# Letters that pandas has used for them, in its versions, in either case; those in the second
-# line are named by where a unit starts.
+# The aliases in all versions of pandas, in either case; those in the second line name the start
+# of a unit.
 _NAMES = {
     "s": "s",
     "min": "min", "t": "min",
@@ -43,9 +43,10 @@ class Unit(NamedTuple):
     """A unit of time.
 
     Args:
-        base: The unit of which it is a multiple: a letter of pandas.
-        count: How many.
-        anchor: Of weeks, the last day; of quarters and years, a month at whose end one ends.
+        base: The base unit: a pandas alias.
+        count: The number of base units.
+        anchor: For weeks, the last day; for quarters and years, a month at whose end a unit
+            ends.
     """
 
     base: str
@@ -54,7 +55,7 @@ class Unit(NamedTuple):
 
     @property
     def period(self) -> str:
-        """The name of `base` as the frequency of a period of pandas."""
+        """The name of `base` as the frequency of a pandas Period."""
         return f"{self.base}-{self.anchor}" if self.anchor else self.base
 
     @property
@@ -64,14 +65,14 @@ class Unit(NamedTuple):
 
 
 def unit_of(name: str, freq: Any) -> Unit:
-    """The unit that a frequency of pandas means.
+    """The unit of time of a pandas frequency string.
 
-    Quarters and years are named by a month at whose end they end (``"QE-DEC"``, ``"Y-DEC"``),
-    or at whose start they start (``"QS-JAN"``, ``"YS-JAN"``); weeks by their last day.
+    Quarters and years are anchored to a month at whose end they end (``"QE-DEC"``, ``"Y-DEC"``)
+    or at whose start they start (``"QS-JAN"``, ``"YS-JAN"``), weeks to their last day.
 
     Raises:
         TypeError: If `freq` is not a string.
-        ValueError: If it is no such frequency.
+        ValueError: If it is not a supported frequency.
 
     Example:
         >>> unit_of("freq", "15min")
@@ -107,7 +108,7 @@ def _unknown(name: str, freq: str) -> str:
         freq.endswith("ms")
     )
     return (
-        f"`{name}` must be a unit of time, one of {sorted(_DAYS)}, or a multiple of one such "
-        "as '15min'; weeks, quarters and years also with an anchor such as 'W-MON', "
-        f"'QS-JAN' or 'YE-MAR'; got {freq!r}.{hint}"
+        f"`{name}` must be a unit of time, one of {sorted(_DAYS)}, or a multiple such as "
+        "'15min'; weeks, quarters and years may have an anchor such as 'W-MON', 'QS-JAN' or "
+        f"'YE-MAR'; got {freq!r}.{hint}"
     )

@@ -1,4 +1,4 @@
-"""What a table of places and times determines, and how later tables are encoded by it."""
+"""Fit and apply the encoding of spatiotemporal tables."""
 
 import warnings
 from collections.abc import Sequence
@@ -23,30 +23,30 @@ from ._standardization import fit_standardization
 from ._time import IS_DATE, check_time, encode_time_column, periods_in
 from .schema._numbers import check_floats
 
-# What the package bayesnf takes where none are given.
+# The default of the package bayesnf.
 _DEGREE = 5
 
 
 class SpatiotemporalFit(NamedTuple):
-    """How tables become the inputs of a neural field; made by `fit_spatiotemporal`.
+    """The encoding of tables as inputs of a neural field; returned by `fit_spatiotemporal`.
 
-    It holds numbers, strings and tuples only: it can be compared, hashed and stored.
+    It contains only numbers, strings and tuples, so it can be compared, hashed and stored.
 
     Args:
-        feature_cols: The D columns of inputs.
-        target_col: The column of outputs.
-        time_col: Which of `feature_cols` is the time.
-        timetype: ``"datetime"`` or ``"int"``, or their other names.
+        feature_cols: Names of the D input columns.
+        target_col: Name of the target column.
+        time_col: The position of the time in `feature_cols`.
+        timetype: ``"datetime"`` or ``"int"``, or the aliases ``"index"`` and ``"float"``.
         freq: The unit of time of dates, or None.
         time_min: The first training time.
-        mu: What is subtracted from each column: its mean where it is standardized, else 0.
-        std: What each column is divided by: its deviation where standardized, else 1.
+        mu: The number subtracted from each column: its mean if standardized, else 0.
+        std: The divisor of each column: its standard deviation if standardized, else 1.
         input_scales: The largest training time for the time column, 1 for the others.
         fourier_degrees: The number of Fourier degrees of each column.
-        interactions: Pairs of columns, by their position.
+        interactions: Pairs of column positions.
         seasonality_periods: Periods in units of time.
         num_seasonal_harmonics: The number of harmonics of each period.
-        time_zone: The zone of the training dates, or None if they have none.
+        time_zone: The time zone of the training dates, or None if they have none.
 
     Example:
         >>> import pandas as pd
@@ -77,25 +77,24 @@ class SpatiotemporalFit(NamedTuple):
 
     @property
     def use_clock(self) -> bool:
-        """Whether seasons go by the local clock, which is changed, and time does not."""
+        """Whether seasons follow local clock time, which differs from elapsed time."""
         is_short = self.freq is not None and unit_of("freq", self.freq).base in PER_DAY
         return self.time_zone is not None and is_short and bool(self.seasonality_periods)
 
     def features(self, df: Any) -> Float[np.ndarray, "n d"]:
         """The inputs of each row, in the row order of `df`, in double precision.
 
-        Where `use_clock`, the time that local clocks show stands in one more column, the
-        last.
+        If `use_clock` is true, local clock time is added as the last column.
 
         Args:
-            df: A table, as in `fit_spatiotemporal`, with the columns `feature_cols`; others
-                are not looked at.
-                Dates in another zone than that of the training dates are converted to it.
+            df: A table, as in `fit_spatiotemporal`, with the columns `feature_cols`; others are
+                ignored. Dates in another time zone are converted to that of the training dates.
 
         Raises:
-            TypeError: If `df` is not a table, or a column is not numeric (no dates).
-            ValueError: If a column does not exist, an entry is missing or infinite, or dates
-                have a time zone and the training dates had none, or the reverse.
+            TypeError: If `df` is not a table, or a column is not numeric (for the time: not
+                dates).
+            ValueError: If a column does not exist, an entry is missing or infinite, or only one
+                of these dates and the training dates has a time zone.
         """
         df = as_table("df", df)
         t, clock = self._times(df)
@@ -109,7 +108,7 @@ class SpatiotemporalFit(NamedTuple):
         return np.column_stack([x, clock]) if self.use_clock else x
 
     def _times(self, df: Any) -> tuple[Rows, Rows]:
-        """The time of each row, and the time that the local clock shows."""
+        """The time of each row, and its local clock time."""
         name = self.feature_cols[self.time_col]
         series = column(df, name)
         if IS_DATE[self.timetype]:
@@ -124,10 +123,10 @@ class SpatiotemporalFit(NamedTuple):
         return t, ordinals(name, series, unit, time_min, is_clock=True)[0]
 
     def target(self, df: Any) -> Rows:
-        """The output of each row in its own unit, NaN where it is missing.
+        """The target of each row in its own unit, NaN where it is missing.
 
         Raises:
-            TypeError: If the column holds no numbers.
+            TypeError: If the column is not numeric.
             ValueError: If there is no such column, or an entry is infinite.
         """
         df = as_table("df", df)
@@ -137,7 +136,7 @@ class SpatiotemporalFit(NamedTuple):
 
     @property
     def field_arguments(self) -> dict[str, Any]:
-        """What the layer `BayesianNeuralField` takes beside its width and depth."""
+        """The arguments of the layer `BayesianNeuralField` except its width and depth."""
         names = (
             "input_scales",
             "fourier_degrees",
@@ -164,27 +163,28 @@ def fit_spatiotemporal(
     standardize: Sequence[str] | None = None,
     time_col: int = 0,
 ) -> SpatiotemporalFit:
-    """Learn from the training table how tables are encoded.
+    """Fit the encoding of tables to the training table.
 
-    Rows may come in any order. Rows without a target take no part. Rows that agree in all
-    features (two measurements at one place and time, or dates that fall into one unit of
-    time) are kept, each as a measurement of its own, with a warning that counts them.
+    The order of rows does not matter. Rows without a target are ignored. Rows with equal
+    features (two measurements at one place and time, or dates in the same unit of time) are
+    kept as separate measurements, with a warning that counts them.
 
     Args:
-        df: The training table, one row for each measurement: of pandas, or (through
-            narwhals) of another library.
-        feature_cols: Names of the columns of inputs: the time, places, and whatever else.
-        target_col: Name of the column of outputs.
+        df: The training table, one row per measurement: a pandas DataFrame, or (through
+            narwhals) a table of another library.
+        feature_cols: Names of the input columns: the time, the coordinates, and any other
+            features.
+        target_col: Name of the target column.
         timetype: ``"datetime"`` (or ``"index"``) for dates, ``"int"`` (or ``"float"``) for
             numbers; see `encode_time_column`.
-        freq: The unit of time of dates.
-        seasonality_periods: Periods in units of time, or as units themselves: ``"Y"`` is
-            52.1775 where `freq` is ``"W"``. None for none.
-        num_seasonal_harmonics: The number of harmonics of each period, at most half of it;
-            for continuous time a fraction, see `BayesianNeuralField`.
-        fourier_degrees: The number of Fourier degrees of each feature; 5 each if None.
+        freq: The unit of time, for dates.
+        seasonality_periods: Periods in units of time, or names of units: ``"Y"`` is 52.1775 if
+            `freq` is ``"W"``. None for none.
+        num_seasonal_harmonics: The number of harmonics of each period, at most half the period;
+            it may be a fraction for continuous time, see `BayesianNeuralField`.
+        fourier_degrees: The number of Fourier degrees of each feature; 5 for each if None.
         interactions: Pairs of positions in `feature_cols`. None for none.
-        standardize: Names of the features to standardize. Not the time.
+        standardize: Names of the features to standardize, which must not include the time.
         time_col: The position of the time in `feature_cols`.
 
     Raises:
@@ -220,14 +220,16 @@ def fit_spatiotemporal(
     for name in (*features, target_col):
         column(df, name)
     if target_col in features:
-        raise ValueError(f"`target_col` must be no feature, got {target_col!r}.")
+        raise ValueError(
+            f"`target_col` must not be one of `feature_cols`, got {target_col!r}."
+        )
     standardized = check_names("standardize", () if standardize is None else standardize)
     for name in standardized:
         _checks.one_of("standardize", name, features)
     if features[time_col] in standardized:
         raise ValueError(
-            f"`standardize` must leave out the time, got {features[time_col]!r}: it is "
-            "divided by its largest training value already."
+            f"`standardize` must not include the time, got {features[time_col]!r}: it is "
+            "already divided by its largest training value."
         )
     periods = periods_in(freq, () if seasonality_periods is None else seasonality_periods)
     harmonics = _harmonics(num_seasonal_harmonics)
@@ -242,7 +244,9 @@ def fit_spatiotemporal(
     check_present(target_col, np.isinf(y), df.index)
     is_known = ~np.isnan(y)
     if not is_known.any():
-        raise ValueError(f"The column {target_col!r} must have at least one entry.")
+        raise ValueError(
+            f"The column {target_col!r} must have at least one entry that is not missing."
+        )
     known = df[is_known]
     times = known[features[time_col]]
     _, time_min, time_scale = encode_time_column(times, timetype=timetype, freq=freq)
@@ -277,7 +281,7 @@ def _harmonics(counts: Any) -> tuple[float | int, ...]:
     found = tuple(() if counts is None else counts)
     for i, count in enumerate(found):
         _checks.non_negative(f"num_seasonal_harmonics[{i}]", count)
-    # Whole ones as integers, in whatever type they come.
+    # Whole numbers as integers, whatever their type.
     return tuple(int(c) if c == int(c) else float(c) for c in found)
 
 

@@ -18,24 +18,24 @@ def fit_standardization(
     $$\mu_j = \frac{1}{N} \sum_i x_{ij}, \qquad
     \sigma_j^2 = \frac{1}{N} \sum_i (x_{ij} - \mu_j)^2$$
 
-    They are what `basis.standardize` and the layer `Standardization` take.
+    They are the arguments of `basis.standardize` and of the layer `Standardization`.
 
     Args:
-        df: A table of pandas, or (through narwhals) of another library.
-        columns: Names of columns of numbers.
-        eps: A column whose deviation is at most so many times the larger of one and its
-            mean's size counts as constant: its deviation is given as 1, so that it is only
-            centered.
+        df: A pandas DataFrame, or (through narwhals) a table of another library.
+        columns: Names of numeric columns.
+        eps: The relative threshold for constant columns, at least 0. A column whose standard
+            deviation is at most `eps * max(1, |mean|)` counts as constant: its standard
+            deviation is returned as 1, so that it is only centered.
 
     Returns:
-        Means and deviations, in the order of `columns`, double precision.
+        Means and standard deviations in the order of `columns`, in double precision.
 
     Raises:
         ImportError: If pandas is not installed.
         TypeError: If `df` is not a table, `columns` is not a sequence of names, or a column is not
             numeric.
-        ValueError: If a column does not exist, an entry of it is missing or infinite, the
-            table has no rows, or `eps` is negative.
+        ValueError: If a column does not exist or has missing or infinite entries, the table has
+            no rows, or `eps` is negative.
 
     Example:
         >>> import pandas as pd

@@ -1,4 +1,4 @@
-"""Times as numbers of a unit since the first one, and periods in that unit."""
+"""Times as a number of units since the first one, and periods in that unit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ._calendar import check_dates, ordinals
 from ._columns import Rows, as_floats, check_present
 from ._frequency import unit_of
 
-# How a time column may be given: the catalog's words, and those of the bayesnf package.
+# The kinds of time columns: our names, and those of the package bayesnf.
 IS_DATE = {"int": False, "float": False, "datetime": True, "index": True}
 
 
@@ -21,39 +21,39 @@ def encode_time_column(
     freq: str | None = None,
     time_min: float | None = None,
 ) -> tuple[Rows, float, float]:
-    """Times as numbers, from zero at the first one.
+    """Encode times as numbers, starting from zero at the first one.
 
-    Dates become the number of calendar units from the unit of the first date: with
-    ``freq="M"``, all days of one month are one number. The order of rows does not matter.
-    Days, weeks, months, quarters and years are those of the column's own clock: of its time
-    zone, if it has one. Hours, minutes and seconds are elapsed time, so that an hour stays
-    one where clocks are changed.
+    Dates become the number of calendar units since the unit of the first date: with
+    ``freq="M"``, all days of one month have the same number. The order of rows does not matter.
+    Days, weeks, months, quarters and years follow the calendar of the column's time zone, if it
+    has one. Hours, minutes and seconds are elapsed time, which daylight saving time does not
+    affect.
 
     Args:
-        series: A pandas column (or whatever `pandas.Series` takes) of dates, of periods
-            that lie within one unit each, or of numbers.
+        series: A pandas Series (or anything that `pandas.Series` accepts) of dates, of numbers,
+            or of periods that each lie within one unit.
         timetype: ``"datetime"`` for dates, ``"int"`` for numbers, which are only shifted;
-            ``"index"`` and ``"float"``, as the package bayesnf has it, mean the same.
-        freq: The unit: second, minute, hour, day, week, month, quarter or year as pandas
-            writes them (``"s"``, ``"min"``, ``"h"``, ``"D"``, ``"W"``, ``"M"``, ``"Q"``,
-            ``"Y"``; upper or lower case; ``"ME"`` and ``"MS"`` are ``"M"``), or a multiple
-            such as ``"15min"``. Weeks end on the day that they name (``"W-MON"``), quarters
-            and years start or end with the month (``"QS-JAN"``, ``"QE-DEC"``). Multiples are
-            counted from the first date; those of hours, minutes and seconds from the midnight
-            before it. Dates need it; for numbers it must be None.
-        time_min: What counts as zero, from an earlier call on the training rows. None for
-            the first time of `series`.
+            ``"index"`` and ``"float"``, the names in the package bayesnf, are aliases.
+        freq: The unit: second, minute, hour, day, week, month, quarter or year as pandas writes
+            them (``"s"``, ``"min"``, ``"h"``, ``"D"``, ``"W"``, ``"M"``, ``"Q"``, ``"Y"``;
+            upper or lower case; ``"ME"`` and ``"MS"`` are ``"M"``), or a multiple such as
+            ``"15min"``. Weeks end on the day that they name (``"W-MON"``), quarters and years
+            start or end with the month (``"QS-JAN"``, ``"QE-DEC"``). Multiples are counted from
+            the first date; those of hours, minutes and seconds from the midnight before it.
+            Required for dates; must be None for numbers.
+        time_min: The origin, from an earlier call on the training rows. None for the first time
+            of `series`.
 
     Returns:
-        The times t (n,) in double precision; `time_min`, the first time as a number (for
-        dates, the ordinal that a period of pandas has there); and the scale, the largest t,
-        or 1 if there is none above zero.
+        The times t (n,) in double precision; `time_min`, the first time as a number (for dates,
+        the ordinal of the pandas Period); and the scale, the largest t, or 1 if no t is
+        positive.
 
     Raises:
         ImportError: If pandas is not installed.
-        TypeError: If the column holds neither dates nor numbers, as `timetype` says.
-        ValueError: If an entry is missing, a period is longer than a unit, `timetype` or
-            `freq` is no known one, or there is a `freq` for numbers or none for dates.
+        TypeError: If the column does not hold dates or numbers, as `timetype` states.
+        ValueError: If an entry is missing, a period is longer than a unit, `timetype` or `freq`
+            is unknown, `freq` is given for numbers, or it is missing for dates.
 
     Example:
         >>> import pandas as pd
@@ -86,7 +86,7 @@ def encode_time_column(
 
 
 def check_time(timetype: Any, freq: Any) -> None:
-    """`timetype` is known, and goes with `freq`."""
+    """Check that `timetype` is known and consistent with `freq`."""
     _checks.one_of("timetype", timetype, IS_DATE)
     if IS_DATE[timetype]:
         if freq is None:
@@ -94,20 +94,20 @@ def check_time(timetype: Any, freq: Any) -> None:
         unit_of("freq", freq)
     elif freq is not None:
         raise ValueError(
-            f"`freq` must be None for `timetype`={timetype!r}, whose numbers have no unit, "
-            f"got {freq!r}. Use `timetype`='datetime' for dates."
+            f"`freq` must be None for `timetype`={timetype!r}, since numbers have no unit of "
+            f"time, got {freq!r}. Use `timetype`='datetime' for dates."
         )
 
 
 def periods_in(freq: str | None, periods: Sequence[Any] | np.ndarray) -> tuple[float, ...]:
-    """Seasonal periods as numbers of the unit `freq`.
+    """Seasonal periods in units of `freq`.
 
-    Those given as units themselves (``"Y"``) are converted by their mean lengths: a year
-    has 365.2425 days, 52.1775 weeks, 12 months.
+    Periods given as names of units (``"Y"``) are converted by their mean lengths: a year has
+    365.2425 days, 52.1775 weeks, 12 months.
 
     Raises:
         TypeError: If one is neither a number nor a string.
-        ValueError: If one is shorter than the unit, or a string and there is no unit.
+        ValueError: If one is shorter than the unit, or is a string although there is no unit.
     """
     found = []
     for i, period in enumerate(periods):
@@ -115,10 +115,10 @@ def periods_in(freq: str | None, periods: Sequence[Any] | np.ndarray) -> tuple[f
         if isinstance(period, str):
             if freq is None:
                 raise ValueError(
-                    f"`{name}` must be a number where `freq` is None, got {period!r}."
+                    f"`{name}` must be a number if `freq` is None, got {period!r}."
                 )
             number = unit_of(name, period).days / unit_of("freq", freq).days
-            # 12 months a year, whatever the binary fractions of their lengths.
+            # Exactly 12 months per year, despite rounding of their lengths.
             number = round(number) if abs(number - round(number)) < 1e-9 else number
         else:
             _checks.positive(name, period)

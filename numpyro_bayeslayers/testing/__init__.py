@@ -1,7 +1,7 @@
-"""The laws that layers and distributions obey: ours, and those of plugin authors.
+"""Conformance tests for layers and distributions, including those of plugin packages.
 
-`check_layer` and `check_distribution` run one under every law and say which one failed and
-why:
+`check_layer` and `check_distribution` test a layer or a distribution against every law and
+report which laws fail and why:
 
     from numpyro_bayeslayers.testing import check_distribution, check_layer
 
@@ -11,8 +11,8 @@ why:
     def test_my_distribution():
         check_distribution(MyDistribution, {"scale": jnp.array([0.5, 2.0])})
 
-`LAYER_LAWS` and `DISTRIBUTION_LAWS` hold the laws by name, functions of a `Trial` and of a
-`DistributionTrial`, to run them one by one.
+`LAYER_LAWS` and `DISTRIBUTION_LAWS` contain the laws by name, to run them one at a time; they
+are functions of a `Trial` and of a `DistributionTrial`.
 """
 
 from ._distribution_check import DISTRIBUTION_LAWS, check_distribution

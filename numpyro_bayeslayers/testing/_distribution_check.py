@@ -1,8 +1,7 @@
-"""Every law of distributions, and one function that runs them.
+"""Collect the laws of distributions and run them.
 
-A law is a function of a `DistributionTrial`, named ``law_*``, that raises `AssertionError`.
-To add one, write it in one of the two files of laws; every public distribution then runs
-under it.
+A law is a function of a `DistributionTrial`, named ``law_*``, that raises `AssertionError`. To
+add one, write it in one of the two files of laws; it then applies to every public distribution.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,20 +25,20 @@ def check_distribution(
     *,
     except_for: Mapping[str, str] | None = None,
 ) -> LawReport:
-    """Run a distribution under every law of distributions.
+    """Test a distribution against every law of distributions.
 
     Args:
-        make: The class, or any function that makes the distribution from `params`.
-        params: The parameters that the laws may move, by name: numbers or arrays, best with
-            a batch axis. Their fourth moments should exist, or the law "moments" may raise
-            a false alarm.
-        except_for: Laws that it does not keep, by name, each with the reason.
+        make: The class, or any function that builds the distribution from `params`.
+        params: The parameters that the laws may vary, by name: numbers or arrays, preferably
+            with a batch axis. The distribution should have finite fourth moments; otherwise the
+            law "moments" may raise a false alarm.
+        except_for: Laws that the distribution does not satisfy: a reason for each by name.
 
     Returns:
-        The report, which prints as a list of laws.
+        The report, which prints as a list of the laws.
 
     Raises:
-        AssertionError: If a law is broken; its text is the report.
+        AssertionError: If a law is violated; the message is the report.
         ValueError: If `except_for` names a law that does not exist.
 
     Example:

@@ -1,4 +1,4 @@
-"""What every distribution does with its arguments, shapes, transformations and types."""
+"""Laws of distributions about arguments, shapes, JAX transformations and dtypes."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -19,14 +19,14 @@ from ._report import close
 
 
 def law_arguments(trial: DistributionTrial) -> None:
-    """Parameters out of their range are a ValueError that names them."""
+    """A parameter out of range raises a ValueError that names it."""
     _check_arguments(trial, lambda make: make())
 
 
 def law_arguments_in_jit(trial: DistributionTrial) -> None:
-    """So are parameters that are known where a compiled function is traced.
+    """So does a concrete parameter inside a function that is being traced.
 
-    Before version 0.22 NumPyro itself does not look at them there, and nothing is asked.
+    NumPyro before 0.22 does not check parameters there, so the law does not apply.
     """
 
     def build(make: Callable[[], dist.Distribution]) -> None:
@@ -58,7 +58,7 @@ def _check_arguments(
 def _bad_arguments(trial: DistributionTrial) -> Iterator[tuple[str, Any]]:
     for name, value in trial.params.items():
         if is_dependent(trial.distribution.arg_constraints.get(name)):
-            continue  # as NumPyro, which cannot check them one by one
+            continue  # NumPyro cannot check them separately either
         value = np.asarray(value)
         if name in trial.movable:
             yield name, np.full(value.shape, np.nan, value.dtype)
@@ -87,7 +87,7 @@ def law_shapes(trial: DistributionTrial) -> None:
 
 
 def law_expand(trial: DistributionTrial) -> None:
-    """Expanded, and expanded again, each cell has the same law and draws of its own."""
+    """Expanded once and twice, each cell has the same distribution and independent draws."""
     d, shape = trial.distribution, tuple(trial.distribution.batch_shape)
     once = d.expand((3,) + shape)
     twice = once.expand((2, 3) + shape)
@@ -120,7 +120,7 @@ def law_expand(trial: DistributionTrial) -> None:
 
 
 def law_to_event(trial: DistributionTrial) -> None:
-    """Batch axes become event axes, and the log density is their sum."""
+    """`to_event` turns batch axes into event axes and sums the log density over them."""
     d = trial.distribution.expand((2,) + tuple(trial.distribution.batch_shape))
     value = trial.draws[:4].reshape((2, 2) + trial.draws.shape[1:])
     ndims = range(1, len(d.batch_shape) + 1)
@@ -137,7 +137,7 @@ def law_to_event(trial: DistributionTrial) -> None:
 
 
 def law_support(trial: DistributionTrial) -> None:
-    """Draws are in the support, where the log density is finite."""
+    """Draws are in the support and have a finite log density."""
 
     @jax.jit
     def look() -> tuple[Array, Array]:
@@ -147,13 +147,13 @@ def law_support(trial: DistributionTrial) -> None:
     inside, log_prob = look()
     assert inside.shape == log_prob.shape, (inside.shape, log_prob.shape)
     assert np.all(inside), (
-        f"{np.sum(~inside)} of {inside.size} draws are out of the support"
+        f"{np.sum(~inside)} of {inside.size} draws are outside the support"
     )
     assert np.all(np.isfinite(log_prob)), "the log density of a draw is not finite"
 
 
 def law_out_of_support(trial: DistributionTrial) -> None:
-    """Under validation, values out of the support warn and have log density -inf."""
+    """With validation, values outside the support give a warning and log density -inf."""
     with validation_enabled():
         d = trial.at()
     x = trial.draws[:1]
@@ -189,7 +189,7 @@ def law_jit(trial: DistributionTrial) -> None:
 
 
 def law_pytree(trial: DistributionTrial) -> None:
-    """Taken apart and rebuilt, passed through jit and `lax.map`, it is the same."""
+    """Flattening and unflattening, jit and `lax.map` leave the distribution unchanged."""
     d, x, expected = trial.distribution, trial.draws, trial.log_probs
     leaves, structure = jax.tree.flatten(d)
     mapped = jax.lax.map(lambda _: trial.at(), jnp.zeros(2))
@@ -211,7 +211,7 @@ def law_pytree(trial: DistributionTrial) -> None:
 
 
 def law_vmap(trial: DistributionTrial) -> None:
-    """Mapped over a parameter, it goes in and out of `jax.vmap`, one law in each lane."""
+    """A distribution can be passed into and returned from `jax.vmap` over a parameter."""
     x, lanes = trial.draws[0], 3
     fields = type(trial.distribution).gather_pytree_data_fields()
     for name in trial.movable:
@@ -239,7 +239,7 @@ def law_vmap(trial: DistributionTrial) -> None:
 
 
 def law_float64(trial: DistributionTrial) -> None:
-    """In double precision, draws, log densities and moments are double precision."""
+    """With x64 enabled, draws, log densities and moments are in double precision."""
     with jax.enable_x64(True):
         d = trial.double.distribution
         draws = jax.eval_shape(lambda: d.sample(random.key(0), (2,)))
@@ -251,7 +251,7 @@ def law_float64(trial: DistributionTrial) -> None:
 
 
 def law_float32(trial: DistributionTrial) -> None:
-    """In single precision, log densities are those of double precision, but for rounding."""
+    """Log densities in single and double precision agree up to rounding."""
     wide = np.asarray(trial.draws)
     if np.issubdtype(wide.dtype, np.floating):
         wide = wide.astype(np.float64)

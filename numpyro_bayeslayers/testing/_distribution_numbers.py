@@ -1,7 +1,7 @@
-"""What every distribution's numbers agree with: its own draws, and finite differences.
+"""Laws that compare a distribution with its own draws and with finite differences.
 
-Laws that draw use fixed keys. A right distribution breaks one of them with probability below
-1e-5 for each entry of its parameters, batch and event.
+Laws that draw use fixed keys. The false-alarm probability of each is below 1e-5 for each entry
+of the parameters, batch and event.
 """
 
 from collections.abc import Callable
@@ -17,18 +17,18 @@ from numpyro.distributions import biject_to
 from ._distribution_trial import NUM_DRAWS, DistributionTrial
 from ._goodness_of_fit import Z_LIMIT, check_fit
 
-# The variance of a heavy tail's sample moments is itself badly estimated.
+# In standard errors; for heavy tails the standard error itself is estimated poorly.
 MOMENT_LIMIT = 6.0
 
 
 def law_density(trial: DistributionTrial) -> None:
-    """Draws have the density that `log_prob` states, normalization included."""
+    """Draws have the density given by `log_prob`, including its normalization."""
     with jax.enable_x64(True):
         check_fit(trial.double.distribution, trial.many)
 
 
 def law_moments(trial: DistributionTrial) -> None:
-    """Mean and variance, where they are finite, are those of many draws."""
+    """Mean and variance, where finite, agree with those of many draws."""
     draws = np.asarray(trial.many, np.float64)
     center, root = draws.mean(axis=0), np.sqrt(len(draws))
     squares = (draws - center) ** 2
@@ -36,7 +36,7 @@ def law_moments(trial: DistributionTrial) -> None:
              "variance": (squares.mean(axis=0), squares.std(axis=0))}  # fmt: skip
     with jax.enable_x64(True):
         moments = {n: np.asarray(m) for n, m in trial.moments(trial.double.distribution)}
-    # Without a variance the mean of draws has no standard error.
+    # Without a finite variance, the mean of draws has no standard error.
     is_finite = np.isfinite(moments.get("variance", 0.0))
     for name, expected in moments.items():
         average, spread = found[name]
@@ -46,10 +46,10 @@ def law_moments(trial: DistributionTrial) -> None:
 
 
 def law_density_gradients(trial: DistributionTrial) -> None:
-    """Gradients of the log density are those of finite differences, and finite at zero."""
+    """Gradients of the log density agree with finite differences and are finite at zero."""
     with jax.enable_x64(True):
         double, draws = trial.double, jnp.asarray(trial.many[:4])
-        # Zero, or what is most like it inside the support.
+        # Zero, or a value close to it inside the support.
         middle = double.distribution.support.feasible_like(draws[:1])
         along = _along(double, jnp.concatenate([draws, middle]))
         names = [f"`{name}`" for name in double.movable]
@@ -70,7 +70,7 @@ def law_density_gradients(trial: DistributionTrial) -> None:
 
 
 def _along(trial: DistributionTrial, x: Array) -> Callable[[Array], Array]:
-    """The log density by one step for each parameter, and one for the value."""
+    """The log density as a function of one step per parameter and one for the value."""
     names = trial.movable
 
     def log_prob(steps: Array) -> Array:
@@ -86,7 +86,7 @@ def _along(trial: DistributionTrial, x: Array) -> Callable[[Array], Array]:
 
 
 def _derivatives(f: Callable[[Array], Array], at: Array) -> tuple[Array, Array, Array]:
-    """By forward mode, by central differences, and of the sum by reverse mode."""
+    """Derivatives by forward mode and central differences, and of the sum by reverse mode."""
     step = 1e-5
     basis = jnp.eye(len(at))
     forward = jax.vmap(jax.linearize(f, at)[1])(basis)
@@ -96,12 +96,12 @@ def _derivatives(f: Callable[[Array], Array], at: Array) -> tuple[Array, Array, 
 
 
 def law_sample_gradients(trial: DistributionTrial) -> None:
-    r"""Draws follow the reparametrized parameters as their law does.
+    r"""Derivatives of reparameterized draws agree with the density.
 
-    For every test function $f$, the two estimates of the derivative of $\mathbb{E}[f(x)]$,
-    by the draws and by the score, have one mean:
-    $\mathbb{E}[\nabla f(x)^\top \partial_\theta x - f(x)\, \partial_\theta \log p(x)] = 0$.
-    It does not hold for parameters that move the support.
+    For every test function $f$, the pathwise and the score-function estimators of the
+    derivative of $\mathbb{E}[f(x)]$ have the same mean: $\mathbb{E}[\nabla f(x)^\top
+    \partial_\theta x - f(x)\, \partial_\theta \log p(x)] = 0$. This does not hold for
+    parameters that change the support.
     """
     d = trial.distribution
     names = [n for n in trial.movable if d.has_rsample or n in d.reparametrized_params]
@@ -133,7 +133,7 @@ def law_sample_gradients(trial: DistributionTrial) -> None:
 def _check_path(
     draws: np.ndarray, path: np.ndarray, score: np.ndarray, name: str, bump: int
 ) -> None:
-    """One test function: a bump beside the middle, of about the width of the draws."""
+    """One test function: a bump off the center, about as wide as the draws."""
     low, center, high = np.quantile(draws, [0.25, 0.5, 0.75], axis=0)
     dim = draws.shape[-1]
     width = 0.75 * np.sqrt(dim) * (high - low) + 1e-12
@@ -141,8 +141,9 @@ def _check_path(
     y = (draws - center) / width - offset / np.sqrt(dim)
     f = np.exp(-0.5 * np.sum(y**2, axis=-1))
     slope = np.sum(-y * path / width, axis=-1) * f
-    gap = slope - f * score  # both vanish far out: rare draws do not decide
+    gap = slope - f * score  # both vanish in the tails, so rare draws have no influence
     z = gap.mean(axis=0) / (gap.std(axis=0) / np.sqrt(len(gap)) + 1e-12)
     assert np.all(np.abs(z) < Z_LIMIT), (
-        f"draws do not follow `{name}` as their law does: {np.abs(z).max():.1f} standard errors"
+        f"derivatives of draws by `{name}` do not agree with the density: "
+        f"{np.abs(z).max():.1f} standard errors"
     )

@@ -1,4 +1,4 @@
-"""A distribution on trial: how to make it, at which parameters, and ways to move them."""
+"""A distribution under test: how to build it, its parameters, and ways to vary them."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +18,9 @@ NUM_DRAWS = 20_000
 
 @dataclasses.dataclass
 class DistributionTrial:
-    """A distribution and the parameters to try it at.
+    """A distribution under test and its parameters.
 
-    `params` are the arrays that the laws move, given to `make` by name; `make` knows the
-    rest.
+    `params` are the arrays that the laws vary, passed to `make` by name.
     """
 
     make: Callable[..., dist.Distribution]
@@ -48,7 +47,7 @@ class DistributionTrial:
 
     @cached_property
     def double(self) -> "DistributionTrial":
-        """The same trial with double-precision parameters, for use in double precision."""
+        """The same trial with parameters in double precision."""
         params = {name: _double(value) for name, value in self.params.items()}
         return DistributionTrial(self.make, params)
 
@@ -61,7 +60,7 @@ class DistributionTrial:
 
     @staticmethod
     def moments(d: Any) -> Iterator[tuple[str, Array]]:
-        """Mean and variance, as far as the distribution has them."""
+        """Mean and variance, if the distribution has them."""
         for name in ("mean", "variance"):
             try:
                 yield name, getattr(d, name)
@@ -69,13 +68,13 @@ class DistributionTrial:
                 continue
 
     def constraint(self, name: str) -> Any:
-        """Where the parameter `name` may be: anywhere, if the distribution does not say."""
+        """The constraint of the parameter `name`; real if the distribution does not state one."""
         constraint = self.distribution.arg_constraints.get(name, constraints.real)
         return constraints.real if constraints.is_dependent(constraint) else constraint
 
     @property
     def movable(self) -> list[str]:
-        """The parameters with a continuum of values."""
+        """The parameters with continuous values."""
         return [
             name
             for name, value in self.params.items()
@@ -83,7 +82,7 @@ class DistributionTrial:
         ]
 
     def moved(self, name: str, step: ArrayLike) -> Array:
-        """The parameter `name`, `step` away along a fixed direction that stays in range."""
+        """The parameter `name`, moved by `step` in a fixed direction within its range."""
         constraint = self.constraint(name)
         value = jnp.asarray(self.params[name])
         if constraint is constraints.real:
@@ -91,7 +90,7 @@ class DistributionTrial:
         else:
             size, bijection = 1.0, biject_to(constraint)
             value = bijection.inv(value)
-        # No entry is left where it is, and none moves by more than `step`.
+        # Every entry changes, and none by more than `step`.
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, value.shape)
         direction = jnp.asarray(noise + 0.5 * np.sign(noise), value.dtype)
         value = value + step * size * direction

@@ -1,7 +1,7 @@
-"""Whether draws have the density that they claim, in one dimension and in many.
+"""Goodness-of-fit tests of draws against a density, in one and more dimensions.
 
-False alarms: a right distribution fails with probability below 1e-5 for each cell of its
-batch (its nominal rate is 1e-6 in one dimension and 7e-6 in more).
+The false-alarm probability is below 1e-5 for each cell of the batch (nominally 1e-6 in one
+dimension and 7e-6 in more).
 """
 
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from numpyro.distributions.util import sum_rightmost
 NUM_INTERVALS, NUM_NODES = 50, 24
 NUM_PROBES = 12
 P_LIMIT, Z_LIMIT = 1e-6, 5.0
-# The first draws choose where to look, the others are counted.
+# The first draws define the classes and probes, the others are counted.
 FIRST = 4_000
 
 
 def check_fit(d: Any, draws: np.ndarray) -> None:
     r"""Assert that `draws` (n, *batch, *event) have the density of `d`.
 
-    Discrete events are counted. Continuous ones are taken to the whole space by the
-    bijection of their support; there, numbers are counted in intervals whose masses are
-    integrals of the density, and vectors are weighted by probes: for every density $q$,
+    Discrete events are counted. Continuous ones are mapped to unconstrained space by the
+    bijection of their support. There, scalars are counted in intervals whose probabilities are
+    integrals of the density, and vectors are tested by probes: for every density $q$,
 
     $$\mathbb{E}_{u \sim p}[q(u) / p(u)] = 1,$$
 
-    which holds for the right $p$ only, its normalization included.
+    which holds only for the true density $p$, including its normalization.
     """
     cells = int(np.prod(d.batch_shape))
     if d.is_discrete:
@@ -66,7 +66,7 @@ def check_fit(d: Any, draws: np.ndarray) -> None:
 def _check_intervals(
     log_density: Callable[[np.ndarray], np.ndarray], u: np.ndarray
 ) -> None:
-    """Counts between quantiles of the first draws against integrals of the density."""
+    """Compare counts between quantiles of the first draws with integrals of the density."""
     levels = np.linspace(0.005, 0.995, NUM_INTERVALS + 1)
     edges = np.quantile(u[:FIRST], levels, axis=0)  # (intervals + 1, cells)
     nodes, weights = np.polynomial.legendre.leggauss(NUM_NODES)
@@ -95,13 +95,13 @@ def _check_chi_square(counts: np.ndarray, expected: np.ndarray) -> None:
 
 
 def _check_counts(d: Any, draws: np.ndarray, cells: int) -> None:
-    """Counts of the events seen in the first draws; all others are one class."""
+    """Compare counts of events that occur in the first draws; all others form one class."""
     shape = draws.shape[1 + len(d.batch_shape) :]
     events = draws.reshape((len(draws), cells) + shape)
     for cell in range(cells):
         first, rest = events[:FIRST, cell], events[FIRST:, cell]
         seen, number = np.unique(first, axis=0, return_counts=True)
-        seen = seen[number >= 10]  # a class of expected counts from 40
+        seen = seen[number >= 10]  # expected counts of at least 40 in a class
         value = np.broadcast_to(
             seen.reshape((len(seen),) + (1,) * len(d.batch_shape) + shape),
             (len(seen),) + tuple(d.batch_shape) + shape,
@@ -109,7 +109,7 @@ def _check_counts(d: Any, draws: np.ndarray, cells: int) -> None:
         mass = np.exp(np.asarray(d.log_prob(value))).reshape(len(seen), cells)[:, cell]
         counts = np.array([np.all(rest == e, axis=tuple(range(1, rest.ndim))).sum()
                            for e in seen])  # fmt: skip
-        assert mass.sum() < 1 + 1e-3, f"the masses add to {mass.sum():.4f}"
+        assert mass.sum() < 1 + 1e-3, f"the probabilities sum to {mass.sum():.4f}"
         counts = np.append(counts, len(rest) - counts.sum())
         expected = np.append(mass, max(1 - mass.sum(), 1e-9)) * len(rest)
         if counts[-1] == 0 and expected[-1] < 1:
@@ -118,7 +118,7 @@ def _check_counts(d: Any, draws: np.ndarray, cells: int) -> None:
 
 
 def _check_probes(first: np.ndarray, rest: np.ndarray, log_p: np.ndarray) -> None:
-    """The mean of q/p is one for normal densities q of many places and shapes."""
+    """Test that the mean of q/p is one, for normal densities q of many locations and shapes."""
     center, root = _spread(first)
     dim = len(center)
     z = np.linalg.solve(root, (rest - center).T).T
@@ -128,7 +128,8 @@ def _check_probes(first: np.ndarray, rest: np.ndarray, log_p: np.ndarray) -> Non
         shift, axis = rng.normal(size=(2, dim))
         shift *= rng.uniform() / np.linalg.norm(shift)
         axis /= np.linalg.norm(axis)
-        # Narrower than the draws, so that the ratio is bounded; every second probe is thin.
+        # Narrower than the draws, so that the ratio is bounded; every other probe is narrow in
+        # one direction.
         scale, thin = 0.8, 0.4 if probe % 2 else 1.0
         y = (z - shift) / scale
         square = np.sum(y**2, axis=1) + (y @ axis) ** 2 * (1 / thin**2 - 1)
@@ -144,13 +145,13 @@ def _check_probes(first: np.ndarray, rest: np.ndarray, log_p: np.ndarray) -> Non
 
 
 def _spread(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Center and matrix root of the covariance, from quantiles and ranks.
+    """Center and square root of the covariance matrix, from quantiles and ranks.
 
-    They exist for every law, also where moments do not.
+    They exist for every distribution, even without finite moments.
     """
     low, center, high = np.quantile(u, [0.25, 0.5, 0.75], axis=0)
     ranks = np.argsort(np.argsort(u, axis=0), axis=0)
     scores = np.asarray(ndtri((ranks + 0.5) / len(u)))
     correlation = np.atleast_2d(np.corrcoef(scores.T)) + 1e-6 * np.eye(u.shape[1])
-    scale = (high - low) / 1.349  # that of a normal law
+    scale = (high - low) / 1.349  # the interquartile range of a normal distribution
     return center, scale[:, None] * np.linalg.cholesky(correlation)

@@ -1,7 +1,7 @@
-"""What every layer does.
+"""The laws of layers.
 
 A law is a function of a `Trial`, named ``law_*``, that raises `AssertionError`. To add one,
-write it here; every public layer then runs under it.
+write it here; it then applies to every public layer.
 """
 
 import copy
@@ -25,7 +25,7 @@ from ._report import LawReport, close, laws_in, run_laws
 
 @dataclasses.dataclass
 class Trial:
-    """One layer with the inputs to try it on."""
+    """A layer under test and its inputs."""
 
     layer: AbstractLayer
     inputs: tuple[Any, ...]
@@ -37,16 +37,16 @@ class Trial:
 
     @cached_property
     def values(self) -> dict[str, Array]:
-        """The drawn and the optimized values by site name."""
+        """The values of sample and param sites by name."""
         return _values(self.sites)
 
     @cached_property
     def output(self) -> PyTree:
-        """What the layer gives at the drawn values."""
+        """The layer's output at these values."""
         return _run(self.layer, self.values, self.inputs)
 
     def renamed(self, name: str | None) -> AbstractLayer:
-        """The same layer under another name."""
+        """The same layer with another name."""
         twin = copy.copy(self.layer)
         object.__setattr__(twin, "name", name)
         return twin
@@ -63,18 +63,18 @@ def _values(sites: Mapping[str, Any]) -> dict[str, Array]:
 def _run(
     fn: Callable[..., Any], values: Mapping[str, Any], inputs: tuple[Any, ...]
 ) -> PyTree:
-    """The output of `fn` at given sites; other randomness is that of one fixed key."""
+    """The output of `fn` at given site values; other randomness uses a fixed key."""
     return seed(substitute(fn, data=dict(values)), 0)(*inputs)
 
 
 def _energy(out: PyTree) -> Array:
-    """One number that every output has a part in."""
+    """A scalar that depends on every output."""
     squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(out)]
     return jnp.sum(jnp.stack(squares))
 
 
 def _names(layer: Callable[..., Any], key: int, inputs: tuple[Any, ...]) -> list[str]:
-    """The sites' names, in order; nothing is computed."""
+    """The names of the sites in order, without computing anything."""
     names: list[str] = []
 
     def run() -> None:
@@ -85,7 +85,7 @@ def _names(layer: Callable[..., Any], key: int, inputs: tuple[Any, ...]) -> list
 
 
 def law_names(trial: Trial) -> None:
-    """Sites are named after the layer; without a name, after its class; always alike."""
+    """Site names start with the layer's name (by default its class name) and are reproducible."""
     for name, prefix in (
         ("a_name", "a_name"),
         (None, snake_case(type(trial.layer).__name__)),
@@ -99,14 +99,14 @@ def law_names(trial: Trial) -> None:
 
 
 def law_event_shapes(trial: Trial) -> None:
-    """Outside of plates a latent site has its whole shape in its event, none in its batch."""
+    """Outside plates, a latent site has an empty batch shape: all its axes are event axes."""
     for name, site in trial.sites.items():
         if site["type"] == "sample" and not site["is_observed"]:
             assert site["fn"].batch_shape == (), (name, site["fn"].batch_shape)
 
 
 def law_second_call(trial: Trial) -> None:
-    """A second call in one model is an error that says how to share or to separate."""
+    """A second call in one model raises an error that says how to share or separate the sites."""
 
     def model(*inputs: Any) -> None:
         trial.layer(*inputs)
@@ -121,7 +121,7 @@ def law_second_call(trial: Trial) -> None:
 
 
 def law_two_names(trial: Trial) -> None:
-    """Two layers of different names live in one model, in either order."""
+    """Two layers with different names work in one model, in either order."""
 
     def model(*inputs: Any) -> None:
         trial.renamed("one")(*inputs)
@@ -132,7 +132,7 @@ def law_two_names(trial: Trial) -> None:
 
 
 def law_pytree(trial: Trial) -> None:
-    """Flattened and rebuilt, the layer is the same; it changes nothing in itself."""
+    """Flattening and unflattening leaves the layer unchanged, and a call does not modify it."""
     leaves, structure = jax.tree.flatten(trial.layer)
     again = jax.tree.unflatten(structure, leaves)
     expected = trial.output
@@ -142,7 +142,7 @@ def law_pytree(trial: Trial) -> None:
 
 
 def law_constants(trial: Trial) -> None:
-    """The layer's own arrays get no gradient unless it declares them as parameters."""
+    """The layer's own arrays get no gradient unless they are declared as parameters."""
     arrays, rest = eqx.partition(trial.layer, eqx.is_inexact_array)
     if not jax.tree.leaves(arrays):
         return
@@ -160,14 +160,14 @@ def law_constants(trial: Trial) -> None:
 
 
 def law_jit(trial: Trial) -> None:
-    """Compiled and eager runs agree."""
+    """Compiled and eager outputs agree."""
     jitted = eqx.filter_jit(lambda layer, values, inputs: _run(layer, values, inputs))
     expected = trial.output
     close(jitted(trial.layer, trial.values, trial.inputs), expected, "jit against eager")
 
 
 def law_vmap(trial: Trial) -> None:
-    """Under `jax.vmap` over weights, each lane is the layer at its weights."""
+    """Under `jax.vmap` over weights, each output is that of the layer at its weights."""
     stacked = {name: jnp.stack([v, 0.5 * v]) for name, v in trial.values.items()}
     both = jax.vmap(lambda values: _run(trial.layer, values, trial.inputs))(stacked)
     for lane in range(2):
@@ -177,7 +177,7 @@ def law_vmap(trial: Trial) -> None:
 
 
 def law_rows(trial: Trial) -> None:
-    """Given its weights, the layer treats the rows of its input one by one."""
+    """Given the weights, each output row depends only on its input row."""
     together = trial.output
     for row in range(len(trial.inputs[0])):
         inputs = tuple(x[row] for x in trial.inputs)
@@ -186,7 +186,7 @@ def law_rows(trial: Trial) -> None:
 
 
 def law_batch_axes(trial: Trial) -> None:
-    """Any number of batch axes: a stack of inputs gives the stack of outputs."""
+    """Inputs may have any number of batch axes: stacked inputs give stacked outputs."""
     inputs = tuple(jnp.stack([x, 2 * x, 0.5 * x]) for x in trial.inputs)
     stacked = _run(trial.layer, trial.values, inputs)
     for i in range(3):
@@ -195,17 +195,17 @@ def law_batch_axes(trial: Trial) -> None:
 
 
 def law_plate(trial: Trial) -> None:
-    """Inside a plate, the layer is as many layers, stacked on the left."""
+    """Inside a plate, the layer acts as independent layers with stacked outputs."""
     _check_plates(trial, {"groups": 3}, trial.inputs)
 
 
 def law_two_plates(trial: Trial) -> None:
-    """Inside two plates the outputs have both plates' axes on the left."""
+    """Inside two plates, the outputs have both plate axes on the left."""
     _check_plates(trial, {"inner": 2, "outer": 3}, trial.inputs)
 
 
 def law_plated_inputs(trial: Trial) -> None:
-    """Inside a plate, inputs that carry the plate's axis meet their own weights."""
+    """Inside a plate, inputs with the plate's axis are matched with their own weights."""
     inputs = tuple(jnp.stack([x, 2 * x, 0.5 * x]) for x in trial.inputs)
     _check_plates(trial, {"groups": 3}, inputs, plated=True)
 
@@ -213,7 +213,7 @@ def law_plated_inputs(trial: Trial) -> None:
 def _check_plates(
     trial: Trial, sizes: dict[str, int], inputs: tuple[Any, ...], plated: bool = False
 ) -> None:
-    """The layer inside plates (innermost last axis first) against separate calls."""
+    """Compare the layer inside plates (innermost, the last axis, first) with separate calls."""
 
     def model(*inputs: Any) -> PyTree:
         plates = [numpyro.plate(n, s, dim=-i) for i, (n, s) in enumerate(sizes.items(), 1)]
@@ -237,13 +237,13 @@ def _check_plates(
 
 
 def law_gradients(trial: Trial) -> None:
-    """Gradients by sites and inputs are finite, at zero inputs and zero rows too."""
+    """Gradients with respect to sites and inputs are finite, also at zero inputs and rows."""
 
     def objective(values: dict[str, Array], inputs: tuple[Array, ...]) -> Array:
         return _energy(_run(trial.layer, values, inputs))
 
     floats = all(eqx.is_inexact_array(x) for x in trial.inputs)
-    # Compiled where the inputs may be traced: one program serves both.
+    # Compiled if the inputs can be traced: one program for both.
     grad = jax.jit(jax.grad(objective, (0, 1))) if floats else jax.grad(objective)
     zeros = jax.tree.map(jnp.zeros_like, trial.inputs)
     for inputs in (trial.inputs, zeros):
@@ -252,7 +252,7 @@ def law_gradients(trial: Trial) -> None:
 
 
 def law_float64(trial: Trial) -> None:
-    """In double precision, sites and outputs are double precision."""
+    """With x64 enabled, sites and outputs are in double precision."""
     with jax.enable_x64(True):
         inputs = tuple(
             jnp.asarray(np.asarray(x), jnp.float64) if eqx.is_inexact_array(x) else x
@@ -276,18 +276,18 @@ LAYER_LAWS: dict[str, Callable[[Trial], None]] = laws_in(globals())
 def check_layer(
     layer: AbstractLayer, *inputs: Any, except_for: Mapping[str, str] | None = None
 ) -> LawReport:
-    """Run `layer` under every law of layers.
+    """Test a layer against every law of layers.
 
     Args:
-        layer: The layer, with a name or without.
-        inputs: What it is called with; the first axis of each counts rows.
-        except_for: Laws that it does not keep, by name, each with the reason.
+        layer: The layer, with or without a name.
+        inputs: The arguments of its call; the first axis of each is that of the rows.
+        except_for: Laws that the layer does not satisfy: a reason for each by name.
 
     Returns:
-        The report, which prints as a list of laws.
+        The report, which prints as a list of the laws.
 
     Raises:
-        AssertionError: If a law is broken; its text is the report.
+        AssertionError: If a law is violated; the message is the report.
         ValueError: If `except_for` names a law that does not exist.
 
     Example:

@@ -1,4 +1,4 @@
-"""Running a table of laws, and saying what came of it."""
+"""Run laws and report the results."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 
 class LawReport(NamedTuple):
-    """What a check found: the laws kept, those excused and why, those broken and how."""
+    """The result of a check: laws that hold, excused laws with reasons, and violated laws."""
 
     kept: tuple[str, ...]
     excused: dict[str, str]
@@ -23,7 +23,7 @@ class LawReport(NamedTuple):
 
 
 def laws_in(namespace: Mapping[str, Any]) -> dict[str, Callable[[Any], None]]:
-    """The functions ``law_*`` of a module, by the rest of their names."""
+    """The functions ``law_*`` of a module, by their names without the prefix."""
     return {
         name.removeprefix("law_"): law
         for name, law in namespace.items()
@@ -37,7 +37,7 @@ def run_laws(
     subject: str,
     except_for: Mapping[str, str] | None,
 ) -> LawReport:
-    """Run every law that is not excused; a broken one is an error that carries the report."""
+    """Run every law that is not excused; raise an error with the report if one is violated."""
     excused = dict(except_for or {})
     unknown = sorted(set(excused) - set(laws))
     if unknown:
@@ -48,7 +48,7 @@ def run_laws(
             continue
         try:
             law(trial)
-        except Exception as error:  # a law is broken by whatever goes wrong
+        except Exception as error:  # any exception counts as a violation
             why = str(law.__doc__).rstrip(".")
             broken[name] = f"{why} ({type(error).__name__}: {str(error).strip()})"
         else:
@@ -60,7 +60,7 @@ def run_laws(
 
 
 def close(found: PyTree, expected: PyTree, what: str) -> None:
-    """All leaves agree to float32 accuracy."""
+    """Assert that all leaves agree to float32 accuracy."""
     assert jax.tree.structure(found) == jax.tree.structure(expected), what
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5, err_msg=what)

@@ -23,17 +23,17 @@ from ..metrics import rank_p_value
 Sites: TypeAlias = dict[str, Any]
 Posterior: TypeAlias = Callable[[PRNGKey, Array], Sites]
 
-#: The quantity that sees whether the posterior looks at the data at all.
+#: The quantity that detects a posterior that ignores the data.
 LIKELIHOOD = "log_likelihood"
 
 _PARAMS = (
-    "`model` must have a prior for all that is unknown: {names} are optimized "
-    "(`numpyro.param`), so that no posterior of theirs can be compared."
+    "`model` must have a prior for every unknown: {names} are optimized (`numpyro.param`), so "
+    "they have no posterior."
 )
 
 _IMPROPER = (
-    "`model` must have a prior to draw from, and {names} has none: it is improper. Give it a "
-    "law for this check."
+    "`model` must have proper priors, and the prior of {names} is improper. Give it a proper "
+    "distribution for this check."
 )
 
 
@@ -41,9 +41,9 @@ class Calibration(NamedTuple):
     """The result of `sbc`. Ranks of a correct posterior are uniform.
 
     Args:
-        ranks: By quantity, how many of the posterior draws lie below the value that made the
-            data, (replications, *quantity): whole numbers from 0 to `num_draws`.
-        num_draws: Posterior draws of each replication.
+        ranks: For each quantity, the number of posterior draws below the value that generated
+            the data, (replications, *quantity): integers from 0 to `num_draws`.
+        num_draws: Number of posterior draws per replication.
         num_warned: Number of replications whose fit gave a warning.
     """
 
@@ -53,34 +53,34 @@ class Calibration(NamedTuple):
 
     @property
     def p_values(self) -> dict[str, Any]:
-        """By quantity, `numpyro_bayeslayers.metrics.rank_p_value` of each entry."""
+        """For each quantity, `numpyro_bayeslayers.metrics.rank_p_value` of each entry."""
         return {n: rank_p_value(r, self.num_draws) for n, r in self.ranks.items()}
 
     @property
     def p_value(self) -> float:
-        """The p-value of uniform ranks, for all quantities together.
+        """The p-value of uniform ranks, for all quantities jointly.
 
-        The least value times their number (Bonferroni): whatever the quantities have to do
-        with each other, it is below 0.01 for at most 1% of right posteriors.
+        It is the smallest p-value times the number of quantities (Bonferroni), so for correct
+        posteriors it is below 0.01 with probability at most 1%, whatever the dependence between
+        the quantities.
         """
         values = np.concatenate([np.ravel(p) for p in self.p_values.values()])
         return float(min(1.0, values.size * values.min()))
 
     def check(self, level: float = 1e-3) -> None:
-        """Raise an error if the posterior is wrong.
+        """Raise an error if uniform ranks are rejected.
 
         Args:
             level: The probability of rejecting a correct posterior, above 0 and below 1.
 
         Raises:
-            AssertionError: If `p_value` is below `level`; it names the worst quantities and
-                says how their ranks are off.
+            AssertionError: If `p_value` is below `level`; the message names the worst
+                quantities and how their ranks deviate.
         """
         level = float(_checks.share("level", level))
         if self.p_value < level:
             raise AssertionError(
-                "The posterior is not that of the model, or its draws depend on each other.\n"
-                f"{self}"
+                f"The posterior does not match the model, or its draws are dependent.\n{self}"
             )
 
     def __str__(self) -> str:
@@ -115,42 +115,43 @@ def sbc(
 ) -> Calibration:
     r"""Check an inference method by simulation-based calibration.
 
-    In each replication a parameter value is drawn from the prior, data from the model at this
-    value, and then draws from the posterior given these data:
+    Each replication draws parameters from the prior, data from the model at these parameters,
+    and then draws from the posterior given these data:
 
     $$\tilde\theta \sim p(\theta), \quad \tilde y \sim p(y \mid \tilde\theta), \quad
     \theta_1, \dots, \theta_S \sim p(\theta \mid \tilde y), \qquad
     r = \sum_s [f(\theta_s) < f(\tilde\theta)]$$
 
-    If the draws are right and do not depend on each other, $r$ is uniform on
-    $0, \dots, S$ for each quantity $f$. The quantities are the entries of all sites, and the
-    log likelihood of $\tilde y$: a "posterior" that never looks at the data is right for
-    the former, and found by the latter. Ties are broken at random.
+    If the posterior is correct and its draws are independent, $r$ is uniform on $0, \dots, S$
+    for each quantity $f$. The quantities are the entries of all sites and the log likelihood of
+    $\tilde y$: a "posterior" that ignores the data has uniform ranks for the sites, and only
+    the log likelihood detects it. Ties are broken at random.
 
-    Ranks only see what `num_replications` lets them see: 200 find a standard deviation that is
-    half of the right one, not one that is 5% too small. Draws of chains are dependent:
-    `num_draws` of all draws are taken, evenly, so let chains be several times as long.
+    The power depends on `num_replications`: 200 replications detect a standard deviation that
+    is half the correct one, but not one that is 5% too small. Draws of Markov chains are
+    dependent; they are thinned evenly to `num_draws`, so run chains several times as long.
 
     Args:
         model: Any NumPyro model with an argument `y` that may be None, as in `fit`, whose
             priors are proper.
-        method: A method of `fit`, `MCMC` and `VI` for two, or its name: `fit` is called for
-            each replication, and compiles for the first one alone. Or a function
-            ``(key, y)`` that gives draws by site name, (draws, *site), of any sampler.
+        method: A method of `fit`, such as `MCMC` or `VI`, or its name: `fit` is called in each
+            replication and compiles only in the first. Or a function ``(key, y)`` that returns
+            the draws of any sampler by site name, (draws, *site).
         num_replications: The number of data sets, at least 1.
-        num_draws: Posterior draws that are ranked, at least 1.
-        num_steps: Steps of a `method` that optimizes, as in `fit`.
-        quantities: A function of values by site that gives the quantities by name; it sees one
-            draw at a time and is traced. If None, all sites that the posterior has.
-        constants: Further arguments of the model that are not rows.
-        seed: A random key or an integer.
-        data: The model's further arguments without `y`, arrays.
+        num_draws: Number of posterior draws used for the ranks, at least 1.
+        num_steps: Number of optimization steps, as in `fit`.
+        quantities: A function from site values by name to quantities by name; it is traced and
+            called on one draw at a time. If None, all sites of the posterior.
+        constants: Further arguments of the model that are not rows, by name.
+        seed: A JAX random key or an integer.
+        data: The other arguments of the model except `y`, as arrays.
 
     Returns:
         The ranks, with ``check()`` for tests and ``p_value``; `plots.plot_ranks` shows them.
 
     Raises:
-        TypeError: If a number is no integer, or `method` is no method and no function.
+        TypeError: If a number is not an integer, or `method` is neither a method nor a
+            function.
         ValueError: If a number is out of range, a site is improper or optimized, no site
             observes `y`, or there are fewer draws than `num_draws`.
 
@@ -216,7 +217,7 @@ def _by_fit(
     constants: dict[str, Any],
     data: dict[str, Any],
 ) -> Posterior:
-    """Draws of `fit`, all chains or members one after another."""
+    """A sampler of draws of `fit`, with all chains or members concatenated."""
 
     def draw(key: PRNGKey, y: Array) -> Sites:
         key_fit, key_draw = random.split(key)
@@ -257,9 +258,7 @@ def _sites_of(model: Model, given: dict[str, Any]) -> tuple[str, tuple[str, ...]
             continue
         if site["is_observed"]:
             return name, tuple(n for n in free if n != name)
-    raise ValueError(
-        "`model` must observe its argument `y` at a site, and observes it nowhere."
-    )
+    raise ValueError("`model` must observe its argument `y` at a site; no site does.")
 
 
 def _compared(
@@ -269,7 +268,7 @@ def _compared(
     quantities: Callable[[Sites], Sites] | None,
     given: dict[str, Any],
 ) -> Callable[[Sites, Any], Sites]:
-    """The quantities of all draws, and their log likelihood if no latent site lacks."""
+    """The quantities of all draws, and their log likelihood if all latent sites are present."""
 
     @jax.jit
     def values(draws: Sites, y: Any) -> Sites:
@@ -286,21 +285,21 @@ def _compared(
 def _evenly(name: str, draws: Any, count: int) -> np.ndarray:
     if len(draws) < count:
         raise ValueError(
-            f"`num_draws` must be at most the draws of the posterior, {len(draws)} of the site "
-            f"{name!r}, got {count}."
+            f"`num_draws` must be at most the number of posterior draws, {len(draws)} for the "
+            f"site {name!r}, got {count}."
         )
     return np.asarray(draws)[np.linspace(0, len(draws) - 1, count).round().astype(int)]
 
 
 def _ranked(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How many of the values after the first one are below it."""
+    """The number of values after the first one that are smaller than it."""
     first, rest = values[0], values[1:]
     below, equal = (rest < first).sum(0), (rest == first).sum(0)
     return np.asarray(below + rng.integers(0, equal + 1))
 
 
 def _deviation(ranks: np.ndarray, num_draws: int) -> str:
-    """In words: what stands out more, the place or the width."""
+    """The larger deviation in words: location or width."""
     u = (ranks + 0.5) / (num_draws + 1) - 0.5
     place = np.sqrt(12 * len(u)) * u.mean()
     width = np.sqrt(180 * len(u)) * (np.square(u).mean() - 1 / 12)

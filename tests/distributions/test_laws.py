@@ -206,7 +206,7 @@ CAUGHT = [
     ("shapes", LosesAnAxis, NORMAL, r"\(\)"),
     ("expand", RepeatsDraws, NORMAL, "cells have equal draws"),
     ("to_event", Averages, NORMAL, r"to_event\(1\)"),
-    ("support", ClaimsPositive, NORMAL, "draws are out of the support"),
+    ("support", ClaimsPositive, NORMAL, "draws are outside the support"),
     ("out_of_support", SilentOutside, NORMAL, "array"),
     ("jit", LooksAtValues, NORMAL, "Tracer|traced array"),
     ("pytree", LosesAField, NORMAL, "power"),
@@ -252,7 +252,7 @@ def test_the_report_names_the_law_and_the_distribution():
         check_distribution(WrongVariance, NORMAL, except_for=excused)
     report = str(raised.value)
     assert report.startswith("WrongVariance\nkeeps support\n")
-    assert "BREAKS moments: Mean and variance, where they are finite, are those" in report
+    assert "BREAKS moments: Mean and variance, where finite, agree with those" in report
     assert "is excused from jit: not tried" in report
 
 

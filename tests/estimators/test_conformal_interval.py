@@ -194,7 +194,7 @@ def test_few_rows_are_said_at_once_and_refused():
         ({"coverage": 1.0}, ValueError, "`coverage` must be above 0 and below 1"),
         ({"coverage": "much"}, TypeError, "`coverage` must be a number"),
         ({"calibration_size": 2}, ValueError, "`calibration_size` must be above 0"),
-        ({"calibration_size": 0.999}, ValueError, "n_samples=120 are too few"),
+        ({"calibration_size": 0.999}, ValueError, "n_samples=120 is too small"),
         ({"method": "cv+", "cv": 1}, ValueError, "`cv` must be from 2"),
         ({"method": "quantile"}, ValueError, "needs an estimator with `predict_interval"),
         (
@@ -218,7 +218,7 @@ def test_errors_of_data():
     with pytest.raises(ValueError, match=r"Reshape your data"):
         found.fit(X[:, 0], Y)
     found.fit(X, Y)
-    with pytest.raises(ValueError, match=r"`coverage` must be 0.8, that of `fit`"):
+    with pytest.raises(ValueError, match=r"`coverage` must be 0.8, as in `fit`"):
         found.predict_interval(NEW, 0.5)
     with pytest.raises(ValueError, match=r"features"):
         found.predict_interval(NEW[:, :1])

@@ -26,7 +26,7 @@ class TestErrors:
             ({"target_col": "cases"}, ValueError, "must be one of.*got 'cases'"),
             ({"width": 0}, ValueError, "`width` must be a positive integer"),
             ({"freq": None}, ValueError, "`freq` must be given"),
-            ({"observation_model": "NB"}, ValueError, "whole numbers from zero for counts"),
+            ({"observation_model": "NB"}, ValueError, r"counts \(integers of at least 0\)"),
             (
                 {"seasonality_periods": ["W"], "num_seasonal_harmonics": [4]},
                 ValueError,
@@ -46,11 +46,11 @@ class TestErrors:
             ({"learning_rate": 0.0}, ValueError, "`learning_rate` must be positive"),
             ({"batch_size": 0}, ValueError, "`batch_size` must be"),
             ({"ensemble_size": 0}, ValueError, "`ensemble_size` must be"),
-            ({"num_splits": 3}, ValueError, "`num_splits` must divide the 2 members"),
+            ({"num_splits": 3}, ValueError, "`num_splits` must divide `ensemble_size`=2"),
             (
                 {"num_splits": 2, "checkpoint": Checkpoint("f")},
                 ValueError,
-                "must be 1 where",
+                "must be 1 with",
             ),
         ],
     )

@@ -27,10 +27,10 @@ def broken(field, members):
 def test_predictions_are_those_of_the_others(fitted, name):
     df = table()[:5]
     sound, one = fitted[name], broken(fitted[name], [0])
-    with pytest.warns(UserWarning, match="are not finite: member 0 of 2") as told:
+    with pytest.warns(UserWarning, match="non-finite numbers: member 0 of 2") as told:
         mean, (median,) = one.predict(df)
     assert len(told) == 1
-    with pytest.warns(UserWarning, match="are not finite: member 0 of 2"):
+    with pytest.warns(UserWarning, match="non-finite numbers: member 0 of 2"):
         left = one.likelihood_model(df)
     members = sound.likelihood_model(df)
     kept = jax.tree.map(lambda x: x[len(x) // 2 :], members.mean)

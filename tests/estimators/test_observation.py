@@ -88,5 +88,7 @@ def test_counts_are_checked():
     OBSERVATION_MODELS["NORMAL"].check("y", np.array([-1.5]))
     OBSERVATION_MODELS["NB"].check("y", np.array([0.0, 3.0]))
     for bad in (-1.0, 0.5):
-        with pytest.raises(ValueError, match=f"'y' must hold whole.*got 1 others, {bad:g}"):
+        with pytest.raises(
+            ValueError, match=f"'y' must hold counts.*got 1 other values, such as {bad:g}"
+        ):
             OBSERVATION_MODELS["ZINB"].check("y", np.array([0.0, bad]))

@@ -72,5 +72,7 @@ def test_errors(normal, tmp_path):
         BayesianNeuralFieldMAP(**SETTINGS).save(tmp_path / "field")
     normal.save(tmp_path / "field")
     assert not isinstance(normal, BayesianNeuralFieldVI)
-    with pytest.raises(ValueError, match=f"holds a {type(normal).__name__}. Read it by"):
+    with pytest.raises(
+        ValueError, match=f"contains a {type(normal).__name__}. Load it with"
+    ):
         BayesianNeuralFieldVI.load(tmp_path / "field")

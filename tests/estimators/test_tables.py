@@ -114,7 +114,9 @@ def test_columns_that_are_refused(name, values, error, words):
 
 def test_tables_that_are_refused():
     twice = pd.concat([table(), table()[["x"]]], axis=1)
-    with pytest.raises(ValueError, match="must have the column 'x' once, got it 2 times"):
+    with pytest.raises(
+        ValueError, match="must have the column 'x' exactly once, got it 2 times"
+    ):
         encode(twice)
     with pytest.raises(ValueError, match="'y' must have at least one entry"):
         encode(table()[:0])
@@ -134,7 +136,7 @@ def test_tables_that_are_refused():
 def test_what_single_precision_loses_is_said():
     """Meters in a national grid, whose differences of a millimeter vanish; centered they do not."""
     meters = 5e6 + 1e-3 * np.arange(24)
-    with pytest.warns(UserWarning, match="`x` runs from 5000000 to 5000000.023"):
+    with pytest.warns(UserWarning, match="`x` ranges from 5000000 to 5000000.023"):
         encode(table().assign(x=meters), standardize=[])
     encode(table().assign(x=meters))
 

@@ -27,12 +27,16 @@ WRONG = {
     "a basis without a prior": ("y ~ hsgp(x, m=5)", {}, r"`hsgp`.*gp, hs, mo, s, te"),
     "unknown function": ("y ~ np.lg(x)", {}, r"`np.lg` in the term `np.lg\(x\)`"),
     "no outcome": ("x + z", {}, r"outcome.*tilde"),
-    "no formula": ("y ~ x +", {}, r"cannot be read"),
+    "no formula": ("y ~ x +", {}, r"cannot be parsed"),
     "a number": ("y ~ x + 3", {}, r"number 3.*offset\(3\)"),
-    "interaction of a smooth": ("y ~ s(x):z", {}, r"`s\(x\):z`.*no interactions"),
+    "interaction of a smooth": (
+        "y ~ s(x):z",
+        {},
+        r"`s\(x\):z`.*cannot be part of an interaction",
+    ),
     "smooth in a group": ("y ~ (s(x) | g)", {}, r"`s\(x\)`.*cannot vary between groups"),
-    "group taken away": ("y ~ x - (1 | g)", {}, r"cannot be taken away"),
-    "empty level": ("y ~ g", {"g": ORDERED}, r"`g` has no row of the level 'd'.*unused"),
+    "group taken away": ("y ~ x - (1 | g)", {}, r"cannot be subtracted"),
+    "empty level": ("y ~ g", {"g": ORDERED}, r"`g` has no row with the level 'd'.*unused"),
     "one group": ("y ~ (1 | g)", {"g": ["a"] * N}, r"`g` in `\(1 \| g\)`.*two groups"),
     "collinear": ("y ~ x + z + w", {"w": D.x + 2 * D.z}, r"`w`.*collinear.*`x` and `z`"),
     "constant": ("y ~ x + w", {"w": np.ones(N)}, r"`w`.*collinear.*the intercept"),
@@ -51,20 +55,28 @@ WRONG = {
     "bounds": (
         "censored(y, lower=z, upper=w) ~ x",
         {"w": D.z - 1},
-        r"lower bound that is not below its upper one in row 0",
+        r"lower bound that is not below its upper bound in row 0",
     ),
-    "weights": ("weighted(y, w) ~ x", {"w": -np.ones(N)}, r"weight below zero in row 0"),
+    "weights": ("weighted(y, w) ~ x", {"w": -np.ones(N)}, r"negative weight in row 0"),
     "words": ("g ~ x", {}, r"`g` must hold numbers.*bernoulli"),
-    "spline of few values": ("y ~ s(grade)", {}, r"`s\(grade\)` cannot have k=10.*fewer"),
+    "spline of few values": ("y ~ s(grade)", {}, r"`s\(grade\)` cannot have k=10.*smaller"),
     "small k": ("y ~ s(x, k=2)", {}, r"`s\(x, k=2\)`.*`k` above `degree`=3, got 2"),
     "unknown setting": ("y ~ s(x, kk=2)", {}, r"`s\(x, kk=2\)`.*kk"),
-    "setting without name": ("y ~ s(x, 10)", {}, r"`10` in the term.*Settings have names"),
-    "constant in a process": ("y ~ gp(w)", {"w": np.ones(N)}, r"`gp\(w\)`.*one value only"),
+    "setting without name": (
+        "y ~ s(x, 10)",
+        {},
+        r"`10` in the term.*Settings are given by name",
+    ),
+    "constant in a process": (
+        "y ~ gp(w)",
+        {"w": np.ones(N)},
+        r"`gp\(w\)`.*constant column",
+    ),
     "constant in a horseshoe": ("y ~ hs(x, w)", {"w": np.ones(N)}, r"`hs\(x, w\)`.*'w'"),
     "surface of one column": (
         "y ~ te(x)",
         {},
-        r"`te\(x\)` must have two columns.*`s\(x\)`",
+        r"`te\(x\)` must have exactly two numeric columns.*`s\(x\)`",
     ),
     "sizes of a surface": (
         "y ~ te(x, z, k=3)",
@@ -74,9 +86,13 @@ WRONG = {
     "levels in no order": (
         "y ~ mo(g)",
         {},
-        r"`mo\(g\)`.*\['a', 'b', 'c'\] in none.*ordered",
+        r"`mo\(g\)`.*\['a', 'b', 'c'\] without an order.*ordered",
     ),
-    "levels by the alphabet": ("y ~ mo(g)", {"g": D.g.astype("category")}, r"in none"),
+    "levels by the alphabet": (
+        "y ~ mo(g)",
+        {"g": D.g.astype("category")},
+        r"without an order",
+    ),
     "two columns of levels": ("y ~ mo(grade, shop)", {}, r"one column of ordered levels"),
     "groups of numbers": (
         "y ~ s(x, k=5, by=shop)",
@@ -97,7 +113,7 @@ def test_wrong_input_is_a_clear_error(what):
 
 
 PARAMETERS = {
-    "no parameter": ({"nu": "~ x"}, {}, r"formula of 'nu'.*it has 'sigma'"),
+    "no parameter": ({"nu": "~ x"}, {}, r"formula for 'nu'.*it has 'sigma'"),
     "another name": (
         {"sigma": "mu ~ x"},
         {},
@@ -112,7 +128,7 @@ PARAMETERS = {
         r"`priors`.*'sigma'.*sigma.x",
     ),
     "no dictionary": ("~ x", {}, r"`parameters`.*formulas by name"),
-    "weights": (None, {"weights": np.ones(N)}, r"`weights` must be the name of a column"),
+    "weights": (None, {"weights": np.ones(N)}, r"`weights` must be a column name"),
 }
 
 

@@ -142,7 +142,7 @@ CASES = {
     ),
     "no data": (
         lambda: run(x=None, y=None),
-        ValueError, "`x` and `y` must hold at least one array",
+        ValueError, "`x` and `y` must contain at least one array",
     ),
     "NaN in x": (
         lambda: run(x=with_nan(X, 7, 1)),
@@ -199,11 +199,11 @@ CASES = {
     ),
     "members": (
         lambda: ensemble_predict({"a": jnp.ones(2), "b": jnp.ones(3)}, jnp.dot, X),
-        ValueError, r"must all lead with one axis of members, got shapes \(2,\), \(3,\)",
+        ValueError, r"must all have the same first axis, that of the members, got shapes \(2,\), \(3,\)",
     ),
     "no members": (
         lambda: ensemble_predict({"a": None}, jnp.dot, X),
-        ValueError, "must all lead with one axis of members, got shapes none",
+        ValueError, "must all have the same first axis, that of the members, got shapes none",
     ),
     "rows of predictions": (
         lambda: ensemble_predict(jnp.ones((2, 3)), jnp.dot, {"a": X, "b": Y[:2]}),

@@ -159,7 +159,7 @@ def test_refuses_params_of_another_model():
         log_joint({}, X, Y)
     params = log_joint_of(local, X)[0](jax.random.key(0))
     with pytest.raises(
-        ValueError, match=r"sites \['y'\], which are observed. Give the data"
+        ValueError, match=r"sites \['y'\], which are observed. Pass the data"
     ):
         log_joint(params, X, Y)
 

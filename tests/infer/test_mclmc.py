@@ -118,7 +118,7 @@ def test_what_cannot_be():
     def lone():
         numpyro.sample("x", dist.Normal(0.0, 1.0))
 
-    with pytest.raises(ValueError, match="at least 2 latent numbers, got 1"):
+    with pytest.raises(ValueError, match="at least 2 latent dimensions, got 1"):
         stock.MCMC(MCLMC(lone), num_warmup=1, num_samples=1).run(jax.random.key(0))
     with pytest.raises(ValueError, match="`num_steps`"):
         MCLMC(target, num_steps=0)

@@ -130,10 +130,10 @@ def test_repeated_rows_are_kept_and_counted():
             table(),
             {"target_col": "latitude"},
             ValueError,
-            "`target_col` must be no feature",
+            "`target_col` must not be one of `feature_cols`",
         ),
         (table(), {"time_col": 3}, ValueError, "`time_col` must be a position"),
-        (table(), {"standardize": ["datetime"]}, ValueError, "leave out the time"),
+        (table(), {"standardize": ["datetime"]}, ValueError, "not include the time"),
         (table(), {"standardize": ["height"]}, ValueError, "`standardize` must be one of"),
         (table(), {"timetype": "int"}, ValueError, "`freq` must be None"),
         (

@@ -61,7 +61,7 @@ def test_nullable_and_integer_columns():
             pd.DataFrame([[1.0, 2.0]], columns=["a", "a"]),
             ["a"],
             ValueError,
-            "'a' once, got it 2 times",
+            "'a' exactly once, got it 2 times",
         ),
     ],
 )

@@ -146,7 +146,7 @@ def test_periods_in_units(period, freq, expected):
         ("D", "W", ValueError, r"`seasonality_periods\[0\]` must be at least one unit"),
         (0.5, "W", ValueError, "at least one unit"),
         (-1.0, "W", ValueError, "positive"),
-        ("Y", None, ValueError, "must be a number where `freq` is None"),
+        ("Y", None, ValueError, "must be a number if `freq` is None"),
         (None, "W", TypeError, "must be a number"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Members fitted as one program: modes, variational posteriors, chains; prediction."""
+"""Ensembles fitted in one compiled program: modes, variational fits, chains; predictions."""

@@ -1,4 +1,4 @@
-"""How much of a prediction is computed at a time: all of it, if that fits."""
+"""Blocks of rows and members in which a prediction is computed, if memory requires it."""
 
 import zlib
 from collections.abc import Collection
@@ -17,11 +17,11 @@ from ..training._rows import refuse_joint
 
 
 class Cut(NamedTuple):
-    """How much of a prediction is computed at a time.
+    """The size of the blocks of a prediction.
 
     Args:
-        rows: Rows at a time.
-        members: Members at a time, in each draw.
+        rows: Number of rows at a time.
+        members: Number of members at a time, in each draw.
     """
 
     rows: int
@@ -29,15 +29,16 @@ class Cut(NamedTuple):
 
 
 def cut_to_fit(whole: ClosedJaxpr, of: Cut, *, is_reduced: bool) -> Cut:
-    """The rows and members at a time that fit in memory: as many as there are, if they do.
+    """The largest blocks of rows and members that fit in memory.
 
-    Members are parted first, which changes no number in any model. Rows are, where one
-    member by itself asks for too much.
+    Members are split first, which never changes results. Rows are split if a single member
+    needs too much memory.
 
     Args:
         whole: The program for all of them.
-        of: How many there are.
-        is_reduced: Whether its draws are reduced, so that what it gives need not be kept.
+        of: The total numbers of rows and members.
+        is_reduced: Whether draws are reduced to a statistic, so that the outputs need not be
+            stored.
     """
     given = output_bytes(whole)
     held = max(peak_bytes(whole) - given, 1)
@@ -49,25 +50,25 @@ def cut_to_fit(whole: ClosedJaxpr, of: Cut, *, is_reduced: bool) -> Cut:
 
 
 def check_blocks(model: Model, parts: Arguments, size: int, sites: tuple[str, ...]) -> None:
-    """Blocks of `size` rows predict what all rows at once do.
+    """Check that predictions in blocks of `size` rows equal those of all rows at once.
 
     Args:
         model: The model, which draws what it observes.
         parts: Its arguments.
-        size: Rows in a block.
-        sites: The sites that are predicted.
+        size: Number of rows in a block.
+        sites: The predicted sites.
 
     Raises:
-        ValueError: If its rows are not the same alone and among others.
+        ValueError: If the prediction of a row depends on other rows.
     """
     terms = row_terms(model, parts, size)
     if terms is not None:
         asked = {name: term for name, term in terms.items() if name in sites}
-        refuse_joint("Blocks of rows would predict by another model", asked)
+        refuse_joint("Predictions in blocks of rows would differ", asked)
 
 
 class one_for_all_rows(Messenger):  # noqa: N801
-    """Draws what does not grow with the rows by a key that is the same in all blocks."""
+    """Uses the same key in all blocks for sites that do not grow with the rows."""
 
     def __init__(self, fn: Any, key: PRNGKey, grows: Collection[str]) -> None:
         self.key = key

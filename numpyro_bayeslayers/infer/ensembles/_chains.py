@@ -1,9 +1,9 @@
-"""The compiled programs of Markov chains: their start, and their steps.
+"""Compiled programs of Markov chains: initialization and steps.
 
-NumPyro's `MCMC` compiles its loop again in each run, and finds starts by steps that are
-compiled one by one. Here both are programs of the arguments' arrays: what a kernel prepares
-for its steps (its potential, with the data) is prepared within the program, so that a further
-run, with other data too, compiles nothing.
+NumPyro's `MCMC` compiles its loop again in each run, and searches initial values in steps that
+are compiled one by one. Here both are programs with the arguments' arrays as inputs: the
+potential with the data is set up inside the program, so that another run compiles nothing, even
+with other data.
 """
 
 import copy
@@ -27,13 +27,13 @@ from ..training._layout import HERE, Layout
 from ..training._training_loop import REFRESHES, saying
 
 _NO_START = (
-    "No start of finite density was found for the chains {chains}: run the model in one process, "
-    "which says what may be the cause, or give `init`."
+    "No initial values with finite density were found for the chains {chains}. Run the model "
+    "in one process to see the possible cause, or give `init`."
 )
 
 
 class Length(NamedTuple):
-    """How many steps, and of how many chains."""
+    """The numbers of steps and chains."""
 
     num_warmup: int
     num_samples: int
@@ -42,21 +42,21 @@ class Length(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """All steps of a chain."""
+        """The total number of steps per chain."""
         return self.num_warmup + self.num_samples
 
     @property
     def kept(self) -> int:
-        """The draws of a chain that are kept: of each `thinning`, the last."""
+        """The number of draws kept per chain: every `thinning`-th."""
         return self.num_samples // self.thinning
 
 
 class Fields(NamedTuple):
-    """What is collected of a kernel's states.
+    """The fields collected from a kernel's states.
 
     Args:
-        names: The fields, that of the samples first.
-        without: Sites that are left out of the samples.
+        names: The fields, first that of the samples.
+        without: Sites left out of the samples.
     """
 
     names: tuple[str, ...]
@@ -64,7 +64,7 @@ class Fields(NamedTuple):
 
     @classmethod
     def of(cls, kernel: MCMCKernel, extra: tuple[str, ...]) -> "Fields":
-        """The fields that `kernel` collects by itself, and `extra` ones, as in `MCMC.run`."""
+        """The default fields of `kernel` and `extra` ones, as in `MCMC.run`."""
         field = kernel.sample_field
         names = dict.fromkeys((field, *kernel.default_fields, *extra))
         mark = f"~{field}."
@@ -73,14 +73,14 @@ class Fields(NamedTuple):
 
 
 class ChainPrograms:
-    """Compiled start and steps of all chains, for arguments of one structure.
+    """Compiled initialization and steps of all chains, for arguments of one structure.
 
     Args:
-        kernel: A NumPyro kernel; it stays as it is.
-        length: How many steps and chains.
+        kernel: A NumPyro kernel, which is not modified.
+        length: The numbers of steps and chains.
         frame: Arguments that are not arrays.
-        fields: What is collected.
-        layout: Where chains and rows are.
+        fields: The collected fields.
+        layout: The placement of chains and rows on devices.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class ChainPrograms:
         def steps(
             state: Any, kept: Any, first: Any, end: Any, keys: Any, start: Any, arrays: Any
         ) -> tuple[Any, Any]:
-            # Once more for what the kernel remembers of it; its state is not used. Wherever the
-            # chains have started, the program is one.
+            # Called for the attributes that the kernel sets; the state is not used. The program
+            # is the same for any initial values.
             start = getattr(state, fields.names[0]) if self._is_told else start
             fresh, _, (args, kwargs) = begin(keys, start, arrays)
             collect = _collector(fresh, fields, length.num_chains, args, kwargs)
@@ -118,7 +118,7 @@ class ChainPrograms:
                 state = fresh.sample(state, args, kwargs)
                 left_out = length.num_samples % length.thinning
                 at = (i - length.num_warmup - left_out) // length.thinning
-                # The last of those that share a place stays there.
+                # Of draws with the same position, the last is kept.
                 put = lambda: jax.tree.map(
                     lambda a, v: a.at[at].set(v), kept, collect(state)
                 )
@@ -132,18 +132,18 @@ class ChainPrograms:
             fresh, state, (args, kwargs) = begin(keys, start, arrays)
             return _collector(fresh, fields, length.num_chains, args, kwargs)(state)
 
-        # Only these tell by their states whether they have found a start: others must run as
-        # they are, to raise.
+        # Only the states of these kernels show whether initial values were found; others must
+        # run eagerly to raise an error.
         self._is_told = isinstance(kernel, (HMC, AbstractKernel))
         self._init_as_it_is = init
         self._init = jax.jit(init) if self._is_told else init
         self._steps = jax.jit(steps, donate_argnums=(0, 1))
-        self._empty = jax.jit(empty)  # asked for its shapes only, which it keeps
+        self._empty = jax.jit(empty)  # used only for its shapes, which are cached
 
     def run(
         self, keys: Any, start: PyTree, arrays: list[Any], progress_bar: bool
     ) -> tuple[dict[str, PyTree], Any]:
-        """Run all chains: what was collected, (draws, chains, ...), and the last states."""
+        """Run all chains: the collected fields, (draws, chains, ...), and the last states."""
         with saying("compiling the start", progress_bar):
             state = self._start(keys, start, arrays)
         kept = self._nothing(keys, start, arrays)
@@ -170,9 +170,9 @@ class ChainPrograms:
     def positions(
         self, keys: Any, start: PyTree, arrays: list[Any], num_steps: int, every: int
     ) -> dict[str, Any]:
-        """Where chains of HMC are in the second half of the first steps of their warm-up.
+        """Positions of HMC chains in the second half of the first warm-up steps.
 
-        Of no step, it is where they start.
+        With zero steps, the initial positions.
 
         Returns:
             Unconstrained values by site, (looks, chains, *site).
@@ -183,14 +183,14 @@ class ChainPrograms:
         for first in range(0, num_steps, every):
             end = first + every
             state, kept = self._steps(state, kept, first, end, keys, None, arrays)
-            if 2 * end > num_steps:  # a copy: the buffers are used again
+            if 2 * end > num_steps:  # a copy, since the buffers are reused
                 found.append(jax.tree.map(np.array, state.z))
         stacked = jax.tree.map(lambda *x: np.stack(x), *found)
         is_one = self._length.num_chains == 1
         return jax.tree.map(lambda x: x[:, None] if is_one else x, stacked)
 
     def _nothing(self, keys: Any, start: PyTree, arrays: list[Any]) -> Any:
-        """Where the draws will be."""
+        """Arrays for the draws."""
         size = self._length.kept
         shapes = self._empty.eval_shape(keys, start, arrays)
         zeros = lambda x: jnp.zeros((size, *x.shape), x.dtype)
@@ -202,23 +202,25 @@ class ChainPrograms:
             found = np.isfinite(_processes.whole(state.potential_energy))
             if not found.all() and self._layout.is_shared:
                 raise RuntimeError(_NO_START.format(chains=np.flatnonzero(~found).tolist()))
-            if not found.all():  # NumPyro says so, and warns of what may be the cause
+            if (
+                not found.all()
+            ):  # NumPyro raises the error, with warnings about the possible cause
                 state = self._init_as_it_is(keys, start, arrays)
         return jax.tree.map(_own, state)
 
 
 def _own(x: Any) -> Any:
-    """A copy, whose buffer the steps may use again, of a type that they do not change."""
+    """A copy, of a stable type, whose buffer the steps may reuse."""
     x = jnp.asarray(x)
     is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
     return jnp.copy(x) if is_key else jnp.array(x, x.dtype)
 
 
 def _fresh(kernel: MCMCKernel, known: dict[int, Any] | None = None) -> MCMCKernel:
-    """A copy of a kernel, and of those in it, as if it had never run.
+    """A copy of a kernel and of the kernels inside it, as if it had never run.
 
-    What a kernel remembers of a start is of that start's trace; and HMC maps its step over
-    chains once more at each start.
+    The attributes that a kernel sets in `init` belong to that trace, and HMC applies another
+    `vmap` over chains in each `init`.
     """
     known = {} if known is None else known
     if id(kernel) in known:
@@ -238,7 +240,7 @@ def _fresh(kernel: MCMCKernel, known: dict[int, Any] | None = None) -> MCMCKerne
 def _collector(
     kernel: MCMCKernel, fields: Fields, num_chains: int, args: Any, kwargs: Any
 ) -> Callable[[Any], dict[str, PyTree]]:
-    """From the kernel's state to what is collected, samples in their own space."""
+    """The function from a kernel's state to the collected fields, samples in constrained space."""
     constrain = kernel.postprocess_fn(args, kwargs)
 
     def collect(state: Any) -> dict[str, PyTree]:
@@ -269,14 +271,14 @@ def _told(state: Any) -> str:
 def as_mcmc(
     kernel: MCMCKernel, length: Length, args: Any, kwargs: Any, kept: Any, state: Any
 ) -> MCMC:
-    """NumPyro's `MCMC` as it would be after this run.
+    """A NumPyro `MCMC` object in the state after this run.
 
     Args:
         kernel: The kernel.
-        length: How many steps and chains.
+        length: The numbers of steps and chains.
         args: Arguments of its model.
         kwargs: Keyword arguments likewise.
-        kept: By field, (draws, chains, ...).
+        kept: The collected arrays by field, (draws, chains, ...).
         state: The last states.
     """
     swap = lambda x: jnp.swapaxes(x, 0, 1) if length.num_chains > 1 else x[None]
@@ -288,7 +290,7 @@ def as_mcmc(
 def mcmc_of(
     kernel: MCMCKernel, length: Length, args: Any, kwargs: Any, fields: dict[str, PyTree]
 ) -> MCMC:
-    """NumPyro's `MCMC` with what a run has collected, (chains, draws, ...) by field."""
+    """A NumPyro `MCMC` object with the collected arrays, (chains, draws, ...) by field."""
     mcmc = MCMC(
         kernel,
         num_warmup=length.num_warmup,

@@ -1,8 +1,8 @@
-"""The pure functions: how an ensemble starts, what it minimizes, how it takes a step.
+"""The pure functions of ensembles: initialization, loss and step.
 
-A member is written as if it were alone; all members go under one `jax.vmap`, the
-optimizer included, so that what an optimizer does across parameters (clipping by a global
-norm, say) stays within a member. The data is not mapped: there is one copy of it.
+Functions are written for one member and mapped over all members by `jax.vmap`, including the
+optimizer, so that operations across parameters (such as clipping by global norm) stay within a
+member. The data are not mapped: there is one copy.
 """
 
 from collections.abc import Callable
@@ -29,23 +29,24 @@ InitFn = Callable[[PRNGKey], Params]
 
 
 _STATEFUL = (
-    "`init_fn` must return no `equinox.nn.State`: its running statistics would be trained as "
-    "parameters are. Lift the module in a NumPyro model, `layers.lift(module, priors, "
-    "state=state)`, and take `EnsembleSVI(model, AutoDelta, ...)`, which updates them."
+    "`init_fn` must not return an `equinox.nn.State`: its running statistics would be trained "
+    "like parameters. Lift the module in a NumPyro model, `layers.lift(module, priors, "
+    "state=state)`, and use `EnsembleSVI(model, AutoDelta, ...)`, which updates them."
 )
 
 
 class EnsembleState(NamedTuple):
-    """What the next step of an ensemble needs.
+    """The training state of an ensemble.
 
     Args:
-        params: The parameters of all members: a pytree whose arrays lead with the members'
-            axis, and whose other leaves are shared.
-        opt_state: The states of the members' optimizers, stacked likewise.
-        steps: The steps that each member has taken; None if unknown.
-        order_key: The key that orders the rows, the same for each member; None if unknown.
-        description: What the state is of; None if unknown. To go on with other data or
-            settings on purpose, ``state._replace(description=None)``.
+        params: The parameters of all members: a pytree whose arrays have a leading axis of
+            members and whose other leaves are shared.
+        opt_state: The optimizer states of the members, stacked in the same way.
+        steps: The number of steps taken by each member; None if unknown.
+        order_key: The random key of the order of rows, the same for all members; None if
+            unknown.
+        description: The run that the state belongs to; None if unknown. To continue with other
+            data or settings on purpose, use ``state._replace(description=None)``.
 
     Example:
         >>> import jax, optax
@@ -66,11 +67,11 @@ class EnsembleResult(NamedTuple):
     """A fitted ensemble.
 
     Args:
-        params: The parameters of all members, stacked along a first axis.
+        params: The parameters of all members, stacked along the first axis.
         losses: The loss of each member before each step, shape (members, steps).
-        state: The last state, from which `update` goes on. It knows what it is of, and is
-            refused elsewhere.
-        validation: The scores of rows that were held out, step by step; None if there were none.
+        state: The last state, from which `update` continues. It can be used only with the
+            model, optimizer and data of its run.
+        validation: The scores of held-out rows during training; None if no rows were held out.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -88,14 +89,13 @@ class EnsembleResult(NamedTuple):
     validation: Validation | None = None
 
     def save(self, path: str | Path) -> None:
-        """Write the result into a file, from which `load` reads it.
+        """Save the result to a file that `load` can read.
 
-        The file is one of safetensors with a header of JSON: numbers and words, no code. It
-        is written beside `path`, put onto the disk, and takes the place of a file of that
-        name in one move.
+        The file is in the safetensors format with a JSON header: numbers and text, no code. It
+        replaces an existing file atomically.
 
         Args:
-            path: The file, in a folder that exists.
+            path: The file, in an existing folder.
 
         Raises:
             FileNotFoundError: If the folder does not exist.
@@ -108,32 +108,34 @@ class EnsembleResult(NamedTuple):
     def load(
         cls, path: str | Path, *, params: Params | None = None, state: Any = None
     ) -> "EnsembleResult":
-        """Read what `save` wrote.
+        """Load a result saved by `save`.
 
-        Parameters in dictionaries, lists and tuples need nothing else. Modules and the
-        states of optimizers are code, which a file does not hold: give one of the same
-        structure, ``state=ensemble.init(0, x, y)``, whose numbers do not matter.
+        Parameters in dictionaries, lists and tuples need only `path`. The structure of modules
+        and optimizer states is defined by code, which the file does not contain: pass an object
+        of the same structure, such as ``state=ensemble.init(0, x, y)``, whose values are
+        ignored.
 
         Args:
             path: The file.
-            params: Parameters of the structure of those in the file, if they hold modules.
-            state: A state of the structure of that in the file, if training is to go on from
-                it. The ``state`` of the result is None without.
+            params: Parameters of the same structure as those in the file, if they contain
+                modules.
+            state: A state of the same structure as that in the file, to continue training.
+                Without it, the ``state`` of the result is None.
 
         Raises:
             FileNotFoundError: If there is no such file.
             TypeError: If `path` is not a path.
             ValueError: If the file is damaged, of another kind, of a later version or of
-                another precision, or its structure or shapes are others.
+                another precision, or its structure or shapes differ.
 
         Warns:
-            UserWarning: If JAX, NumPyro or this package had another version.
+            UserWarning: If the versions of JAX, NumPyro or this package differ.
         """
         return cls(*read_result(path, params, state))
 
 
 def check_optimizer(optimizer: Any) -> None:
-    """`optimizer` has optax's `init` and `update` (NumPyro's have other arguments)."""
+    """Check that `optimizer` is an optax optimizer (those of NumPyro have other arguments)."""
     has_both = all(callable(getattr(optimizer, name, None)) for name in ("init", "update"))
     if not has_both or hasattr(optimizer, "get_params"):
         given = type(optimizer).__name__
@@ -150,24 +152,24 @@ def ensemble_init(
     ensemble_size: int,
     seed: Seed,
 ) -> EnsembleState:
-    """Draw the members' first parameters and start their optimizers.
+    """Draw the members' initial parameters and initialize their optimizers.
 
-    Member e starts from ``init_fn(key_e)``, where key_e depends on `seed` and e alone: a
-    larger ensemble begins with the members of a smaller one.
+    Member e starts from ``init_fn(key_e)``, where key_e depends only on `seed` and e: a larger
+    ensemble contains the members of a smaller one.
 
     Args:
-        init_fn: From a key to the parameters of one member: any pytree, Equinox modules
-            included. Floating-point arrays are trained, and so are Python numbers, which
-            become arrays; integer and boolean arrays are carried along; other leaves
-            (functions, strings, booleans) are shared by all members.
+        init_fn: A function from a key to the parameters of one member: any pytree, including
+            Equinox modules. Floating-point arrays are trained, and so are Python numbers, which
+            become arrays; integer and boolean arrays are kept per member but not trained; other
+            leaves (functions, strings, booleans) are shared by all members.
         optimizer: An optax optimizer.
         ensemble_size: The number of members, at least 1.
-        seed: An integer or a key.
+        seed: An integer or a JAX random key.
 
     Raises:
         TypeError: If `init_fn` cannot be called, or `optimizer` or `seed` has the wrong type.
         ValueError: If `ensemble_size` is below 1, a member has nothing to train, or its
-            parameters hold the state of a module (running statistics, say).
+            parameters contain the state of a module (such as running statistics).
 
     Example:
         >>> import jax, optax
@@ -189,7 +191,7 @@ def ensemble_init(
 
 
 def state_at(params: Params, optimizer: optax.GradientTransformation) -> EnsembleState:
-    """The first state of one member that starts at these parameters."""
+    """The initial state of one member with these parameters."""
     is_state = lambda leaf: isinstance(leaf, eqx.nn.State)
     if any(map(is_state, jax.tree.leaves(params, is_leaf=is_state))):
         raise ValueError(_STATEFUL)
@@ -215,9 +217,9 @@ def ensemble_loss(
 
     Args:
         log_joint: ``log_joint(params, x, y) -> (loglik, logprior)``, both scalars in nats.
-        prior_weight: Weight of the log prior, at least 0; at 0 the prior is left out, so
-            that not even a NaN in it matters.
-        scale: Weight of the log likelihood, positive: N / B for B rows out of N.
+        prior_weight: Weight of the log prior, at least 0; at 0 the prior is left out, so that
+            even a NaN in it has no effect.
+        scale: Weight of the log likelihood, positive: N / B for B of N rows.
 
     Returns:
         ``loss_fn(params, x_batch, y_batch) -> (loss, grads)`` for the parameters of one
@@ -260,7 +262,7 @@ def ensemble_loss(
 
 
 def two_scalars(terms: Any) -> tuple[Array, Array]:
-    """What a `log_joint` returns, checked."""
+    """The two scalars that a `log_joint` returns, checked."""
     if not isinstance(terms, (tuple, list)):
         shape = f" of shape {jnp.shape(terms)}" if eqx.is_array(terms) else ""
         raise ValueError(
@@ -278,7 +280,7 @@ def two_scalars(terms: Any) -> tuple[Array, Array]:
 
 
 def _pushed(repulsion: Repulsion, params: Params) -> Callable[[Params], Any]:
-    """What repulsion adds to the loss of one member among these, and its gradient."""
+    """The repulsion term of the loss of one member among these, and its gradient."""
 
     def features(params: Params) -> Array:
         if repulsion.space == "weights":
@@ -297,7 +299,7 @@ def _pushed(repulsion: Repulsion, params: Params) -> Callable[[Params], Any]:
 
 
 def _like(value: Array, weight: Real[ArrayLike, ""]) -> Array:
-    """`weight` in the floating-point type of `value`, which it must not widen."""
+    """`weight` in the floating-point type of `value`, which it must not promote."""
     return jnp.asarray(weight, dtype=jnp.result_type(value, float))
 
 
@@ -312,21 +314,22 @@ def ensemble_step(
     scale: Real[ArrayLike, ""] = 1.0,
     repulsion: Repulsion | None = None,
 ) -> tuple[EnsembleState, Float[Array, " e"]]:
-    """Take one step of the optimizer in each member, all on the same rows.
+    """Take one optimizer step in each member, all on the same rows.
 
     Args:
         state: From `ensemble_init` or an earlier step.
         x_batch: Rows of the inputs: an array or a pytree of arrays.
         y_batch: The same rows of the outputs.
         log_joint: See `ensemble_loss`.
-        optimizer: The optimizer of `ensemble_init`. Optimizers that ask for the value and
-            the loss function (`optax.lbfgs`) get them.
+        optimizer: The optimizer of `ensemble_init`. Optimizers that need the value and the loss
+            function (`optax.lbfgs`) receive them.
         prior_weight: See `ensemble_loss`.
         scale: See `ensemble_loss`.
-        repulsion: What pushes members apart, of `repulsive`; None for members on their own.
+        repulsion: The repulsion between members, from `repulsive`; None for independent
+            members.
 
     Returns:
-        The next state, and the losses of before the step.
+        The next state, and the losses before the step.
 
     Raises:
         TypeError: If `log_joint` cannot be called or `optimizer` has the wrong type.

@@ -1,4 +1,4 @@
-"""Arguments that a fit had, and a prediction has not."""
+"""Check for arguments of a fit that are missing in a prediction."""
 
 import inspect
 from typing import Any
@@ -16,24 +16,24 @@ from ..training._arguments import Arguments, merged
 from ..training._determined import inputs_of
 
 _LEFT_OUT = (
-    "`{name}` must be given: the fit had it, and without it the predictions would be those of "
-    "{what}. Give that of the rows to be predicted."
+    "`{name}` must be given: the fit had it, and without it the predictions would use {what}. "
+    "Pass its values for the rows to be predicted."
 )
 
 
 def refuse_left_out(
     model: Model, parameters: tuple[str, ...], fitted: Arguments, given: Arguments
 ) -> None:
-    """Raise if the model would run with other values of an argument than it was fitted to.
+    """Raise if the model would run with other values of an argument than in the fit.
 
-    Observations may be left out, and what no draw depends on: weights and masks of them. So
-    may switches and words, which say how a model runs.
+    Observations may be left out, and so may their weights and masks, on which no draw depends,
+    and booleans and strings, which control how a model runs.
 
     Args:
         model: The model as its user wrote it.
         parameters: The names of its positional arguments.
         fitted: The arguments of the fit.
-        given: Those of a prediction.
+        given: The arguments of a prediction.
     """
     there, here = (_by_name(parts, parameters) for parts in (fitted, given))
     missing = [name for name in there if here.get(name, ()) == ()]
@@ -64,7 +64,7 @@ def _defaults(model: Model) -> dict[str, Any]:
 
 
 def _names(parts: Arguments, parameters: tuple[str, ...]) -> list[str]:
-    """For each leaf of the arguments, which of them it is in."""
+    """For each leaf, the name of its argument."""
     places = parts.frame.treedef.unflatten(range(len(parts.rows)))
     names = []
     for (which, key, *_), _ in jax.tree_util.tree_leaves_with_path(places):
@@ -77,7 +77,7 @@ def _names(parts: Arguments, parameters: tuple[str, ...]) -> list[str]:
 
 
 def _by_name(parts: Arguments, parameters: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
-    """The leaves of each argument that has some; None has none."""
+    """The leaves of each argument; None has no leaves."""
     found: dict[str, tuple[Any, ...]] = {}
     leaves = zip(merged(parts), parts.frame.shared, strict=True)
     for name, (array, other) in zip(_names(parts, parameters), leaves, strict=True):
@@ -86,7 +86,7 @@ def _by_name(parts: Arguments, parameters: tuple[str, ...]) -> dict[str, tuple[A
 
 
 def _read(model: Model, parameters: tuple[str, ...], fitted: Arguments) -> set[str]:
-    """The arguments on which what is drawn depends, but for those that are observed."""
+    """The arguments on which draws depend, except observed ones."""
     roles: list[str] = []
 
     def run(arrays: list[Any], key: Any) -> list[Any]:
@@ -99,7 +99,7 @@ def _read(model: Model, parameters: tuple[str, ...], fitted: Arguments) -> set[s
     arrays = merged(fitted)
     try:
         program = jax.make_jaxpr(run)(arrays, random.key(0))
-    except Exception:  # what is wrong with the model is said where it runs
+    except Exception:  # errors of the model are raised when it runs
         return set()
     names = [
         n for n, x in zip(_names(fitted, parameters), arrays, strict=True) if x is not None
@@ -111,13 +111,13 @@ def _read(model: Model, parameters: tuple[str, ...], fitted: Arguments) -> set[s
 
 
 def _values(site: Message) -> list[tuple[str, Any]]:
-    """What is drawn at a site, and from what; and what is observed."""
+    """The value drawn at a site, its parameters, and the observed value."""
     if site["type"] == "deterministic":
         return [("drawn", x) for x in jax.tree.leaves(site["value"])]
     if site["type"] != "sample" or not isinstance(site["fn"], dist.Distribution):
         return []
     law = _support.law_of(site["fn"])
     if isinstance(law, dist.Unit):
-        return []  # a factor: nothing is drawn
+        return []  # a factor, without a draw
     role = "observed" if site["is_observed"] else "drawn"
     return [(role, site["value"]), *(("drawn", x) for x in jax.tree.leaves(law))]

@@ -1,4 +1,4 @@
-"""The weights that turn draws of a guide into draws of the posterior."""
+"""Importance weights of draws from a guide."""
 
 import functools
 from typing import Any
@@ -17,7 +17,7 @@ from ..training._host import seldom
 from ..training._member import Drawn
 from ..training._recent import Recent
 
-#: The most numbers that NumPy computes, and the draws that it takes at a time.
+#: The largest number of values computed by NumPy, and its number of draws at a time.
 MOST, _AT_ONCE = 2**26, 50
 
 
@@ -30,16 +30,16 @@ def log_weights_of(
     loss: ELBO,
     compiled: Recent[Any],
 ) -> Float[ArrayLike, "e s"]:
-    """The log weights of draws of the members' guides: the evidence bound of each draw alone.
+    """The log importance weights of draws from the members' guides: the ELBO of each draw.
 
     Args:
-        drawn: The model and the guide, of all rows.
-        params: Parameters that lead with the members.
+        drawn: The model and the guide, for all rows.
+        params: Parameters, with a leading axis of members.
         key: The random key.
         parts: The data of the fit.
-        num_samples: Draws of each member.
-        loss: The objective of the fit; discrete sites are summed out if it does so.
-        compiled: Where the program is kept.
+        num_samples: Number of draws per member.
+        loss: The objective of the fit; discrete sites are marginalized if it does so.
+        compiled: The cache of compiled programs.
     """
     frame = parts.frame
     members = jax.tree.leaves(params)[0].shape[0]

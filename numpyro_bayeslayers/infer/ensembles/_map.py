@@ -58,28 +58,29 @@ from ._map_run import (
 
 
 class EnsembleMAP:
-    """An ensemble of maximum a posteriori fits from different starts.
+    """Ensemble of maximum a posteriori fits from different initial values.
 
     Each member e minimizes ``-loglik(params_e) - prior_weight * logprior(params_e)``. With
-    ``prior_weight=0`` the members are maximum likelihood fits, the deep ensemble of the
+    ``prior_weight=0`` the members are maximum likelihood fits, as in the deep ensembles of the
     reference.
 
     An object compiles its functions once for each shape of the data, for any number of steps,
-    and caches them: use one object for several runs. Its arguments are read at construction.
+    and caches them, so use one object for several runs.
 
     Args:
         log_joint: ``log_joint(params, x, y) -> (loglik, logprior)``, both scalars in nats.
         init_fn: ``init_fn(key) -> params`` of one member; see `ensemble_init`.
-        optimizer: An optax optimizer. Each member has its own state; clipping by global norm,
-            for example, acts within a member.
+        optimizer: An optax optimizer. Each member has its own optimizer state; clipping by
+            global norm, for example, acts within a member.
         ensemble_size: The number of members, at least 1.
         prior_weight: Weight of the log prior, at least 0; at 0 the prior is left out.
-        repulsion: The repulsion between members, from `repulsive`, which is part of their
+        repulsion: The repulsion between members, from `repulsive`, which is added to their
             losses; None for independent members.
-        mesh: Devices to lay the members out over; see `EnsembleSVI`, for what follows too.
-        data_axis: The axis of `mesh` that rows are split over.
-        precision: ``"bfloat16"`` for the products of layers in half precision, in a `log_joint`
-            that has layers: that of `log_joint_of`, say. See `handlers.mixed_precision`.
+        mesh: Devices over which the members are distributed; see `EnsembleSVI`.
+        data_axis: The axis of `mesh` over which rows are split; see `EnsembleSVI`.
+        precision: ``"bfloat16"`` to compute matrix products of layers in half precision, for a
+            `log_joint` with layers, such as that of `log_joint_of`. See
+            `handlers.mixed_precision`.
 
     Raises:
         TypeError: If a function is not callable or `optimizer` has the wrong type.
@@ -166,15 +167,15 @@ class EnsembleMAP:
         self._look = Look(log_joint, lambda: eqx.filter_eval_shape(start))
 
     def init(self, seed: Seed) -> EnsembleState:
-        """Start all members; see `ensemble_init`.
+        """Initialize all members; see `ensemble_init`.
 
         Args:
-            seed: An integer or a key.
+            seed: An integer or a JAX random key.
 
         Raises:
             TypeError: If `seed` has the wrong type.
-            ValueError: If a member has nothing to train, or `init_fn` gives the state of a
-                module, which `EnsembleSVI` keeps of a lifted one.
+            ValueError: If a member has nothing to train, or `init_fn` returns the state of a
+                module; use `EnsembleSVI` with a lifted module instead.
 
         Example:
             >>> import optax
@@ -187,7 +188,7 @@ class EnsembleMAP:
             return state._replace(description=self._known(state).description)
 
     def _known(self, state: EnsembleState | None = None) -> Known:
-        """What its runs are of, found once: from a state, if there is one."""
+        """The description of its runs, computed once; from a state, if there is one."""
         if self._found is None:
             self._found = self._of.known(self._shapes() if state is None else state)
         return self._found
@@ -200,16 +201,16 @@ class EnsembleMAP:
         *,
         scale: Real[ArrayLike, ""] = 1.0,
     ) -> tuple[EnsembleState, Float[Array, " e"]]:
-        """Take one step in all members, compiled; `state` stays usable.
+        """Take one compiled step in all members; `state` remains usable.
 
         Args:
             state: From `init` or an earlier `update`.
             x_batch: Rows of the inputs: an array or a pytree of arrays.
             y_batch: The same rows of the outputs.
-            scale: Weight of the log likelihood: N / B for B rows out of N.
+            scale: Weight of the log likelihood: N / B for B of N rows.
 
         Returns:
-            The next state, and the losses of before the step.
+            The next state, and the losses before the step.
 
         Raises:
             ValueError: If the rows of `x_batch` and `y_batch` differ in number, `log_joint`
@@ -246,39 +247,40 @@ class EnsembleMAP:
         checkpoint: Checkpoint | None = None,
         callbacks: Callback | Sequence[Callback] = (),
     ) -> EnsembleResult:
-        """Start all members and take `num_epochs` steps in each.
+        """Initialize all members and take `num_epochs` steps in each.
 
-        The result is that of `init` and as many calls of `update`. All members see the same
-        rows. One that turns NaN or infinite does not touch the others and is named in a warning.
+        The result equals that of `init` and `num_epochs` calls of `update`. All members use the
+        same rows. A member that becomes NaN or infinite does not affect the others, and a
+        warning names it.
 
         Args:
-            seed: An integer or a key; decides the members' starts and the order of rows.
-            num_epochs: The number of steps of the optimizer, at least 1 (not of passes over
-                the data).
+            seed: An integer or a JAX random key, for the members' initial values and the order
+                of rows.
+            num_epochs: The number of optimizer steps, at least 1 (not passes over the data).
             x: Inputs: an array or a pytree of arrays, rows first.
             y: Outputs, with as many rows.
-            batch_size: Rows in a step, at least 1; all rows if None or at least their
-                number N. The likelihood is then scaled by N / batch_size. The rows are
-                shuffled before each pass; those that do not fill a batch are left out of it.
+            batch_size: Number of rows per step, at least 1; all N rows if None or at least N.
+                The log likelihood of a minibatch is scaled by N / batch_size. The rows are
+                shuffled before each pass; a last incomplete batch is left out.
             progress_bar: Whether to show progress and the mean loss over members.
-            init: Where to start, with a new optimizer: an `EnsembleResult` of as many members or
-                of one, or parameters as `init_fn` gives them, or led by the members. Of
-                dictionaries, entries may be left out.
-            init_state: Where to go on: the ``state`` of an earlier result; see
-                `EnsembleSVI.run`, as for what follows.
-            early_stopping: Stop each member when its loss no longer falls, or the score of what
-                is held out no longer rises.
-            validation: Rows that are held out: a share, or ``(x, y)``, or ``{"x": x, "y": y}``.
-                Their score is their log likelihood, in nats per row.
-            checkpoint: Save the run as it goes; a run that finds its file goes on from it.
-            callbacks: A function of `Progress`, or several.
+            init: Initial values, with a new optimizer state: an `EnsembleResult` with as many
+                members or with one, or parameters of the structure that `init_fn` returns, with
+                or without a leading axis of members. Entries of dictionaries may be left out.
+            init_state: The ``state`` of an earlier result, to continue from; see
+                `EnsembleSVI.run`, also for the following arguments.
+            early_stopping: Stop each member when its loss no longer decreases, or when its
+                score on held-out rows no longer increases.
+            validation: Held-out rows: a fraction of the rows, ``(x, y)``, or ``{"x": x, "y":
+                y}``. Their score is the log likelihood in nats per row.
+            checkpoint: Save the run at intervals; a run resumes from an existing file.
+            callbacks: A function of `Progress`, or a list of them.
 
         Raises:
             TypeError: If `num_epochs` or `batch_size` is not an integer, or `seed` is not a seed.
-            ValueError: If `num_epochs` or `batch_size` is below 1, `x` and `y` differ in
-                rows or hold NaN or infinite entries, `log_joint` does not return two scalars,
-                or minibatches or scores of held-out rows are asked for and the first is no
-                sum over rows; if `init`, `init_state` or a checkpoint is of another run.
+            ValueError: If `num_epochs` or `batch_size` is below 1, `x` and `y` differ in rows
+                or contain NaN or infinite entries, `log_joint` does not return two scalars, the
+                log likelihood is not a sum over rows although there are minibatches or held-out
+                rows, or `init`, `init_state` or a checkpoint belongs to another run.
 
         Example:
             >>> import jax, jax.numpy as jnp, optax
@@ -371,7 +373,7 @@ class EnsembleMAP:
     def _check_rows(
         self, state: EnsembleState, x: PyTree, y: PyTree, size: int | None
     ) -> None:
-        """Once for each kind of data: minibatches of it may be scaled, or it may be scored."""
+        """Check once per kind of data that minibatches can be scaled and rows can be scored."""
         kind = Frame((x, y)), size
         if kind not in self._checked:
             most = size or check_data(x=x, y=y)

@@ -1,4 +1,4 @@
-"""Training runs of ensembles of modes: where they start, what they are of, what is held out."""
+"""Training runs of ensembles of modes: initial values, identity of the run, held-out rows."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -23,14 +23,14 @@ from ..training._validation import Held, Scorer
 from ._functions import EnsembleResult, EnsembleState, LogJoint, two_scalars
 
 _STRUCTURE = (
-    "`init` must be an earlier result, a state to go on from, or parameters of the structure that "
-    "`init_fn` gives, {own}; got {given}."
+    "`init` must be an earlier result, a state, or parameters of the structure that `init_fn` "
+    "returns, {own}; got {given}."
 )
 _SHAPE = "`init{path}` must have shape {one} or {each}, got {given}."
 
 
 class OfMap(NamedTuple):
-    """What decides the runs of an `EnsembleMAP`, beside its data."""
+    """The settings that determine the runs of an `EnsembleMAP`, apart from its data."""
 
     log_joint: LogJoint
     init_fn: Callable[..., Any]
@@ -40,7 +40,7 @@ class OfMap(NamedTuple):
     repulsion: Any = None
 
     def known(self, state: EnsembleState) -> Known:
-        """What a run with a state of such shapes is of; the data is not known yet."""
+        """The description of a run with a state of these shapes, without the data."""
         is_array = lambda x: hasattr(x, "dtype")
         one = lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) if is_array(x) else x
         shapes = jax.tree.map(one, (state.params, state.opt_state))
@@ -56,13 +56,13 @@ class OfMap(NamedTuple):
     def identity(
         self, key: PRNGKey, options: dict[str, Any], of_run: Description
     ) -> dict[str, Any]:
-        """What a run and a checkpoint that it takes up must have in common."""
+        """The properties that a run and a checkpoint it resumes from must have in common."""
         code = {"start": settings_of(self.init_fn), "model": settings_of(self.log_joint)}
         return run_identity(key, options, Description({**of_run.fields, **code}))
 
 
 def plain_state(state: EnsembleState) -> EnsembleState:
-    """The part of a state that a step takes and gives."""
+    """The part of a state that a step reads and returns."""
     return state._replace(order_key=None, description=None)
 
 
@@ -72,12 +72,12 @@ def trained_arrays(state: EnsembleState) -> Params:
 
 
 def copied(state: EnsembleState) -> EnsembleState:
-    """A copy, whose buffers the loop may reuse."""
+    """A copy whose buffers the loop may reuse."""
     return jax.tree.map(lambda a: jnp.copy(a) if eqx.is_array(a) else a, state)
 
 
 def shown_with(state: EnsembleState) -> Callable[[Params], Params]:
-    """From the arrays among the parameters to the parameters."""
+    """The function from the arrays among the parameters to the parameters."""
     rest = eqx.filter(state.params, eqx.is_array, inverse=True)
     return lambda arrays: eqx.combine(arrays, rest)
 
@@ -85,7 +85,7 @@ def shown_with(state: EnsembleState) -> Callable[[Params], Params]:
 def divided_pair(
     validation: Any, parts: Arguments, key: PRNGKey
 ) -> tuple[Arguments, HeldOut | None]:
-    """The pair of inputs and outputs of the fit, and that which is held out; see `divided`."""
+    """Inputs and outputs of the fit, and those held out; see `divided`."""
     parts, held = divided(validation, parts, key, None, names=("x", "y"))
     if held is None:
         return parts, None
@@ -100,16 +100,16 @@ def started_at(
     size: int,
     restart: Callable[[Params], EnsembleState],
 ) -> EnsembleState:
-    """The first state, at parameters that are given.
+    """The initial state at given parameters.
 
     Args:
         init: An earlier result, or parameters of one member or of all.
-        start: The state from which members would start.
+        start: The state from which members would start without `init`.
         size: The number of members.
-        restart: From parameters to a state with optimizers that are new.
+        restart: The function from parameters to a state with new optimizer states.
 
     Raises:
-        ValueError: If they are of another structure or shape, or not finite.
+        ValueError: If their structure or shapes differ, or they are not finite.
     """
     own = start.params
     given = init.params if isinstance(init, EnsembleResult) else init
@@ -131,7 +131,7 @@ def started_at(
 
 
 def _led(path: str, value: Any, own: Any, size: int, *, is_result: bool) -> Any:
-    """Parameters of all members, from those of one or of each."""
+    """Parameters of all members, from those of one member or of each."""
     if not eqx.is_array(own):
         return own
     shape, given = own.shape[1:], jnp.shape(value)
@@ -146,7 +146,7 @@ def _led(path: str, value: Any, own: Any, size: int, *, is_result: bool) -> Any:
 
 
 def scorer_of(log_joint: LogJoint) -> Scorer:
-    """Scores members by the log likelihood of held-out rows, in nats per row."""
+    """The function that scores members by the log likelihood of held-out rows, in nats per row."""
 
     def score(state: EnsembleState, x: PyTree, y: PyTree, rows: Any) -> Float[Array, " e"]:
         one = lambda params: two_scalars(log_joint(params, x, y))[0]
@@ -156,13 +156,13 @@ def scorer_of(log_joint: LogJoint) -> Scorer:
 
 
 def held_of(scorer: Scorer, held: HeldOut) -> Held:
-    """Rows that are held out, and what scores them."""
+    """Held-out rows with their scorer."""
     (x, y), _ = held.parts.frame.fill(held.parts.rows)
     count = check_data(x=x, y=y)
     return Held(scorer, (x, y, np.float32(count)), count, 1, data_texts(held.parts))
 
 
 def digests(params: Params) -> dict[str, str]:
-    """What tells parameters from others, in words."""
+    """Hashes that identify parameters, as text."""
     pairs = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(p): digest(x) for p, x in pairs if eqx.is_array(x)}

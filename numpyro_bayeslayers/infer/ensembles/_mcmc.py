@@ -57,15 +57,15 @@ class EnsembleMCMC:
     """An ensemble of Markov chains with any NumPyro kernel, one chain per member.
 
     The chains run in one compiled program (``chain_method="vectorized"``). Each has its own
-    key, step size, mass matrix and trajectory, and draws what `numpyro.infer.MCMC` alone
-    draws with its key, ``jax.random.split(rng_key, num_members)[e]``; only the time of a
-    step is shared, which is that of the longest trajectory. (The chains of a kernel that is
-    itself an ensemble, `AIES` or `ESS`, move together.) Started from a fitted ensemble, each
-    chain explores around its member.
+    key, step size, mass matrix and trajectory. Its draws are those of a single
+    `numpyro.infer.MCMC` run with its key, ``jax.random.split(rng_key, num_members)[e]``; but a
+    step of all chains takes as long as the longest trajectory. (The chains of ensemble kernels,
+    `AIES` and `ESS`, are coupled.) Started from a fitted ensemble, each chain explores around
+    its member.
 
     Programs are compiled once for each combination of array shapes and values of other
-    arguments, and cached: a further run compiles nothing. (Kernels other than HMC and NUTS
-    search for their start step by step.) The given kernel is not modified.
+    arguments, and cached: another run compiles nothing. (Kernels other than HMC and NUTS search
+    for initial values eagerly.) The given kernel is not modified.
 
     Args:
         kernel: A NumPyro kernel, such as ``NUTS(model)``.
@@ -74,8 +74,8 @@ class EnsembleMCMC:
         num_members: The number of chains, at least 1.
         thinning: Keep every `thinning`-th draw, as in `numpyro.infer.MCMC`: at least 1 and at
             most `num_samples`.
-        mesh: Devices to lay the chains out over; see `EnsembleSVI`, for what follows too.
-        data_axis: The axis of `mesh` that rows are split over.
+        mesh: Devices over which the chains are distributed; see `EnsembleSVI`.
+        data_axis: The axis of `mesh` over which rows are split; see `EnsembleSVI`.
 
     Raises:
         TypeError: If `kernel` is not a NumPyro kernel.
@@ -136,24 +136,23 @@ class EnsembleMCMC:
 
         Args:
             rng_key: A random key or an integer.
-            args: Arguments of the kernel's model. Arrays are traced; numbers and strings
-                are part of the program, another value compiles again.
-            init: Where the chains start, arrays that lead with the members: a dictionary of
-                values by site name, in their own (constrained) space, or a fitted ensemble
-                whose parameters are unconstrained (`EnsembleMAP` of `log_joint_of`). For a
-                kernel made of a potential, its own parameters. By default the kernel finds
-                starts.
+            args: Arguments of the kernel's model. Arrays are traced; numbers and strings are
+                constants of the program, and another value compiles again.
+            init: Initial values, arrays with a leading axis of members: a dictionary of
+                (constrained) values by site name, or a fitted ensemble with unconstrained
+                parameters (`EnsembleMAP` with `log_joint_of`). For a kernel built from a
+                potential function, its own parameters. By default the kernel chooses them.
             progress_bar: Whether to show progress.
-            extra_fields: What to collect of the kernel's states, as in `MCMC.run`, for
+            extra_fields: Fields of the kernel's states to collect, as in `MCMC.run`, for
                 ``result.mcmc.get_extra_fields(group_by_chain=True)``.
             kwargs: Keyword arguments of the kernel's model.
 
         Raises:
             TypeError: If `init` is not a dictionary of values by site name.
-            ValueError: If the arrays of `init` do not lead with the members, are not those
-                of the model's latent sites, or are outside a site's support; if an
-                observation is none that its likelihood has, or the model keeps something
-                from step to step (`numpyro.mutable`, a schedule of `temper`).
+            ValueError: If the arrays of `init` have no leading axis of members, do not match
+                the model's latent sites, or are outside a site's support; if an observation is
+                outside the support of its likelihood; or if the model has state that changes
+                between steps (`numpyro.mutable`, a schedule of `temper`).
         """
         with ALONE:
             progress_bar = _checks.switch("progress_bar", progress_bar)
@@ -176,7 +175,7 @@ class EnsembleMCMC:
             keys = jax.random.split(key, self.num_members)
             if self.num_members > 1:
                 keys, start = self._layout.members((keys, start))
-            else:  # NumPyro's single chain has no axis of chains
+            else:  # a single chain of NumPyro has no axis of chains
                 keys, start = jax.tree.map(lambda x: x[0], (keys, start))
             frame, fields = (
                 Frame((args, kwargs)),
@@ -213,7 +212,7 @@ class EnsembleMCMC:
     def _check_leads(self, name: str, value: Any) -> None:
         if jnp.shape(value)[:1] != (self.num_members,):
             raise ValueError(
-                f"{name} must lead with the {self.num_members} members, got shape "
+                f"{name} must have a first axis of the {self.num_members} members, got shape "
                 f"{jnp.shape(value)}."
             )
 
@@ -230,8 +229,8 @@ class EnsembleMCMC:
         shapes = _site_shapes(model, args, kwargs, is_constrained)
         if set(start) != set(shapes):
             raise ValueError(
-                f"`init` must hold the latent sites of the model, {sorted(shapes)}, got "
-                f"{sorted(start)}."
+                f"`init` must have values of all latent sites of the model, {sorted(shapes)}, "
+                f"got {sorted(start)}."
             )
         for name, shape in shapes.items():
             self._check_leads(f"`init` of the site {name!r}", start[name])
@@ -252,8 +251,8 @@ class EnsembleMCMC:
             ).all(1)
             if is_bad.any():
                 raise ValueError(
-                    f"`init` of the site {name!r} must be finite and inside its support, "
-                    f"which it is not in the members {np.flatnonzero(is_bad).tolist()}."
+                    f"`init` of the site {name!r} must be finite and inside its support; it is "
+                    f"not for the members {np.flatnonzero(is_bad).tolist()}."
                 )
         return start
 
@@ -269,7 +268,7 @@ def _unconstrain(model: Model, frame: Frame) -> Callable[..., dict[str, Array]]:
 def _site_shapes(
     model: Model, args: tuple[Any, ...], kwargs: dict[str, Any], is_constrained: bool
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes of the continuous latent sites, found without running the model."""
+    """Shapes of the continuous latent sites, without running the model."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def run() -> None:

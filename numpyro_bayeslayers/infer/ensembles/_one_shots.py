@@ -1,4 +1,4 @@
-"""One-shots: an ensemble is made, run, and let go of."""
+"""Functions that build and fit an ensemble in one call."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,19 +42,19 @@ def ensemble_map(
         log_joint: ``log_joint(params, x, y) -> (loglik, logprior)``, both scalars in nats.
         init_fn: ``init_fn(key) -> params`` of one member.
         ensemble_size: The number of members, at least 1.
-        num_epochs: The number of steps of the optimizer, at least 1.
+        num_epochs: The number of optimizer steps, at least 1.
         data: The pair ``(x, y)``.
-        seed: An integer or a key.
-        batch_size: Rows in a step; all rows if None.
-        learning_rate: That of `optax.adam`; not read if there is an `optimizer`.
+        seed: An integer or a JAX random key.
+        batch_size: Number of rows per step; all rows if None.
+        learning_rate: Learning rate of `optax.adam`, positive; ignored if `optimizer` is given.
         prior_weight: Weight of the log prior, at least 0; at 0 the prior is left out.
         optimizer: An optax optimizer; ``optax.adam(learning_rate)`` if None.
         progress_bar: Whether to show progress and the mean loss over members.
-        init: Where to start; this and what follows as in `EnsembleMAP.run`.
-        early_stopping: When a member stops.
-        validation: What is held out. Callbacks see its scores.
-        checkpoint: Where the run is saved.
-        callbacks: Functions that look at it.
+        init: Initial values; this and the following arguments are as in `EnsembleMAP.run`.
+        early_stopping: When to stop each member.
+        validation: Held-out rows; callbacks receive their scores.
+        checkpoint: Where to save the run at intervals.
+        callbacks: Functions of `Progress`.
 
     Returns:
         The stacked parameters, and the losses of each member at each step.
@@ -126,23 +126,23 @@ def ensemble_vi(
     """Fit an ensemble by variational inference in one call; see `EnsembleVI`.
 
     Args:
-        model_fn: Any NumPyro model.
+        model_fn: Any NumPyro model, written for one member.
         guide_fn: An autoguide class, an autoguide, or a guide function.
         ensemble_size: The number of members, at least 1.
-        num_epochs: The number of steps of the optimizer, at least 1.
-        data: The positional arguments of model and guide.
-        seed: An integer or a key.
-        kl_weight: The weight of the divergence, positive, or a function of the step.
-        learning_rate: That of `optax.adam`; not read if there is an `optimizer`.
+        num_epochs: The number of optimizer steps, at least 1.
+        data: The tuple of positional arguments of the model and the guide.
+        seed: An integer or a JAX random key.
+        kl_weight: The weight of the KL divergence, positive, or a function of the step.
+        learning_rate: Learning rate of `optax.adam`, positive; ignored if `optimizer` is given.
         optimizer: A NumPyro or optax optimizer; ``optax.adam(learning_rate)`` if None.
-        num_particles: Draws of the guide for each step, at least 1.
-        batch_size: Rows in a step; all rows if None.
+        num_particles: Number of draws from the guide per step, at least 1.
+        batch_size: Number of rows per step; all rows if None.
         progress_bar: Whether to show progress and the mean loss over members.
-        init: Where to start; this and what follows as in `EnsembleSVI.run`.
-        early_stopping: When a member stops.
-        validation: What is held out. Callbacks see its scores.
-        checkpoint: Where the run is saved.
-        callbacks: Functions that look at it.
+        init: Initial values; this and the following arguments are as in `EnsembleSVI.run`.
+        early_stopping: When to stop each member.
+        validation: Held-out rows; callbacks receive their scores.
+        checkpoint: Where to save the run at intervals.
+        callbacks: Functions of `Progress`.
 
     Returns:
         The stacked parameters by site name, and the losses of each member at each step.
@@ -165,7 +165,8 @@ def ensemble_vi(
     """
     if not isinstance(data, (tuple, list)):
         raise TypeError(
-            f"`data` must be the tuple of the model's arguments, got {type(data).__name__}."
+            "`data` must be the tuple of the model's positional arguments, got "
+            f"{type(data).__name__}."
         )
     if optimizer is None:
         optimizer = optax.adam(_checks.positive("learning_rate", learning_rate))

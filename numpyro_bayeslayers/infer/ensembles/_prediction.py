@@ -1,4 +1,4 @@
-"""Predictions of all members, streamed over rows."""
+"""Predictions of all members, optionally in blocks of rows."""
 
 import math
 from collections.abc import Callable
@@ -30,28 +30,28 @@ def ensemble_predict(
     *,
     batch_size: int | None = None,
 ) -> PyTree:
-    """Predict with every member, optionally a block of rows at a time.
+    """Predict with every member, optionally in blocks of rows.
 
-    The first call with a `predict_fn` and shapes compiles; give the same function again,
-    not a new lambda, and later calls do not.
+    The first call for a `predict_fn` and shapes compiles; later calls do not, if they pass the
+    same function and not a new lambda.
 
     Args:
         params_stacked: Parameters of all members: ``result.params``.
         predict_fn: ``predict_fn(params, x) -> predictions`` of one member.
         x_new: Rows to predict: an array or a pytree of arrays with one row count.
-        batch_size: Rows at a time, at least 1. Beside its result the computation then
-            holds what `batch_size` rows need in each member; a few rows are compared first.
-            All rows at once if None.
+        batch_size: Number of rows at a time, at least 1; all rows at once if None. Besides the
+            result, memory is then needed for `batch_size` rows per member. A few rows are
+            compared first, to check that their predictions do not depend on other rows.
 
     Returns:
-        What `predict_fn` returns, each array with a first axis of members; with
-        `batch_size`, the arrays of one member must have the rows first.
+        The output of `predict_fn`, each array with a leading axis of members. With
+        `batch_size`, the first axis of each array of one member must be the rows.
 
     Raises:
-        TypeError: If `predict_fn` cannot be called or `batch_size` is not an integer.
-        ValueError: If `batch_size` is below 1, the arrays of `x_new` differ in rows,
-            those of `params_stacked` in members, predictions do not have the rows first, or
-            `batch_size` is given and the prediction of a row depends on the others.
+        TypeError: If `predict_fn` is not callable or `batch_size` is not an integer.
+        ValueError: If `batch_size` is below 1, the arrays of `x_new` differ in rows or those of
+            `params_stacked` in members, or, with `batch_size`, predictions do not have the rows
+            first or depend on other rows.
 
     Example:
         >>> import jax.numpy as jnp
@@ -74,7 +74,7 @@ def ensemble_predict(
         return _predict(params_stacked, predict_fn, x_new, batch_size)
 
 
-# The kinds of predictions that were looked at; bounded.
+# The kinds of predictions already checked; bounded in size.
 _looked_at: set[Any] = set()
 _MOST_KINDS = 256
 
@@ -82,11 +82,11 @@ _MOST_KINDS = 256
 def _check_blocks(
     params: Params, predict_fn: Callable[[Params, PyTree], PyTree], x: PyTree, size: int
 ) -> None:
-    """Once for each kind of prediction: its rows may be cut."""
+    """Check once per kind of prediction that rows can be split into blocks."""
 
     def model(stacked: Params, x: PyTree) -> None:
         first = jax.tree.map(lambda a: a[0] if eqx.is_array(a) else a, stacked)
-        with block():  # what sites it has are its own
+        with block():  # its own sites are hidden
             found = predict_fn(jax.tree.map(moved, first), x)
         for path, leaf in jax.tree_util.tree_leaves_with_path(found):
             numpyro.deterministic(f"predict_fn{jax.tree_util.keystr(path)}", leaf)
@@ -98,7 +98,7 @@ def _check_blocks(
     if terms is None:
         return
     of_rows = {name: term for name, term in terms.items() if term.grows}
-    refuse_joint("Blocks of rows would be other predictions", of_rows)
+    refuse_joint("Predictions in blocks of rows would differ", of_rows)
     if len(_looked_at) >= _MOST_KINDS:
         _looked_at.clear()
     _looked_at.add(kind)
@@ -110,8 +110,8 @@ def _member_count(params_stacked: Params) -> int:
     if len(counts) != 1 or None in counts:
         shapes = ", ".join(str(leaf.shape) for leaf in arrays)
         raise ValueError(
-            "The arrays in `params_stacked` must all lead with one axis of members, got "
-            f"shapes {shapes or 'none'}."
+            "The arrays in `params_stacked` must all have the same first axis, that of the "
+            f"members, got shapes {shapes or 'none'}."
         )
     return arrays[0].shape[0]
 
@@ -125,7 +125,7 @@ def _predict(
 ) -> PyTree:
     arrays, shared = eqx.partition(params, eqx.is_array)
 
-    # Traced once, although its output's shape is asked for before the loop is built.
+    # Under jit it is traced once, although the shape of its output is needed before the loop.
     @jax.jit
     def members(x: PyTree) -> PyTree:
         return jax.vmap(lambda member: predict_fn(eqx.combine(member, shared), x))(arrays)
@@ -139,7 +139,8 @@ def _predict(
         return members(cut)
 
     def write(i: Any, out: PyTree) -> PyTree:
-        # The last block is moved back to be full; what overlaps is written twice, alike.
+        # The last block is shifted back to be full; overlapping rows are written twice with
+        # equal values.
         start = jnp.minimum(i * batch_size, num_rows - batch_size)
         return jax.tree.map(
             lambda o, b: lax.dynamic_update_slice_in_dim(o, b, start, axis=1),
@@ -150,9 +151,9 @@ def _predict(
     def empty(leaf: jax.ShapeDtypeStruct) -> jax.Array:
         if leaf.shape[:2] != (num_members, batch_size):
             raise ValueError(
-                f"With `batch_size`, `predict_fn` must return one row for each of the "
-                f"{batch_size} rows it is given, got shape {leaf.shape[1:]}. Give no "
-                "`batch_size` if rows do not come first."
+                "With `batch_size`, `predict_fn` must return one row for each of the "
+                f"{batch_size} input rows, got shape {leaf.shape[1:]}. Leave out `batch_size` "
+                "if rows are not the first axis."
             )
         return jnp.zeros((num_members, num_rows, *leaf.shape[2:]), leaf.dtype)
 

@@ -36,10 +36,10 @@ Statistic = Callable[[Array], Array]
 
 
 class Predictor:
-    """Compiled predictions of one ensemble, kept for later calls of the same kind.
+    """Compiled predictions of one ensemble, cached for later calls of the same kind.
 
     Args:
-        layout: Where members and rows are.
+        layout: The placement of members and rows on devices.
     """
 
     def __init__(self, layout: Layout = HERE) -> None:
@@ -62,10 +62,10 @@ class Predictor:
         statistic: Statistic | Mapping[str, Statistic] | None,
         told: Told = Told(),
     ) -> dict[str, Array]:
-        """Draws (draws, members, *site) of the sites asked for; see `EnsembleSVI.predict`.
+        """Draws (draws, members, *site) of the requested sites; see `EnsembleSVI.predict`.
 
-        A statistic may be one for all sites, or one for each of some that keeps the axes of
-        the site.
+        A statistic may be one function for all sites, or one per site that keeps the site's
+        axes.
         """
         with ALONE:
             self._looks.get(drawn, lambda: Look(drawn.model)).at_layers(parts)
@@ -83,13 +83,13 @@ class Predictor:
             draw, grows = self._program(task, num_samples, cut, level), task.grows
             out: dict[str, Any] = {}
             for start in range(0, num_rows, cut.rows):
-                # The last block is moved back to be full; the rows that overlap are drawn again.
+                # The last block is shifted back to be full; overlapping rows are drawn again.
                 at = min(start, num_rows - cut.rows)
                 found = draw(params, key, *task.block(at, cut.rows, self._layout))
                 for name, value in found.items():
                     reduce = _of_site(statistic, name)
-                    # Outside of the program: a function made anew for each call, as lambdas
-                    # are, would compile and keep a program each time.
+                    # Outside the program: a new function in each call, such as a lambda, would
+                    # compile and cache a program each time.
                     value = value if reduce is None else reduce(value)
                     axis = grows.get(name, -3) + (2 if reduce is None else 0)
                     axis = 0 if callable(statistic) else axis
@@ -139,7 +139,7 @@ class Predictor:
         sites: tuple[str, ...] | None,
         told: Told,
     ) -> "_Task":
-        """What is predicted, of rows that are told from those of the fit where it matters."""
+        """The task, in which rows are matched with those of the fit where it matters."""
         if parts.num_rows is None:
             return _Task(drawn, parts, sites, {}, {})
         num_rows, kind = parts.num_rows, (drawn, _kind(parts))
@@ -170,7 +170,7 @@ class Predictor:
         return task._replace(kind=found.kind, places=found.places, at_fit=at_fit)
 
     def _program(self, task: "_Task", num_samples: int, cut: Cut, level: Effort) -> Any:
-        # The names and axes follow from the arguments' kind and shapes, as the program does.
+        # Names, axes and program are determined by the types and shapes of the arguments.
         kind = (*task.key, *task.shapes(cut.rows), num_samples, cut.members, level)
         make = lambda: _compile(task, num_samples, cut.members, level, self._layout)
         return self._compiled.get(kind, make)
@@ -184,7 +184,7 @@ class Predictor:
         *,
         is_reduced: bool,
     ) -> Cut:
-        """What is computed at a time: all, if neither the user nor memory asks for less."""
+        """The block size: everything, unless the user or memory requires less."""
         parts, num_rows = task.parts, task.parts.num_rows or 1
         key, num_samples = how
         all_of_it = Cut(min(block or num_rows, num_rows), _count(params))
@@ -200,7 +200,7 @@ class Predictor:
             and cut_to_fit(small, all_of_it, is_reduced=is_reduced) == all_of_it
         ):
             return all_of_it
-        # Traced, not compiled; the call traces no second time.
+        # Traced but not compiled; the call does not trace again.
         program = draw.compiled.trace(*given).jaxpr
         cut = cut_to_fit(program, all_of_it, is_reduced=is_reduced)
         if block is not None:
@@ -208,7 +208,7 @@ class Predictor:
         elif cut.rows < num_rows:
             try:
                 check_blocks(task.drawn.model, parts, cut.rows, task.predicted)
-            except Exception:  # it looks across rows, or does not run on a few
+            except Exception:  # it combines rows, or does not run on a few rows
                 cut = cut._replace(rows=num_rows)
         return cut
 
@@ -228,17 +228,17 @@ def _kind(parts: Arguments) -> Any:
 
 
 class _Task(NamedTuple):
-    """What is predicted.
+    """A prediction task.
 
     Args:
         drawn: The model and the guide.
         parts: Their arguments.
-        sites: The sites that are asked for; None for all that grow with the rows.
-        grown: The sites that grow with the rows, and the axis that grows.
-        local: Those of them that have a value for each row of the fit.
-        kind: Whose values the rows have, see `Whose`; None if there are none.
-        places: The row of the fit that each row is.
-        at_fit: The arguments of the fit, which the guide sees then.
+        sites: The requested sites; None for all that grow with the rows.
+        grown: The sites that grow with the rows, and their row axis.
+        local: The latent ones among them, with a value for each row of the fit.
+        kind: Which values the rows have, see `Whose`; None without such sites.
+        places: The index of each row among the rows of the fit.
+        at_fit: The arguments of the fit, which are passed to the guide in that case.
     """
 
     drawn: Drawn
@@ -252,12 +252,12 @@ class _Task(NamedTuple):
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What decides the program, beside shapes."""
+        """The key of the compiled program, apart from shapes."""
         frame = None if self.at_fit is None else self.at_fit.frame
         return self.drawn, self.parts.frame, self.sites, self.kind, frame
 
     def shapes(self, size: int) -> tuple[Any, ...]:
-        """The shapes of the arrays of `size` rows, and of what is no rows."""
+        """The shapes of the arrays of `size` rows and of shared arrays."""
         parts, fit = self.parts, self.at_fit
         rows = tuple((x.shape[1:], x.dtype) for x in parts.rows if x is not None)
         others = parts.shared if fit is None else (parts.shared, fit.rows, fit.shared)
@@ -265,21 +265,21 @@ class _Task(NamedTuple):
 
     @property
     def grows(self) -> dict[str, int]:
-        """The sites that grow with the rows, and the axis that grows."""
+        """The sites that grow with the rows, and their row axis."""
         return {name: axis for name, (_, axis) in self.grown.items()}
 
     @property
     def predicted(self) -> tuple[str, ...]:
-        """The names of the sites that are given."""
+        """The names of the predicted sites."""
         of_rows = [name for name, (site, _) in self.grown.items() if _is_predicted(site)]
         return tuple(of_rows) if self.sites is None else self.sites
 
     def in_blocks(self) -> "_Task":
-        """The same of some rows at a time."""
+        """The same task for blocks of rows."""
         return self._replace(kind="own") if self.kind == "same" else self
 
     def block(self, at: int, size: int, layout: Layout = HERE) -> tuple[Any, ...]:
-        """The number of the first row, `size` rows from it on, and what is no rows."""
+        """The index of the first row, `size` rows from there on, and the shared arrays."""
         parts, places = self.parts, self.places
         rows = parts.rows
         if size != (parts.num_rows or 1):
@@ -295,7 +295,7 @@ def _local(
     fitted: Fitted | Arguments,
     grown: dict[str, tuple[Message, int]],
 ) -> dict[str, tuple[int, int]]:
-    """Which sites have a value for each row of the fit: the axis of the rows, and their number."""
+    """The sites with a value for each row of the fit: their row axis, and the number of rows."""
     kinds = {name: site["type"] for name, (site, _) in grown.items()}
     candidates = [n for n, kind in kinds.items() if kind in ("sample", "param")]
     if not candidates:
@@ -314,7 +314,7 @@ def _local(
 
 
 def _is_predicted(site: Message) -> bool:
-    """Whether a site of rows is given where none is asked for."""
+    """Whether a site with rows is predicted by default."""
     is_drawn = site["type"] == "sample" and not site["is_observed"]
     return is_drawn or site["type"] == "deterministic"
 
@@ -322,7 +322,7 @@ def _is_predicted(site: Message) -> bool:
 def _compile(
     task: _Task, num_samples: int, members: int, level: Effort, layout: Layout = HERE
 ) -> Any:
-    """A compiled function of one block of rows, for all draws, some members at a time."""
+    """The compiled function of one block of rows, for all draws and some members at a time."""
     drawn, sites, grows, local, kind = (
         task.drawn,
         task.sites,
@@ -342,7 +342,7 @@ def _compile(
     ) -> dict[str, Array]:
         key_guide, key_model = random.split(key)
         values = params | latents(drawn, params, key_guide, *fit)
-        # Noise differs between blocks; what is one for all rows does not.
+        # Noise differs between blocks; values shared by all rows do not.
         model = seed(drawn.model, random.fold_in(key_model, start))
         model = one_for_all_rows(model, key_model, grows)
         args, kwargs = given

@@ -1,7 +1,7 @@
-"""Latent sites that have a value for each row, in predictions: whose are whose.
+"""Predictions with latent sites that have one value per row: matching rows with the fit.
 
-A row that was fitted has its own value; a new one has a draw from the prior. A row is known by
-the arguments of the model that are given for it.
+A row of the fit keeps its own value; a new row gets a draw from the prior. Rows are identified
+by the values of the model's arguments.
 """
 
 import inspect
@@ -26,28 +26,28 @@ Places = Int[np.ndarray, " n"]
 NEW, SEVERAL = -1, -2
 
 _SEVERAL = (
-    "The latent sites {names} have one value for each row of the fit, and rows {rows} of those "
-    "given equal several of them, so that it is not known which values are theirs. Give all "
-    "rows of the fit, in their order, or a column that tells rows apart; or `new_rows=True`, "
-    "which draws new values for all rows."
+    "The latent sites {names} have one value for each row of the fit, and the given rows "
+    "{rows} match several of them, so their values are ambiguous. Pass all rows of the fit in "
+    "order, or a column that identifies rows; or use `new_rows=True` to draw new values for "
+    "all rows."
 )
 _NOT_FITTED = (
-    "`new_rows=False` takes rows of the fit, and rows {rows} of those given are none. Leave it "
-    "out: new rows have draws of their own of {names}."
+    "`new_rows=False` requires rows of the fit, but the given rows {rows} are new. Leave it "
+    "out to draw new values of {names} for new rows."
 )
 _UNKNOWN = (
     "The latent sites {names} have one value for each of {count} rows, and {given} rows are "
-    "given. Which rows this result was fitted to is not known, since `run` of another object "
-    "made it. Give all of them, in their order, or `new_rows=True`."
+    "given. The rows of the fit are not known, since the result is from `run` of another "
+    "object. Pass all of them in order, or use `new_rows=True`."
 )
 _PARAMETERS = (
-    "The parameters {names} have one value for each row of the fit, and rows {rows} of those "
-    "given are new: they have none. Give rows of the fit."
+    "The parameters {names} have one value for each row of the fit, but the given rows {rows} "
+    "are new and have none. Pass rows of the fit."
 )
 _JOINT = (
-    "The rows given are not those of the fit, all and in their order, and the sites {names} "
-    "have a value for each row that cannot do without the others ({reason}). Give all rows of "
-    "the fit; those to be predicted may be among them, without an observation."
+    "The given rows are not exactly those of the fit in order, but the sites {names} have "
+    "values per row that depend on the other rows ({reason}). Pass all rows of the fit; rows "
+    "to be predicted can be included in the fit without an observation."
 )
 
 
@@ -56,14 +56,14 @@ class Fitted(NamedTuple):
 
     Args:
         parts: The arguments of the model.
-        parameters: The names of its positional ones.
+        parameters: The names of its positional arguments.
     """
 
     parts: Arguments
     parameters: tuple[str, ...] = ()
 
     def named(self, parts: Arguments) -> dict[tuple[str, str], Any]:
-        """Arrays of rows by the argument that they are, and their place in it."""
+        """Row arrays by argument and by their path in it."""
         places = parts.frame.treedef.unflatten(range(len(parts.rows)))
         found = {}
         for path, i in jax.tree_util.tree_leaves_with_path(places):
@@ -76,7 +76,7 @@ class Fitted(NamedTuple):
 
 
 class FittedRows:
-    """The data that each result of an object was fitted to, for as long as the result lasts.
+    """The data to which each result of an object was fitted, stored as long as the result exists.
 
     Args:
         model: The model as its user wrote it.
@@ -92,20 +92,20 @@ class FittedRows:
         self._known: dict[int, tuple[Any, Arguments]] = {}
 
     def note(self, params: Mapping[str, Any], parts: Arguments) -> None:
-        """`params` are those of a fit to `parts`."""
+        """Record that `params` were fitted to `parts`."""
         for leaf in jax.tree.leaves(params)[:1]:
             forget = lambda _, number=id(leaf): self._known.pop(number, None)
             self._known[id(leaf)] = weakref.ref(leaf, forget), parts
 
     def of(self, params: Mapping[str, Any]) -> Fitted | None:
-        """What `params` were fitted to, if it was noted."""
+        """The data to which `params` were fitted, if recorded."""
         for leaf in jax.tree.leaves(params)[:1]:
             if id(leaf) in self._known:
                 return Fitted(self._known[id(leaf)][1], self._parameters)
         return None
 
     def check_complete(self, params: Mapping[str, Any], given: Arguments) -> None:
-        """Raise if a prediction from `params` leaves out what their fit had, and it matters."""
+        """Raise if a prediction lacks an argument of the fit on which draws depend."""
         fitted = self.of(params)
         if fitted is None:
             return
@@ -116,12 +116,13 @@ class FittedRows:
 
 
 class Told(NamedTuple):
-    """What is known of the rows of a prediction.
+    """The available information on the rows of a prediction.
 
     Args:
-        fitted: The data of the fit, if it is known.
-        is_new: Whether all are new rows, or all rows of the fit; None if they may be either.
-        by: The arguments by which rows are known; all that are rows if None.
+        fitted: The data of the fit, if known.
+        is_new: Whether all rows are new (True) or all are rows of the fit (False); None for
+            either.
+        by: The arguments that identify rows; all row arguments if None.
     """
 
     fitted: Fitted | None = None
@@ -130,12 +131,12 @@ class Told(NamedTuple):
 
 
 class Whose(NamedTuple):
-    """Whose values rows have.
+    """Which latent values the rows have.
 
     Args:
-        kind: ``"same"`` if the rows are those of the fit, ``"own"`` if they are among them,
-            ``"new"`` if none is, ``"mixed"`` if some are.
-        places: The row of the fit that each row is, `NEW` for none.
+        kind: ``"same"`` if the rows are exactly those of the fit, ``"own"`` if all are among
+            them, ``"new"`` if none is, ``"mixed"`` if some are.
+        places: The index of each row among the rows of the fit, `NEW` for a new row.
     """
 
     kind: str
@@ -143,16 +144,16 @@ class Whose(NamedTuple):
 
 
 def whose(given: Arguments, told: Told, count: int, names: str) -> Whose:
-    """Whose latent values the rows given have.
+    """Match the given rows with those of the fit.
 
     Args:
         given: The arguments of a prediction.
-        told: What is known of them.
+        told: The available information on the rows.
         count: The number of rows of the fit.
-        names: The latent sites, for messages.
+        names: The latent sites, for error messages.
 
     Raises:
-        ValueError: If this cannot be told.
+        ValueError: If rows cannot be matched.
     """
     num_rows = given.num_rows or 1
     every = np.arange(num_rows)
@@ -188,11 +189,11 @@ def _listed(which: Any) -> str:
 
 
 def _places(pairs: list[tuple[Any, Any]], num_rows: int) -> Places | None:
-    """Which row of the fit each row is, None if they are all, and in their order.
+    """The index of each row among the rows of the fit; None if they are equal in order.
 
     Args:
-        pairs: Arrays of the rows given, with those of the rows of the fit.
-        num_rows: The number of rows given.
+        pairs: Arrays of the given rows, each with the corresponding array of the fit.
+        num_rows: The number of given rows.
     """
     if pairs and all(one is other for one, other in pairs):
         return None
@@ -210,18 +211,18 @@ def _places(pairs: list[tuple[Any, Any]], num_rows: int) -> Places | None:
 
 
 def _bytes_of_rows(pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Each row as one value, equal for equal rows."""
+    """Each row as bytes, which are equal for equal rows."""
     columns = []
     for one, other in pairs:
         both = np.concatenate([one, other])
-        both = both + both.dtype.type(0)  # a negative zero is a zero
+        both = both + both.dtype.type(0)  # negative zero becomes zero
         columns.append(np.ascontiguousarray(both).reshape(len(both), -1).view(np.uint8))
     table = np.ascontiguousarray(np.concatenate(columns, axis=1))
     return table.view(np.dtype((np.void, table.shape[1]))).ravel()
 
 
 def refuse_new_params(names: list[str], places: Places) -> None:
-    """Raise if new rows would need parameters of their own."""
+    """Raise if new rows would need their own parameters."""
     if names and (places == NEW).any():
         what = ", ".join(map(repr, names))
         raise ValueError(_PARAMETERS.format(names=what, rows=_listed(places == NEW)))
@@ -235,15 +236,15 @@ def refuse_joint_latents(
     *,
     has_new: bool,
 ) -> None:
-    """Raise if the values of rows cannot be taken, or drawn, by themselves.
+    """Raise if the values of rows depend on other rows.
 
     Args:
         model: The model.
-        parts: Its arguments, of enough rows to compare some.
-        local: The sites that have a value for each row.
-        asked: The sites that are predicted.
-        has_new: Whether some rows are new: values are then drawn from the prior, and all sites
-            matter. Otherwise only those that are asked for do, at given values.
+        parts: Its arguments, with enough rows for a comparison.
+        local: The sites with a value for each row.
+        asked: The predicted sites.
+        has_new: Whether some rows are new: their values are drawn from the prior, so all sites
+            matter. Otherwise only the predicted sites matter.
     """
     terms = row_terms(model, parts, parts.num_rows or 1) or {}
     if has_new:
@@ -263,14 +264,14 @@ def with_rows(
     kind: str | None,
     places: Any,
 ) -> Model:
-    """The model at `values`, of which some have entries for the rows of the fit.
+    """The model conditioned on `values`, some of which have entries for the rows of the fit.
 
     Args:
         model: The model, with a seed.
         values: By site name.
-        local: The sites that have a value for each row, and the axis of the rows.
-        kind: Whose rows they are, see `Whose`; None if no site has a value for each row.
-        places: The row of the fit that each row is.
+        local: The sites with a value for each row, and their row axis.
+        kind: Which values the rows have, see `Whose`; None if no site has a value for each row.
+        places: The index of each row among the rows of the fit.
     """
     if kind in (None, "same"):
         return substitute(model, data=values)
@@ -284,7 +285,7 @@ def with_rows(
 
 
 class _own_or_new(Messenger):  # noqa: N801
-    """Gives rows of the fit their own values, and draws those of the others."""
+    """Assigns fitted values to rows of the fit and draws values for new rows."""
 
     def __init__(
         self, fn: Model, own: dict[str, Array], axes: dict[str, int], is_own: Any

@@ -1,4 +1,4 @@
-"""A fitted ensemble as the header and the arrays of a file, and back."""
+"""Convert a fitted ensemble to the header and arrays of a file, and back."""
 
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def pack_validation(validation: Validation | None, arrays: Arrays) -> Any:
 
 
 def unpack_validation(header: dict[str, Any], arrays: Arrays) -> Validation | None:
-    """What `pack_validation` made, in a header; None if there is none."""
+    """The scores that `pack_validation` stored in a header; None if there are none."""
     if header.get("validation") is None:
         return None
     return Validation(*map(np.asarray, unpack(header["validation"], arrays)))
@@ -65,18 +65,18 @@ def read_result(path: str | Path, params: Any, state: Any) -> tuple[Any, ...]:
         found = unpack(header["params"], arrays)
     elif params is None:
         raise ValueError(
-            f"`params` must be given: those in {str(path)!r} hold something of type "
-            f"{header['structure']}, of which a file keeps the numbers alone. Call "
-            "`EnsembleResult.load(path, params=...)` with parameters of that structure."
+            f"`params` must be given: those in {str(path)!r} contain an object of type "
+            f"{header['structure']}, of which a file stores only the numbers. Call "
+            "`EnsembleResult.load(path, params=...)` with parameters of the same structure."
         )
     else:
         found = unpack_leaves("params", header["params"], arrays, params)
     last = header["state"]
     if state is not None and last is None:
-        raise ValueError(f"The file {str(path)!r} holds no state. Leave out `state`.")
+        raise ValueError(f"The file {str(path)!r} contains no state. Leave out `state`.")
     if state is not None:
         last = unpack_leaves("state", last, arrays, state)
-        if header["description"] is not None:  # what the state is of, the data included
+        if header["description"] is not None:  # its run, including the data
             last = last._replace(description=Description(header["description"]))
     last = None if state is None else last
     losses, seen = unpack(header["losses"], arrays), unpack_validation(header, arrays)

@@ -1,4 +1,4 @@
-"""Ensembles of variational fits of any NumPyro model."""
+"""Ensembles of variational fits for any NumPyro model."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -35,35 +35,35 @@ from ._svi_run import Options, known_values, run_on_rows, run_on_stream
 
 
 class EnsembleSVI:
-    r"""Variational inference in many members at once, as one compiled program.
+    r"""Ensemble of variational fits, trained in one compiled program.
 
-    Member $e$ minimizes the objective of its own parameters $\phi_e$ on the same data: what
-    $E$ separate `numpyro.infer.SVI` with keys ``jax.random.split(rng_key, E)`` do, and to
-    float precision their numbers. ``model`` and ``guide`` of this object are the plated
-    ones (`handlers.ensemble`), for `Predictive`, `log_likelihood` and other tools of
-    NumPyro; the parameters of a result are theirs.
+    Member $e$ minimizes the objective with its own parameters $\phi_e$ on the same data. Up to
+    rounding, the result equals that of $E$ separate `numpyro.infer.SVI` runs with the keys
+    ``jax.random.split(rng_key, E)``. The attributes ``model`` and ``guide`` are plated versions
+    (`handlers.ensemble`) for use with the parameters of a result in `Predictive`,
+    `log_likelihood` and other NumPyro tools.
 
-    The object compiles its functions once for each shape of its arguments and keeps them.
-    All that a step needs is in the state, a pytree of arrays that lead with the members.
+    The object compiles its functions once for each shape of the arguments and caches them. The
+    state of the training is a pytree of arrays with a leading axis of members.
 
     Args:
-        model: Any NumPyro model. It is written for one member.
-        guide: An autoguide class, `functools.partial` of one, an autoguide, or a guide
-            function. An autoguide is copied. `AutoLaplaceApproximation` computes its posterior at
-            the end, as ``auto_scale_tril``; `AutoDAIS`, which needs data to draw, is refused.
+        model: Any NumPyro model, written for one member.
+        guide: An autoguide class, `functools.partial` of one, an autoguide (which is copied),
+            or a guide function. `AutoLaplaceApproximation` computes its posterior at the end,
+            as ``auto_scale_tril``; `AutoDAIS`, whose draws need data, is not supported.
         optim: A NumPyro or optax optimizer, with a state for each member.
-        loss: The objective; any ELBO of NumPyro.
+        loss: The objective: any NumPyro ELBO.
         num_members: The number of members E, at least 1.
-        name: The name of the plate of ``model`` and ``guide``.
-        mesh: Devices of one or all processes to lay the members out over: a mesh with an axis
-            ``"ensemble"``, of a size that divides `num_members`.
-        data_axis: Another axis of `mesh`, over which rows are split; None for all rows in each.
-        precision: ``"bfloat16"`` for products of layers; see `handlers.mixed_precision`.
-        repulsion: What pushes members apart, of `repulsive`; it is part of their losses.
+        name: The name of the plate in ``model`` and ``guide``.
+        mesh: Devices over which the members are distributed, of one or all processes: a mesh
+            with an axis ``"ensemble"`` whose size divides `num_members`.
+        data_axis: Another axis of `mesh` over which rows are split; None to replicate them.
+        precision: ``"bfloat16"`` for the products of layers; see `handlers.mixed_precision`.
+        repulsion: The repulsion between members, from `repulsive`, added to their losses.
 
     Raises:
-        TypeError: If model or guide cannot be called, or `loss` is no ELBO.
-        ValueError: If `num_members` is below 1 or does not go with the mesh, or for such a guide.
+        TypeError: If the model or guide is not callable, or `loss` is not an ELBO.
+        ValueError: If `num_members` is below 1 or does not fit the mesh, or for such a guide.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, optax
@@ -116,7 +116,7 @@ class EnsembleSVI:
 
     @property
     def guide(self) -> Model:
-        """The plated guide, once `init` or `run` has set it up.
+        """The plated guide, set up by `init` or `run`.
 
         Raises:
             RuntimeError: Before `init` or `run`.
@@ -125,12 +125,12 @@ class EnsembleSVI:
         return ensemble(guide, self.num_members, name=self._name)
 
     def init(self, rng_key: Seed, *args: Any, **kwargs: Any) -> EnsembleSVIState:
-        """Start all members, each from its own draw; a state of `SVI` that leads with them.
+        """Initialize all members, each with its own key.
 
         Args:
-            rng_key: A key or an integer.
-            args: Arguments of the model and the guide.
-            kwargs: Keyword arguments likewise.
+            rng_key: A JAX random key or an integer.
+            args: Positional arguments of the model and the guide.
+            kwargs: Keyword arguments of the model and the guide.
         """
         with ALONE:
             parts = take_apart(args, kwargs)
@@ -144,20 +144,20 @@ class EnsembleSVI:
         num_rows: int | None = None,
         **kwargs: Any,
     ) -> tuple[EnsembleSVIState, Float[Array, " e"]]:
-        """Take one step in all members, compiled; `state` stays usable.
+        """Take one compiled step in all members; `state` remains usable.
 
         Args:
             state: From `init` or an earlier `update`.
-            args: Arguments of the model and the guide; a minibatch, for instance.
-            num_rows: The rows of the data that the rows given here stand for: each site that
-                grows with the rows is scaled by their ratio. None if these are all rows.
+            args: Arguments of the model and the guide, such as a minibatch.
+            num_rows: The number of rows of the full data, if a minibatch is given: sites that
+                grow with the rows are scaled by the ratio. None if all rows are given.
             kwargs: Keyword arguments of the model and the guide.
 
         Returns:
-            The next state, and the losses of before the step.
+            The next state, and the losses before the step.
 
         Raises:
-            ValueError: If `num_rows` is less than the rows given, or as `run`.
+            ValueError: If `num_rows` is less than the number of given rows, or as in `run`.
         """
         with ALONE:
             parts = self._programs.layout.data(take_apart(args, kwargs))
@@ -166,7 +166,7 @@ class EnsembleSVI:
             return program.update(state, parts.rows, parts.shared, scale)
 
     def get_params(self, state: EnsembleSVIState) -> dict[str, Array]:
-        """The members' parameters by site name, in their constrained space.
+        """The members' parameters by site name, in constrained space.
 
         Raises:
             RuntimeError: Before `init` or `run`.
@@ -181,14 +181,14 @@ class EnsembleSVI:
         *args: Any,
         **kwargs: Any,
     ) -> EnsembleSVIState:
-        """Start some members again, from a fresh key; the others go on as they are.
+        """Reinitialize some members with a new key; the others are unchanged.
 
         Args:
-            rng_key: A key or an integer, other than that of the first start.
-            state: A state of all members: ``result.state``, say.
-            members: Their numbers, from 0.
-            args: Arguments of the model and the guide.
-            kwargs: Keyword arguments likewise.
+            rng_key: A JAX random key or an integer, different from the first one.
+            state: A state of all members, such as ``result.state``.
+            members: The indices of the members to restart, from 0.
+            args: Positional arguments of the model and the guide.
+            kwargs: Keyword arguments of the model and the guide.
 
         Raises:
             ValueError: If there is no such member.
@@ -219,54 +219,53 @@ class EnsembleSVI:
         callbacks: Callback | Sequence[Callback] = (),
         **kwargs: Any,
     ) -> EnsembleResult:
-        """Start all members and take `num_steps` steps in each.
+        """Initialize all members and take `num_steps` steps in each.
 
-        The result is that of `init` and as many calls of `update`. A member that turns NaN
-        or infinite does not touch the others and is named in a warning; `restart` gives it
-        another chance.
+        The result equals that of `init` and `num_steps` calls of `update`. A member that
+        becomes NaN or infinite does not affect the others, and a warning names it; use
+        `restart` to train it again.
 
         Args:
-            rng_key: A key or an integer; decides the members' starts and the order of rows.
-                Not read with an `init_state`, which has its own.
-            num_steps: The number of steps, at least 1; with `init_state`, of further ones.
-            args: Arguments of the model and the guide.
-            batch_size: Rows in a step, at least 1; all rows if None or at least their
-                number N. Rows are the entries of all arrays whose first axis is as long as
-                that of the first array. Sites that are sums over rows are scaled by
-                N / batch_size; a few rows are compared to find them. All members see the
-                same rows. Leave it out where the model subsamples in its own plate.
+            rng_key: A JAX random key or an integer, for the members' initial values and the
+                order of rows. Ignored with `init_state`, which has its own keys.
+            num_steps: The number of steps, at least 1; with `init_state`, of additional steps.
+            args: Positional arguments of the model and the guide.
+            batch_size: Number of rows per step, at least 1; all N rows if None or at least N.
+                Row arrays are those with the same first dimension as the first array. Sites
+                that are sums over rows are scaled by N / batch_size; they are found by
+                comparing a few rows. All members use the same rows. Leave it out if the model
+                subsamples in its own plate.
             progress_bar: Whether to show progress and the mean loss over members.
-            init: Where to start, with an optimizer and keys that are new: an `EnsembleResult`
-                or a `Fit` of the same model and guide, of as many members or of one; or a
-                dictionary of values by site, each of the site's shape or led by the members, in
-                the site's own space: of latent sites under autoguides with a median, and of
-                parameters. Sites that are left out start as they would.
-            init_state: Where to go on: the ``state`` of an earlier result of the same model,
-                guide, optimizer, loss and data. Two runs are then one of as many steps, in
-                minibatches too: the rows go on where they stopped.
-            early_stopping: Stop each member when its loss no longer falls, or the score of what
-                is held out no longer rises; its best parameters are those of the result.
-            validation: Rows that are held out and scored as the run goes, see `Validation`: a
-                share of the rows, above 0 and below 1, drawn by the key (with `init_state`, by
-                the same one again); or the arguments with other rows, a dictionary by name
-                or the tuple of the positional ones.
-            checkpoint: Save the run as it goes; a run that finds its file goes on from it.
-            callbacks: A function of `Progress`, or several, called about twenty times; one
-                that returns True ends the run.
+            init: Initial values, with new optimizer states and keys: an `EnsembleResult` or a
+                `Fit` of the same model and guide, with as many members or with one; or a
+                dictionary of (constrained) values by site, with or without a leading axis of
+                members, for latent sites (with autoguides that have a median) and parameters.
+                Other sites keep their default initial values.
+            init_state: The ``state`` of an earlier result with the same model, guide,
+                optimizer, loss and data, to continue from. Two runs then equal one longer run,
+                also with minibatches, whose order continues.
+            early_stopping: Stop each member when its loss no longer decreases, or when its
+                score on held-out rows no longer increases. The result has its best parameters.
+            validation: Held-out rows that are scored during the run, see `Validation`: a
+                fraction of the rows, above 0 and below 1, drawn with the key (with
+                `init_state`, the same rows again); or arguments with other rows, by name or as
+                a tuple.
+            checkpoint: Save the run at intervals; a run resumes from an existing file.
+            callbacks: A function of `Progress`, or a list of them, called about twenty times;
+                the run ends if one returns True.
             kwargs: Keyword arguments of the model and the guide.
 
         Returns:
-            Parameters by site name, losses of each member at each step, and the last state.
+            Parameters by site name, the loss of each member at each step, and the last state.
 
         Raises:
-            TypeError: If a number is not an integer, or `rng_key` is not a key.
-            ValueError: If a number is out of range, an array holds NaN or infinite entries
-                (mark missing ones by a mask, and fill them with any number), an observation
-                is outside its support, minibatches are asked for without rows, of rows
-                that see each other or that the model chooses, or under a guide with
-                parameters for each; if `init`, `init_state` or a checkpoint is of another
-                run: the error says what differs; if a share is held out of rows that are not
-                the same alone and among others.
+            TypeError: If a number is not an integer, or `rng_key` is not a key or an integer.
+            ValueError: If a number is out of range, an array contains NaN or infinite entries
+                (mask missing entries and fill them with any number), or an observation is
+                outside its support; if minibatches or a held-out fraction are not possible,
+                because there are no row arrays, rows depend on each other, the model subsamples
+                rows, or the guide has parameters for each row; if `init`, `init_state` or a
+                checkpoint belongs to another run.
         """
         _checks.size("num_steps", num_steps)
         check_finite(args, kwargs)
@@ -287,19 +286,19 @@ class EnsembleSVI:
         init_state: EnsembleSVIState | None = None,
         **kwargs: Any,
     ) -> EnsembleResult:
-        """Take one step for each batch, of data that is not in memory; one size compiles once.
+        """Take one step per batch, for data not in memory; each batch size compiles once.
 
         Args:
-            rng_key: A key or an integer; decides the members' starts.
-            batches: Gives the positional arguments of each step, a tuple.
-            num_rows: The rows that all data has: a batch counts for all of them.
+            rng_key: A JAX random key or an integer, for the members' initial values.
+            batches: An iterable with the tuple of positional arguments of each step.
+            num_rows: The number of rows of all data, to which batches are scaled.
             progress_bar: Whether to show progress.
-            init_state: Where to start: a state of the same model, guide, optimizer and loss.
-            kwargs: Keyword arguments of the model and the guide, alike in all steps.
+            init_state: A state of the same model, guide, optimizer and loss, to continue from.
+            kwargs: Keyword arguments of the model and the guide, the same in all steps.
 
         Raises:
-            ValueError: If there is no batch, one has more rows than `num_rows`, or
-                `init_state` is of another run.
+            ValueError: If there is no batch, one has more rows than `num_rows`, or `init_state`
+                belongs to another run.
         """
         _checks.size("num_rows", num_rows)
 
@@ -329,36 +328,36 @@ class EnsembleSVI:
         new_rows: bool | None = None,
         **kwargs: Any,
     ) -> dict[str, Array]:
-        """Draw from the posterior predictive of all members, for all rows at once.
+        """Draw from the posterior predictive distribution of all members.
 
-        Latent sites that have a value for each row: rows whose arguments are those of a row of
-        the fit have its values, all others new ones, drawn from the prior at the draw of the
-        other sites.
+        For latent sites with a value per row, a row whose arguments equal those of a row of the
+        fit has its values; other rows get new values, drawn from the prior given the other
+        sites.
 
         Args:
-            rng_key: A key or an integer.
+            rng_key: A JAX random key or an integer.
             result: From `run`.
             args: Arguments of the model, without the observed values.
-            num_samples: Draws from each member's guide, at least 1. All rows of one draw
-                come from the same weights.
-            batch_size: Rows at a time; models that look across rows cannot be cut. If None all
-                rows at once, unless that would take over 2 GiB beside the result: then some
-                members at a time, and rows that may be cut if one member takes so much.
-            return_sites: Names of sites; all sites that grow with the rows if None.
-            statistic: Reduces the draws of each block, (draws, members, rows, ...) to
-                (rows, ...): ``lambda y: y.mean((0, 1))``, say. Then only its result is kept.
-            new_rows: Whether all rows are new ones, though they may equal rows of the fit;
-                False if none may be. Read if a latent site has a value for each row.
+            num_samples: Number of draws from each member's guide, at least 1. All rows of a
+                draw have the same weights.
+            batch_size: Number of rows at a time; not possible for models in which rows depend
+                on each other. If None, all rows at once, unless this needs over 2 GiB besides
+                the result: then members, and if necessary rows, are processed in blocks.
+            return_sites: Names of sites; if None, all sites that grow with the rows.
+            statistic: A function that reduces the draws of each block, (draws, members, rows,
+                ...), to (rows, ...), such as ``lambda y: y.mean((0, 1))``; only this is stored.
+            new_rows: True if all rows are new, even if they equal rows of the fit; False if
+                none may be new. Only for models with a latent value per row.
             kwargs: Keyword arguments of the model.
 
         Returns:
-            Values by site name, (num_samples, members, *site), or what `statistic` makes.
+            Values by site name, (num_samples, members, *site), or the results of `statistic`.
 
         Raises:
-            ValueError: If a number is below 1, there is no such site, rows cannot be cut, or
-                latent values of rows cannot be told apart or taken without those of others,
-                the result is of another model or guide, or an argument is left out that the
-                fit had, an offset say, and on which predictions depend.
+            ValueError: If a number is below 1, a site does not exist, rows cannot be split into
+                blocks, latent values per row are ambiguous or depend on other rows, the result
+                is of another model or guide, or an argument of the fit on which predictions
+                depend (such as an offset) is missing.
         """
         num_samples = _checks.size("num_samples", num_samples)
         batch_size = _checks.optional(_checks.size)("batch_size", batch_size)
@@ -379,13 +378,13 @@ class EnsembleSVI:
         seed: Seed = 0,
         **kwargs: Any,
     ) -> Any:
-        """Posterior draws as data of ArviZ (see `Fit.to_arviz`), each member a chain.
+        """Posterior draws as ArviZ data (see `Fit.to_arviz`), with each member as a chain.
 
         Args:
             result: From `run`.
-            args: Arguments of the model and the guide.
-            num_samples: Draws from each member's guide, at least 1.
-            seed: A key or an integer.
+            args: Positional arguments of the model and the guide.
+            num_samples: Number of draws from each member's guide, at least 1.
+            seed: A JAX random key or an integer.
             kwargs: Keyword arguments of the model and the guide.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Training runs of variational ensembles: on data in memory, and on a stream of batches."""
+"""Training runs of variational ensembles, on data in memory or on a stream of batches."""
 
 import warnings
 from collections.abc import Iterable
@@ -30,24 +30,24 @@ from ..training._training_loop import saying, warn_non_finite
 from ._functions import EnsembleResult
 
 _NEEDS_ALL_ROWS = (
-    "AutoLaplaceApproximation takes its posterior from all rows at once, which `run_batches` "
-    "never has. Give the data to `run`, with `batch_size`, or take AutoMultivariateNormal."
+    "AutoLaplaceApproximation computes its posterior from all rows, which `run_batches` does "
+    "not have. Pass the data to `run` with `batch_size`, or use AutoMultivariateNormal."
 )
 
 
 class Options(NamedTuple):
-    """What a run is asked for beside its data and its steps, as users give it.
+    """The options of a run, as given by the user.
 
     Args:
-        batch_size: Rows in a step.
+        batch_size: Number of rows per step.
         progress_bar: Whether to show progress.
-        init: Where to start.
-        init_state: Where to go on.
-        early_stopping: When a member stops.
-        validation: What is held out.
-        checkpoint: Where the run is saved.
-        callbacks: What looks at it.
-        is_quiet: Whether nothing is said of members that are not finite.
+        init: Initial values.
+        init_state: The state to continue from.
+        early_stopping: When to stop each member.
+        validation: Held-out rows.
+        checkpoint: Where to save the run.
+        callbacks: Functions of `Progress`.
+        is_quiet: Whether to omit the warning about non-finite members.
     """
 
     batch_size: int | None = None
@@ -64,7 +64,7 @@ class Options(NamedTuple):
 def run_on_rows(
     programs: Programs, key: PRNGKey, num_steps: int, parts: Arguments, asked: Options
 ) -> tuple[EnsembleResult, Arguments]:
-    """Train on data that is in memory; see `EnsembleSVI.run`. Gives the data of the steps too."""
+    """Train on data in memory; see `EnsembleSVI.run`. Also returns the training data."""
     with ALONE:
         callbacks, progress_bar = checked_callbacks(asked.callbacks), asked.progress_bar
         init, init_state = asked.init, asked.init_state
@@ -92,7 +92,7 @@ def run_on_rows(
         look_at_all(programs.look, parts, held_out)
         batch_size = part_size(asked.batch_size, parts.num_rows)
         if held_out is not None and held_out.is_share and batch_size is None:
-            programs.check_apart(parts)  # minibatches are looked at anyway
+            programs.check_apart(parts)  # with minibatches this is checked anyway
         of = None if batch_size is None else parts.num_rows
         program = programs.get(parts, batch_size or parts.num_rows, num_rows=of)
         starts, data = ANYWHERE, programs.layout.data(parts)
@@ -166,7 +166,7 @@ def run_on_stream(
     progress_bar: bool,
     init_state: Any,
 ) -> EnsembleResult:
-    """Train on one batch after another; see `EnsembleSVI.run_batches`."""
+    """Train on a stream of batches; see `EnsembleSVI.run_batches`."""
     with ALONE:
         state, losses, layout = init_state, [], programs.layout
         is_seen = progress_bar and _processes.is_first()
@@ -196,19 +196,19 @@ def run_on_stream(
 
 
 def _warn_flat(scales: dict[str, Array]) -> None:
-    """Name the members whose Hessian gave no posterior."""
+    """Warn about members whose Hessian is not positive definite."""
     for scale in scales.values():
         flat = np.flatnonzero(~_processes.whole(scale).any((1, 2)))
         if flat.size:
             warnings.warn(
-                f"The Hessian of the loss is singular or not positive in member"
-                f"{'s' * (flat.size > 1)} {', '.join(map(str, flat))} of {len(scale)}: "
-                "predictions are those of the mode alone. Train longer or at a lower rate, or "
-                "take AutoNormal.",
+                "The Hessian of the loss is singular or not positive in "
+                f"member{'s' * (flat.size > 1)} {', '.join(map(str, flat))} of {len(scale)}: "
+                "their predictions use only the mode. Train longer or with a lower learning "
+                "rate, or use AutoNormal.",
                 stacklevel=4,
             )
 
 
 def known_values(result: EnsembleResult) -> dict[str, Any]:
-    """The parameters, and what the model itself had kept (`numpyro.mutable`) at the end."""
+    """The parameters and the final mutable state of the model (`numpyro.mutable`)."""
     return (getattr(result.state, "mutable_state", None) or {}) | result.params

@@ -1,4 +1,4 @@
-"""Ensembles of variational fits with a weight on the divergence."""
+"""Ensembles of variational fits with a weight on the KL divergence."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ from ._svi import EnsembleSVI
 
 
 class _Tempered(ELBO):
-    """An objective whose latent terms are weighed, in model and guide alike."""
+    """An ELBO with a weight on the latent terms of the model and the guide."""
 
     def __init__(self, loss: ELBO, beta: float | Callable[[Array], Any]) -> None:
         self.inner = ordered(loss)
@@ -42,28 +42,28 @@ class _Tempered(ELBO):
 
 
 class EnsembleVI:
-    r"""An ensemble of variational fits with a weight on the divergence.
+    r"""Ensemble of variational fits with a weight on the KL divergence.
 
     Each member maximizes, with its own guide $q$,
 
     $$E_q \log p(y \mid \theta) - w\, \mathrm{KL}(q \,\|\, p)$$
 
-    where closed-form divergences of layers count as part of the KL. It is an `EnsembleSVI`
-    (``svi``) with this objective, in the manner of `EnsembleMAP`.
+    where closed-form divergences of layers are part of the KL term. It wraps an `EnsembleSVI`
+    (attribute ``svi``) with this objective in the interface of `EnsembleMAP`.
 
     Args:
         model_fn: Any NumPyro model.
-        guide_fn: An autoguide class, an autoguide, or a guide function; it stays as it was.
+        guide_fn: An autoguide class, an autoguide, or a guide function; it is not modified.
         optimizer: A NumPyro or optax optimizer.
         ensemble_size: The number of members, at least 1.
         kl_weight: The weight $w$, positive, or a function of the number of steps taken.
-        num_particles: Draws of the guide for each step, at least 1.
-        mesh: Devices to lay the members out over; see `EnsembleSVI`, for what follows too.
-        data_axis: The axis of `mesh` that rows are split over.
-        precision: That of the products of layers.
+        num_particles: Number of draws from the guide per step, at least 1.
+        mesh: Devices over which the members are distributed; see `EnsembleSVI`.
+        data_axis: The axis of `mesh` over which rows are split; see `EnsembleSVI`.
+        precision: Precision of the products of layers; see `handlers.mixed_precision`.
 
     Raises:
-        TypeError: If model or guide cannot be called, or a number has the wrong type.
+        TypeError: If the model or guide is not callable, or a number has the wrong type.
         ValueError: If a number is out of range.
 
     Example:
@@ -105,7 +105,7 @@ class EnsembleVI:
         self.svi = EnsembleSVI(*of, mesh=mesh, data_axis=data_axis, precision=precision)
 
     def init(self, seed: Seed, *args: Any, **kwargs: Any) -> EnsembleSVIState:
-        """Start all members; see `EnsembleSVI.init`."""
+        """Initialize all members; see `EnsembleSVI.init`."""
         return self.svi.init(seed, *args, **kwargs)
 
     def update(
@@ -123,7 +123,7 @@ class EnsembleVI:
         progress_bar: bool = True,
         **kwargs: Any,
     ) -> EnsembleResult:
-        """Start all members and take `num_epochs` steps; see `EnsembleSVI.run`."""
+        """Initialize all members and take `num_epochs` steps; see `EnsembleSVI.run`."""
         _checks.size("num_epochs", num_epochs)
         return self.svi.run(
             seed,

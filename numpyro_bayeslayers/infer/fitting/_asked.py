@@ -36,8 +36,8 @@ _NO_SITE = (
     "as `obs=y`."
 )
 _KIND = (
-    "`validation` must be a share of the rows, above 0 and below 1, or a dictionary of data with "
-    "`y`, got {given}."
+    "`validation` must be a fraction of the rows, above 0 and below 1, or a dictionary of data "
+    "with `y`, got {given}."
 )
 
 

@@ -1,1 +1,1 @@
-"""The loop that every fit runs: programs, minibatches, early stopping, checkpoints."""
+"""The training loop of all fits: programs, minibatches, early stopping, checkpoints."""

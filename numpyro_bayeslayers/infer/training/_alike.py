@@ -1,4 +1,4 @@
-"""Members that cannot differ: they start alike, and nothing random parts them."""
+"""Detect members that cannot differ: equal initial values and no randomness."""
 
 import warnings
 from typing import Any
@@ -18,13 +18,13 @@ from ._arguments import Arguments, on_shapes
 from ._member import Member
 
 _ALIKE = (
-    "The {count} members are one: they start at the same values, and nothing random parts "
-    "them. {mend} Or fit a single member."
+    "The {count} members are identical: they have the same initial values, and training is "
+    "deterministic. {mend} Or fit a single member."
 )
 
 
 def are_alike(params: PyTree) -> bool:
-    """Whether there are several members, and all have the same parameters."""
+    """Whether there are several members and all have the same parameters."""
     leaves = [x for x in jax.tree.leaves(params) if isinstance(x, jax.Array)]
     if not leaves or len(leaves[0]) < 2:
         return False
@@ -39,24 +39,24 @@ def _are_equal(leaves: list[jax.Array]) -> jax.Array:
 
 
 def warn_alike(params: PyTree, mend: str, *, stacklevel: int = 3) -> None:
-    """Say that the members are one. `mend` is a sentence that says what would part them."""
+    """Warn that the members are identical. `mend` is a sentence with the remedy."""
     count = len(jax.tree.leaves(params)[0])
     warnings.warn(_ALIKE.format(count=count, mend=mend), stacklevel=stacklevel)
 
 
 def is_random(member: Member, params: PyTree, parts: Arguments, rows: int) -> bool:
-    """Whether a step draws: latent values that are no points, keys, or rows of a plate.
+    """Whether a step uses randomness: latent draws, random keys, or rows chosen by a plate.
 
     Args:
         member: What one member does.
         params: The parameters of all members, as the optimizer sees them.
         parts: The arguments of model and guide.
-        rows: The rows of a step.
+        rows: The number of rows of a step.
     """
     draws = _draws()
 
     def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        # Any values will do, and a choice of a member's would be a program of its own.
+        # Any values will do; selecting those of a member would compile another program.
         first = jax.tree.map(lambda x: jnp.zeros(x.shape[1:], x.dtype), params)
         values = member.constrained(first)
         with seed(rng_seed=0), draws, substitute(data=values):
@@ -68,7 +68,7 @@ def is_random(member: Member, params: PyTree, parts: Arguments, rows: int) -> bo
 
 
 class _draws(Messenger):  # noqa: N801
-    """Notes whether anything is drawn that was not drawn further inside."""
+    """Records whether anything is drawn that was not drawn by an inner handler."""
 
     found = False
 

@@ -1,4 +1,4 @@
-"""The arguments of a model: rows of data, arrays that are no rows, and the rest."""
+"""The arguments of a model: rows of data, other arrays, and constants."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ from ._jit import Frame, is_dynamic
 
 
 class Arguments(NamedTuple):
-    """Positional and keyword arguments, taken apart; `fill` puts them together again.
+    """Positional and keyword arguments, split by kind.
 
     Args:
-        rows: The arrays with one entry for each row of the data, None for other leaves.
+        rows: The arrays with one entry per row of the data, None for other leaves.
         shared: All other arrays, None for other leaves.
-        frame: What is not an array: part of the compiled program.
+        frame: Everything that is not an array, a constant of the compiled program.
     """
 
     rows: list[Any]
@@ -35,20 +35,20 @@ class Arguments(NamedTuple):
 def as_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a model, whose arrays JAX takes for what they are; see `as_data`."""
+    """The arguments of a model, in a form whose values JAX keeps; see `as_data`."""
     named = as_data(**{f"argument {i}": value for i, value in enumerate(args)}, **kwargs)
     given = tuple(named.pop(f"argument {i}") for i in range(len(args)))
     return given, named
 
 
 def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """Sort the arguments of a model.
+    """Split the arguments of a model by kind.
 
-    Rows are the arrays whose first axis is as long as that of the first array that has an
-    axis. Numbers, strings and None are part of the program: another value compiles again.
+    Row arrays are those whose first axis has the length of that of the first array with an
+    axis. Numbers, strings and None are constants of the program: another value compiles again.
 
     Raises:
-        TypeError: If an argument is a table, or an array of dates or words.
+        TypeError: If an argument is a table, or an array of dates or strings.
         ValueError: If an array has masked entries, or there are no rows.
     """
     tree = as_arguments(args, kwargs)
@@ -63,20 +63,20 @@ def take_apart(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
 
 
 def _array(leaf: Any) -> Any:
-    """The leaf as an array of JAX, without a program for it: `jnp.asarray` may compile one."""
+    """The leaf as a JAX array, without compiling a program as `jnp.asarray` may do."""
     if isinstance(leaf, np.ndarray):
         return jax.device_put(leaf)
     return leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf)
 
 
 def put_together(rows: list[Any], shared: list[Any], frame: Frame) -> PyTree:
-    """The pair (args, kwargs) of arguments that were taken apart."""
+    """The pair (args, kwargs) of arguments that were split."""
     arrays = [s if r is None else r for r, s in zip(rows, shared, strict=True)]
     return frame.fill(arrays)
 
 
 def check_finite(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """No array holds NaN or infinite entries; missing values need a mask and any number."""
+    """Check that no array has NaN or infinite entries."""
     named = {f"argument {i}": value for i, value in enumerate(args)} | kwargs
     for name, leaf in named_leaves(**named).items():
         if is_dynamic(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact):
@@ -84,7 +84,7 @@ def check_finite(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def beside_params(params: PyTree, *data: PyTree) -> Arguments:
-    """The arguments of a function of parameters, which are no rows, and of data, which are."""
+    """The arguments of a function of parameters, which are not rows, and of data, which are."""
     tree = ((params, *data), {})
     of_params = len(jax.tree.leaves(params))
     arrays = [jnp.asarray(a) if is_dynamic(a) else None for a in jax.tree.leaves(tree)]
@@ -96,9 +96,9 @@ def beside_params(params: PyTree, *data: PyTree) -> Arguments:
 def on_shapes(
     fn: Callable[[tuple[Any, ...], dict[str, Any]], Any], parts: Arguments, rows: int
 ) -> Any:
-    """Run ``fn(args, kwargs)`` on the shapes that the arguments have with `rows` rows.
+    """Trace ``fn(args, kwargs)`` with the shapes of the arguments for `rows` rows.
 
-    Nothing is computed: arrays are tracers, and `fn` must not let them out.
+    Nothing is computed: arrays are tracers, which must not leak from `fn`.
     """
 
     def resized(x: Any) -> Any:
@@ -111,12 +111,12 @@ def on_shapes(
 
 
 def merged(parts: Arguments) -> list[Any]:
-    """Rows and shared arrays in one list, for steps that see all rows."""
+    """Row and shared arrays in one list, for steps on all rows."""
     return [s if r is None else r for r, s in zip(parts.rows, parts.shared, strict=True)]
 
 
 def part_size(batch_size: int | None, num_rows: int | None) -> int | None:
-    """The rows of a minibatch, or None if it is all of them."""
+    """The number of rows of a minibatch, or None for all rows."""
     if batch_size is None:
         return None
     batch_size = _checks.size("batch_size", batch_size)
@@ -126,10 +126,11 @@ def part_size(batch_size: int | None, num_rows: int | None) -> int | None:
 
 
 def part_scale(num_rows: int, in_batch: int | None) -> float:
-    """Rows of the data for each row of a batch."""
+    """The number of rows of the data per row of a batch."""
     num_rows = _checks.size("num_rows", num_rows)
     if in_batch is None or not 0 < in_batch <= num_rows:
         raise ValueError(
-            f"`num_rows` must be at least the rows of the batch, {in_batch}, got {num_rows}."
+            f"`num_rows` must be at least the number of rows of the batch, {in_batch}, got "
+            f"{num_rows}."
         )
     return num_rows / in_batch

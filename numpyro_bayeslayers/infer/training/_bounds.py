@@ -1,4 +1,4 @@
-"""Bounds of supports that a guide keeps, and that do not stay where they are."""
+"""Detect supports that depend on data or draws, which a guide cannot represent."""
 
 from typing import Any
 
@@ -15,26 +15,26 @@ from ._arguments import merged, take_apart
 from ._determined import inputs_of, unknown_params
 
 _SUPPORT = (
-    "The support of the latent sites {names} depends on {what}, and the parameters of a guide "
-    "would mean something else with each of its values. Draw from a fixed support, "
-    "`u = numpyro.sample('u', dist.Uniform(0, 1))`, and compute `low + (high - low) * u` from "
-    "it; or fit by Markov chains (`method='mcmc'`), which look at the support in each step."
+    "The support of the latent sites {names} depends on {what}, so the parameters of a guide "
+    "would have a different meaning for each value. Sample on a fixed support, `u = "
+    "numpyro.sample('u', dist.Uniform(0, 1))`, and compute `low + (high - low) * u` from it; "
+    "or use MCMC (`method='mcmc'`), which evaluates the support in each step."
 )
 _CONSTRAINT = (
-    "The constraint of the parameters {names} depends on {what}. Optimize in a fixed one, "
-    "`constraints.unit_interval` say, and compute the value from it."
+    "The constraint of the parameters {names} depends on {what}. Use a fixed constraint, such "
+    "as `constraints.unit_interval`, and compute the value from it."
 )
 _DATA, _DRAWS = "the data", "other latent sites or parameters"
 
 
-# What is always the same: `constraints.positive` and the like.
+# Constraints without parameters, such as `constraints.positive`.
 _FIXED = {
     id(c) for c in vars(constraints).values() if isinstance(c, constraints.Constraint)
 }
 
 
 def may_move(guide: Model) -> bool:
-    """Whether an autoguide that was set up keeps a support that has numbers of the model's."""
+    """Whether an autoguide that was set up stores a support with numbers from the model."""
     sites = (getattr(guide, "prototype_trace", None) or {}).values()
     laws = [s["fn"] for s in sites if s["type"] == "sample" and not s["is_observed"]]
     for support in (law.support for law in laws):
@@ -53,14 +53,14 @@ def refuse_moving_bounds(
     *,
     by_data: bool = True,
 ) -> None:
-    """Raise if the data, or what is drawn, decide where a site or a parameter may lie.
+    """Raise if the support of a site or parameter depends on data or draws.
 
     Args:
         model: The model.
-        guide: Its guide, which keeps the supports of its sites if it is an autoguide.
-        args: Arguments of both.
-        kwargs: Keyword arguments likewise.
-        by_data: Whether bounds that the data decides are refused, too.
+        guide: Its guide; an autoguide stores the supports of its sites.
+        args: Positional arguments of both.
+        kwargs: Keyword arguments of both.
+        by_data: Whether to refuse bounds that depend on the data, too.
     """
     of_sites, of_params = _of_both(model, guide, args, kwargs)
     for text, found in ((_SUPPORT, of_sites), (_CONSTRAINT, of_params)):
@@ -72,7 +72,7 @@ def refuse_moving_bounds(
 def are_moved_by_data(
     model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> bool:
-    """Whether the data decides bounds; see `refuse_moving_bounds`."""
+    """Whether bounds depend on the data; see `refuse_moving_bounds`."""
     of_sites, of_params = _of_both(model, guide, args, kwargs)
     return _DATA in [*of_sites.values(), *of_params.values()]
 
@@ -80,7 +80,7 @@ def are_moved_by_data(
 def _of_both(
     model: Model, guide: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The latent sites that the guide keeps, and the parameters, whose bounds move."""
+    """The latent sites of the guide and the parameters whose bounds are not fixed."""
     of_sites, of_params = _moving(model, args, kwargs)
     if not isinstance(guide, AutoGuide):
         return {}, of_params | _moving(guide, args, kwargs)[1]
@@ -91,7 +91,7 @@ def _of_both(
 def _moving(
     fn: Model, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The latent sites, and the parameters, whose bounds depend on something, and on what."""
+    """The latent sites and parameters whose bounds are not fixed, with what they depend on."""
     parts = take_apart(args, kwargs)
     places: list[tuple[bool, str]] = []
 
@@ -107,7 +107,7 @@ def _moving(
     try:
         program = jax.make_jaxpr(run)(random.key(0), merged(parts))
     except Exception:
-        return {}, {}  # what is wrong with the model is said where it runs
+        return {}, {}  # errors of the model are raised when it runs
     found: tuple[dict[str, str], dict[str, str]] = ({}, {})
     for (is_param, name), inputs in zip(places, inputs_of(program), strict=True):
         if inputs:

@@ -1,4 +1,4 @@
-"""User callbacks between the chunks of a run, which may end it."""
+"""User callbacks between the chunks of a run, which can end it."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from ._training_loop import CHUNK, REFRESHES
 from ._validation import Validation
 
 _NO_ANSWER = (
-    "`callbacks` must return True, which ends the run, or False or None, got {answer!r} of "
+    "`callbacks` must return True (which ends the run), False or None, got {answer!r} from "
     "{name}."
 )
 
@@ -50,10 +50,10 @@ Callback = Callable[[Progress], bool | None]
 
 
 def checked_callbacks(callbacks: Any) -> tuple[Callback, ...]:
-    """The functions, of which one may be given alone.
+    """The callbacks as a tuple; a single function is also accepted.
 
     Raises:
-        TypeError: If something else than functions is given.
+        TypeError: If anything other than functions is given.
     """
     if callbacks is None:
         return ()
@@ -63,15 +63,15 @@ def checked_callbacks(callbacks: Any) -> tuple[Callback, ...]:
 
 
 def callback_period(num_steps: int) -> int:
-    """The steps between two calls."""
+    """The number of steps between two calls."""
     return min(max(num_steps // REFRESHES, 1), CHUNK)
 
 
 def is_ended(callbacks: tuple[Callback, ...], progress: Progress) -> bool:
-    """Call all of them; true if one ends the run.
+    """Call all callbacks; true if one ends the run.
 
     Raises:
-        TypeError: If one returns something else than a switch or None.
+        TypeError: If one returns anything other than a boolean or None.
     """
     is_end = False
     for callback in callbacks:

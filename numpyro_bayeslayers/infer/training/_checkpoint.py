@@ -23,12 +23,13 @@ from ._validation import Validation
 
 _FORMAT = 3
 _OTHER_RUN = (
-    "The checkpoint {path!r} is of another run: {what}. Delete it, or give another path, to "
-    "start anew; fits that differ, the folds of a cross-validation, say, need a path each."
+    "The checkpoint {path!r} belongs to another run: {what}. Delete it or give another path to "
+    "start again; different fits, such as the folds of a cross-validation, need different "
+    "paths."
 )
 _DAMAGED = (
-    "The checkpoint {path!r} is damaged, or another program's file: it holds {what}. Delete "
-    "it, or give another path, to start anew."
+    "The checkpoint {path!r} is damaged, or not a checkpoint: it contains {what}. Delete it or "
+    "give another path to start again."
 )
 
 
@@ -60,7 +61,7 @@ class Checkpoint(NamedTuple):
     every: int = 1000
 
     def check(self) -> None:
-        """Raise if the numbers, the file or its folder cannot be used."""
+        """Raise if the numbers, the file or its folder are not usable."""
         _checks.size("every", self.every)
         place = place_of(self.path)
         if place.is_dir():
@@ -69,7 +70,7 @@ class Checkpoint(NamedTuple):
             )
         if not os.access(place.parent, os.W_OK):
             raise PermissionError(
-                f"The folder of `path` must be one to write into, got {str(place.parent)!r}."
+                f"The folder of `path` must be writable, got {str(place.parent)!r}."
             )
 
     def save(
@@ -79,9 +80,9 @@ class Checkpoint(NamedTuple):
         identity: dict[str, Any],
         seen: Validation | None = None,
     ) -> None:
-        """Write the state, losses and scores so far, and what tells this run from others.
+        """Write the state, losses and scores so far, and the identity of the run.
 
-        The first line is a hash of all that follows, the second a table of words and numbers.
+        The first line is a hash of the rest, the second a JSON header.
         """
         seen = _nothing_seen(len(losses), 0) if seen is None else seen
         steps, looks = losses.shape[1], len(seen.steps)
@@ -100,15 +101,15 @@ class Checkpoint(NamedTuple):
     def load(
         self, like: PyTree, num_members: int, identity: dict[str, Any]
     ) -> tuple[PyTree, np.ndarray | None, Validation | None]:
-        """The state, losses and scores that were saved; `like` and None if there is no file.
+        """The saved state, losses and scores; `like` and None if there is no file.
 
         Args:
-            like: A state of the same structure and shapes, the one to start from.
+            like: The initial state, of the same structure and shapes.
             num_members: The number of members.
-            identity: What tells this run from others, as in `save`.
+            identity: The identity of the run, as in `save`.
 
         Raises:
-            ValueError: If the file is of another run, or damaged.
+            ValueError: If the file belongs to another run, or is damaged.
         """
         self.check()
         path, place, is_shared = self.path, place_of(self.path), _processes.are_shared(like)
@@ -129,21 +130,21 @@ class Checkpoint(NamedTuple):
         try:
             found = eqx.tree_deserialise_leaves(body, (twin, losses, seen))
         except (RuntimeError, ValueError, EOFError) as error:
-            what = "its arrays have other shapes"
+            what = "its arrays have different shapes"
             raise ValueError(_OTHER_RUN.format(path=str(path), what=what)) from error
         data, losses, seen = found
         return placed_like(_as_keys(data, like), like), losses, seen
 
     def _whole(self, content: bytes) -> io.BytesIO:
-        """The file after its first line, if that says that it is whole.
+        """The file without its first line, if the hash in it matches.
 
         Raises:
-            ValueError: If it is empty, cut off, changed, or another program's.
+            ValueError: If the file is empty, truncated, changed, or not a checkpoint.
         """
         first, _, rest = content.partition(b"\n")
         if first == _hash(rest):
             return io.BytesIO(rest)
-        what = f"{len(content)} bytes that are not those that were written"
+        what = f"{len(content)} bytes that do not match its hash"
         raise ValueError(_DAMAGED.format(path=str(self.path), what=what))
 
 
@@ -155,19 +156,19 @@ def _nothing_seen(num_members: int, looks: int) -> Validation:
 def run_identity(
     key: PRNGKey, options: dict[str, Any], description: Description
 ) -> dict[str, Any]:
-    """What a run and a checkpoint that it takes up must have in common.
+    """The properties that a run and a checkpoint it resumes from must have in common.
 
     Args:
-        key: The key that orders the rows.
-        options: Further numbers of the run, of Python.
-        description: What the run is of.
+        key: The random key of the order of rows.
+        options: Further Python numbers of the run.
+        description: The description of the run.
     """
     numbers = np.asarray(_as_data(key)).tolist()
     return {"key": numbers, **options, "of": description.fields}
 
 
 def _other(head: dict[str, Any], here: dict[str, Any]) -> str:
-    """How the run that was saved differs from this one; empty if it does not."""
+    """How the saved run differs from this one; empty if it does not."""
     for name, value in here.items():
         if name == "of":
             if what := spelled(
@@ -184,7 +185,7 @@ def _hash(content: Any) -> bytes:
 
 
 def _as_data(tree: PyTree) -> PyTree:
-    """Random keys as the numbers that they are made of, which can be written."""
+    """Random keys as their raw numbers, which can be written."""
     return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
 
 

@@ -1,6 +1,7 @@
-"""Adam with a step size that falls to zero, over a number of steps that the state holds.
+"""Adam with cosine decay of the step size, over a number of steps stored in the state.
 
-A number in the state is none in the program: another number of steps compiles nothing.
+Since the number is in the state and not a constant of the program, changing it does not
+recompile.
 """
 
 from typing import Any, NamedTuple
@@ -15,11 +16,11 @@ from ... import _processes
 
 
 class CosineState(NamedTuple):
-    """Where on its way a step size is.
+    """The position in a cosine schedule.
 
     Args:
-        count: The steps that were taken.
-        steps: Those after which it is zero.
+        count: The number of steps taken.
+        steps: The number of steps after which the step size is zero.
     """
 
     count: Array
@@ -27,14 +28,14 @@ class CosineState(NamedTuple):
 
 
 def adam_to_zero(first: float) -> optax.GradientTransformation:
-    r"""Adam, whose step size falls from `first` to zero along a cosine.
+    r"""Adam with a step size that decreases from `first` to zero along a cosine.
 
     $$\eta_t = \tfrac{1}{2} \eta_0 (1 + \cos(\pi \min(t, T) / T))$$
 
-    Its state is for a single step (T = 1), until `over_steps` says for how many.
+    The initial state has T = 1; `over_steps` sets the number of steps T.
 
     Args:
-        first: The first step size, positive.
+        first: The initial step size, positive.
 
     References:
         Loshchilov and Hutter (2017), "SGDR: stochastic gradient descent with warm restarts",
@@ -54,7 +55,7 @@ def adam_to_zero(first: float) -> optax.GradientTransformation:
 
 
 def over_steps(state: PyTree, num_steps: int) -> PyTree:
-    """A state whose step sizes, if they fall so, are zero after `num_steps`."""
+    """The state with `num_steps` as the length of its cosine schedules."""
 
     def put(part: Any) -> Any:
         if not isinstance(part, CosineState):
@@ -66,23 +67,24 @@ def over_steps(state: PyTree, num_steps: int) -> PyTree:
 
 
 def check_not_spent(name: str, state: PyTree) -> None:
-    """Steps are left in a state, if its step sizes fall.
+    """Check that the cosine schedules in a state are not finished.
 
     Raises:
-        ValueError: If the next one is zero: a run would change nothing.
+        ValueError: If the next step size is zero, so that a run would change nothing.
     """
     is_cosine = lambda part: isinstance(part, CosineState)
     parts = filter(is_cosine, jax.tree.leaves(state, is_leaf=is_cosine))
     if any(np.all(_processes.whole(p.count) >= _processes.whole(p.steps)) for p in parts):
         raise ValueError(
-            f"`{name}` is at the end of its step sizes, which have fallen to zero: going on "
-            "would change nothing. Start at its parameters, `init=found`, with step sizes that "
-            "fall anew; or give an optimizer of a constant step size, `optim=optax.adam(0.01)`."
+            f"`{name}` is at the end of its step size schedule: the step size is zero, so "
+            "continuing would change nothing. Start from its parameters, `init=found`, with a "
+            "new schedule, or use an optimizer with a constant step size, "
+            "`optim=optax.adam(0.01)`."
         )
 
 
 def length_of(state: PyTree, num_steps: int) -> dict[str, int]:
-    """What a run that is repeated must have in common, if its step sizes fall so: its length."""
+    """The part of the identity of a run due to a cosine schedule: its number of steps."""
     is_cosine = lambda part: isinstance(part, CosineState)
     falls = any(map(is_cosine, jax.tree.leaves(state, is_leaf=is_cosine)))
     return {"num_steps": num_steps} if falls else {}

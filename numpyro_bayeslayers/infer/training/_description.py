@@ -1,8 +1,8 @@
-"""What a run is of, and how two of them differ.
+"""Descriptions of runs, and the differences between two of them.
 
-Parameters are numbers: nothing about them says which model, guide, optimizer or data they
-belong to. A description goes with the state of a run, into checkpoints too, and is compared
-field by field with that of the place where they are used, so that the error says what differs.
+Parameters are only numbers: they do not identify the model, guide, optimizer or data that they
+belong to. A description is stored with the state of a run, also in checkpoints, and is compared
+field by field wherever the state is used, so that errors name the differences.
 """
 
 import inspect
@@ -19,7 +19,7 @@ from ._arguments import Arguments
 from ._fingerprint import digest, kind_of, name_of, settings_of
 from ._jit import is_dynamic
 
-#: What must agree where parameters are read, where a run goes on, and where it is the same run.
+#: The fields that must agree to use parameters, to continue a run, and to resume the same run.
 TO_READ = ("sites", "guide", "parameters")
 TO_GO_ON = (*TO_READ, "members", "priors", "optimizer", "loss", "data")
 TO_REPEAT = (*TO_GO_ON, "start", "model")
@@ -28,13 +28,13 @@ _START = ("init_loc_fn", "init_scale")
 
 @jax.tree_util.register_static
 class Description:
-    """What a run is of: texts by name in fields, which are compared one by one.
+    """The description of a run: texts by name, in fields that are compared one by one.
 
-    It is a pytree without leaves, and goes with a state through `jax.tree.map`.
+    It is a pytree without leaves, so it stays with a state in `jax.tree.map`.
 
     Args:
-        fields: ``{"optimizer": {"step_size": "0.1"}}``, say. A field that is left out is not
-            known, and not compared.
+        fields: For example ``{"optimizer": {"step_size": "0.1"}}``. A missing field is unknown
+            and not compared.
     """
 
     def __init__(self, fields: Mapping[str, Mapping[str, str]]) -> None:
@@ -51,13 +51,13 @@ class Description:
         return f"Description({', '.join(self.fields)})"
 
     def with_data(self, data: Mapping[str, str] | None) -> "Description":
-        """The same with this data; with None, the data is not known."""
+        """The same description with this data; None if the data are unknown."""
         others = {name: t for name, t in self.fields.items() if name != "data"}
         return Description(others if data is None else {**others, "data": data})
 
 
 class Difference(NamedTuple):
-    """One entry of a field that differs: the text there, and the text here."""
+    """A differing entry of a field: the text there and the text here."""
 
     field: str
     name: str
@@ -77,7 +77,7 @@ class Difference(NamedTuple):
         return f"{self.field}: {label}{self.there}, here {self.here}"
 
     def _label(self) -> str:
-        """The name of the entry, or the last word of a path."""
+        """The name of the entry, or the last part of a path."""
         name = self.name
         if self.field not in ("sites", "priors", "parameters"):
             name = next((p for p in reversed(name.split(".")) if not p.isdigit()), "")
@@ -96,7 +96,7 @@ class Difference(NamedTuple):
 def differences(
     there: Description, here: Description, about: tuple[str, ...]
 ) -> list[Difference]:
-    """The entries that differ in the fields that both know."""
+    """The differing entries of the fields that both have."""
     found = []
     for field in about:
         if field not in there.fields or field not in here.fields:
@@ -111,14 +111,14 @@ def differences(
 
 
 def spelled(found: list[Difference], most: int = 3) -> str:
-    """A few differences in a line."""
+    """A few differences in one line."""
     texts = list(dict.fromkeys(map(str, found)))
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return "; ".join(texts[:most]) + more
 
 
 def guide_texts(guide: Any) -> tuple[dict[str, str], dict[str, str]]:
-    """The class and the settings of a guide, and those of its settings that are for the start."""
+    """The class and settings of a guide, and separately its settings for initial values."""
     if not isinstance(guide, AutoGuide):
         return {"kind": name_of(guide)}, {}
     start, settings = {}, {"kind": name_of(type(guide))}
@@ -132,7 +132,7 @@ def guide_texts(guide: Any) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _settings_of_guide(guide: AutoGuide) -> Iterator[tuple[str, Any]]:
-    """What its constructor was given; what the guide found when it was set up is not."""
+    """The arguments of its constructor, without what the guide found when it was set up."""
     kinds = [kind for kind in type(guide).__mro__ if "__init__" in vars(kind)]
     names = {n for kind in kinds for n in inspect.signature(kind.__init__).parameters}
     for name, value in vars(guide).items():
@@ -145,9 +145,9 @@ def _settings_of_guide(guide: AutoGuide) -> Iterator[tuple[str, Any]]:
 
 
 def site_text(site: Message) -> str | None:
-    """What a site of a model is; None for what is no part of its identity."""
+    """The description of a site; None for a site that is not part of the model's identity."""
     if site["type"] == "sample":
-        # The shape of what is observed is that of the data.
+        # The shape of an observed site is that of the data.
         return "observed" if site["is_observed"] else f"latent {kind_of(site['value'])}"
     if site["type"] in ("param", "mutable"):
         leaves = jax.tree.leaves(site["value"])
@@ -158,7 +158,7 @@ def site_text(site: Message) -> str | None:
 
 
 def law_text(fn: Any) -> str:
-    """A distribution with those of its parameters that are numbers of the model's own."""
+    """A distribution with its parameters that are constants of the model."""
     while isinstance(
         fn, (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
     ):
@@ -180,7 +180,7 @@ def _title(path: Any) -> str:
 
 
 def data_texts(parts: Arguments) -> dict[str, str]:
-    """Types, shapes and a hash of the values of all arguments, in their order."""
+    """Types, shapes and hashes of the values of all arguments, in order."""
     arrays = [s if r is None else r for r, s in zip(parts.rows, parts.shared, strict=True)]
     tree = parts.frame.fill(arrays)
     found = {}

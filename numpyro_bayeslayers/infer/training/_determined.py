@@ -1,4 +1,4 @@
-"""The part of a traced program that some of its inputs alone determine."""
+"""The part of a traced program that depends only on some of its inputs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,9 +12,9 @@ from ..._typing import Message, Model
 
 
 def inputs_of(program: ClosedJaxpr) -> list[set[int]]:
-    """For each output, the places of the inputs that it depends on."""
+    """For each output, the indices of the inputs on which it depends."""
     jaxpr = program.jaxpr
-    # The inputs of a value are the bits of a number.
+    # The set of inputs of a value is stored as the bits of an integer.
     found: dict[Any, int] = {var: 1 << place for place, var in enumerate(jaxpr.invars)}
     of = lambda v: found.get(v, 0) if isinstance(v, Var) else 0
     for equation in jaxpr.eqns:
@@ -29,10 +29,10 @@ def inputs_of(program: ClosedJaxpr) -> list[set[int]]:
 def part_of(
     program: ClosedJaxpr, first: int, places: Sequence[int]
 ) -> Callable[..., list[Any]]:
-    """Some outputs as a function of the inputs from the place `first` on.
+    """Some outputs as a function of the inputs from index `first` on.
 
-    It is taken one operation after another, and only those that lead there: nothing large
-    is compiled. The outputs must depend on no input before `first`.
+    The operations on which they depend are evaluated one at a time: no large program is
+    compiled. The outputs must not depend on inputs before `first`.
     """
     jaxpr = program.jaxpr
     outputs = [jaxpr.outvars[place] for place in places]
@@ -46,7 +46,7 @@ def part_of(
 
 
 class unknown_params(Messenger):  # noqa: N801
-    """Parameters depend on a key to all appearance: their first value is for the start."""
+    """Makes parameters formally depend on a key, since their initial values are not final."""
 
     def __init__(self, fn: Model, key: Any) -> None:
         self._key = key
@@ -58,7 +58,7 @@ class unknown_params(Messenger):  # noqa: N801
 
 
 def as_unknown(tree: Any, key: Any) -> Any:
-    """The same numbers, which depend on `key` to all appearance, a random key."""
+    """The same numbers, with a formal dependence on the random key `key`."""
     zero = 0 * jnp.sum(jax.random.key_data(key))
 
     def one(value: Any) -> Any:

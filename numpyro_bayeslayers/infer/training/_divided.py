@@ -1,4 +1,4 @@
-"""Rows to fit and rows to hold out."""
+"""Split the data into rows to fit and held-out rows."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -18,32 +18,32 @@ from ._rows import refuse_joint
 from ._validation import share_of_rows
 
 _KIND = (
-    "`validation` must be a share of the rows, above 0 and below 1, a dictionary of arguments of "
-    "the model by name, or the tuple of its arguments, got {given}."
+    "`validation` must be a fraction of the rows, above 0 and below 1, a dictionary of the "
+    "model's arguments by name, or the tuple of its arguments, got {given}."
 )
-_MISSING = "`validation` must have {name!r} too, which has an entry for each row."
+_MISSING = "`validation` must have {name!r} too, which has one entry per row."
 _COUNT = (
-    "`validation` must have the {count} positional arguments of the run, got {given}: the "
-    "tuple of them, or a dictionary of all by name."
+    "`validation` must have the {count} positional arguments of the run, as a tuple or a "
+    "dictionary by name, got {given}."
 )
 _NO_NAMES = (
-    "`validation` by name needs the names of the model's arguments, which are not known: give "
-    "the tuple of its positional ones."
+    "`validation` by name needs the names of the model's arguments, which are unknown. Pass "
+    "the tuple of its positional arguments."
 )
 _OWN_PLATE = (
-    "`validation` cannot be a share where the model chooses among the rows by itself, in a plate "
-    "with a `subsample_size`. Give other data, `validation={...}`."
+    "`validation` cannot be a fraction if the model chooses rows itself, in a plate with a "
+    "`subsample_size`. Pass other data, `validation={...}`."
 )
-_OTHER_DATA = "Give other data, `validation={...}`, in place of a share."
+_OTHER_DATA = "Pass other data, `validation={...}`, instead of a fraction."
 
 
 class HeldOut(NamedTuple):
-    """Rows that are held out.
+    """Held-out rows.
 
     Args:
         parts: The arguments of the model with these rows.
-        sites: The observed sites that count; all if None.
-        is_share: Whether they are a share of the data that was given.
+        sites: The observed sites that are scored; all if None.
+        is_share: Whether they are a fraction of the given data.
     """
 
     parts: Arguments
@@ -58,19 +58,19 @@ def divided(
     model: Model | None,
     names: Sequence[str] | None = None,
 ) -> tuple[Arguments, HeldOut | None]:
-    """The arguments of the fit, and those that are held out.
+    """The arguments of the fit, and the held-out ones.
 
     Args:
-        validation: A share of the rows; arguments with other rows, by name or in their order;
-            rows that are held out already; or None.
-        parts: The arguments that were given.
-        key: The random key, which draws a share.
-        model: The model; None if the names are given.
-        names: The names of its positional arguments; those of the model's if None.
+        validation: A fraction of the rows; arguments with other rows, by name or in order; an
+            existing `HeldOut`; or None.
+        parts: The given arguments.
+        key: The random key with which a fraction is drawn.
+        model: The model; None if `names` is given.
+        names: The names of its positional arguments; if None, those of the model.
 
     Raises:
-        TypeError: If it is something else.
-        ValueError: If a share leaves no rows, or arguments are missing.
+        TypeError: If `validation` is anything else.
+        ValueError: If a fraction leaves no rows, or arguments are missing.
     """
     if validation is None or isinstance(validation, HeldOut):
         return parts, validation
@@ -89,10 +89,10 @@ def divided(
 
 
 def check_apart(model: Model, parts: Arguments) -> None:
-    """A share may be held out: rows are the same alone and among others.
+    """Check that a fraction can be held out, that is, rows do not depend on each other.
 
     Raises:
-        ValueError: If they are not.
+        ValueError: If they do.
     """
     try:
         terms = row_terms(in_batches(model, parts.num_rows), parts, parts.num_rows or 1)
@@ -100,21 +100,21 @@ def check_apart(model: Model, parts: Arguments) -> None:
         raise ValueError(_OWN_PLATE) from error
     if terms is not None:
         sites = {name: term for name, term in terms.items() if term.is_sample}
-        refuse_joint("A share of the rows cannot be held out", sites, mend=_OTHER_DATA)
+        refuse_joint("A fraction of the rows cannot be held out", sites, mend=_OTHER_DATA)
 
 
 def taken(parts: Arguments, which: Any) -> Arguments:
-    """The arguments with these rows alone."""
+    """The arguments with only these rows."""
     at = np.flatnonzero(which)
     rows = [None if x is None else jax.device_put(np.asarray(x)[at]) for x in parts.rows]
     return parts._replace(rows=rows)
 
 
 def look_at_all(look: Look, parts: Arguments, held: HeldOut | None) -> None:
-    """Look at the data of the fit, and at rows that are held out.
+    """Check the data of the fit and the held-out rows.
 
     Raises:
-        ValueError: What is wrong with them.
+        ValueError: If a check fails.
     """
     look.at_observations(parts)
     look.at_layers(parts)
@@ -127,7 +127,7 @@ def look_at_all(look: Look, parts: Arguments, held: HeldOut | None) -> None:
 
 
 def _given(validation: Any, parts: Arguments, names: list[str]) -> Arguments:
-    """The arguments that were given, and from the fit what is no rows."""
+    """The given arguments, with arguments that are not rows taken from the fit."""
     args, kwargs = put_together(parts.rows, parts.shared, parts.frame)
     marks = parts.frame.treedef.unflatten([x is not None for x in parts.rows])
     has_rows = lambda mark: any(jax.tree.leaves(mark))

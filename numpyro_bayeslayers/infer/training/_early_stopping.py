@@ -67,7 +67,7 @@ class StoppingState(NamedTuple):
 
 
 def start_stopping(params: PyTree, num_members: int) -> StoppingState:
-    """Before the first step nothing is known; `params` stand in for the best."""
+    """The state before the first step, with `params` as the best so far."""
     return StoppingState(
         average=jnp.full(num_members, jnp.inf),
         best=jnp.full(num_members, jnp.inf),
@@ -80,7 +80,7 @@ def start_stopping(params: PyTree, num_members: int) -> StoppingState:
 def with_early_stopping(
     step: Step, params_of: Callable[[PyTree], PyTree], rule: EarlyStopping
 ) -> Step:
-    """A step on pairs (state, StoppingState) that does not change stopped members.
+    """A step of pairs (state, StoppingState) that does not change stopped members.
 
     Args:
         step: The step of all members.
@@ -114,7 +114,7 @@ def with_early_stopping(
 
 
 def with_members_stopped(step: Step) -> Step:
-    """A step of pairs (state, memory) that leaves the members where the memory says they stop.
+    """A step of pairs (state, memory) that does not change members stopped in the memory.
 
     Args:
         step: The step of all members.

@@ -1,8 +1,7 @@
-"""What functions, objects and arrays are, in words that are the same in every process.
+"""Descriptions of functions, objects and arrays as text that is the same in every process.
 
-An optimizer of optax is a pair of closures; its settings are what the closures hold. Here
-objects are walked down to their numbers, each under the path that leads to it, so that two of
-them can be compared line by line.
+An optax optimizer is a pair of closures, which contain its settings. Objects are traversed down
+to their numbers, each with its path, so that two objects can be compared line by line.
 """
 
 import copyreg
@@ -24,12 +23,12 @@ from ... import _processes
 from ._jit import is_dynamic
 from ._library import is_library, is_library_code, slots_of
 
-# The depth of a walk, the texts that it gives, and those of which it gives a hash.
+# Limits on the depth of the traversal, the number of texts, and the number before hashing.
 _DEEPEST, _MOST, _HASHED = 16, 4000, 100_000
 
 
 def settings_of(value: Any) -> dict[str, str]:
-    """The settings inside a function or an object, by the path that leads to each.
+    """The settings inside a function or an object, by path.
 
     Example:
         >>> def scaled_by(factor):
@@ -40,7 +39,7 @@ def settings_of(value: Any) -> dict[str, str]:
     walk = _walk("", value, frozenset(), 0)
     found: dict[str, str] = {}
     for path, text in itertools.islice(walk, _MOST):
-        while path in found:  # the keys 1 and "1" of a dictionary
+        while path in found:  # such as the dictionary keys 1 and "1"
             path += "'"
         found[path] = text
     if rest := list(itertools.islice(walk, _HASHED)):
@@ -62,7 +61,7 @@ def _hash(content: Any) -> str:
 
 
 def kind_of(array: Any) -> str:
-    """The type and shape of an array: ``float32 (50, 3)``."""
+    """The dtype and shape of an array: ``float32 (50, 3)``."""
     dtype = array.dtype if hasattr(array, "dtype") else jnp.result_type(array)
     return f"{dtype} {np.shape(array)}"
 
@@ -96,7 +95,7 @@ def _walk(
 
 
 def _unordered(value: Iterable[Any], above: frozenset[int], depth: int) -> str:
-    """What is in a set, whose order is another one in each process."""
+    """The elements of a set, whose order differs between processes."""
     words = []
     for member in value:
         texts = dict(itertools.islice(_walk("", member, above, depth + 1), _MOST))
@@ -106,7 +105,7 @@ def _unordered(value: Iterable[Any], above: frozenset[int], depth: int) -> str:
 
 
 def _plain(value: Any) -> str | None:
-    """A value that has no parts, in words; None for others."""
+    """A value without parts, as text; None for other values."""
     if isinstance(value, jax.core.Tracer):
         return kind_of(value)
     if is_dynamic(value) and not _has_parts(value):
@@ -129,12 +128,12 @@ def _plain(value: Any) -> str | None:
 
 
 def _has_parts(array: Any) -> bool:
-    """Whether an array is more than its bytes."""
+    """Whether an array contains more than its bytes."""
     return array.dtype == object or isinstance(array, np.ma.MaskedArray)
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
-    """What is inside a value, by name."""
+    """The parts of a value, by name."""
     if isinstance(value, np.ma.MaskedArray):
         return [("data", value.filled()), ("mask", np.ma.getmaskarray(value))]
     if isinstance(value, np.ndarray):
@@ -158,7 +157,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
     if not isinstance(value, types.FunctionType):
         own = _inside_object(value)
     elif wrapped is not None and is_library_code(value.__code__):
-        own = []  # checks of shapes, say
+        own = []  # such as shape checks
     else:
         own = _inside_function(value)
     if wrapped is None or any(part is wrapped for _, part in own):
@@ -167,9 +166,9 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
 
 
 def _inside_object(value: Any) -> list[tuple[str, Any]]:
-    """The attributes of an object; of one that has none, what it would be made of again."""
+    """The attributes of an object; without any, the arguments to rebuild it."""
     kind = type(value)
-    if isinstance(value, Messenger):  # the others are of the run that it is in
+    if isinstance(value, Messenger):  # the other attributes belong to the run
         return [(n, part) for n, part in vars(value).items() if not n.startswith("_")]
     slots = [s for base in kind.__mro__ for s in slots_of(base)]
     found = {s: getattr(value, s) for s in slots if hasattr(value, s)}
@@ -181,11 +180,11 @@ def _inside_object(value: Any) -> list[tuple[str, Any]]:
 
 
 def _made_of(value: Any) -> list[tuple[str, Any]]:
-    """What a copy of an object would be made of, without what it remembers of its uses."""
+    """The arguments to rebuild an object, without state from its use."""
     reduce = copyreg.dispatch_table.get(type(value))
     try:
         made = value.__reduce_ex__(2) if reduce is None else reduce(value)
-    except Exception:  # a lock, a file: there is nothing to compare
+    except Exception:  # a lock or a file: nothing to compare
         return []
     if isinstance(made, str):
         return [("name", made)]
@@ -194,12 +193,12 @@ def _made_of(value: Any) -> list[tuple[str, Any]]:
 
 
 def _is_own(kind: type) -> bool:
-    """Whether a class is one of the user's, whose name does not say what it does."""
+    """Whether a class is defined by the user, so that its name does not identify it."""
     return not is_library(sys.modules.get(kind.__module__))
 
 
 def _codes(value: Any) -> list[str]:
-    """A hash of what functions of the user's do, which have no other name."""
+    """Hashes of the code of the user's functions."""
     if isinstance(value, types.FunctionType):
         return [] if is_library_code(value.__code__) else [_code(value.__code__)]
     kinds = (value if isinstance(value, type) else type(value)).__mro__
@@ -210,7 +209,7 @@ def _codes(value: Any) -> list[str]:
 
 
 def _code(code: types.CodeType) -> str:
-    """A hash of what a function does."""
+    """A hash of the code of a function."""
     found = hashlib.blake2b(code.co_code, digest_size=6)
     for constant in code.co_consts:
         found.update(_constant(constant).encode())
@@ -219,10 +218,10 @@ def _code(code: types.CodeType) -> str:
 
 
 def _constant(value: Any) -> str:
-    """A constant in a function's code."""
+    """A constant in the code of a function, as text."""
     if isinstance(value, types.CodeType):
         return _code(value)
-    if isinstance(value, frozenset):  # words have another order in each process
+    if isinstance(value, frozenset):  # the order of strings differs between processes
         return repr(sorted(map(repr, value)))
     return repr(value)
 
@@ -232,7 +231,7 @@ def _inside_function(fn: types.FunctionType) -> list[tuple[str, Any]]:
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
         try:
             found.append((name, cell.cell_contents))
-        except ValueError:  # not filled yet
+        except ValueError:  # an empty cell of a closure
             continue
     parameters = inspect.signature(fn).parameters.values()
     defaults = [(p.name, p.default) for p in parameters if p.default is not p.empty]

@@ -1,4 +1,4 @@
-"""Members whose numbers are not finite: found, named and left out."""
+"""Find, name and leave out members with non-finite numbers."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -10,15 +10,15 @@ from jaxtyping import Bool, PyTree
 
 from ... import _processes
 
-MEND = "Take a smaller step (`optim`), clip the gradients, or change the seed."
+MEND = "Use a smaller step size (`optim`), clip the gradients, or change the seed."
 
 
 class Finite(NamedTuple):
-    """Which members can be used.
+    """Which members are finite.
 
     Args:
         which: Whether each member is finite.
-        noun: What one of them is called: "member", "particle", "chain".
+        noun: The name of one of them: "member", "particle", "chain".
     """
 
     which: Bool[np.ndarray, " e"]
@@ -26,7 +26,7 @@ class Finite(NamedTuple):
 
     @classmethod
     def of(cls, tree: PyTree, num_members: int, noun: str = "member") -> "Finite":
-        """Members whose arrays in `tree`, which lead with the members, hold no NaN or inf."""
+        """Members whose arrays in `tree` (with a leading axis of members) have no NaN or inf."""
         which = np.ones(num_members, bool)
         for leaf in jax.tree.leaves(tree):
             if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact):
@@ -35,16 +35,16 @@ class Finite(NamedTuple):
 
     @property
     def are_all(self) -> bool:
-        """Whether no member is left out."""
+        """Whether all members are finite."""
         return bool(self.which.all())
 
     @property
     def count(self) -> int:
-        """How many can be used."""
+        """The number of finite members."""
         return int(self.which.sum())
 
     def named(self) -> str:
-        """The members that are left out, and of how many: "members 1 and 3 of 8"."""
+        """The non-finite members as text: "members 1 and 3 of 8"."""
         numbers = [str(e) for e in np.flatnonzero(~self.which)]
         *most, last = numbers if len(numbers) <= 12 else [*numbers[:11], "others"]
         plural = "s" if most else ""
@@ -52,32 +52,32 @@ class Finite(NamedTuple):
         return f"{self.noun}{plural} {listed} of {len(self.which)}"
 
     def take(self, tree: PyTree) -> PyTree:
-        """Of arrays that lead with the members, those of finite ones, if there is one."""
+        """The entries of finite members (if any) in arrays with a leading axis of members."""
         if self.are_all or not self.count:
             return tree
         at = np.flatnonzero(self.which)
         return jax.tree.map(lambda x: x[at], tree)
 
     def warn_left_out(self, *, stacklevel: int = 2) -> None:
-        """Name the members that are left out, if there are some.
+        """Warn about members that are left out, if any.
 
         Raises:
-            ValueError: If none is left.
+            ValueError: If no member is finite.
         """
         if not self.which.any():
             raise ValueError(
-                f"None of the {len(self.which)} {self.noun}s is finite, so nothing can be "
-                f"drawn. {MEND}"
+                f"None of the {len(self.which)} {self.noun}s is finite, so there are no draws. "
+                f"{MEND}"
             )
         if not self.are_all:
             warnings.warn(
-                f"Left out, since they are not finite: {self.named()}.",
+                f"Left out because of non-finite numbers: {self.named()}.",
                 stacklevel=stacklevel + 1,
             )
 
 
 def lowest(losses: Any, finite: Finite) -> int:
-    """The finite member of the lowest last loss; losses of NaN or -inf are no losses."""
+    """The finite member with the lowest last loss; losses of NaN or -inf are ignored."""
     last = np.asarray(losses)[:, -1].astype(float)
     is_real = np.isfinite(last) & finite.which
     return int(np.argmin(np.where(is_real, last, np.where(finite.which, 1e300, np.inf))))

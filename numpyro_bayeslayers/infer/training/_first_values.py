@@ -1,8 +1,8 @@
-"""The start of an autoguide, in a program as short as its numbers allow.
+"""Initial values of autoguides, with shorter programs.
 
-NumPyro asks for a start twice. From the first answer it takes the shapes of sites alone, and
-from the second one the values; both would be compiled. Here the first answer is any value in
-the support, and the median of a few draws is the middle one of them in order.
+NumPyro calls the initialization strategy twice: it uses only the shapes of the first result and
+the values of the second, and both would be compiled. Here the first result is any value in the
+support, and the median of a few draws is computed by sorting.
 """
 
 import functools
@@ -17,21 +17,21 @@ from ..._typing import Message
 
 Start = Callable[..., Any]
 
-# The starts whose second answer does not look at the first one.
+# The strategies whose second result does not depend on the first.
 _OF_THE_PRIOR = (init_to_median, init_to_mean, init_to_sample)
 
 
 def first_values(start: Start) -> Start:
-    """The same start for one set-up of an autoguide, as a shorter program if there is one."""
+    """The same strategy for one set-up of an autoguide, with a shorter program if possible."""
     base = start.func if isinstance(start, functools.partial) else start
     return _FirstValues(start) if base in _OF_THE_PRIOR else start
 
 
 class _FirstValues:
-    """A start of an autoguide that is any value where only shapes are asked for.
+    """An initialization strategy that returns any value if only shapes are needed.
 
     Args:
-        start: A function of NumPyro that gives the first value of a site.
+        start: A NumPyro initialization strategy.
     """
 
     def __init__(self, start: Start) -> None:
@@ -48,7 +48,7 @@ class _FirstValues:
 
 
 def _short(start: Start) -> Start:
-    """The same start, as a shorter program if there is one."""
+    """The same strategy, with a shorter program if possible."""
     options = start.keywords if isinstance(start, functools.partial) else {}
     base = start.func if isinstance(start, functools.partial) else start
     count = options.get("num_samples", 15)
@@ -58,28 +58,28 @@ def _short(start: Start) -> Start:
 
 
 def _is_started(site: Message) -> bool:
-    """Whether a start gives this site a value."""
+    """Whether a strategy initializes this site."""
     is_latent = site["type"] == "sample" and not site["is_observed"]
     return is_latent and site["value"] is None and not site["fn"].support.is_discrete
 
 
 def _middle(site: Message, *, start: Start, count: int) -> Any:
-    """The median of an odd number of draws, as `init_to_median` gives it."""
+    """The median of an odd number of draws, as in `init_to_median`."""
     if not _is_started(site):
         return start(site)
     try:
         shape = (count, *site["kwargs"].get("sample_shape", ()))
         drawn = site["fn"](sample_shape=shape, rng_key=site["kwargs"].get("rng_key"))
         transform = biject_to(site["fn"].support)
-        # Those that are not a number come last, and are the median of none but themselves.
+        # NaNs are sorted last, so they are the median only if most draws are NaN.
         in_order = jnp.sort(transform.inv(drawn), axis=0)
         return transform(jnp.where(jnp.isnan(in_order[-1]), jnp.nan, in_order[count // 2]))
-    except NotImplementedError:  # it cannot be drawn, or has no transform
+    except NotImplementedError:  # no sampling method or no transform
         return start(site)
 
 
 def _anywhere(site: Message) -> Any:
-    """A value in the support, of the shape that a draw would have."""
+    """A value in the support with the shape of a draw."""
     transform = biject_to(site["fn"].support)
     shape = (*site["kwargs"].get("sample_shape", ()), *site["fn"].shape())
     return transform(jnp.zeros(transform.inverse_shape(shape)))

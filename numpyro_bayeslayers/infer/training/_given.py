@@ -1,4 +1,4 @@
-"""What the processes that share a run were given, which must be the same."""
+"""Check that all processes of a distributed run were given the same arguments."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -15,21 +15,20 @@ from ._divided import HeldOut
 from ._layout import Layout
 
 _SIZES = (
-    "`batches` must give batches of one size in all processes, got {given} rows. Cut the rows of "
-    "each process into batches of the same size, and leave out what does not fill one."
+    "`batches` must yield batches of the same size in all processes, got {given} rows. Split "
+    "the rows of each process into batches of the same size, and leave out an incomplete one."
 )
 _OTHER = (
-    "`batches` must give the same in all processes, each of which has all rows of a batch, and "
-    "does not. To let each give its share of the rows, name the axis that they are split over, "
-    "`data_axis`."
+    "`batches` must yield the same data in all processes, since each has all rows of a batch, "
+    "but it does not. To pass only a part of the rows in each process, set `data_axis`."
 )
 
 
 def in_step(batches: Iterable[Arguments], layout: Layout) -> Iterator[Arguments]:
-    """Batches for as long as each of the processes that share a run has one.
+    """Batches, as long as every process of a distributed run has one.
 
     Raises:
-        ValueError: If they do not go together.
+        ValueError: If they are not consistent.
     """
     if not layout.is_shared:
         yield from batches
@@ -56,17 +55,17 @@ def check_given(
     key: PRNGKey,
     numbers: dict[str, Any],
 ) -> None:
-    """Processes that share a run were given the same.
+    """Check that the processes of a distributed run were given the same arguments.
 
     Args:
-        layout: Whether they share it.
+        layout: The layout of the run.
         parts: The arguments of the model.
-        held_out: Rows that are held out.
+        held_out: Held-out rows.
         key: The random key.
-        numbers: What else decides which programs they call, by name.
+        numbers: Other numbers that determine which programs are called, by name.
 
     Raises:
-        ValueError: If they were not; all of them say so.
+        ValueError: In all processes, if the arguments differ.
     """
     if not layout.is_shared:
         return

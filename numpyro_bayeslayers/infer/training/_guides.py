@@ -1,12 +1,12 @@
-"""Autoguides as members of an ensemble: in the model's order, and with their last word.
+"""Autoguides as members of an ensemble: order of sites, and the Laplace approximation.
 
-What an autoguide finds when it is set up inside a traced function has passed through a loop
-of JAX, which sorts dictionaries: a guide that packs all sites in one vector would pack them by
-name, and a stock `SVI` in the order of the model. Here the order is the model's.
+An autoguide that is set up inside a traced function receives dictionaries sorted by JAX: a
+guide that packs all sites in one vector would order them by name, while a stock `SVI` uses the
+order of the model. Here the order is that of the model.
 
-`AutoLaplaceApproximation` is a point while it is fitted and computes its posterior afterwards,
-from the Hessian of the loss. Here this is done once, at the end of a run, and the posterior is
-a parameter of the result.
+`AutoLaplaceApproximation` is a point estimate during the fit and computes its posterior
+afterwards from the Hessian of the loss. Here this is done once, at the end of a run, and the
+posterior is a parameter of the result.
 """
 
 import copy
@@ -34,22 +34,22 @@ from ..._typing import Model
 from ._first_values import first_values
 
 _DAIS = (
-    "`guide` must draw from its parameters alone, got {name}: each of its draws moves along the "
-    "gradient of the log density of the training data, which a result does not hold, so new "
-    "rows would bend the posterior. Take AutoIAFNormal, AutoMultivariateNormal or `MCMC`, or "
-    "`numpyro.infer.SVI` for one such fit."
+    "`guide` must draw using only its parameters, got {name}: its draws use the gradient of "
+    "the log density of the training data, which a result does not contain, so new rows would "
+    "change the posterior. Use AutoIAFNormal, AutoMultivariateNormal or `MCMC`, or "
+    "`numpyro.infer.SVI` for a single such fit."
 )
 _LAPLACE_PART = (
     "`guide` must not have AutoLaplaceApproximation as a part of AutoGuideList: its posterior "
-    "is computed from the whole model after the fit. Take AutoMultivariateNormal for that part."
+    "is computed from the whole model after the fit. Use AutoMultivariateNormal for that part."
 )
 
 
 def check_guide(guide: Any) -> None:
-    """The guide is one whose draws follow from the parameters that are kept.
+    """Check that the guide's draws depend only on its stored parameters.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If they do not.
     """
     if isinstance(guide, (AutoDAIS, AutoSemiDAIS)):
         raise ValueError(_DAIS.format(name=type(guide).__name__))
@@ -61,7 +61,7 @@ def check_guide(guide: Any) -> None:
 
 
 class _InModelOrder(AutoGuide):
-    """Stands between an autoguide and its base, which finds out what the model's sites are."""
+    """A mixin between an autoguide and its base class that keeps the model's order of sites."""
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         start = self.init_loc_fn
@@ -83,9 +83,9 @@ def _in_model_order(kind: type[AutoGuide]) -> type[AutoGuide]:
 
 
 def fresh(guide: Any) -> Any:
-    """A copy of an autoguide as if it had never run; other guides as they are.
+    """A copy of an autoguide as if it had never run; other guides are returned as they are.
 
-    Not a deep copy: what an earlier run left may hold tracers, which cannot be copied.
+    It is not a deep copy, since attributes from an earlier run may contain tracers.
     """
     if not isinstance(guide, AutoGuide):
         return guide
@@ -98,15 +98,16 @@ def fresh(guide: Any) -> Any:
             setattr(
                 twin, name, fresh(value) if isinstance(value, AutoGuide) else dict(value)
             )
-    twin.prototype_trace = None  # it is set up when it runs
+    twin.prototype_trace = None  # set up when it runs
     return twin
 
 
 def let_go_of_tracers(guide: Any) -> None:
-    """Of a trace in which it was set up, an autoguide keeps shapes, supports and names alone.
+    """Remove tracers from an autoguide that was set up in a trace.
 
-    Supports must be known. Other numbers, first values among them, are NaN until they are found,
-    so that none can be taken for one of the model's.
+    It keeps only shapes, supports and names; supports must be concrete. Other numbers, such as
+    initial values, become NaN until they are set, so that none is mistaken for a value of the
+    model.
     """
     if not isinstance(guide, AutoGuide) or guide.prototype_trace is None:
         return
@@ -114,7 +115,7 @@ def let_go_of_tracers(guide: Any) -> None:
         let_go_of_tracers(part)
     laws = {name: guide.prototype_trace[name]["fn"] for name in guide._init_locs}
     bijections = {name: biject_to(law.support) for name, law in laws.items()}
-    # NumPyro's own hold the data of the trace.
+    # NumPyro's function holds data of the trace.
     guide._postprocess_fn = functools.partial(transform_fn, bijections)
     guide._potential_fn = guide._potential_fn_gen = None
     for name, value in vars(guide).items():
@@ -128,7 +129,7 @@ def _without_tracers(value: Any) -> Any:
 
 
 def _known(leaf: Any) -> Any:
-    """A leaf as it is; for a tracer, an array of its shape that takes no memory."""
+    """A leaf as it is; for a tracer, an array of its shape that uses no memory."""
     if not isinstance(leaf, jax.core.Tracer):
         return leaf
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -138,10 +139,10 @@ def _known(leaf: Any) -> Any:
 
 
 def _posterior(guide: Any) -> dist.Distribution:
-    """The posterior of `AutoLaplaceApproximation`, with its scale as a parameter."""
+    """The posterior of `AutoLaplaceApproximation`, with its scale matrix as a parameter."""
     loc = numpyro.param(f"{guide.prefix}_loc", guide._init_latent)
     scale_tril = numpyro.param(*scale_of_zero(guide).popitem())
-    # A Hessian that is singular gives a scale of zero, as in NumPyro.
+    # A singular Hessian gives a scale of zero, as in NumPyro.
     return dist.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
 
 
@@ -160,19 +161,19 @@ def needs_hessian(guide: Any) -> bool:
 
 
 def scale_name(guide: Any) -> str:
-    """The name of the parameter that holds what the guide computed after the fit."""
+    """The name of the parameter computed after the fit."""
     return f"{guide.prefix}_scale_tril"
 
 
 def scale_of_zero(guide: Any) -> dict[str, Array]:
-    """The parameter that such a guide, set up, computes; none for other guides."""
+    """The parameter that such a guide computes, initially zero; empty for other guides."""
     if not isinstance(guide, AutoLaplaceApproximation):
         return {}
     return {scale_name(guide): jnp.zeros((guide.latent_dim, guide.latent_dim))}
 
 
 def fitted(guide: Model) -> Model:
-    """The guide that draws from the posterior, in which its last parameters are put."""
+    """The guide that draws from the posterior, to be used with its final parameters."""
     if not needs_hessian(guide):
         return guide
     twin = copy.copy(guide)
@@ -183,12 +184,12 @@ def fitted(guide: Model) -> Model:
 def scale_from_hessian(
     guide: Any, loss: Any, params: dict[str, Array]
 ) -> Float[Array, "d d"]:
-    r"""The Cholesky factor of the inverse Hessian of the loss, zero if there is none.
+    r"""The Cholesky factor of the inverse Hessian of the loss; zero if it does not exist.
 
     Args:
         guide: The guide, set up.
         loss: The loss as a function of the parameters by site name.
-        params: Where it was minimized.
+        params: The parameters at its minimum.
     """
     name = f"{guide.prefix}_loc"
     precision = guide._hessian_fn(lambda z: loss({**params, name: z}), params[name])

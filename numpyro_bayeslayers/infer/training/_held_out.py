@@ -1,4 +1,4 @@
-"""The log predictive density of held-out rows under the guides of all members."""
+"""The log predictive density of held-out rows for the guides of all members."""
 
 import functools
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from ._row_terms import row_terms
 from ._rows import row_axes
 
 _NONE = (
-    "`validation` needs observations with an entry for each row: no site of the model that "
-    "observes something has more entries with more rows."
+    "`validation` needs observations with one entry per row: no observed site of the model "
+    "grows with the rows."
 )
 _OWN = (
-    "`validation` cannot score new rows: {names} {verb} a value for each row of the fit, and "
-    "new rows have none ({reason})."
+    "`validation` cannot score new rows: {names} {verb} one value per row of the fit, and new "
+    "rows have none ({reason})."
 )
 _PARAMETER = "it is a parameter, which has no prior"
 _FIRST = 0x5EED
@@ -36,8 +36,8 @@ class Kind(NamedTuple):
     """How the rows of a model are scored.
 
     Args:
-        axes: The observed sites, and the axis of their densities that the rows are on.
-        local: Latent sites with a value for each row: those of new rows are drawn anew.
+        axes: The observed sites, and the row axis of their densities.
+        local: Latent sites with a value per row: those of new rows are drawn.
     """
 
     axes: dict[str, int]
@@ -47,15 +47,15 @@ class Kind(NamedTuple):
 def kind_of_rows(
     model: Model, parts: Arguments, sites: tuple[str, ...] | None = None
 ) -> Kind:
-    """How the rows of `parts` are scored by `model`.
+    """Find out how `model` scores the rows of `parts`.
 
     Args:
-        model: The model, of all rows that it is given.
+        model: The model, for all rows that it is given.
         parts: Its arguments, with observations.
-        sites: The observed sites that count; all if None.
+        sites: The observed sites that are scored; all if None.
 
     Raises:
-        ValueError: If no observation belongs to a row, or new rows cannot be scored.
+        ValueError: If no observation has one entry per row, or new rows cannot be scored.
     """
     count = parts.num_rows or 0
     few, many = (_density_shapes(model, parts, n) for n in (count, count + 1))
@@ -93,13 +93,13 @@ def _density_shapes(model: Model, parts: Arguments, rows: int) -> dict[str, Any]
 
 
 def _is_scored(site: Message) -> bool:
-    """Whether a site is a likelihood, and no factor."""
+    """Whether a site is a likelihood and not a factor."""
     is_observed = site["type"] == "sample" and site["is_observed"]
     return is_observed and not isinstance(_support.law_of(site["fn"]), dist.Unit)
 
 
 def _density(site: Message) -> Array:
-    """The log density of each entry of what is observed, without its weight."""
+    """The log density of each observed entry, without its weight."""
     fn = site["fn"]
     while isinstance(fn, dist.Independent):
         fn = fn.base_dist
@@ -109,12 +109,12 @@ def _density(site: Message) -> Array:
 def rows_density(
     model: Model, kind: Kind, values: dict[str, Any], args: tuple, kwargs: dict[str, Any]
 ) -> Float[Array, " n"]:
-    """The log density of each row at values of the latent sites and the parameters.
+    """The log density of each row at given values of the latent sites and parameters.
 
     Args:
         model: The model, with a seed.
         kind: How its rows are scored.
-        values: By site name.
+        values: Values by site name.
         args: The arguments of the model.
         kwargs: Keyword arguments of the model.
     """
@@ -138,17 +138,17 @@ def score_of(
     *,
     are_one: bool = False,
 ) -> Callable[..., Float[Array, " e"]]:
-    """The score of all members: ``score(state, rows, shared, fit_rows, fit_shared, key)``.
+    """The scorer of all members: ``score(state, rows, shared, fit_rows, fit_shared, key)``.
 
     Args:
-        drawn: The model and the guide of a member.
-        params_of: From a state to the parameters, and what the model keeps, of all members.
+        drawn: The model and guide of a member.
+        params_of: The function from a state to the parameters and mutable state of all members.
         kind: How rows are scored.
-        held: Arguments that are not arrays, with the held-out rows.
-        fitted: Likewise of the data of the fit, which the guide sees.
+        held: Non-array arguments of the held-out rows.
+        fitted: Non-array arguments of the data of the fit, which are passed to the guide.
         size: The number of members.
-        draws: Draws of each guide.
-        are_one: Whether members have one score, that of their mixture.
+        draws: The number of draws from each guide.
+        are_one: Whether to score the mixture of members rather than each member.
     """
 
     def one(params: Any, keys: Any, given: Any, at_fit: Any) -> Float[Array, "*n"]:
@@ -185,6 +185,6 @@ def score_of(
 
 
 def _members_at_once(all_of_them: Callable[[], Any], size: int) -> int:
-    """How many members are scored at a time, by what all would hold in memory."""
+    """The number of members scored at a time, limited by memory."""
     peak = peak_bytes(jax.make_jaxpr(all_of_them)())
     return max(min(size, int(size * MOST_BYTES / max(peak, 1))), 1)

@@ -1,9 +1,9 @@
-"""Small programs on the host: by NumPy, one operation after another, with nothing compiled.
+"""Evaluate small programs with NumPy on the host, without compiling.
 
-A check runs a model once, on few rows, and a fit starts once: XLA would take a hundred times as
-long to compile that as to run it. Here the traced program is taken by NumPy instead, if it
-consists of operations that are known here and is small; which way is taken follows from the
-program alone. The random numbers are those of JAX.
+Checks run a model once on few rows, and a fit is initialized once: compiling these programs
+with XLA takes a hundred times as long as running them. Here NumPy evaluates the traced program
+instead, if it is small and all its operations are supported; the choice depends only on the
+program. Random numbers equal those of JAX.
 """
 
 import functools
@@ -22,14 +22,14 @@ from ._threefry import packed, unpacked
 #: Outside of any program.
 TOP = get_opaque_trace_state()
 
-#: The most numbers that all operations of a program may give.
+#: The largest total number of values computed by the operations of a program.
 MOST = 2**25
-#: The most turns of one loop.
+#: The largest number of iterations of one loop.
 MOST_TURNS = 100
-#: Those of a program that is run again now and then, in place of a compiled one.
+#: The limit for a program that runs repeatedly but rarely.
 MOST_SELDOM = 2**23
 
-# Operations that stand for a program, by the name of that.
+# Operations that call a program, and the name of the parameter that holds it.
 _CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -40,26 +40,25 @@ _CALLS = {
     "checkpoint": "jaxpr",
 }
 
-# What a user sets for programs that JAX runs.
+# JAX options that users set for running programs.
 _SETTINGS = ("jax_debug_nans", "jax_default_device", "jax_disable_jit")
-# The two programs of a loop.
+# The names of the two programs of a loop.
 _OF_LOOP = ("cond_jaxpr", "body_jaxpr")
 
 
 class UnknownError(Exception):
-    """A program has an operation that is not known here, or is too large."""
+    """A program has an unsupported operation, or is too large."""
 
 
 def on_host(
     fn: Callable[..., Any], *args: Any, otherwise: Callable[..., Any] | None = None
 ) -> Any:
-    """``fn(*args)`` as NumPy arrays; compiled, if it is not for NumPy.
+    """``fn(*args)`` as NumPy arrays; compiled if NumPy cannot evaluate it.
 
     Args:
-        fn: A function of pytrees of arrays, which can be traced.
+        fn: A traceable function of pytrees of arrays.
         args: Its arguments.
-        otherwise: A function that gives the same, for a program that is not for NumPy; `fn`
-            if None.
+        otherwise: An equivalent function for programs that NumPy cannot evaluate; `fn` if None.
     """
     program, shapes = jax.make_jaxpr(fn, return_shape=True)(*args)
     try:
@@ -70,14 +69,14 @@ def on_host(
 
 
 class seldom:  # noqa: N801
-    """`fn`, run once or now and then: by NumPy, or compiled if it is not for NumPy.
+    """`fn` for rare calls: evaluated by NumPy, or compiled if NumPy cannot evaluate it.
 
-    Which way is taken follows from the program alone, where JAX computes on the CPU.
+    If JAX computes on the CPU, the choice depends only on the program.
 
     Args:
-        fn: A function of pytrees of arrays, which can be traced.
-        compiled: A function that gives the same, for a program that is not for NumPy.
-        most: The most numbers that the operations may give.
+        fn: A traceable function of pytrees of arrays.
+        compiled: An equivalent function for programs that NumPy cannot evaluate.
+        most: The largest total number of values computed by the operations.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class seldom:  # noqa: N801
         functools.update_wrapper(self, fn)
 
     def program(self, *args: Any) -> ClosedJaxpr | None:
-        """What NumPy will take, or None; a loop may turn out to be too long."""
+        """The program for NumPy, or None; a loop may later turn out to be too long."""
         if not _are_here(jax.tree.leaves(args)):
             return None
         found = self._traced.trace(*args).jaxpr
@@ -117,7 +116,7 @@ class seldom:  # noqa: N801
 
 
 def _are_here(leaves: Sequence[Any]) -> bool:
-    """Whether values are at hand, outside any program, and JAX computes where they are."""
+    """Whether values are concrete and JAX computes on their device."""
     is_set = any(getattr(jax.config, name, None) for name in _SETTINGS)
     if is_set or jax.default_backend() != "cpu" or get_opaque_trace_state() != TOP:
         return False
@@ -134,7 +133,7 @@ def _to_jax(value: np.ndarray, aval: Any) -> Any:
 
 
 def some_rows(x: Any, rows: np.ndarray) -> Any:
-    """Some entries along the first axis; nothing is compiled where the array is at hand."""
+    """Some entries along the first axis, without compiling if the array is concrete."""
     is_far = isinstance(x, jax.Array) and (
         _is_key(x)
         or not x.is_fully_addressable
@@ -146,10 +145,10 @@ def some_rows(x: Any, rows: np.ndarray) -> Any:
 def evaluated(
     program: ClosedJaxpr, args: Sequence[Any], most: int | None = None
 ) -> list[np.ndarray]:
-    """The outputs of a traced program, whose operations may give so many numbers.
+    """Evaluate a traced program with NumPy, up to a total number of computed values.
 
     Raises:
-        UnknownError: If it is not for NumPy.
+        UnknownError: If NumPy cannot evaluate it.
     """
     _check(program, MOST if most is None else most)
     with np.errstate(all="ignore"):
@@ -166,7 +165,7 @@ def _check(program: ClosedJaxpr, most: int) -> None:
 
 
 def _needed(jaxpr: Any) -> list[Any]:
-    """The operations that lead to the outputs."""
+    """The operations on which the outputs depend."""
     needed, found = {v for v in jaxpr.outvars if isinstance(v, Var)}, []
     for equation in reversed(jaxpr.eqns):
         if needed.intersection(equation.outvars):
@@ -176,7 +175,7 @@ def _needed(jaxpr: Any) -> list[Any]:
 
 
 def _size(jaxpr: Any) -> int:
-    """How many numbers all operations give, by one turn of loops. All must be known."""
+    """The number of values that all operations compute, with one iteration per loop."""
     size = 0
     for equation in _needed(jaxpr):
         inner = _inner(equation)
@@ -193,7 +192,7 @@ def _size(jaxpr: Any) -> int:
 
 
 def _inner(equation: Any) -> tuple[Any, Sequence[Any]] | None:
-    """The program that an operation stands for, and its constants."""
+    """The program that an operation calls, and its constants."""
     name = _CALLS.get(equation.primitive.name)
     if name is None:
         return None
@@ -236,7 +235,7 @@ def _looped(params: dict[str, Any], inputs: Sequence[Any]) -> list[np.ndarray]:
         if not goes.any():
             return carry
         after = _run(body.jaxpr, body.consts, [*of_body, *carry])
-        # Under `vmap` each turns by itself, and what has come to its end stays.
+        # Under `vmap` each element loops by itself, and finished ones stay unchanged.
         lined = [goes.reshape(goes.shape + (1,) * (x.ndim - goes.ndim)) for x in carry]
         pairs = zip(lined, after, carry, strict=True)
         carry = [np.where(*pair) if goes.ndim else pair[1] for pair in pairs]
@@ -252,14 +251,14 @@ def _branched(branches: Sequence[Any], inputs: Sequence[Any]) -> list[np.ndarray
 def _taken(equation: Any, inputs: Sequence[Any]) -> Any:
     try:
         return OPERATIONS[equation.primitive.name](equation, *inputs)
-    except TypeCheckError:  # of ours, while tests look at annotations
+    except TypeCheckError:  # from our run-time type checks in tests
         raise
     except (NotImplementedError, ValueError, IndexError, TypeError) as error:
         raise UnknownError(equation.primitive.name) from error
 
 
 def _typed(value: Any, aval: Any) -> np.ndarray:
-    """An array of the type and shape that the program says it has."""
+    """An array, checked to have the dtype and shape stated by the program."""
     if _is_key(aval) and aval.dtype != _threefry():
         raise UnknownError("random numbers of another kind")
     array = np.asarray(value, np.uint64 if _is_key(aval) else aval.dtype)

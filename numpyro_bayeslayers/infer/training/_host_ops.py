@@ -1,7 +1,7 @@
-"""The operations of JAX that NumPy can take, by name.
+"""The JAX operations supported by NumPy evaluation, by name.
 
-Each is a function of the traced operation, whose parameters it reads, and of NumPy arrays. A key
-is one number of 64 bits, so that arrays of keys have the shapes that they have in JAX.
+Each is a function of the traced operation, whose parameters it reads, and of NumPy arrays. A
+random key is one 64-bit number, so that arrays of keys have the same shapes as in JAX.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 def _each(name: str, fn: Callable[..., Any]) -> None:
-    """Add an operation that has no parameters that matter."""
+    """Add an operation without relevant parameters."""
     OPERATIONS[name] = lambda equation, *xs: fn(*xs)
 
 
@@ -91,7 +91,7 @@ for _name, _fn in (_UNARY | _BINARY).items():
 
 
 def _shifted(shift: Callable[..., Any]) -> Callable[..., Any]:
-    """A shift of the bits, all of which are gone beyond the width."""
+    """A bit shift; shifts by the width or more give zero."""
 
     def fn(x: Any, by: Any) -> Any:
         bits = x.view(np.dtype(f"u{x.dtype.itemsize}"))
@@ -217,7 +217,7 @@ def _slice(equation: Any, x: Any) -> Any:
 @_op
 def _dynamic_slice(equation: Any, x: Any, *starts: Any) -> Any:
     sizes = equation.params["slice_sizes"]
-    if len(starts) != len(sizes):  # sizes that are themselves known as it runs
+    if len(starts) != len(sizes):  # sizes known only at run time
         raise NotImplementedError
     first = [
         int(np.clip(s, 0, n - k)) for s, n, k in zip(starts, x.shape, sizes, strict=True)
@@ -252,14 +252,14 @@ def _dot_general(equation: Any, x: Any, y: Any) -> Any:
 
 
 def _reduced(name: str, fn: Callable[..., Any]) -> None:
-    # Those of a program under `vmap` are NumPy's integers.
+    # In a program under `vmap` these are NumPy integers.
     OPERATIONS[name] = lambda equation, x: fn(
         x, axis=tuple(map(int, equation.params["axes"]))
     )
 
 
 def _summed(x: Any, axis: tuple[int, ...]) -> Any:
-    """Of floating point, in double precision: NumPy adds one after another."""
+    """A sum, in double precision for floating-point numbers, since NumPy adds sequentially."""
     is_real = np.issubdtype(x.dtype, np.floating)
     return np.sum(x, axis=axis, dtype=np.float64 if is_real else None)
 
@@ -307,7 +307,7 @@ for _name, _fn in (
 
 @_op
 def _gather(equation: Any, x: Any, indices: Any) -> Any:
-    """Slices of `x` from places that the last axis of `indices` holds."""
+    """Slices of `x` at positions given by the last axis of `indices`."""
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     batch = indices.shape[:-1]
     space = len(batch)

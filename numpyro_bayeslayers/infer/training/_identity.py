@@ -1,4 +1,4 @@
-"""Parameters and states are used where they belong, or refused with the difference."""
+"""Check that parameters and states belong to the model, guide and run that uses them."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from ._program import Program, Programs
 
 _OTHER_RESULT = (
-    "`result` is of another model or guide ({what}). Use it with the object that made it, or "
-    "one with the same model and guide, set up by `init` with the data of the fit, observations "
-    "included."
+    "`result` is of another model or guide ({what}). Use it with the object that returned it, "
+    "or with one of the same model and guide after `init` with the data of the fit, including "
+    "observations."
 )
-_OTHER_STATE = "`{name}` is of another run ({what}). Start anew without it{mend}."
+_OTHER_STATE = "`{name}` belongs to another run ({what}). Start again without it{mend}."
 _ON_PURPOSE = (
-    "; to go on from its numbers on purpose, give `{name}._replace(description=None)`"
+    "; to continue from its numbers on purpose, pass `{name}._replace(description=None)`"
 )
 _OF_CHOICE = ("priors", "optimizer", "loss", "data")
 _OTHER_SHAPES = (
-    "`{name}` does not fit the model and the guide ({what}). Give parameters that they have "
-    "made, or start anew."
+    "`{name}` does not match the model and the guide ({what}). Pass parameters of this model "
+    "and guide, or start again."
 )
 
 
 def program_of(programs: "Programs", result: Any) -> "Program":
-    """The program whose guide reads a result: that which made it, or one that is alike.
+    """The program whose guide can read a result: the one that produced it, or an equivalent one.
 
     Raises:
         RuntimeError: Before `init` or `run`.
@@ -58,7 +58,7 @@ def program_of(programs: "Programs", result: Any) -> "Program":
 
 
 def differs(program: "Program", result: Any) -> str:
-    """How a result is of another model or guide; empty if it is of these."""
+    """How a result's model or guide differs; empty if they are the same."""
     there = getattr(result.state, "description", None)
     found = differences(there, program.description, TO_READ) if there is not None else []
     return spelled(found or _other_params(program, result.params))
@@ -78,7 +78,7 @@ def _other_params(program: "Program", params: dict[str, Any]) -> list[Difference
 
 
 def _check_params(program: "Program", params: dict[str, Any]) -> None:
-    """The parameters, of any number of members, are those of the guide and the model."""
+    """Check that parameters, of any number of members, match the guide and the model."""
     if found := _other_params(program, params):
         raise ValueError(_OTHER_SHAPES.format(name="result.params", what=spelled(found)))
 
@@ -92,10 +92,10 @@ def _text(shape: tuple[int, ...] | None) -> str | None:
 
 
 class Known(NamedTuple):
-    """What a run is of, where there is no `Program`.
+    """The description of a run without a `Program`.
 
     Args:
-        description: In words.
+        description: The description.
         state_shapes: The shapes of one member's state.
     """
 
@@ -110,10 +110,10 @@ def check_state(
     *,
     name: str = "state",
 ) -> None:
-    """A state is one of this model, guide, optimizer, and of this data if that is given.
+    """Check that a state belongs to this model, guide, optimizer, and to this data if given.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it does not.
     """
     there = getattr(state, "description", None)
     if there is not None and there != program.description:
@@ -130,13 +130,13 @@ def check_state(
 
 
 def _check_shapes(program: "Program | Known", state: Any, name: str) -> None:
-    wanted, structure = _leaves(program.state_shapes[:2])  # keys are old or new
+    wanted, structure = _leaves(program.state_shapes[:2])  # keys may be of either style
     given, own = _leaves(state[:2])
     shapes = [tuple(x.shape) for x in wanted]
     if structure == own and [tuple(np.shape(x))[1:] for x in given] == shapes:
         return
     raise ValueError(
-        _OTHER_SHAPES.format(name=name, what="its arrays have other names or shapes")
+        _OTHER_SHAPES.format(name=name, what="its arrays have different names or shapes")
     )
 
 
@@ -148,6 +148,6 @@ def _leaves(state: Any) -> tuple[list[Any], Any]:
 def description_of(
     program: "Program", parts: Arguments, *, repeated: bool = False
 ) -> Description:
-    """What a run on this data is of; with `repeated`, all that decides its numbers."""
+    """The description of a run on this data; with `repeated`, all that determines its results."""
     here = program.description.with_data(data_texts(parts))
     return Description({**here.fields, **program.member.source()}) if repeated else here

@@ -21,42 +21,40 @@ from ._identity import differs
 if TYPE_CHECKING:
     from ._program import Program
 
-_KIND = (
-    "`init` must be an earlier result, a state to go on from, or a dictionary of values by "
-    "site, got {given}."
-)
+_KIND = "`init` must be an earlier result, a state, or a dictionary of values by site, got {given}."
 _OTHER = (
-    "`init` is of another model or guide ({what}). Give values by site: a dictionary with an "
-    "array for each site to start at, in its own space."
+    "`init` is of another model or guide ({what}). Pass a dictionary with the (constrained) "
+    "initial values of each site instead."
 )
 _MEMBERS = (
-    "`init` has {given} members and this run has {size}. Give a result of so many members, or "
-    "of one, or values by site."
+    "`init` has {given} members and this run has {size}. Pass a result with {size} members or "
+    "with one, or values by site."
 )
 _NO_PLACE = (
-    "`init` has values of the latent sites {names}, which need an autoguide with a median to "
-    "start at, got {guide}. Give the guide's own parameters by name, {params}, or take another "
-    "guide."
+    "`init` has values of the latent sites {names}, which need an autoguide with a median, got "
+    "{guide}. Pass the guide's own parameters by name, {params}, or use another guide."
 )
 _SHAPE = "`init` of the site {name!r} must have shape {one} or {each}, got {given}."
 _OUTSIDE = (
-    "`init` of the site {name!r} must be finite and inside of its support, where the model has "
-    "a finite density: member {member} cannot start there."
+    "`init` of the site {name!r} must be finite, inside its support, and have a finite density "
+    "under the model: member {member} cannot start there."
 )
 _VALUES = (
-    "`init` must be a fit, or a dictionary of values by site, for a method without a guide, got "
+    "`init` must be a fit or a dictionary of values by site for a method without a guide, got "
     "{given}."
 )
-_ALL = "`init` must have values of all latent sites for chains, and has none of {names}."
-_BOTH = "`init` and `init_state` must not both be given: the state says where to start."
+_ALL = "`init` must have values of all latent sites for chains, but {names} are missing."
+_BOTH = (
+    "`init` and `init_state` must not both be given: the state contains the initial values."
+)
 
 
 class Found(NamedTuple):
-    """What a fit has found, for another one to start at.
+    """The result of a fit, used as initial values of another one.
 
     Args:
-        result: The parameters of its guide, and the last state; None if it has none.
-        values: ``values(size)`` gives values of its latent sites, (size, *site).
+        result: The parameters of its guide and the last state; None if there is no guide.
+        values: ``values(size)`` returns values of its latent sites, (size, *site).
     """
 
     result: Any
@@ -64,12 +62,12 @@ class Found(NamedTuple):
 
 
 class Starts(NamedTuple):
-    """Where members start: arrays that lead with them.
+    """Initial values of members: arrays with a leading axis of members.
 
     Args:
         latents: Values of latent sites.
-        params: Values of parameters, in their constrained space.
-        kept: What the model keeps by `numpyro.mutable`; None if nothing is known.
+        params: Values of parameters, in constrained space.
+        kept: The model's mutable state (`numpyro.mutable`); None if unknown.
     """
 
     latents: dict[str, Any]
@@ -78,39 +76,39 @@ class Starts(NamedTuple):
 
     @property
     def identity(self) -> dict[str, str]:
-        """What tells these starts from others, in words."""
+        """Hashes that identify these initial values, as text."""
         pairs = jax.tree_util.tree_leaves_with_path(self.latents | self.params)
         return {jax.tree_util.keystr(p): f"{kind_of(x)} {digest(x)}" for p, x in pairs}
 
 
-#: What parts members that were all told to start at one place.
-APART = "Give `init` values of each member."
-#: Members start where they start by themselves.
+#: The remedy if all members were given the same initial values.
+APART = "Give different `init` values for each member."
+#: Default initial values.
 ANYWHERE = Starts({}, {})
 
 
 def check_one_start(init: Any, init_state: Any) -> None:
-    """A run has one start.
+    """Check that a run has only one source of initial values.
 
     Raises:
-        ValueError: If it is given two.
+        ValueError: If both are given.
     """
     if init is not None and init_state is not None:
         raise ValueError(_BOTH)
 
 
 def starts_at(program: "Program", init: Any, parts: Arguments, size: int) -> Starts:
-    """Where the members start.
+    """The initial values of the members.
 
     Args:
         program: The program of the run.
-        init: A result, what a fit has found, or a dictionary of values by site.
+        init: A result, a `Found`, or a dictionary of values by site.
         parts: The arguments of the run.
         size: The number of members.
 
     Raises:
-        TypeError: If it is something else.
-        ValueError: If it is of other sites, shapes or members.
+        TypeError: If `init` is anything else.
+        ValueError: If its sites, shapes or number of members do not match.
     """
     if isinstance(init, Mapping):
         return _by_site(program, dict(init), parts, size)
@@ -139,20 +137,18 @@ def _of_same_sites(init: Found, latents: Mapping[str, Any], size: int) -> dict[s
         _check_name(name, latents)
     for name in latents:
         if name not in values:
-            raise ValueError(
-                f"`init` must be of the same sites: it has none named {name!r}."
-            )
+            raise ValueError(f"`init` must have the same sites: it has no site {name!r}.")
     return values
 
 
 def values_by_site(
     model: Model, init: Any, parts: Arguments, size: int
 ) -> dict[str, Any] | None:
-    """Values of all latent sites of a model, led by so many starts; None if there is no `init`.
+    """Values of all latent sites with a leading axis of starts; None if there is no `init`.
 
     Raises:
-        TypeError: If it has no values by site.
-        ValueError: If it is of other sites or shapes, or some are missing.
+        TypeError: If `init` has no values by site.
+        ValueError: If its sites or shapes do not match, or sites are missing.
     """
     if init is None:
         return None
@@ -167,16 +163,16 @@ def values_by_site(
 def values_of(
     init: Any, shapes: Mapping[str, tuple[int, ...]], size: int
 ) -> dict[str, Any]:
-    """Values by site that are given, or drawn of a fit, led by so many starts.
+    """Values by site, given or drawn from a fit, with a leading axis of starts.
 
     Args:
-        init: What a fit has found, or a dictionary of values.
-        shapes: The sites, and the shape of one value.
+        init: A `Found`, or a dictionary of values.
+        shapes: The shape of one value by site.
         size: The number of starts.
 
     Raises:
-        TypeError: If it has no values by site.
-        ValueError: If it is of other sites or shapes.
+        TypeError: If `init` has no values by site.
+        ValueError: If its sites or shapes do not match.
     """
     if not isinstance(init, (Mapping, Found)):
         raise TypeError(_VALUES.format(given=type(init).__name__))
@@ -187,7 +183,7 @@ def values_of(
 
 
 def _spread(x: Any, size: int) -> Any:
-    """An array of one member, or of all of them, for all of them."""
+    """Broadcast an array of one member to all members, if necessary."""
     x = jnp.asarray(x)
     return (
         x if len(x) == size else np.broadcast_to(_processes.whole(x), (size, *x.shape[1:]))
@@ -220,7 +216,7 @@ def _check_name(name: Any, known: Mapping[str, Any]) -> None:
 
 
 def _led(name: str, value: Any, shape: tuple[int, ...], size: int) -> Any:
-    """Values of all members, from those of one or of each."""
+    """Values of all members, from those of one member or of each."""
     if not isinstance(value, jax.Array):
         value = np.asarray(_checks.reals(f"init[{name!r}]", value))
     if value.shape not in (shape, (size, *shape)):
@@ -231,7 +227,7 @@ def _led(name: str, value: Any, shape: tuple[int, ...], size: int) -> Any:
 
 
 def _latent_shapes(model: Model, parts: Arguments) -> dict[str, tuple[int, ...]]:
-    """The shapes of the continuous latent sites; nothing is computed."""
+    """The shapes of the continuous latent sites, without computing anything."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def run(args: tuple, kwargs: dict[str, Any]) -> None:
@@ -246,7 +242,7 @@ def _latent_shapes(model: Model, parts: Arguments) -> dict[str, tuple[int, ...]]
 
 
 def has_median(guide: Any) -> bool:
-    """Whether a guide is one that starts at values, and says where its median is."""
+    """Whether a guide accepts initial values and has a median."""
     if not isinstance(guide, AutoGuide):
         return False
     parts = getattr(guide, "_guides", ())
@@ -255,16 +251,16 @@ def has_median(guide: Any) -> bool:
 
 
 def medians_of(guide: Any, params: dict[str, Any]) -> dict[str, Any]:
-    """The medians of the latent sites of an autoguide that has been set up."""
+    """The medians of the latent sites of an autoguide after set-up."""
     return guide.median(params)
 
 
 def put_starts(guide: Any, values: dict[str, Any]) -> None:
-    """Let an autoguide that has not run yet start at these values of some sites."""
+    """Set the initial values of some sites in an autoguide that has not run yet."""
     for part in getattr(guide, "_guides", ()):
         if isinstance(part, AutoGuide):
             put_starts(part, values)
-    # NumPyro asks for a partial.
+    # NumPyro expects a partial.
     guide.init_loc_fn = functools.partial(_value_at, guide.init_loc_fn, values)
 
 
@@ -276,16 +272,16 @@ def _value_at(usual: Callable[..., Any], values: dict[str, Any], site: Any = Non
 
 
 def landed(value: Any, given: Any) -> Any:
-    """Whether a value is the one that was given, to rounding."""
+    """Whether a value equals the given one, up to rounding."""
     same = lambda a, b: jnp.isclose(a, b, rtol=1e-2, atol=1e-5).all()
     return jnp.stack(jax.tree.leaves(jax.tree.map(same, value, given))).all()
 
 
 def check_landed(are_there: dict[str, Any]) -> None:
-    """All members start at the values that were given.
+    """Check that all members start at the given values.
 
     Args:
-        are_there: By site, whether each member does.
+        are_there: For each site, whether each member does.
 
     Raises:
         ValueError: If one does not.

@@ -1,4 +1,4 @@
-"""Seeds, data and parameters as users hand them in."""
+"""Conversion of users' seeds, data and parameters."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from ...preprocessing.schema import as_array
 
 
 def as_key(seed: Any) -> PRNGKey:
-    """The random key that `seed`, an integer or a key already, stands for."""
+    """The random key for `seed`, an integer or a key."""
     return _checks.random_key("seed", seed)
 
 
 def init_and_shuffle_keys(key: PRNGKey) -> tuple[PRNGKey, PRNGKey]:
-    """One key for the members' starts and one for the order of the rows."""
+    """A key for the members' initial values and a key for the order of rows."""
     init_key, shuffle_key = jax.random.split(key)
     return init_key, shuffle_key
 
 
 def as_arrays(params: Params) -> Params:
-    """`params` with its numbers and NumPy arrays as JAX arrays; other leaves stay.
+    """`params` with numbers and NumPy arrays converted to JAX arrays; other leaves are kept.
 
-    A number that is not a boolean becomes a floating-point array, so that it is trained. Every
-    array gets a fixed type (not a "weak" one), so that the first step changes no types.
+    Numbers other than booleans become floating-point arrays, so that they are trained. All
+    arrays get a strong dtype, so that the first step does not change dtypes.
     """
 
     def convert(leaf: Any) -> Any:
@@ -55,10 +55,10 @@ def named_leaves(**data: Any) -> dict[str, Any]:
 
 
 def as_data(**data: Any) -> dict[str, Any]:
-    """Pytrees whose arrays JAX takes for what they are; other leaves stay.
+    """Pytrees with arrays in a form whose values JAX keeps; other leaves are kept.
 
     Raises:
-        TypeError: If a leaf is a table, or an array of dates or words.
+        TypeError: If a leaf is a table, or an array of dates or strings.
         ValueError: If an array has masked entries.
     """
     pairs, structure = jax.tree_util.tree_flatten_with_path(data)
@@ -71,11 +71,11 @@ def _label(path: Any) -> str:
 
 
 def row_count(**data: Any) -> int:
-    """The number of rows that all arrays of all pytrees have."""
+    """The common number of rows of all arrays of all pytrees."""
     leaves = named_leaves(**data)
     if not leaves:
         names = " and ".join(f"`{name}`" for name in data)
-        raise ValueError(f"{names} must hold at least one array of rows, got none.")
+        raise ValueError(f"{names} must contain at least one array of rows, got none.")
     count = _checks.same_length(**leaves)
     if count < 1:
         raise ValueError("The data must have at least one row, got none.")
@@ -83,7 +83,7 @@ def row_count(**data: Any) -> int:
 
 
 def check_data(**data: Any) -> int:
-    """The data has one row count, which is returned, and no entry that is NaN or infinite."""
+    """Check that the data has no NaN or infinite entries and return its number of rows."""
     count = row_count(**data)
     for name, leaf in named_leaves(**data).items():
         _checks.no_nan(name, leaf)

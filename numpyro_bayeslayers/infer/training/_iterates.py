@@ -1,4 +1,4 @@
-"""Moments of the iterates of an optimizer, kept in its state."""
+"""Moments of the iterates of an optimizer, stored in its state."""
 
 from typing import Any, NamedTuple
 
@@ -9,15 +9,16 @@ from jaxtyping import Array, PyTree
 
 
 class Iterates(NamedTuple):
-    """The iterates that were collected so far.
+    """The moments of the iterates collected so far.
 
     Args:
-        inner: The state of the optimizer itself.
-        steps: The steps that were taken.
-        count: How many iterates were collected.
+        inner: The state of the wrapped optimizer.
+        steps: The number of steps taken.
+        count: The number of collected iterates.
         mean: Their mean.
-        squares: The sum of the squares of their distances from it.
-        deviations: Of the last ones, the distance from the mean of all up to each; in turn.
+        squares: The sum of their squared deviations from the mean.
+        deviations: The deviations of the last iterates from the running means, in a ring
+            buffer.
     """
 
     inner: Any
@@ -31,9 +32,9 @@ class Iterates(NamedTuple):
 def collecting(
     inner: optax.GradientTransformation, name: str, start: int, every: int, rank: int
 ) -> optax.GradientTransformation:
-    r"""An optimizer that notes moments of one parameter.
+    r"""An optimizer that records moments of the iterates of one parameter.
 
-    Of the iterates $\theta_i$ after the steps `start` + `every`, `start` + 2 `every`, ...
+    For the iterates $\theta_i$ after the steps `start` + `every`, `start` + 2 `every`, ...
 
     $$\bar\theta_i = \bar\theta_{i-1} + (\theta_i - \bar\theta_{i-1}) / i, \qquad
     q_i = q_{i-1} + (\theta_i - \bar\theta_{i-1}) (\theta_i - \bar\theta_i)$$
@@ -41,9 +42,9 @@ def collecting(
     Args:
         inner: The optimizer.
         name: The parameter, a vector.
-        start: The steps before.
-        every: The steps from one to the next.
-        rank: How many deviations $\theta_i - \bar\theta_i$ are kept, the last ones.
+        start: The number of steps before the first interval.
+        every: The number of steps between iterates.
+        rank: The number of last deviations $\theta_i - \bar\theta_i$ that are stored.
 
     References:
         Welford (1962), "Note on a method for calculating corrected sums of squares and
@@ -74,6 +75,6 @@ def collecting(
 
 
 def iterates_in(state: PyTree) -> Iterates:
-    """The iterates in the state of a run, led by its members."""
+    """The iterates in the state of a run, with a leading axis of members."""
     is_it = lambda part: isinstance(part, Iterates)
     return next(filter(is_it, jax.tree.leaves(state, is_leaf=is_it)))

@@ -1,4 +1,4 @@
-"""Compiling functions of states that hold more than arrays."""
+"""Compile functions of states that contain more than arrays."""
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
@@ -9,12 +9,12 @@ import numpy as np
 
 
 def is_dynamic(leaf: Any) -> bool:
-    """Whether a leaf of a state is traced, rather than part of the program."""
+    """Whether a leaf of a state is traced, rather than a constant of the program."""
     return isinstance(leaf, (jax.Array, np.ndarray, np.generic))
 
 
 class Frame:
-    """What is left of a state when its arrays are taken out: hashable, for `jax.jit`."""
+    """The parts of a state that are not arrays; hashable, for `jax.jit`."""
 
     def __init__(self, state: Any) -> None:
         leaves, self.treedef = jax.tree.flatten(state)
@@ -51,14 +51,14 @@ def jit_on_arrays(
 ) -> Callable[..., tuple[Any, Any]]:
     """`jax.jit` of ``fn(state, ...) -> (state, out)`` where `state` may hold functions.
 
-    `equinox.filter_jit` does this for any function and costs 0.2 ms more at each call, as
-    much as a step of a small ensemble; here the state that comes out has the structure of
-    the one that went in.
+    `equinox.filter_jit` does this for any function but costs 0.2 ms more per call, as much as a
+    step of a small ensemble; here the returned state must have the structure of the given one.
 
     Args:
         fn: The function; its further arguments are arrays, numbers or pytrees of those.
-        donate: Whether the state's buffers are reused: the state given is then spent.
-        static: Names of keyword arguments that are part of the program.
+        donate: Whether the state's buffers are donated, so that the given state cannot be used
+            again.
+        static: Names of keyword arguments that are constants of the program.
         options: Options for the compiler.
     """
 

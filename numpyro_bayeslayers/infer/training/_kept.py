@@ -1,27 +1,27 @@
-"""What a model keeps from step to step, where nothing keeps it."""
+"""Refuse models with state that changes between steps, where a method does not keep it."""
 
 from collections.abc import Collection
 
 from ...primitives import counts_steps
 
 _STATE = (
-    "{kind} does not keep what the model changes as it runs (`numpyro.mutable`: {names}): each "
-    "step would start from the first value. Take {instead}."
+    "{kind} does not keep the mutable state of the model (`numpyro.mutable`: {names}): each "
+    "step would start from its initial value. Use {instead}."
 )
 _COUNT = (
-    "{kind} counts no steps, and the model asks for their number: a schedule (of "
-    "`handlers.temper`, say) would stay at its first value. Give it a number, `beta=0.5`, or "
-    "take {instead}."
+    "{kind} does not count steps, but the model asks for their number: a schedule (such as "
+    "that of `handlers.temper`) would stay at its initial value. Use a number, `beta=0.5`, or "
+    "{instead}."
 )
 
 
 def refuse_kept(names: Collection[str], kind: str, instead: str) -> None:
-    """Raise if the model keeps something.
+    """Raise if the model has mutable state.
 
     Args:
-        names: What it keeps, by site name.
-        kind: The method that does not keep it.
-        instead: What does.
+        names: The names of its mutable sites.
+        kind: The method, which does not keep the state.
+        instead: A method that does.
     """
     others = [name for name in names if not counts_steps(name)]
     if others:

@@ -1,4 +1,4 @@
-"""Where members, rows and all else are, over the devices of one process or of several."""
+"""The placement of members, rows and other arrays on the devices of one or more processes."""
 
 from typing import Any, NamedTuple
 
@@ -13,37 +13,37 @@ from ... import _checks, _processes
 from ._arguments import Arguments
 from ._jit import is_dynamic
 
-#: The axis of a mesh that members are laid out over.
+#: The axis of a mesh over which members are distributed.
 MEMBERS = "ensemble"
 
 _AXES = "`mesh` must have {wanted}, got {given}. Make it with jax.make_mesh({example})."
 _DIVIDES = (
     "`num_members` must be a multiple of the {size} devices of `mesh`{along}, got {given}."
 )
-_NO_MESH = "`data_axis` is an axis of `mesh`, and there is none. Give both."
+_NO_MESH = "`data_axis` names an axis of `mesh`, but `mesh` is not given. Give both."
 _SOME = (
-    "`mesh` must have devices of one process, or of all {count}, got those of {given}. Make it "
-    "of `jax.devices()`."
+    "`mesh` must have devices of one process or of all {count}, got those of {given}. Build it "
+    "from `jax.devices()`."
 )
 _ROWS = (
-    "With `data_axis`, the number of rows must be a multiple of the {size} parts that they are "
-    "split into, got {given}. Leave out {rest}, or take a mesh that divides it; minibatches of "
-    "any size go."
+    "With `data_axis`, the number of rows must be a multiple of the {size} parts into which "
+    "they are split, got {given}. Leave out {rest}, or use a mesh that divides it; minibatches "
+    "may have any size."
 )
 _SHARE = (
-    "With `run_batches`, the rows of a batch are those of all processes together, and the devices "
-    "of this one hold {held} of {size} parts of them, with {count} processes. Let the rows go "
-    "over the processes: `jax.make_mesh((rows, members), ({axis!r}, 'ensemble'))`, with `rows` a "
+    "With `run_batches`, the rows of a batch are those of all {count} processes together, but "
+    "the devices of this process hold {held} of {size} parts. Split the rows over the "
+    "processes: `jax.make_mesh((rows, members), ({axis!r}, 'ensemble'))`, with `rows` a "
     "multiple of {count}."
 )
 
 
 class Layout(NamedTuple):
-    """A mesh of devices, and what goes along its axes; without a mesh, all stays as it is.
+    """A mesh of devices and the use of its axes; without a mesh, nothing is moved.
 
     Args:
         mesh: The devices.
-        data_axis: The axis that rows are split over; None if each device has all rows.
+        data_axis: The axis over which rows are split; None if each device has all rows.
     """
 
     mesh: Mesh | None = None
@@ -51,11 +51,12 @@ class Layout(NamedTuple):
 
     @classmethod
     def checked(cls, mesh: Any, data_axis: Any, num_members: int) -> "Layout":
-        """The layout of so many members.
+        """The layout for a number of members.
 
         Raises:
-            TypeError: If `mesh` is no mesh.
-            ValueError: If it has other axes, or as many devices as do not divide the members.
+            TypeError: If `mesh` is not a mesh.
+            ValueError: If its axes differ, or its number of devices does not divide the
+                members.
         """
         if mesh is None:
             if data_axis is not None:
@@ -77,31 +78,31 @@ class Layout(NamedTuple):
         found, count = _processes.processes_of(mesh), jax.process_count()
         if len(found) not in (1, count):
             raise ValueError(_SOME.format(count=count, given=sorted(found)))
-        # Without axis types: the compiler places what is computed, as the data asks for.
+        # Without explicit axis types: the compiler places results according to the data.
         return cls(Mesh(mesh.devices, mesh.axis_names), data_axis)
 
     @property
     def is_shared(self) -> bool:
-        """Whether several processes share the work."""
+        """Whether the run is distributed over several processes."""
         return self.mesh is not None and len(_processes.processes_of(self.mesh)) > 1
 
     def members(self, tree: PyTree) -> PyTree:
-        """Arrays that lead with the members, each where its members are."""
+        """Place arrays with a leading axis of members on the devices of the members."""
         return self._put(tree, PartitionSpec(MEMBERS))
 
     def along(self, tree: PyTree) -> PyTree:
-        """Arrays whose second axis is that of the members."""
+        """Place arrays whose second axis is that of the members."""
         return self._put(tree, PartitionSpec(None, MEMBERS))
 
     def all_over(self, tree: PyTree) -> PyTree:
-        """Arrays that every device has whole."""
+        """Replicate arrays on every device."""
         return self._put(tree, PartitionSpec())
 
     def rows(self, tree: PyTree) -> PyTree:
-        """Arrays of rows, each where its rows are.
+        """Place row arrays, split over the data axis.
 
         Raises:
-            ValueError: If they cannot be split evenly.
+            ValueError: If rows cannot be split evenly.
         """
         if self.data_axis is not None and self.mesh is not None:
             size = self.mesh.shape[self.data_axis]
@@ -112,7 +113,7 @@ class Layout(NamedTuple):
         return self._put(tree, PartitionSpec(self.data_axis))
 
     def some_rows(self, tree: PyTree) -> PyTree:
-        """Rows of a prediction: split if that can be done evenly, with every device else."""
+        """Place the rows of a prediction: split if possible evenly, otherwise replicated."""
         if self.data_axis is None or self.mesh is None:
             return tree
         size = self.mesh.shape[self.data_axis]
@@ -120,7 +121,7 @@ class Layout(NamedTuple):
         return self.rows(tree) if is_even else self.all_over(tree)
 
     def data(self, parts: Arguments) -> Arguments:
-        """The arguments of a model: rows split or with all, the rest with all."""
+        """Place the arguments of a model: rows split or replicated, the rest replicated."""
         rows, shared = self.rows(parts.rows), self.all_over(parts.shared)
         return parts._replace(rows=rows, shared=shared)
 
@@ -131,24 +132,24 @@ class Layout(NamedTuple):
         return jax.tree.map(lambda x: _put_one(x, sharding), tree)
 
     def keep(self, tree: PyTree) -> PyTree:
-        """Within a program: arrays that lead with the members stay where those are."""
+        """Inside a program: keep arrays with a leading axis of members on the members' devices."""
         return self._bound(tree, PartitionSpec(MEMBERS))
 
     def keep_led(self, tree: PyTree, size: int) -> PyTree:
-        """Within a program: of a state, the arrays that lead with so many members."""
+        """Inside a program: the same for those arrays of a state that have an axis of members."""
         leads = lambda x: is_dynamic(x) and x.shape[:1] == (size,)
         return jax.tree.map(lambda x: self.keep(x) if leads(x) else x, tree)
 
     def keep_whole(self, tree: PyTree) -> PyTree:
-        """Within a program: every device has the arrays whole."""
+        """Inside a program: keep arrays replicated."""
         return self._bound(tree, PartitionSpec())
 
     def keep_along(self, tree: PyTree) -> PyTree:
-        """Within a program: arrays whose second axis is that of the members."""
+        """Inside a program: the same for arrays whose second axis is that of the members."""
         return self._bound(tree, PartitionSpec(None, MEMBERS))
 
     def split(self, tree: PyTree) -> PyTree:
-        """Within a program: rows are worked on where they are to be."""
+        """Inside a program: split row arrays over the data axis."""
         return self._bound(tree, PartitionSpec(self.data_axis)) if self.data_axis else tree
 
     def _bound(self, tree: PyTree, spec: PartitionSpec) -> PyTree:
@@ -159,10 +160,10 @@ class Layout(NamedTuple):
         return jax.tree.map(lambda x: one(x) if is_dynamic(x) else x, tree)
 
     def batch(self, parts: Arguments) -> Arguments:
-        """A batch of all processes, of which each gives its share of the rows.
+        """A batch of all processes, each of which provides its part of the rows.
 
         Raises:
-            ValueError: If the rows of a process are not with its own devices.
+            ValueError: If the rows of a process do not belong to its own devices.
         """
         if not self.is_shared or self.data_axis is None or self.mesh is None:
             return self.data(parts)
@@ -182,12 +183,12 @@ class Layout(NamedTuple):
         return parts._replace(rows=rows, shared=self.all_over(parts.shared))
 
 
-#: All on the device where JAX puts it.
+#: Everything on JAX's default device.
 HERE = Layout()
 
 
 def placed_like(tree: PyTree, like: PyTree) -> PyTree:
-    """Arrays where those of another tree of the same structure are, if that is on a mesh."""
+    """Place arrays like those of another tree of the same structure, if that is on a mesh."""
 
     def one(x: Any, twin: Any) -> Any:
         is_spread = isinstance(twin, jax.Array) and isinstance(twin.sharding, NamedSharding)
@@ -208,6 +209,6 @@ def _put_one(x: Any, sharding: NamedSharding) -> Any:
     is_far = isinstance(x, jax.Array) and not x.is_fully_addressable
     if is_far or sharding.is_fully_addressable:
         return jax.device_put(x, sharding)
-    # Onto devices of other processes each puts what is for its own.
+    # Each process fills the parts on its own devices.
     host = np.asarray(x)
     return jax.make_array_from_callback(host.shape, sharding, lambda at: host[at])

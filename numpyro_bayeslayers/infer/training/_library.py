@@ -1,4 +1,4 @@
-"""What comes with Python or an installed package, and what a user wrote."""
+"""Distinguish code of Python and installed packages from users' code."""
 
 import os
 import site
@@ -21,12 +21,12 @@ _LIBRARIES = tuple(
 
 
 def is_library_code(code: types.CodeType) -> bool:
-    """Whether a function's code comes with Python or an installed package."""
+    """Whether a function's code belongs to Python or an installed package."""
     return code.co_filename.startswith(_LIBRARIES)
 
 
 def is_library(module: types.ModuleType | None) -> bool:
-    """Whether a module comes with Python or an installed package."""
+    """Whether a module belongs to Python or an installed package."""
     if module is None or module.__name__ == "__main__":
         return False
     if module.__name__ in sys.builtin_module_names:
@@ -35,7 +35,7 @@ def is_library(module: types.ModuleType | None) -> bool:
 
 
 def slots_of(kind: type) -> list[str]:
-    """The names of the slots that a class has by itself."""
+    """The names of the slots defined by a class itself."""
     slots = vars(kind).get("__slots__", ())
     names = (slots,) if isinstance(slots, str) else tuple(slots)
     return [name for name in names if name not in ("__dict__", "__weakref__")]

@@ -1,10 +1,10 @@
-"""A look at the data through a model, before anything is compiled.
+"""Check the data against the model before anything is compiled.
 
-Layers have to look at values (whether inputs lie in their box, whether categories exist), and
-say so by `primitives.when_known`; observations have to be in the support of their likelihood.
-Inside a program there are no values. Here the model is traced once, and those that the data
-alone determine are computed, one operation after another, whatever stands in between. What
-depends on a draw or on a parameter is not known before the model runs, and passes.
+Layers check values (whether inputs are inside the domain, whether categories exist) by
+`primitives.when_known`, and observations must be in the support of their likelihood. Inside a
+compiled program there are no concrete values. Here the model is traced once, and the values
+that depend only on the data are computed, one operation at a time. Values that depend on a draw
+or a parameter are unknown before the model runs and are not checked.
 """
 
 import itertools
@@ -31,14 +31,15 @@ from ._recent import Recent, shapes_of
 
 
 class Look:
-    """Looks at data through one model; it is traced once for data of the same shapes.
+    """Checks data against a model, which is traced once per shape of the data.
 
     Args:
-        model: Any function of its data in which layers may be called; None for a potential,
-            of which nothing is known.
-        leading: Gives what the model takes before its data, a tuple with arrays as shapes.
-        before: What looked at the same data before the fit, whose answers are not given
-            again, if the model holds what a fit has found.
+        model: Any function of the data that may call layers; None for a potential function, for
+            which nothing is checked.
+        leading: Returns the arguments of the model before its data, a tuple with arrays as
+            shapes.
+        before: The checks of the same data before the fit, which are not repeated, if the model
+            contains the result of a fit.
     """
 
     def __init__(
@@ -55,19 +56,19 @@ class Look:
 
     @property
     def is_open(self) -> bool:
-        """Whether a layer has asked what only a fit can answer."""
+        """Whether a layer has a check that needs the result of a fit."""
         return any(seen.is_open for seen in self._seen)
 
     def kept(self, parts: Arguments) -> tuple[str, ...]:
-        """What the model keeps from step to step (`numpyro.mutable`), by site name."""
+        """The names of the model's mutable sites (`numpyro.mutable`)."""
         seen = self._see(parts, _arrays_of(parts))
         return () if seen is None else seen.kept
 
     def at_layers(self, parts: Arguments) -> None:
-        """Let the layers look at these arguments.
+        """Run the checks of layers on these arguments.
 
         Raises:
-            ValueError: Whatever a layer finds wrong; some only warn.
+            ValueError: If a check of a layer fails; some checks only warn.
         """
         arrays = _arrays_of(parts)
         if (seen := self._see(parts, arrays)) is not None:
@@ -75,7 +76,7 @@ class Look:
             seen.layers.look(arrays, () if before is None else before.layers.numbers)
 
     def at_observations(self, parts: Arguments) -> None:
-        """Look at what is observed.
+        """Check the observations.
 
         Raises:
             ValueError: If an observation is outside the support of its likelihood, or a
@@ -103,13 +104,13 @@ def _arrays_of(parts: Arguments) -> list[Any]:
 
 
 class _Questions(NamedTuple):
-    """Functions of values, and how the values come from the data.
+    """Checks, as functions of values, and the values computed from the data.
 
     Args:
-        checks: The functions.
-        counts: How many values each of them takes.
-        values: Those of all checks, one after another.
-        numbers: Which of all questions that the model asks these are, in its order.
+        checks: The check functions.
+        counts: The number of values that each of them takes.
+        values: The values of all checks, concatenated.
+        numbers: The indices of these checks among all checks of the model.
     """
 
     checks: list[Callable[..., None]]
@@ -118,7 +119,7 @@ class _Questions(NamedTuple):
     numbers: list[int]
 
     def look(self, arrays: list[Any], answered: Collection[int] = ()) -> None:
-        """Ask all questions but those that are `answered`."""
+        """Run all checks except those in `answered`."""
         if not set(self.numbers) - set(answered):
             return
         values = iter(self.values(*arrays))
@@ -141,7 +142,7 @@ _NOTHING = _Seen(_Questions([], [], list, []), _Questions([], [], list, []), Fal
 
 
 class _noting(Messenger):  # noqa: N801
-    """Notes what layers ask and what is observed, in the trace where it is opened."""
+    """Records the checks of layers and the observations in the current trace."""
 
     def __init__(self, is_fitted: bool, key: Any) -> None:
         self.is_fitted = is_fitted
@@ -167,7 +168,7 @@ class _noting(Messenger):  # noqa: N801
 
     def postprocess_message(self, msg: Message) -> None:
         if msg["type"] == "param" and not self.is_fitted:
-            # What is optimized is as unknown as the key: its first value does not count.
+            # Optimized parameters are as unknown as the key: their initial values do not count.
             msg["value"] = as_unknown(msg["value"], self._key)
         elif msg["type"] == "mutable":
             self.kept.append(msg["name"])
@@ -175,12 +176,12 @@ class _noting(Messenger):  # noqa: N801
             self.observed[msg["name"]] = msg
 
     def _is_here(self) -> bool:
-        # What the model itself maps or scans has no values of its own here.
+        # Inside a vmap or scan of the model there are no concrete values.
         return get_opaque_trace_state() == self._trace
 
 
 def _traced(model: Model, leading: Any, parts: Arguments, is_fitted: bool) -> _Seen:
-    """What the data alone can answer."""
+    """The checks that depend only on the data."""
     shapes, others = eqx.partition(leading, lambda x: isinstance(x, jax.ShapeDtypeStruct))
     noted: list[_noting] = []
     lengths: list[int] = []
@@ -199,7 +200,7 @@ def _traced(model: Model, leading: Any, parts: Arguments, is_fitted: bool) -> _S
     try:
         program = jax.make_jaxpr(run)(unknown, parts.rows, parts.shared)
     except Exception:
-        return _NOTHING  # what is wrong with the model is said where it runs
+        return _NOTHING  # errors of the model are raised when it runs
     noting, first = noted[0], len(jax.tree.leaves(unknown))
     inputs, titles = inputs_of(program), _titles(parts)
     is_known = [min(found, default=first) >= first for found in inputs]
@@ -230,7 +231,7 @@ class _Observed:
 
     Args:
         name: Its name.
-        argument: The name of the argument that is observed.
+        argument: The name of the observed argument.
         fn: Its likelihood.
     """
 
@@ -243,28 +244,28 @@ class _Observed:
     def check(self, y: np.ndarray, mask: Any, scale: np.ndarray, *ends: Any) -> None:
         if np.any(scale < 0):
             raise ValueError(
-                f"The observations at {self.name!r} have a negative weight, "
-                f"{np.min(scale):g}. Weights are at least 0."
+                f"The observations at {self.name!r} have a negative weight, {np.min(scale):g}. "
+                "Weights must be at least 0."
             )
         support = self.support.unflatten(ends)
         _support.check_support(self.argument, y, support, self.law, self.name, mask)
 
 
 def _values_of(site: Message) -> list[Any]:
-    """The observations, the mask, the weights, and the ends of the support."""
+    """The observations, the mask, the weights, and the bounds of the support."""
     fn, scale = site["fn"], site["scale"]
     ends = jax.tree.leaves(_support.support_of(fn))
     return [site["value"], _support.mask_of(fn), 1.0 if scale is None else scale, *ends]
 
 
 def _is_data(site: Message) -> bool:
-    """Whether a site is a likelihood, and no factor."""
+    """Whether a site is a likelihood and not a factor."""
     is_observed = site["type"] == "sample" and site["is_observed"]
     return is_observed and not isinstance(_support.law_of(site["fn"]), dist.Unit)
 
 
 def _titles(parts: Arguments) -> list[str]:
-    """The names of the arrays among the arguments, those of rows first."""
+    """The names of the arrays among the arguments, row arrays first."""
     places = parts.frame.treedef.unflatten(range(len(parts.rows)))
     titles = []
     for path, _ in jax.tree_util.tree_leaves_with_path(places):

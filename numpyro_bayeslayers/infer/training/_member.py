@@ -1,4 +1,4 @@
-"""Stock `SVI` for one member, ready to be mapped over all of them."""
+"""NumPyro's `SVI` for one member, in a form that can be mapped over members."""
 
 import copy
 import functools
@@ -39,14 +39,14 @@ from ._plates import in_batches, on_all_rows
 from ._repulsion import Adding, Repulsion
 from ._rows import in_minibatch
 
-# Where autoguides keep initial values that were found when they were set up.
+# Attributes in which autoguides store initial values found during set-up.
 _INITIAL = ("_init_locs", "_init_latent")
 
 
 class Drawn(NamedTuple):
-    """A model and a guide that draws its latent sites, for predictions of all rows.
+    """A model and the guide that draws its latent sites, for predictions of all rows.
 
-    It is equal to itself alone: programs are kept by it.
+    It is compared by identity: programs are cached by it.
     """
 
     model: Model
@@ -60,19 +60,19 @@ class Drawn(NamedTuple):
 
 
 class Member:
-    """What one member does: start, and take a step.
+    """The functions of one member: initialization and step.
 
-    An autoguide is set up when it first runs, and keeps what it found. Each start here uses
-    a fresh copy, so that members start from draws of their own; the copy for the steps is
-    set up once, from shapes alone. The user's guide stays as it was.
+    An autoguide is set up in its first run and stores what it finds. Each initialization here
+    uses a fresh copy, so that members start from their own draws; the copy for the steps is set
+    up once, from shapes only. The user's guide is not modified.
 
     Args:
         model: The model of one member.
         guide: An autoguide class or `functools.partial` of one, an autoguide, or any guide
             function.
-        optim: A NumPyro or an optax optimizer.
+        optim: A NumPyro or optax optimizer.
         loss: The objective.
-        repulsion: What pushes members apart.
+        repulsion: The repulsion between members.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Member:
         self.priors: dict[str, str] = {}
 
     def expect(self, num_rows: int | None, *, in_parts: bool) -> None:
-        """Say how many rows the data has, and whether steps see a part of them."""
+        """Set the number of rows of the data, and whether steps use minibatches."""
         self._num_rows = num_rows
         self._sees_batches = in_parts
 
@@ -110,20 +110,20 @@ class Member:
 
     @functools.cached_property
     def drawn(self) -> Drawn:
-        """What draws predictions."""
+        """The model and guide for predictions."""
         is_auto = isinstance(self.guide, AutoGuide)
         guide = on_all_rows(fitted(self.guide), self._num_rows, is_auto=is_auto)
         return Drawn(on_all_rows(self.model, self._num_rows), guide)
 
     def fresh_guide(self) -> Model:
-        """The guide as if it had never run."""
+        """A copy of the guide as if it had never run."""
         return fresh(self._guide)
 
     def set_up(self, args: tuple, kwargs: dict[str, Any]) -> tuple[SVIState, Any]:
-        """Find out all that steps need to know of the model and the guide.
+        """Set up the model and the guide for steps.
 
-        Shapes are enough: it is run where nothing is computed. Gives the state of one member,
-        and its parameters.
+        It is traced with shapes only, without computing. Returns the state of one member, and
+        its parameters.
         """
         key = jax.random.key(0)
         svi, state = self._started(key, args, kwargs)
@@ -131,7 +131,7 @@ class Member:
         if is_traced or may_move(self.guide):
             refuse_moving_bounds(self.model, self.guide, args, kwargs)
         if is_traced:
-            # Bounds of supports and constraints that the model computes: as values.
+            # Supports and constraints with bounds computed by the model need concrete values.
             self.guide = self.fresh_guide()
             with jax.ensure_compile_time_eval():
                 svi, state = self._started(key, args, kwargs)
@@ -147,7 +147,7 @@ class Member:
         return svi, svi.init(key, *args, **kwargs)
 
     def _noted(self, model: Model) -> Model:
-        """The model, whose sites are noted in words when it runs."""
+        """The model, which records descriptions of its sites when it runs."""
 
         def run(*args: Any, **kwargs: Any) -> Any:
             with trace() as found:
@@ -161,10 +161,10 @@ class Member:
         return run
 
     def description(self, params: Any, size: int) -> Description:
-        """What a run of `size` such members is of; the data is not known yet.
+        """The description of a run of `size` such members, without the data.
 
         Args:
-            params: The shapes of one member's parameters, as `set_up` gives them.
+            params: The shapes of one member's parameters, as returned by `set_up`.
             size: The number of members.
         """
         guide, _ = guide_texts(self._guide)
@@ -182,7 +182,7 @@ class Member:
         )
 
     def source(self) -> dict[str, dict[str, str]]:
-        """What only a run that is repeated must have in common: the start, and the code."""
+        """The description of initial values and code, for resuming the same run."""
         start = guide_texts(self._guide)[1]
         if not isinstance(self._guide, AutoGuide):
             start = settings_of(self._guide)
@@ -191,7 +191,7 @@ class Member:
     def init(
         self, key: PRNGKey, args: tuple, kwargs: dict[str, Any], starts: Starts = ANYWHERE
     ) -> tuple[SVIState, tuple[dict[str, PyTree], dict[str, Any]]]:
-        """The first state, what an autoguide found, and whether it is where it was to be."""
+        """The initial state, what an autoguide found, and whether given values were reached."""
         guide, (latents, params, kept) = self.fresh_guide(), starts
         if latents:
             put_starts(guide, latents)
@@ -207,14 +207,14 @@ class Member:
         return state, (found, there)
 
     def settle(self, found: dict[str, PyTree]) -> None:
-        """Put real values where setting up from shapes left tracers in the guide."""
+        """Replace tracers left in the guide by the set-up from shapes with concrete values."""
         for name, value in found.items():
-            if isinstance(value, dict):  # sorted by JAX on its way
+            if isinstance(value, dict):  # JAX has sorted it
                 value = {n: value[n] for n in getattr(self.guide, name)}
             setattr(self.guide, name, value)
 
     def settle_anywhere(self) -> None:
-        """Put zeros there, where parameters that were found take the place of any start."""
+        """Replace them with zeros, if existing parameters make initial values irrelevant."""
         settle_anywhere(self.guide)
 
     def update(
@@ -226,9 +226,9 @@ class Member:
         scale: Any,
         push: Callable[[PyTree, Any], Array] | None = None,
     ) -> tuple[SVIState, Array]:
-        """One step, in which the sites `names` of a minibatch count `scale` times.
+        """One step, in which the sites `names` of a minibatch are scaled by `scale`.
 
-        Its loss has `push` beside, a function of the parameters and what the model keeps.
+        The function `push` of the parameters and the mutable state is added to the loss.
         """
         svi = self._at_step(self.guide, names, scale, state.optim_state[0])
         if push is not None:
@@ -238,7 +238,7 @@ class Member:
         return svi.update(state, *args, **kwargs)
 
     def pushed(self, state: SVIState) -> Callable[[PyTree, Any], Array] | None:
-        """What the members, which lead all arrays, add to the loss of one of them."""
+        """The repulsion term of the loss of one member, given the states of all."""
         if self.repulsion is None:
             return None
         inner = jax.vmap(self.unconstrained)(state)
@@ -263,11 +263,11 @@ class Member:
         return SVI(model, guide, self._svi.optim, self.loss)
 
     def unconstrained(self, state: SVIState) -> PyTree:
-        """The parameters as the optimizer sees them."""
+        """The parameters in the optimizer's unconstrained space."""
         return self._svi.optim.get_params(state.optim_state)
 
     def constrained(self, params: PyTree) -> dict[str, Array]:
-        """The parameters by site name, as `SVI.get_params` gives them."""
+        """The parameters by site name, as in `SVI.get_params`."""
         return self._constrain(params)
 
     def finished(
@@ -277,14 +277,14 @@ class Member:
         args: tuple,
         kwargs: dict[str, Any],
     ) -> dict[str, Array]:
-        """What the guide computes after the last step, from all rows; parameters by name."""
+        """The parameters that the guide computes after the last step, from all rows."""
         if not needs_hessian(self.guide):
             return {}
         svi = self._at_step(self.guide, frozenset(), 1.0, state.optim_state[0])
 
         def loss(params: dict[str, Array]) -> Any:
             known = params | (state.mutable_state or {})
-            key = jax.random.key(0)  # nothing is drawn: the guide is a point
+            key = jax.random.key(0)  # nothing is drawn: the guide is a point estimate
             found = self.loss.loss_with_mutable_state(
                 key, known, svi.model, svi.guide, *args, **kwargs
             )
@@ -311,7 +311,7 @@ def latents(
 
 
 def promoted(optim: Any) -> Any:
-    """An optimizer of NumPyro that computes by NumPy's rules, whatever JAX is set to."""
+    """A NumPyro optimizer with NumPy's dtype promotion, whatever JAX's setting."""
     twin = copy.copy(optim)
 
     def update(*args: Any, **kwargs: Any) -> Any:
@@ -323,11 +323,11 @@ def promoted(optim: Any) -> Any:
 
 
 def holds_tracers(guide: Any, constrain: Any) -> bool:
-    """Whether bounds of supports or of constraints were computed in the trace that set them up.
+    """Whether bounds of supports or constraints are tracers from the set-up.
 
     Args:
         guide: The guide.
-        constrain: What NumPyro made of the constraints, from parameters to constrained ones.
+        constrain: NumPyro's function from unconstrained to constrained parameters.
     """
     sites = (getattr(guide, "prototype_trace", None) or {}).values()
     laws = [s["fn"] for s in sites if s["type"] == "sample" and not s["is_observed"]]
@@ -336,11 +336,11 @@ def holds_tracers(guide: Any, constrain: Any) -> bool:
 
 
 def settle_anywhere(guide: Any) -> None:
-    """Zeros as the initial values of an autoguide that was set up from shapes alone."""
+    """Set the initial values of an autoguide that was set up from shapes to zero."""
     for name in _INITIAL:
         if hasattr(guide, name):
             value = getattr(guide, name)
-            # Not by `jax.tree.map`, which would sort the sites.
+            # Not with `jax.tree.map`, which would sort the sites.
             is_sites = isinstance(value, dict)
             zeros = {n: _zeros(x) for n, x in value.items()} if is_sites else _zeros(value)
             setattr(guide, name, zeros)

@@ -1,4 +1,4 @@
-"""How much memory a program asks for, from its shapes alone."""
+"""Estimate the memory of a program from its shapes."""
 
 import math
 from collections.abc import Iterator
@@ -6,19 +6,19 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-#: The bytes that the steps of a prediction may hold beside what they give. Numbers do not
-#: depend on the machine, so this is one number everywhere.
+#: The memory limit in bytes of the intermediate values of a prediction. It is the same on all
+#: machines, so that results do not depend on the machine.
 MOST_BYTES = 2**31
 
-# Steps whose body runs many times: what it holds comes beside what all runs give.
+# Operations whose body runs repeatedly: its intermediate values are added to all outputs.
 _LOOPS = ("scan", "while")
 
 
 def peak_bytes(program: ClosedJaxpr | Jaxpr) -> int:
-    """The most bytes of values at one time, the inputs aside, if each step is taken by itself.
+    """The peak memory in bytes, without the inputs, if each operation runs by itself.
 
-    The compiler joins steps and needs less: it is an upper estimate, that grows as the
-    program's arrays do.
+    The compiler fuses operations and needs less, so this is an upper estimate; it grows with
+    the arrays of the program.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -30,7 +30,7 @@ def peak_bytes(program: ClosedJaxpr | Jaxpr) -> int:
 
 
 def output_bytes(program: ClosedJaxpr) -> int:
-    """The bytes of what a program gives."""
+    """The size of the outputs of a program in bytes."""
     return sum(_size(v) for v in program.jaxpr.outvars)
 
 
@@ -59,7 +59,7 @@ def _variables(values: list[Any]) -> list[Any]:
 
 
 def _parts(params: Any) -> Iterator[Jaxpr]:
-    """The programs inside a step."""
+    """The programs inside an operation."""
     for value in params.values():
         for part in value if isinstance(value, (tuple, list)) else (value,):
             if isinstance(part, ClosedJaxpr):

@@ -1,9 +1,9 @@
-"""NumPyro's objectives, with the same sum in every process.
+"""NumPyro's objectives, with the same order of summation in every process.
 
-`Trace_ELBO` sums its terms in the order of a Python set of site names, and
-`TraceGraph_ELBO` the plates of a term in that of a set of plates. Python hashes strings
-anew in each process, so each would have another order of operations: other rounding, and
-another program, which JAX's persistent cache does not know. Here the order is the model's.
+`Trace_ELBO` sums its terms in the order of a Python set of site names, and `TraceGraph_ELBO`
+sums the plates of a term in the order of a set of plates. Since Python's hashes of strings
+differ between processes, so would the order of operations: rounding would differ, and JAX's
+persistent compilation cache would not be used. Here the order is that of the model.
 """
 
 import types
@@ -14,7 +14,7 @@ from numpyro.infer.elbo import ELBO, MultiFrameTensor
 
 
 class _Names(dict):
-    """Names in the order in which they came; stands in for `set` where the sum is built."""
+    """Names in insertion order; replaces `set` where the sum is built."""
 
     def __init__(self, names: Any = ()) -> None:
         super().__init__(dict.fromkeys(names))
@@ -35,7 +35,7 @@ class _Frames(MultiFrameTensor):
 
 
 def _bound(fn: types.FunctionType, **names: Any) -> types.FunctionType:
-    """`fn` with some of its module's names bound to others; the module stays as it is."""
+    """`fn` with some global names replaced; its module is not modified."""
     twin = types.FunctionType(
         fn.__code__,
         {**fn.__globals__, **names},
@@ -48,7 +48,7 @@ def _bound(fn: types.FunctionType, **names: Any) -> types.FunctionType:
 
 
 def _twin(kind: type[ELBO], method: str, **names: Any) -> type[ELBO]:
-    """A class like `kind`, its name included, whose method sees other names."""
+    """A class like `kind`, with the same name, whose method uses other global names."""
     return type(kind.__name__, (kind,), {method: _bound(getattr(kind, method), **names)})
 
 
@@ -59,7 +59,7 @@ _TWINS: dict[type[ELBO], type[ELBO]] = {
 
 
 def ordered(loss: ELBO) -> ELBO:
-    """The same objective, whose sums do not depend on the process; others as they are."""
+    """The same objective with process-independent sums; other objectives are not changed."""
     twin = _TWINS.get(type(loss))
     if twin is None:
         return loss

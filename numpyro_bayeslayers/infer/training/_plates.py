@@ -1,4 +1,4 @@
-"""Plates that choose rows by themselves: once, and never where all rows are asked for."""
+"""Plates that subsample rows: not in addition to minibatches, and not for all rows."""
 
 from typing import Any
 
@@ -10,37 +10,37 @@ from ..._typing import Message, Model
 from ._jit import is_dynamic
 
 _OWN_PLATE = (
-    "The model draws {of} rows at a time in its plate {name!r} by itself, and `batch_size` "
-    "would draw once more. Leave out `batch_size`, or the plate's `subsample_size`."
+    "The model already subsamples {of} rows in its plate {name!r}, and `batch_size` would "
+    "subsample again. Leave out `batch_size` or the plate's `subsample_size`."
 )
 
 
 class OwnPlateError(ValueError):
-    """A model that chooses rows by itself is given a minibatch."""
+    """A model that subsamples rows itself is used with minibatches."""
 
 
 def in_batches(fn: Model, num_rows: int | None) -> Model:
-    """`fn` for minibatches from outside, which count for all rows without its plates.
+    """`fn` for given minibatches, which are scaled outside its plates.
 
-    A plate that is written for minibatches (``subsample_size=len(x)``) scales nothing.
+    A plate written for minibatches (``subsample_size=len(x)``) does not scale its sites.
 
     Args:
         fn: A model or a guide.
-        num_rows: All rows of the data.
+        num_rows: The number of rows of the data.
 
     Raises:
-        OwnPlateError: From `fn`, if one of its plates chooses among the rows.
+        OwnPlateError: From `fn`, if one of its plates chooses rows.
     """
     return _with_plates(fn, num_rows, is_batch=True, is_auto=False)
 
 
 def on_all_rows(fn: Model, num_rows: int | None, *, is_auto: bool = False) -> Model:
-    """`fn` for all rows that it is given, which none of its plates subsamples.
+    """`fn` for all given rows, without subsampling in its plates.
 
     Args:
         fn: A model or a guide.
-        num_rows: The rows that it was fitted to: a plate of so many is one of rows.
-        is_auto: Whether it is an autoguide, which has the rows that it was fitted to.
+        num_rows: The number of rows of the fit: plates of this size are plates of rows.
+        is_auto: Whether it is an autoguide, whose rows are those of the fit.
     """
     return _with_plates(fn, num_rows, is_batch=False, is_auto=is_auto)
 
@@ -58,12 +58,12 @@ def _with_plates(
 
 
 class _plates(Messenger):  # noqa: N801
-    """Gives plates of rows the rows that there are, and takes their scale away.
+    """Sets the size of plates of rows to the given rows and removes their scale.
 
     Args:
-        num_rows: The rows that there are.
-        fitted_rows: All rows of the fit.
-        is_batch: Whether the rows are a minibatch, which is scaled outside.
+        num_rows: The number of given rows.
+        fitted_rows: The number of rows of the fit.
+        is_batch: Whether the rows are a minibatch, which is scaled elsewhere.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class _plates(Messenger):  # noqa: N801
             msg["value"] = jnp.arange(self.num_rows)
         elif msg["type"] == "subsample" and self.scales:
             if jnp.shape(msg["value"])[:1] == (self.num_rows,):
-                msg["kwargs"]["event_dim"] = None  # it has the rows that there are
+                msg["kwargs"]["event_dim"] = None  # it has the given rows
         elif msg["type"] == "sample" and self.scales:
             for frame in msg["cond_indep_stack"]:
                 if frame.name in self.scales and msg["scale"] is not None:

@@ -1,4 +1,4 @@
-"""The compiled functions of an ensemble of variational fits, one set for each kind of data."""
+"""The compiled functions of a variational ensemble, one set per kind of data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,22 +30,22 @@ from ._trainer import Trainer
 from ._validation import NUM_DRAWS, Held, Scorer
 
 _MEND_ALIKE = (
-    "Give the model a prior in place of a parameter that is optimized (the table of `lift`), "
-    "or let the guide or the parameters' initial values draw from their keys."
+    "Use a prior in place of an optimized parameter (see the table of `lift`), or make the "
+    "guide or the initial values of parameters random."
 )
 
 
 class Program:
-    """Compiled functions of all members, for arguments of one structure and row count.
+    """Compiled functions of all members, for arguments of one structure and number of rows.
 
     Args:
-        member: What one member does, set up.
-        shapes: The shapes of its state and of its parameters.
+        member: The functions of one member, after set-up.
+        shapes: The shapes of its state and parameters.
         frame: Arguments that are not arrays.
-        names: The sites that a minibatch scales.
+        names: The sites scaled for a minibatch.
         size: The number of members.
-        rows: The rows of a step; None for all that there are.
-        layout: Where members and rows are.
+        rows: The number of rows per step; None for all.
+        layout: The placement of members and rows on devices.
     """
 
     def __init__(
@@ -62,7 +62,9 @@ class Program:
         self.state_shapes, self.param_shapes = shapes
         self.description = member.description(self.param_shapes, size)
         self.rows = rows
-        self.is_started = False  # members have been started, and the guide can be used
+        self.is_started = (
+            False  # whether members were initialized, so that the guide can be used
+        )
 
         def init(
             key: PRNGKey, data: Any, shared: Any, starts: Starts
@@ -101,27 +103,27 @@ class Program:
 
     @property
     def start_names(self) -> frozenset[str]:
-        """The parameters that have a first value: all but what is computed at the end."""
+        """The parameters with an initial value: all except those computed at the end."""
         last = (
             {scale_name(self.member.guide)} if needs_hessian(self.member.guide) else set()
         )
         return frozenset(self.param_shapes) - last
 
     def _known(self, state: SVIState) -> dict[str, Any]:
-        """The parameters of all members, and what the model keeps, in a trace."""
+        """The parameters and mutable state of all members, in a trace."""
         params = jax.vmap(self.member.constrained)(self.member.unconstrained(state))
         return (state.mutable_state or {}) | params
 
     def update(
         self, state: Any, rows: Any, shared: Any, scale: Any
     ) -> tuple[EnsembleSVIState, Array]:
-        """A step of all members, on rows that the state does not know of afterwards."""
+        """A step of all members, without recording the rows in the state."""
         check_state(self, state)
         after, losses = self._update(plain(state), rows, shared, scale)
         return named(after, state, self.description), losses
 
     def params(self, state: Any) -> dict[str, Array]:
-        """The parameters of all members by site name, in their constrained space."""
+        """The parameters of all members by site name, in constrained space."""
         check_state(self, state)
         return self._params(plain(state))
 
@@ -133,17 +135,17 @@ class Program:
         state: Any,
         key: PRNGKey,
     ) -> Held:
-        """Rows that are held out, and the program that scores them.
+        """Held-out rows with the program that scores them.
 
         Args:
-            parts: The arguments with these rows.
-            fitted: Those with the rows of the fit.
-            sites: The observed sites that count; all if None.
+            parts: The arguments with the held-out rows.
+            fitted: The arguments with the rows of the fit.
+            sites: The observed sites that are scored; all if None.
             state: A state of all members.
             key: The random key of the draws.
 
         Raises:
-            ValueError: If such rows cannot be scored.
+            ValueError: If these rows cannot be scored.
         """
         count = parts.num_rows or 0
         kind = parts.frame, fitted.frame, count, sites
@@ -165,13 +167,13 @@ class Program:
 
 
 class Programs:
-    """The programs of one ensemble: made when first needed, and kept.
+    """The programs of one ensemble, built when first needed and cached.
 
     Args:
-        make_member: Makes what one member does; each program has its own, since an
+        make_member: Builds the functions of one member; each program has its own, since an
             autoguide is set up for one number of rows.
         size: The number of members.
-        layout: Where members and rows are.
+        layout: The placement of members and rows on devices.
     """
 
     def __init__(
@@ -187,7 +189,7 @@ class Programs:
 
     @property
     def latest(self) -> Program:
-        """The program that members were last started by; its guide can be used.
+        """The program that last initialized members; its guide can be used.
 
         Raises:
             RuntimeError: Before `init` or `run`.
@@ -205,10 +207,10 @@ class Programs:
     def get(
         self, parts: Arguments, rows: int | None, *, num_rows: int | None = None
     ) -> Program:
-        """The program for steps of `rows` rows; they stand for `num_rows`, if that is given.
+        """The program for steps on `rows` rows, scaled to `num_rows` rows if given.
 
         Raises:
-            ValueError: If the model or the guide does not go with minibatches.
+            ValueError: If the model or the guide does not allow minibatches.
         """
         key = (parts.frame, rows, num_rows is not None)
         return self._made.get(key, lambda: self._make(parts, rows, num_rows))
@@ -226,10 +228,10 @@ class Programs:
         return Program(*of)
 
     def check_apart(self, parts: Arguments) -> None:
-        """A share of rows like these may be held out; looked at once.
+        """Check once that a fraction of such rows can be held out.
 
         Raises:
-            ValueError: If they are not the same alone and among others.
+            ValueError: If rows depend on each other.
         """
         kind = parts.frame, parts.num_rows
         if kind not in self._apart and self.look.model is not None:
@@ -237,11 +239,11 @@ class Programs:
             self._apart.add(kind)
 
     def set_up(self, parts: Arguments, batch_size: int | None) -> PyTree:
-        """Be ready to predict from parameters that were found before.
+        """Prepare for predictions from existing parameters.
 
         Args:
-            parts: The arguments of the run that found them.
-            batch_size: The rows of its steps; None for all.
+            parts: The arguments of the run that produced them.
+            batch_size: The number of rows of its steps; None for all.
 
         Returns:
             The shapes of the parameters.
@@ -263,18 +265,18 @@ class Programs:
         *,
         stacklevel: int = 4,
     ) -> EnsembleSVIState:
-        """The first state of all members, laid out over the devices.
+        """The initial state of all members, placed on the devices.
 
-        Those of minibatches start by the first rows of the data.
+        With minibatches, members are initialized on the first rows of the data.
 
         Raises:
-            ValueError: If a member cannot start where it is to start.
+            ValueError: If a member cannot start at its given values.
         """
         program.is_started = True
         data = self.layout.data(parts)
         state, (found, there) = program.init(key, data.rows, data.shared, starts)
         check_landed(there)
-        # The first member's, on the host, where nothing is compiled for it.
+        # The first member's values, on the host to avoid compiling.
         first = lambda x: jax.device_put(_processes.whole(x)[0])
         program.member.settle(jax.tree.map(first, found))
         self._latest = program
@@ -288,6 +290,6 @@ class Programs:
 
 
 def _of_first(found: tuple[PyTree, PyTree], layout: Layout) -> tuple[PyTree, PyTree]:
-    """Of what guides found, a first member's, where members are in several places."""
+    """What the guide of a first member found, if members are on several devices."""
     of_guides, there = found
     return layout.keep_whole((jax.tree.map(lambda x: x[:1], of_guides), there))

@@ -1,4 +1,4 @@
-"""What was made last is kept, and what was not asked for for long is let go of."""
+"""A bounded cache that drops the least recently used entries."""
 
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Generic, TypeVar
@@ -7,15 +7,16 @@ import jax
 
 Made = TypeVar("Made")
 
-#: The most programs of one object, one for each shape of its arguments: each takes megabytes.
+#: The largest number of programs of one object, one per shape of arguments; each takes
+#: megabytes.
 MOST = 32
 
 
 class Recent(Generic[Made]):
-    """A bounded store of what is dear to make.
+    """A bounded cache of objects that are expensive to make.
 
     Args:
-        most: The most that is kept.
+        most: The largest number of entries.
 
     Example:
         >>> squares = Recent(most=2)
@@ -27,7 +28,7 @@ class Recent(Generic[Made]):
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._made: dict[Hashable, Made] = {}  # what was asked for last is the last one
+        self._made: dict[Hashable, Made] = {}  # the most recently used is last
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._made
@@ -39,7 +40,7 @@ class Recent(Generic[Made]):
         return len(self._made)
 
     def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What belongs to `key`; it is made if it is not there."""
+        """The entry of `key`, made if it is not in the cache."""
         found = self._made.pop(key) if key in self._made else make()
         self._made[key] = found
         while len(self._made) > self._most:
@@ -48,6 +49,6 @@ class Recent(Generic[Made]):
 
 
 def shapes_of(*trees: Any) -> tuple[Hashable, ...]:
-    """The shapes and types of all arrays: what a compiled program is for."""
+    """The shapes and dtypes of all arrays, which identify a compiled program."""
     leaves = [x for x in jax.tree.leaves(trees) if hasattr(x, "shape")]
     return tuple((x.shape, x.dtype) for x in leaves)

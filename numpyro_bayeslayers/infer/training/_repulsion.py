@@ -1,4 +1,4 @@
-"""Members that push each other apart, by their weights or by their functions."""
+"""Repulsion between ensemble members, in weight space or in function space."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from ... import _checks
 Kernel = Callable[[Array, Array], Array]
 
 _NO_FUNCTION = (
-    '`function` and `rows` must be given with space="functions": for `EnsembleMAP` a function of '
-    "parameters and rows, for `EnsembleSVI` and `fit` the name of a site of the model and its "
-    "arguments, a dictionary."
+    '`function` and `rows` must be given with space="functions": for `EnsembleMAP` a function '
+    "of parameters and rows, for `EnsembleSVI` and `fit` the name of a site and a dictionary "
+    "of the model's arguments."
 )
 _NOT_READ = '`{name}` must be left out with space="weights", got {given!r}.'
 _SEVERAL = "`repulsion` needs at least two members, got {size}."
@@ -26,7 +26,7 @@ _WHICH = "`repulsion` has a `function` of another kind: {kind} takes {what}, got
 
 @dataclass(frozen=True, eq=False)
 class Repulsion:
-    """What `repulsive` makes; an argument of `EnsembleMAP`, `EnsembleSVI` and methods of `fit`."""
+    """The repulsion that `repulsive` returns, for ensembles and methods of `fit`."""
 
     kernel: str | Kernel
     space: str
@@ -36,10 +36,10 @@ class Repulsion:
     bandwidth: float | None
 
     def check_members(self, size: int, kind: str) -> None:
-        """It goes with so many members of an ensemble of this kind.
+        """Check that it can be used with an ensemble of this kind and number of members.
 
         Raises:
-            ValueError: If it does not.
+            ValueError: If it cannot.
         """
         if size < 2:
             raise ValueError(_SEVERAL.format(size=size))
@@ -58,7 +58,7 @@ class Repulsion:
     def against(
         self, features: Float[Array, "e d"]
     ) -> Callable[[Float[Array, " d"]], Float[Array, ""]]:
-        """What the features of one member add to its loss; those of the others stay."""
+        """The repulsion term of a member's loss as a function of its features; others are fixed."""
         there = lax.stop_gradient(features)
         kernel = self.kernel
         if isinstance(kernel, str):
@@ -75,7 +75,7 @@ class Repulsion:
         return added
 
     def _square(self, there: Array) -> Any:
-        """The squared bandwidth: by the median distance if it is not given."""
+        """The squared bandwidth; from the median distance if not given."""
         if self.bandwidth is not None:
             return self.bandwidth**2
         first, second = np.triu_indices(len(there), 1)
@@ -85,7 +85,7 @@ class Repulsion:
 
 
 def check_repulsion(repulsion: Repulsion | None, size: int, kind: str) -> None:
-    """None, or what `repulsive` gives, for an ensemble of this kind and size."""
+    """Check that `repulsion` is None or from `repulsive`, for an ensemble of this kind and size."""
     if repulsion is not None:
         _checks.instance("repulsion", repulsion, Repulsion, "what `repulsive` gives")
         repulsion.check_members(size, kind)
@@ -100,34 +100,34 @@ def repulsive(
     rows: Any = None,
     bandwidth: ArrayLike | None = None,
 ) -> Repulsion:
-    r"""Members that repel each other: an argument of ensembles.
+    r"""Repulsion between the members of an ensemble.
 
     $$\dot\theta_e = \nabla_{\theta_e} \log p(y, \theta_e)
     - \lambda \frac{\sum_j \nabla_{\theta_e} k(z_e, z_j)}{\sum_j k(z_e, z_j)}, \qquad
     z = \theta \;\text{ or }\; z = f_\theta(X)$$
 
-    The members climb the log density, and leave places where others are: the loss of member
-    e has the term $\lambda \log \frac{1}{E} \sum_j k(z_e, z_j)$, in which the others stay
-    where they are. In the space of functions the members differ in what they predict at the
-    rows X; networks of different weights may be one function.
+    Members ascend the log density and move away from each other: the loss of member e has the
+    additional term $\lambda \log \frac{1}{E} \sum_j k(z_e, z_j)$, in which the other members
+    are held fixed. In function space, members repel each other by their predictions at the rows
+    X; networks with different weights can represent the same function.
 
     Args:
-        kernel: ``"rbf"``, $\exp(-|z - z'|^2 / 2 h^2)$, or a function of two vectors to a
+        kernel: ``"rbf"``, $\exp(-|z - z'|^2 / 2 h^2)$, or a function from two vectors to a
             positive number.
-        space: ``"weights"``, all parameters as the optimizer sees them, or ``"functions"``.
-        weight: $\lambda$, at least 0; at 1 the members are drawn to the posterior as their
-            number grows.
+        space: ``"weights"``, all unconstrained parameters, or ``"functions"``.
+        weight: $\lambda$, at least 0; with 1, the members converge to posterior samples as
+            their number grows.
         function: For ``"functions"``: in `EnsembleMAP`, a function of the parameters of one
             member and of `rows`; in `EnsembleSVI` and `fit`, the name of a site of the model.
-        rows: Where functions are compared: the second argument of `function`, or the
-            arguments of the model, a dictionary. Rows away from the data are the point.
-        bandwidth: h, positive; if None it follows the median distance $m$ between members,
+        rows: The inputs at which functions are compared: the second argument of `function`, or
+            a dictionary of the model's arguments. Choose rows away from the data.
+        bandwidth: h, positive; if None, it is set by the median distance $m$ between members,
             $h^2 = m^2 / 2 \log(E + 1)$.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a number is out of range, or `function` and `rows` are missing, or given
-            where nothing reads them.
+        ValueError: If a number is out of range, or `function` and `rows` are missing in
+            function space or given in weight space.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -162,11 +162,11 @@ def repulsive(
 
 
 class Adding:
-    """An optimizer of NumPyro's, of a loss to which something is added.
+    """A NumPyro optimizer with an additional loss term.
 
     Args:
         optim: The optimizer.
-        more: A function of the parameters.
+        more: The additional term, a function of the parameters.
     """
 
     def __init__(self, optim: Any, more: Callable[[Any], Array]) -> None:

@@ -1,4 +1,4 @@
-"""Whether the rows of a model are the same alone and among others."""
+"""Find out whether the rows of a model depend on each other."""
 
 from typing import Any
 
@@ -16,29 +16,29 @@ from ._plates import OwnPlateError
 from ._spread import spread_sites
 from ._term import Rows, Runs, Seen, Term, asks_total, seen, term, total
 
-# So few rows tell; a prime number, so that no plate or layer is as large by chance.
+# The number of rows compared; a prime, so that no plate or layer has this size by chance.
 FEW = 7
 
 
 def row_terms(model: Model, parts: Arguments, size: int) -> dict[str, Term] | None:
-    """How each sample and deterministic site of a model takes the rows.
+    """How each sample and deterministic site of a model depends on the rows.
 
-    The model runs on a few rows, and on some of these alone, at one value of its latent sites
-    and parameters. Parameters of the sites' laws are compared row by row, and where a site is
-    one for all rows its log densities by their sums. NumPy does it, or one small program. A
-    model that does not run on a few rows runs on two minibatches.
+    The model runs on a few rows and on a subset of them, at the same values of its latent sites
+    and parameters. The parameters of the sites' distributions are compared row by row; for a
+    site shared by all rows, sums of log densities are compared. This is evaluated by NumPy or
+    one small program. A model that does not run on a few rows runs on two minibatches.
 
     Args:
         model: Any NumPyro model.
         parts: Its arguments.
-        size: How many rows it sees at a time.
+        size: The number of rows of a minibatch or block.
 
     Returns:
-        The terms by site name; None if nothing can be compared: there is one row, or the
-        arrays' entries are not known yet.
+        The terms by site name; None if no comparison is possible, because there is only one row
+        or the arrays are traced.
 
     Raises:
-        Exception: What the model raises, if it does not run.
+        Exception: Any error of the model.
     """
     num_rows = parts.num_rows
     arrays = jax.tree.leaves((parts.rows, parts.shared))
@@ -60,7 +60,7 @@ def row_terms(model: Model, parts: Arguments, size: int) -> dict[str, Term] | No
 
 
 def _compared(model: Model, parts: Arguments, rows: Rows) -> dict[str, Term]:
-    """Compare all of `rows` with every second one of them."""
+    """Compare all `rows` with every other one of them."""
     every = np.arange(len(rows))
     some, rest = every[1::2], every[::2]
     runs = Runs(rows, some, here=some, there=np.arange(len(some)))
@@ -91,7 +91,7 @@ def _compared(model: Model, parts: Arguments, rows: Rows) -> dict[str, Term]:
         part = look(some, known)
         first, second = note(whole), note(part)
         if is_random:
-            # Noise is the same where shapes are: put other rows beside those that stay.
+            # With equal shapes the noise is the same: replace the other rows by different ones.
             second = note(look(np.where(every % 2, 0, every), known, every))
             return first, second, {}
         names = [
@@ -100,7 +100,7 @@ def _compared(model: Model, parts: Arguments, rows: Rows) -> dict[str, Term]:
         parts_of = (whole, part, look(rest, known)) if names else ()
         return first, second, {n: [total(s[n]) for s in parts_of if n in s] for n in names}
 
-    # It runs once: that it compiles quickly matters, not that it runs quickly.
+    # It runs once, so fast compilation matters more than speed.
     compiled = lambda *data: jax.jit(run, compiler_options=options(0))(*data)
     few = [None if x is None else some_rows(x, rows) for x in parts.rows]
     with jax.default_matmul_precision("highest"):

@@ -1,4 +1,4 @@
-"""Which sites of a model belong to rows, and what becomes of them in a minibatch."""
+"""Which sites of a model belong to rows, and how a minibatch scales them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,15 +17,15 @@ from ._row_terms import row_terms
 from ._term import Term
 
 _JOINT = (
-    "{what}: its rows are not the same alone and among others ({reason}). {mend} What looks "
-    "across rows (lags, cumulative sums, statistics of a column) may be computed before, and "
-    "handed in as a column; an argument that is as long as the rows by chance belongs in "
-    "`constants` of `fit`."
+    "{what}: rows of the model depend on other rows ({reason}). {mend} Quantities that combine "
+    "rows (lags, cumulative sums, column statistics) can be computed beforehand and passed as "
+    "a column; an argument that only by chance has as many entries as there are rows belongs "
+    "in `constants` of `fit`."
 )
 _LOCAL = (
-    "The latent sites {names} have one value for each row. In minibatches the guide would "
-    "give them the parameters of other rows. Give no `batch_size` and subsample in the model, "
-    "`numpyro.plate(..., subsample_size=...)`, or write a guide that computes their "
+    "The latent sites {names} have one value for each row. With minibatches, the guide would "
+    "use the parameters of other rows. Leave out `batch_size` and subsample in the model, "
+    "`numpyro.plate(..., subsample_size=...)`, or write an amortized guide that computes their "
     "distribution from the row."
 )
 
@@ -33,9 +33,9 @@ _LOCAL = (
 def row_axes(
     model: Model, parts: Arguments, small: int, large: int
 ) -> dict[str, tuple[Message, int]]:
-    """The sites whose values grow with the rows: their messages, and the axis that grows.
+    """The sites whose values grow with the rows: their messages and row axes.
 
-    The model is traced at two row counts, without computing anything.
+    The model is traced with two numbers of rows, without computing anything.
 
     Args:
         model: Any NumPyro model.
@@ -64,7 +64,7 @@ def _shapes(model: Model, parts: Arguments, rows: int) -> dict[str, Message]:
         ):
             value = site["value"]
             if isinstance(value, (jax.Array, jax.core.Tracer)):
-                # A factor's value is empty: its shape is that of its batch.
+                # The value of a factor is empty: use its batch shape.
                 shape = site["fn"].batch_shape if 0 in value.shape else value.shape
                 value = jax.ShapeDtypeStruct(shape, value.dtype)
                 kept = {key: site.get(key) for key in ("type", "is_observed", "infer")}
@@ -77,22 +77,21 @@ def _shapes(model: Model, parts: Arguments, rows: int) -> dict[str, Message]:
 def scaled_sites(
     model: Model, guide: Model, parts: Arguments, size: int, num_rows: int
 ) -> frozenset[str]:
-    """The sites that a minibatch scales: those that are sums over its rows.
+    """The sites scaled for a minibatch: those that are sums over rows.
 
     Args:
         model: Any NumPyro model.
-        guide: Its guide; an autoguide is spent.
+        guide: Its guide; an autoguide cannot be used again.
         parts: Their arguments.
-        size: Rows of a minibatch.
-        num_rows: The rows that it stands for.
+        size: The number of rows of a minibatch.
+        num_rows: The number of rows of the data.
 
     Raises:
-        ValueError: If the rows are not the same alone and among others, or the guide has
-            parameters for each of them.
+        ValueError: If rows depend on each other, or the guide has parameters for each row.
     """
     model = in_batches(model, num_rows)
     terms = row_terms(model, parts, size)
-    if terms is None:  # one row, or a program of the user's: shapes are all there is
+    if terms is None:  # one row, or inside a user's trace: only shapes are known
         found = row_axes(model, parts, size, size + 1)
         names = frozenset(found)
         local = [
@@ -102,7 +101,7 @@ def scaled_sites(
         ]
     else:
         sites = {name: term for name, term in terms.items() if term.is_sample}
-        refuse_joint("Minibatches would fit another model", sites)
+        refuse_joint("Minibatches would fit a different model", sites)
         names = frozenset(n for n, t in sites.items() if t.kind in ("apart", "summed"))
         local = [n for n, t in sites.items() if t.grows and not t.is_observed]
     if local:
@@ -111,17 +110,17 @@ def scaled_sites(
 
 
 def refuse_joint(
-    what: str, terms: Mapping[str, Term], *, mend: str = "Give no `batch_size`."
+    what: str, terms: Mapping[str, Term], *, mend: str = "Leave out `batch_size`."
 ) -> None:
-    """Raise if one of these sites sees more than a row at a time.
+    """Raise if one of these sites combines rows.
 
     Args:
-        what: What would go wrong, without a full stop.
-        terms: How the sites take the rows.
-        mend: What to do, a sentence.
+        what: What would go wrong, without a period.
+        terms: How the sites depend on the rows.
+        mend: The remedy, a sentence.
 
     Raises:
-        ValueError: With the sites, the rows and the values that were seen.
+        ValueError: With the sites, rows and values that differ.
     """
     joint = [term.reason for term in terms.values() if term.kind == "joint"]
     if joint:
@@ -131,7 +130,7 @@ def refuse_joint(
 def _check_local(
     guide: Model, parts: Arguments, size: int, num_rows: int, local: list[str]
 ) -> None:
-    """Refuse latent rows under a guide that has parameters for each of them."""
+    """Raise for latent sites with a value per row if the guide has parameters for each row."""
     if isinstance(guide, AutoGuide):
         drawn = _shapes(guide, parts, size)
         own = [name for name in local if name in drawn]
@@ -144,13 +143,13 @@ def _check_local(
 
 
 class in_minibatch(Messenger):  # noqa: N801
-    """Scales the sites of rows, so that a minibatch stands for all rows; knows the step.
+    """Scales the sites of rows in a minibatch to all rows, and answers `primitives.step`.
 
     Args:
         fn: The model or the guide.
         names: The sites of rows.
-        scale: Rows of the data for each row of the batch.
-        step: The number of updates made, the answer to `primitives.step`.
+        scale: The number of rows of the data per row of the batch.
+        step: The number of updates so far.
     """
 
     def __init__(self, fn: Model, names: frozenset[str], scale: Any, step: Any) -> None:

@@ -1,4 +1,4 @@
-"""One value of the latent sites and the parameters of a model, without random numbers."""
+"""Deterministic values of the latent sites and parameters of a model, for comparisons."""
 
 import math
 from typing import Any
@@ -13,20 +13,20 @@ from numpyro.primitives import Messenger
 
 from ..._typing import Message
 
-# Fractions of multiples of the golden ratio fill the unit interval evenly.
+# Fractional parts of multiples of the golden ratio are evenly spread on the unit interval.
 _GOLDEN = np.uint32(2654435769)
 
 
 def spread(shape: tuple[int, ...], offset: int) -> Float[Array, "..."]:
-    """Numbers from -1 to 1, evenly spread; generators of random ones compile slowly."""
+    """Evenly spread numbers from -1 to 1; random number generators compile slowly."""
     i = jnp.arange(math.prod(shape), dtype=jnp.uint32) + np.uint32(1 + 7919 * offset)
-    # The upper 23 bits, halves added: neither end is reached.
+    # The upper 23 bits plus one half, so that the ends are not reached.
     unit = ((i * _GOLDEN) >> np.uint32(9)).astype(float) + 0.5
     return (unit * 2.0**-22 - 1.0).reshape(shape)
 
 
 def moved(leaf: Any) -> Any:
-    """An array away from zero, which would hide what it multiplies, and not across it."""
+    """An array moved away from zero (zeros hide what they multiply), without changing signs."""
     if not eqx.is_inexact_array(leaf):
         return leaf
     unit = spread(leaf.shape, 1).astype(leaf.dtype)
@@ -34,16 +34,16 @@ def moved(leaf: Any) -> Any:
 
 
 class spread_sites(Messenger):  # noqa: N801
-    """Gives each latent site a value, and moves parameters away from where they start.
+    """Assigns a value to each latent site, and moves parameters away from their initial values.
 
-    It stands outside `seed` and `trace`: what it cannot give is drawn. Values are within
-    one unit of zero in unconstrained space; parameters that start at zero, where they would
-    hide what they multiply, are moved by up to a tenth.
+    It is applied outside `seed` and `trace`: sites that it cannot assign are drawn. Values are
+    within one unit of zero in unconstrained space; parameters that start at zero, where they
+    would hide what they multiply, are moved by up to 0.1.
 
     Args:
-        known: The values that an earlier run had, by site name; none in the first.
-        at: Which rows of the earlier run this one has, where a value has entries for rows.
-        num_rows: The rows of the earlier run.
+        known: The values of an earlier run by site name; empty in the first run.
+        at: The rows of the earlier run that this run has, for values with entries per row.
+        num_rows: The number of rows of the earlier run.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class spread_sites(Messenger):  # noqa: N801
         self.known = known
         self.at = at
         self.num_rows = num_rows
-        self.is_random = False  # whether the model asks for random keys
+        self.is_random = False  # whether the model uses random keys
         self._count = 0
         self._params = 0
         super().__init__()
@@ -64,7 +64,7 @@ class spread_sites(Messenger):  # noqa: N801
         if msg["type"] == "prng_key":
             self.is_random |= self._params == 0
         elif msg["type"] == "param":
-            self._params += 1  # keys that are asked for within are for its start
+            self._params += 1  # keys requested inside are for its initial value
         elif msg["type"] == "sample" and msg["value"] is None and not msg["is_observed"]:
             shape = msg["fn"].shape(msg["kwargs"].get("sample_shape", ()))
             if self.known is None:
@@ -111,7 +111,7 @@ class spread_sites(Messenger):  # noqa: N801
         return jax.tree.map(moved, msg["value"])
 
     def _rows_of(self, value: Any, shape: tuple[int, ...], other: Any = None) -> Any:
-        """The entries of `value` that this run has; `other` where that is not clear."""
+        """The entries of `value` for the rows of this run; `other` if this is ambiguous."""
         if jnp.ndim(value) != len(shape):
             return other
         for axis, (before, now) in enumerate(zip(jnp.shape(value), shape, strict=True)):

@@ -1,4 +1,4 @@
-"""Whether a log likelihood is a sum over rows."""
+"""Check that a log likelihood is a sum over rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,18 +15,18 @@ from ._row_terms import row_terms
 from ._spread import moved
 
 _NO_SUM = (
-    "In minibatches the log likelihood that `log_joint` returns counts N / `batch_size` times, "
-    "so it must be the sum of the rows' log densities; {reason}. Sum over rows, without a mean "
-    "or a scale of its own, or give no `batch_size`."
+    "With minibatches, the log likelihood that `log_joint` returns is scaled by N / "
+    "`batch_size`, so it must be a sum of log densities over rows; {reason}. Sum over rows, "
+    "without a mean or other scaling, or leave out `batch_size`."
 )
 _HELD_OUT = (
-    "`validation` scores rows by the log likelihood that `log_joint` returns for them, so it must "
-    "be the sum of the rows' log densities; {reason}. Sum over rows, without a mean or a scale of "
-    "its own."
+    "`validation` scores rows by the log likelihood that `log_joint` returns, so it must be a "
+    "sum of log densities over rows; {reason}. Sum over rows, without a mean or other scaling."
 )
 _PRIOR = (
-    "In minibatches the log prior that `log_joint` returns must not depend on the rows, and "
-    "does: {reason}. Give no `batch_size`, or compute what it takes from the data before."
+    "With minibatches, the log prior that `log_joint` returns must not depend on the rows, but "
+    "it does: {reason}. Leave out `batch_size`, or compute what it needs from the data "
+    "beforehand."
 )
 
 
@@ -39,21 +39,21 @@ def check_summed(
     *,
     held_out: bool = False,
 ) -> None:
-    """Refuse minibatches of `size` rows if `log_joint` is no sum over rows.
+    """Raise if `log_joint` is not a sum over rows.
 
     Args:
         log_joint: ``log_joint(params, x, y) -> (loglik, logprior)``.
-        params: Parameters of members, stacked; the first is looked at, moved a little away
+        params: Stacked parameters of members; those of the first are used, moved slightly away
             from zero.
         x: All rows of the inputs.
         y: All rows of the outputs.
-        size: Rows in a minibatch.
-        held_out: Whether it is asked for the scores of held-out rows, not for minibatches.
+        size: The number of rows of a minibatch.
+        held_out: Whether the check is for scores of held-out rows instead of minibatches.
     """
 
     def model(stacked: Params, x: PyTree, y: PyTree) -> None:
         first = jax.tree.map(lambda a: a[0] if eqx.is_array(a) else a, stacked)
-        with block():  # what sites it has are its own
+        with block():  # its own sites are hidden
             loglik, logprior = log_joint(jax.tree.map(moved, first), x, y)
         numpyro.factor("loglik", loglik)
         numpyro.factor("logprior", logprior)

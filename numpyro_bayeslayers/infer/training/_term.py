@@ -1,4 +1,4 @@
-"""How a site takes the rows, from what it is with more of them and with fewer."""
+"""How a site depends on the rows, by comparing runs with more and with fewer rows."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -10,7 +10,7 @@ from numpyro.distributions import Distribution, Independent
 
 from ..._typing import Message
 
-# How far rounding may move a value, in units of its last digit.
+# The tolerance for rounding, in units in the last place.
 ROUNDING = 1e3
 
 Rows = Int[np.ndarray, " n"]
@@ -18,16 +18,16 @@ Shape = tuple[int, ...]
 
 
 class Term(NamedTuple):
-    """How a site takes the rows.
+    """How a site depends on the rows.
 
     Args:
-        kind: ``"apart"`` if it has one entry for each row, with a law that is the same
-            whichever rows are beside it; ``"summed"`` if its log density is a sum over rows;
-            ``"constant"`` if rows do not matter to it; ``"joint"`` if none of these.
-        is_sample: Whether it is a sample site, not a deterministic one.
+        kind: ``"apart"`` if it has one entry per row, with a distribution that does not depend
+            on other rows; ``"summed"`` if its log density is a sum over rows; ``"constant"`` if
+            it does not depend on rows; ``"joint"`` otherwise.
+        is_sample: Whether it is a sample site rather than a deterministic one.
         is_observed: Whether it is an observed sample site.
-        grows: Whether it has more entries with more rows.
-        reason: What was seen of a ``"joint"`` site.
+        grows: Whether its number of entries grows with the rows.
+        reason: The evidence for a ``"joint"`` site.
     """
 
     kind: Literal["apart", "summed", "constant", "joint"]
@@ -38,15 +38,16 @@ class Term(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a trace shows of a site: its kind and its shapes.
+    """The type and shapes of a site in a trace.
 
     Args:
-        is_sample: Whether it is a sample site, not a deterministic one.
+        is_sample: Whether it is a sample site rather than a deterministic one.
         is_observed: Whether it is an observed sample site.
         value: The shape of its value.
-        batch: The shape of its law's batch.
-        event: The shape of its law's event, where events that are entries apart are batch.
-        names: The names of its law's parameters, and of what else decides its density.
+        batch: The batch shape of its distribution.
+        event: The event shape of its distribution, with independent event axes counted as
+            batch.
+        names: The names of its distribution's parameters and of other inputs of its density.
         shapes: Their shapes.
     """
 
@@ -60,10 +61,10 @@ class Seen(NamedTuple):
 
 
 def seen(site: Message) -> tuple[Seen, list[Any]]:
-    """What a site shows, and the arrays that its names stand for.
+    """The `Seen` of a site, and the arrays that belong to its names.
 
     Raises:
-        ValueError: If its law and its observations do not line up.
+        ValueError: If its distribution and its observations have incompatible shapes.
     """
     arrays: dict[str, Any] = {}
     batch: Shape = ()
@@ -78,7 +79,7 @@ def seen(site: Message) -> tuple[Seen, list[Any]]:
         if site["scale"] is not None:
             arrays["the weight"] = site["scale"]
     if is_observed:
-        # NumPyro lines them up only where it takes the density.
+        # NumPyro broadcasts them only when it computes the density.
         ndim = jnp.ndim(site["value"]) - site["fn"].event_dim
         jnp.broadcast_shapes(site["fn"].batch_shape, jnp.shape(site["value"])[:ndim])
     if is_observed or not is_sample:
@@ -104,19 +105,19 @@ def _parameters(fn: Distribution, prefix: str = "") -> dict[str, Any]:
 
 
 def total(site: Message) -> Float[Array, ""]:
-    """The log density of all that a site observes or draws."""
+    """The total log density of a site."""
     density = site["fn"].log_prob(site["value"])
     return jnp.sum(density if site["scale"] is None else site["scale"] * density)
 
 
 class Runs(NamedTuple):
-    """Two runs of a model that are compared.
+    """Two runs of a model to be compared.
 
     Args:
-        rows: The numbers of the rows of the first.
-        some: Which of these rows the second has, if it has fewer.
-        here: Which entries of the first are compared, of those that belong to rows.
-        there: Which entries of the second.
+        rows: The row indices of the first run.
+        some: The subset of these rows in the second run, if it has fewer.
+        here: The entries of the first run that are compared.
+        there: The corresponding entries of the second run.
     """
 
     rows: Rows
@@ -125,7 +126,7 @@ class Runs(NamedTuple):
     there: Rows
 
     def axis(self, one: Shape, other: Shape) -> int | None:
-        """The axis with an entry for each row, from the shapes with more and with fewer.
+        """The row axis, from the shapes with more and with fewer rows.
 
         Raises:
             ValueError: If the shapes differ in any other way.
@@ -143,7 +144,7 @@ class Runs(NamedTuple):
 
 
 def asks_total(one: Seen, other: Seen, runs: Runs) -> bool:
-    """Whether its log density may tell how a site takes the rows, and nothing else does."""
+    """Whether only the log density can show how a site depends on the rows."""
     if not one.is_sample:
         return False
     try:
@@ -162,19 +163,19 @@ def term(
     totals: list[Any] | None,
     runs: Runs,
 ) -> Term:
-    """How the site `name` takes the rows.
+    """How the site `name` depends on the rows.
 
     Args:
-        name: Its name.
-        one: What it is with all rows.
-        other: What it is with some of them.
-        values: The arrays of its law in the two runs that are compared.
-        totals: Its log density with all rows, and with two parts of them.
+        name: The name of the site.
+        one: The site with all rows.
+        other: The site with some of the rows.
+        values: The arrays of its distribution in the two runs.
+        totals: Its log density with all rows and with two parts of them.
         runs: The two runs.
     """
     joint = Term("joint", one.is_sample, one.is_observed, grows=True)
     if other is None or one.names != other.names:
-        return joint._replace(reason=f"{name!r} is another site with fewer rows")
+        return joint._replace(reason=f"{name!r} is a different site with fewer rows")
     grows = (one.value, one.batch, one.event) != (other.value, other.batch, other.event)
     joint = joint._replace(grows=grows)
     reason = ""
@@ -209,7 +210,7 @@ def _tolerance(dtype: Any) -> float:
 def _difference(
     what: str, shapes: tuple[Shape, Shape], one: Any, other: Any, runs: Runs
 ) -> str:
-    """How two arrays differ in what they have in common; nothing if they do not."""
+    """How two arrays differ in their common entries; None if they do not."""
     try:
         axis = runs.axis(*shapes)
     except ValueError as error:
@@ -230,6 +231,6 @@ def _difference(
     at = tuple(np.argwhere(is_apart)[0])
     which = "" if axis is None else f" of row {runs.rows[runs.here[at[axis]]]}"
     return (
-        f"{what}{which} is {one[at]:.4g} beside {len(runs.rows) - 1} rows, and "
-        f"{other[at]:.4g} beside others"
+        f"{what}{which} is {one[at]:.4g} with {len(runs.rows) - 1} other rows, and "
+        f"{other[at]:.4g} with different ones"
     )

@@ -1,4 +1,4 @@
-"""Random numbers of JAX on the host: keys are numbers of 64 bits, hashed by Threefry."""
+"""JAX's random numbers on the host: keys are 64-bit numbers, hashed by Threefry."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,23 @@ import numpy as np
 
 
 def packed(words: np.ndarray) -> np.ndarray:
-    """Keys from their two words, which are on the last axis."""
+    """Keys from their two 32-bit words, on the last axis."""
     return joined(np.asarray(words[..., 0]), np.asarray(words[..., 1]))
 
 
 def joined(high: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """Numbers of 64 bits from two words."""
+    """64-bit numbers from two 32-bit words."""
     return np.asarray((high.astype(np.uint64) << np.uint64(32)) | low.astype(np.uint64))
 
 
 def parted(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two words of numbers of 64 bits."""
+    """The two 32-bit words of 64-bit numbers."""
     high = np.asarray(numbers >> np.uint64(32)).astype(np.uint32)
     return np.asarray(high), np.asarray(numbers.astype(np.uint32))
 
 
 def unpacked(keys: np.ndarray) -> np.ndarray:
-    """The two words of keys, on a last axis."""
+    """The two 32-bit words of keys, on the last axis."""
     return np.stack(parted(keys), axis=-1)
 
 

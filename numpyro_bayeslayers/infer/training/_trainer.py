@@ -1,8 +1,8 @@
-"""A training run and what happens around its steps, the same for all that is trained.
+"""A training run with validation, checkpoints and callbacks, for all kinds of members.
 
-Between chunks of steps, in this order: a look at held-out rows, a save, the callbacks. Each comes
-after multiples of a number of steps of its own, and at the end, whatever else there is and
-whether a bar shows the progress.
+Between chunks of steps, in this order: an evaluation on held-out rows, a save, the callbacks.
+Each has its own period in steps and also runs at the end, independent of the others and of the
+progress bar.
 """
 
 import functools
@@ -28,19 +28,19 @@ from ._training_loop import Step, TrainingLoop, saying
 from ._validation import Held, Validation, start_best
 
 _NOT_HELD = (
-    "`early_stopping` is on the validation, and nothing is held out. Give "
-    "`validation=0.1`, a share of the rows, or other data."
+    "`early_stopping` uses the validation score, but no rows are held out. Set "
+    "`validation=0.1`, a fraction of the rows, or pass other data."
 )
 
 
 class Around(NamedTuple):
-    """What happens around the steps of a run.
+    """The options of a run besides its steps.
 
     Args:
-        early_stopping: When a member stops.
-        checkpoint: Where the run is saved.
-        callbacks: Functions that look at it.
-        held: Rows that are held out.
+        early_stopping: When to stop each member.
+        checkpoint: Where to save the run.
+        callbacks: Functions of `Progress`.
+        held: Held-out rows.
     """
 
     early_stopping: EarlyStopping | None = None
@@ -49,10 +49,10 @@ class Around(NamedTuple):
     held: Held | None = None
 
     def identity(self, description: Description) -> tuple[dict[str, Any], Description]:
-        """What decides the numbers of a run, for its checkpoint.
+        """The identity of a run for its checkpoint.
 
         Args:
-            description: What it is of, which held-out rows become a part of.
+            description: The description of the run, to which the held-out rows are added.
         """
         if self.held is not None:
             own = {f"validation: {n}": text for n, text in self.held.identity.items()}
@@ -63,16 +63,17 @@ class Around(NamedTuple):
 def checked_around(
     early_stopping: Any, checkpoint: Any, *, is_held: bool
 ) -> EarlyStopping | None:
-    """The rule of stopping in numbers of Python; what is given is of the right kind.
+    """Check the options and convert the stopping rule to Python numbers.
 
     Args:
-        early_stopping: When a member stops; None if it does not.
-        checkpoint: Where the run is saved; None if it is not.
+        early_stopping: When to stop each member; None for never.
+        checkpoint: Where to save the run; None for nowhere.
         is_held: Whether rows are held out.
 
     Raises:
         TypeError: If one has the wrong type.
-        ValueError: If a number is out of range, or stopping needs rows that are held out.
+        ValueError: If a number is out of range, or stopping needs held-out rows and there are
+            none.
     """
     if checkpoint is not None:
         _checks.instance("checkpoint", checkpoint, Checkpoint, "a Checkpoint")
@@ -87,13 +88,13 @@ def checked_around(
 
 
 class Trained(NamedTuple):
-    """What a run ends with.
+    """The result of a run.
 
     Args:
         state: The last state.
-        params: The best parameters as the optimizer sees them, if members could stop; None for
-            those of the last state.
-        losses: The losses of each member at each step.
+        params: The best unconstrained parameters, if there is early stopping; None for those of
+            the last state.
+        losses: The loss of each member at each step.
         validation: The scores of held-out rows.
     """
 
@@ -104,13 +105,13 @@ class Trained(NamedTuple):
 
 
 class Trainer:
-    """Trains members by a step; each kind of loop is compiled once.
+    """Trains members with a step function; each kind of loop is compiled once.
 
     Args:
         step: ``step(state, batch, shared, scale) -> (state, losses)``, pure.
-        params_of: From a state to the members' parameters as the optimizer sees them, arrays
-            that lead with the members.
-        layout: Where members and rows are.
+        params_of: The function from a state to the unconstrained parameters, arrays with a
+            leading axis of members.
+        layout: The placement of members and rows on devices.
     """
 
     def __init__(
@@ -130,7 +131,8 @@ class Trainer:
         return TrainingLoop(stopping, self._layout)
 
     def _loop_of(self, rule: EarlyStopping | None) -> TrainingLoop:
-        # Looks take the numbers of their rule as values: one loop serves all such rules.
+        # Evaluations take the numbers of the stopping rule as inputs: one loop for all such
+        # rules.
         is_seen = rule is not None and rule.on == "validation"
         return self.loop(EarlyStopping(on="validation") if is_seen else rule)
 
@@ -151,22 +153,22 @@ class Trainer:
         taken: int = 0,
         identity: dict[str, Any] | None = None,
     ) -> Trained:
-        """Take `num_steps` steps, and do what is to be done around them.
+        """Take `num_steps` steps with evaluations, saves and callbacks.
 
         Args:
-            state: Where to start; its buffers are spent.
-            data: See `TrainingLoop.run`, as for all that is not said here.
+            state: The initial state; its buffers are donated.
+            data: See `TrainingLoop.run`, also for other arguments.
             num_steps: The number of steps.
-            around: What happens around them, checked.
-            shown: From the parameters to those that users see.
+            around: The checked options.
+            shown: The function from the parameters to those shown to users.
             size: The number of members.
             work: See `Held.period`.
-            key: Decides the order of the rows.
-            shared: What each step sees whole.
-            batch_size: Rows in a batch.
+            key: The random key of the order of rows.
+            shared: Arrays that each step uses as a whole.
+            batch_size: The number of rows per batch.
             progress_bar: Whether to show progress.
-            taken: The steps of earlier runs.
-            identity: What tells this run from others, for the checkpoint.
+            taken: The number of steps of earlier runs.
+            identity: The identity of the run, for the checkpoint.
         """
         rule, checkpoint, callbacks, held = around
         can_stop, is_shared = rule is not None, self._layout.is_shared
@@ -228,7 +230,7 @@ class Trainer:
 
 
 class _Looks:
-    """The looks of one run at its held-out rows."""
+    """The evaluations of one run on its held-out rows."""
 
     def __init__(
         self,
@@ -249,7 +251,7 @@ class _Looks:
         self._count = num_steps // self.period if self.period else 0
 
     def at(self, state: Any, step: int) -> Any:
-        """The state after a look, with what stopping remembers of it."""
+        """The state after an evaluation, with the memory of early stopping."""
         assert self._held is not None
         has_memory = self._rule is not None
         inner, memory = (state[0], state[1]) if has_memory else (state, None)
@@ -267,7 +269,7 @@ class _Looks:
 
     @property
     def found(self) -> Validation | None:
-        """What was seen so far."""
+        """The scores so far."""
         if self._held is None:
             return None
         self._scores = [_processes.whole(x) for x in self._scores]

@@ -1,15 +1,15 @@
-"""The loop that trains an ensemble, whatever its members are.
+"""The training loop of ensembles, for any kind of members.
 
-It drives a pure ``step(state, batch, shared, scale) -> (state, losses)``: `batch` holds rows
-of the data, `shared` what all steps see whole, `scale` is the number of rows of the data for
-each row of the batch, `losses` has one entry for each member. Steps run on the device in
-chunks, one call each; between chunks the progress bar is refreshed, and only then does the
-host wait. A chunk's bounds are values of the program, not part of it, so one compilation
-serves any number of steps.
+It calls a pure ``step(state, batch, shared, scale) -> (state, losses)``: `batch` has rows of
+the data, `shared` the arrays that all steps use as a whole, `scale` is the number of rows of
+the data per row of the batch, and `losses` has one entry per member. Steps run on the device in
+chunks, one call each; between chunks the progress bar is updated, and only then does the host
+wait. The bounds of a chunk are inputs of the program and not constants, so it is compiled once
+for any number of steps.
 
-Minibatches come from one permutation of the rows for each pass over the data. It depends on
-the key and the number of the pass alone, so a loop that starts at any step goes on as if it
-had never stopped. The rows that do not fill a batch are left out of that pass.
+Minibatches are taken from a permutation of the rows in each pass over the data. It depends only
+on the key and the index of the pass, so a loop can resume at any step as if it had never
+stopped. Rows that do not fill a batch are left out of that pass.
 """
 
 import functools
@@ -33,31 +33,31 @@ from ._recent import Recent, shapes_of
 
 Step = Callable[[PyTree, PyTree, PyTree, Any], tuple[PyTree, Array]]
 Losses = Callable[[], np.ndarray]
-# Sees the state, the number of steps, and what gives the losses so far, (members, steps). Gives
-# the state to go on from, and whether the run ends.
+# A function of the state, the number of steps, and a function that returns the losses so far,
+# (members, steps). It returns the state to continue from, and whether the run ends.
 OnChunk = Callable[[PyTree, int, Losses], tuple[PyTree, bool]]
 
-# The most steps of one chunk: the size of its buffer of losses. The device runs ahead of the
-# host by two chunks at most.
+# The largest number of steps per chunk, the size of its buffer of losses. The device runs ahead
+# of the host by at most two chunks.
 CHUNK = 1024
 REFRESHES = 20
 
 
 class Shuffle(NamedTuple):
-    """The order of the rows in one pass over the data; `number` is -1 before the first."""
+    """The order of rows in one pass over the data; `number` is -1 before the first."""
 
     number: Int32[Array, ""]
     order: Int32[Array, " n"]
 
 
 class TrainingLoop:
-    """Runs `step` many times; compiled once for each shape of state, data and batch.
+    """Runs `step` repeatedly; compiled once for each shape of state, data and batch.
 
-    A long run is compiled more dearly than a short one, see `_effort`.
+    Long runs are compiled with more effort than short ones, see `_effort`.
 
     Args:
         step: ``step(state, batch, shared, scale) -> (state, losses)``, pure.
-        layout: Where members and rows are.
+        layout: The placement of members and rows on devices.
     """
 
     def __init__(self, step: Step, layout: Layout = HERE) -> None:
@@ -87,24 +87,25 @@ class TrainingLoop:
         periods: Sequence[int] = (),
         on_chunk: OnChunk | None = None,
     ) -> tuple[PyTree, Float[Array, "e t"]]:
-        """Take steps until there are `num_steps`.
+        """Take steps until their total number is `num_steps`.
 
         Args:
-            state: Where to start. Its buffers are reused: it is spent afterwards.
-            data: A pytree of arrays with one row count, the rows of minibatches.
-            num_steps: The number of steps, those of an earlier run included.
-            key: Decides the order of the rows.
-            shared: A pytree of arrays that each step sees whole.
-            batch_size: Rows in a batch; all rows if None or at least their number.
+            state: The initial state. Its buffers are donated, so it cannot be used afterwards.
+            data: A pytree of arrays with the same number of rows, from which minibatches are
+                taken.
+            num_steps: The number of steps, including those in `before`.
+            key: The random key of the order of rows.
+            shared: A pytree of arrays that each step uses as a whole.
+            batch_size: The number of rows per batch; all rows if None or at least their number.
             progress_bar: Whether to show progress and the mean loss over members.
-            before: The losses of the steps that `state` has taken already, (members, steps).
-            taken: The steps of earlier runs, which have seen the first rows of the order.
-            periods: A chunk ends after each multiple of one of these numbers of steps.
-            on_chunk: Looks at the state between chunks, and may end the run. It must copy
-                what it keeps: the buffers are reused.
+            before: The losses of the steps that `state` has already taken, (members, steps).
+            taken: The number of steps of earlier runs, which used the first rows of the order.
+            periods: Chunks end at multiples of each of these numbers of steps.
+            on_chunk: Called between chunks; can end the run. It must copy what it stores, since
+                the buffers are reused.
 
         Returns:
-            The last state, and the losses of each member at each step.
+            The last state, and the loss of each member at each step.
         """
         progress_bar = _checks.switch("progress_bar", progress_bar)
         rows = jax.tree.leaves(data)
@@ -137,7 +138,8 @@ class TrainingLoop:
                     carry, (data, shared), key, *at, batch_size=batch_size
                 )
                 chunks.append((losses, stop - start))
-                # The device has one chunk to go on with, and no more: Ctrl-C ends it soon.
+                # At most one further chunk is queued on the device, so Ctrl-C ends the run
+                # soon.
                 jax.block_until_ready([losses for losses, _ in chunks[-2:-1]])
                 if not bar.disable:
                     bar.set_description_str(refresh=False)
@@ -151,26 +153,26 @@ class TrainingLoop:
 
 
 def saying(text: str, progress_bar: bool) -> tqdm:
-    """A line that is shown while the block that it opens runs."""
+    """A line of text that is shown while a block runs."""
     shown = {} if _is_seen(progress_bar) else {"disable": True}
     return tqdm(desc=text, bar_format="{desc}", leave=False, **shown)
 
 
 def _is_seen(progress_bar: bool) -> bool:
-    """Of several processes, one shows the progress."""
+    """Whether to show progress: in a distributed run, only one process does."""
     return progress_bar and _processes.is_first()
 
 
 def _arrays(tree: PyTree) -> list[Array]:
-    """The arrays that have an axis."""
+    """The arrays with at least one axis."""
     return [x for x in jax.tree.leaves(tree) if is_dynamic(x) and x.ndim]
 
 
 def _join(chunks: list[tuple[Any, int]]) -> np.ndarray:
     """The losses of all chunks, (members, steps).
 
-    On the host: cutting and joining on the device would compile a small program for each
-    number of steps.
+    Computed on the host: on the device, a small program would be compiled for each number of
+    steps.
     """
     return np.ascontiguousarray(np.concatenate([np.asarray(c)[:n] for c, n in chunks]).T)
 
@@ -186,7 +188,7 @@ def _chunk(
     stop: Any,
     batch_size: int | None,
 ) -> tuple[tuple[PyTree, Shuffle | None], Array]:
-    """Steps `start` to `stop`, and a buffer with their losses in its first rows."""
+    """Run steps `start` to `stop`; their losses are in the first rows of a buffer."""
     state, shuffle = carry
     start, stop = jnp.asarray(start, jnp.int32), jnp.asarray(stop, jnp.int32)
     rows = jax.tree.leaves(data)
@@ -194,7 +196,7 @@ def _chunk(
     scale = 1.0 if batch_size is None else num_rows / batch_size
     frame = Frame(state)
 
-    # Traced once, although its output's shape is asked for before the loop is built.
+    # Under jit it is traced once, although the shape of its output is needed before the loop.
     @jax.jit
     def take_step(arrays: list[Any], batch: PyTree) -> tuple[list[Any], Array]:
         state, losses = step(frame.fill(arrays), batch, shared, scale)
@@ -223,7 +225,7 @@ def _chunk(
     def one_pass(carry: Any) -> Any:
         i, shuffle, inner = carry
         number = i // steps_in_pass
-        # A pass that an earlier chunk began goes on in its order, without another sort.
+        # A pass begun in an earlier chunk continues in its order, without sorting again.
         shuffle = lax.cond(
             shuffle.number == number,
             lambda: shuffle,
@@ -247,7 +249,7 @@ def _chunk(
 
 
 def _shuffle(key: PRNGKey, number: Int32[Array, ""], num_rows: int) -> Shuffle:
-    """The order of the rows in pass `number`."""
+    """The order of rows in pass `number`."""
     key = jax.random.fold_in(key, number)
     return Shuffle(
         number, jax.random.permutation(key, jnp.arange(num_rows, dtype=jnp.int32))
@@ -274,20 +276,20 @@ def _refresh(bar: tqdm, chunks: list[tuple[Any, int]], start: int, stop: int) ->
 def warn_non_finite(
     params: PyTree, losses: Float[Array, "e t"], *, stacklevel: int = 3
 ) -> None:
-    """Name the members whose losses or final parameters are not finite, in one warning."""
+    """Warn about members whose losses or final parameters are not finite."""
     is_bad = ~np.isfinite(np.asarray(losses))
     first = {int(e): int(is_bad[e].argmax()) for e in np.flatnonzero(is_bad.any(axis=1))}
     for leaf in jax.tree.leaves(params):
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact):
             values = _processes.whole(leaf).reshape(is_bad.shape[0], -1)
             for member in np.flatnonzero(~np.isfinite(values).all(axis=1)):
-                # All losses were finite, so it was the last update that went wrong.
+                # All losses were finite, so the last update failed.
                 first.setdefault(int(member), is_bad.shape[1] - 1)
     if first:
         named = ", ".join(f"member {e} from step {t}" for e, t in sorted(first.items()))
         warnings.warn(
-            f"Of {is_bad.shape[0]} members, these are not finite (steps count from 0): "
-            f"{named}. The others are not affected. Lower the learning rate, clip the "
+            f"Of {is_bad.shape[0]} members, these became non-finite (steps are counted from "
+            f"0): {named}. The others are not affected. Lower the learning rate, clip the "
             "gradients, or change the seed.",
             stacklevel=stacklevel,
         )

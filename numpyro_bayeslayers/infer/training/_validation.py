@@ -24,14 +24,14 @@ from ._early_stopping import select
 from ._effort import effort, options
 from ._jit import Frame
 
-#: Draws of each member's guide in a look, and the time that looks take beside steps.
+#: The number of draws from each member's guide per evaluation.
 NUM_DRAWS = 20
 SHARE = 0.1
-# There are at most so many looks in a run, and at least so many whatever they cost.
+# The largest and smallest number of evaluations in a run, whatever their cost.
 MOST_LOOKS, LEAST_LOOKS = 200, 20
-# Of the steps that early stopping waits, looks come at least so often.
+# The smallest number of evaluations within the patience of early stopping.
 LOOKS_IN_PATIENCE = 5
-# An evaluation of a step, with its gradient, beside one of a look.
+# The cost of a step, with its gradient, relative to an evaluation.
 _GRADIENT = 3.0
 
 
@@ -55,7 +55,7 @@ class Validation(NamedTuple):
 
 
 class BestState(NamedTuple):
-    """What stopping on held-out rows remembers of each member."""
+    """The memory of early stopping on held-out rows for each member."""
 
     best: Float[Array, " e"]
     best_step: Int[Array, " e"]
@@ -64,7 +64,7 @@ class BestState(NamedTuple):
 
 
 def start_best(params: PyTree, num_members: int) -> BestState:
-    """Before the first look."""
+    """The memory before the first evaluation."""
     return BestState(
         best=jnp.full(num_members, -jnp.inf),
         best_step=jnp.zeros(num_members, jnp.int32),
@@ -88,11 +88,11 @@ def _better(
 
 
 class Scorer:
-    """Looks at held-out rows, in one program.
+    """Scores held-out rows in one compiled program.
 
     Args:
-        score: ``score(state, *arrays)`` gives the score of each member, (members,).
-        params_of: Gives the parameters in a state, arrays that lead with the members.
+        score: ``score(state, *arrays)`` returns the score of each member, (members,).
+        params_of: Returns the parameters in a state, arrays with a leading axis of members.
     """
 
     def __init__(
@@ -105,14 +105,14 @@ class Scorer:
     def __call__(
         self, state: Any, memory: BestState | None, arrays: Any, numbers: Any, level: Any
     ) -> tuple[BestState | None, Float[Array, " e"]]:
-        """The memory after a look, and the scores.
+        """The memory after an evaluation, and the scores.
 
         Args:
-            state: The state of all members, which stays as it is.
-            memory: What is remembered; None if nothing stops.
-            arrays: What the score takes.
-            numbers: The step, the patience, and the least improvement.
-            level: How dearly it is compiled.
+            state: The state of all members, which is not modified.
+            memory: The memory of early stopping; None without it.
+            arrays: The arguments of `score`.
+            numbers: The step, the patience and the smallest improvement.
+            level: The compilation effort.
         """
         if level not in self._compiled:
             self._compiled[level] = jax.jit(
@@ -132,14 +132,14 @@ class Scorer:
 
 
 class Held(NamedTuple):
-    """Rows that are held out, and what scores them.
+    """Held-out rows with their scorer.
 
     Args:
-        scorer: The program.
-        arrays: What its score takes: the rows among them.
+        scorer: The scorer.
+        arrays: The arguments of its score, including the rows.
         rows: Their number.
-        draws: The draws of a member in a look.
-        identity: What tells these rows from others, in words.
+        draws: The number of draws of a member per evaluation.
+        identity: Hashes that identify these rows, as text.
     """
 
     scorer: Scorer
@@ -149,12 +149,12 @@ class Held(NamedTuple):
     identity: dict[str, str]
 
     def period(self, num_steps: int, work: int, patience: int | None) -> int:
-        """The steps between two looks.
+        """The number of steps between two evaluations.
 
         Args:
-            num_steps: The steps of the run.
-            work: The rows that a step sees, each as often as the objective draws.
-            patience: Steps that early stopping waits for a better look; None if it does not.
+            num_steps: The number of steps of the run.
+            work: The number of rows per step times the number of draws of the objective.
+            patience: The patience of early stopping in steps; None without early stopping.
         """
         sparse = math.ceil(self.draws * self.rows / (SHARE * _GRADIENT * max(work, 1)))
         fewest = math.ceil(num_steps / LEAST_LOOKS)
@@ -164,33 +164,33 @@ class Held(NamedTuple):
         )
 
     def level(self, looks: int, state: Any) -> Any:
-        """How dearly the program is compiled for so many looks."""
+        """The compilation effort of the program for this number of evaluations."""
         return effort(max(looks, 1) * self.draws, self.rows, state)
 
 
 def share_of_rows(share: Any, num_rows: int, key: PRNGKey, may_be: Any = None) -> Any:
-    """Which rows are held out: a share of all of them, drawn by the key.
+    """The indices of held-out rows: a random fraction of all rows.
 
     Args:
-        share: Above 0 and below 1; at least one row is held out, and one is left.
+        share: The fraction, above 0 and below 1; at least one row is held out and one is left.
         num_rows: The number of rows.
         key: A random key.
         may_be: Whether each row may be held out; None if all may be.
 
     Raises:
-        ValueError: If it is no share, or no row is left.
+        ValueError: If it is not a fraction, or no row is left.
     """
     share = _checks.share("validation", share)
     places = np.arange(num_rows) if may_be is None else np.flatnonzero(may_be)
     count = max(round(float(share) * num_rows), 1)
     if count >= num_rows or count > len(places):
         raise ValueError(
-            f"`validation` must leave rows to fit: {share} of {num_rows} rows are {count}, and "
-            f"{min(len(places), num_rows - 1)} can be held out."
+            f"`validation` must leave rows to fit: {share} of {num_rows} rows are {count}, but "
+            f"at most {min(len(places), num_rows - 1)} can be held out."
         )
     is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     words = np.asarray(jax.random.key_data(key) if is_typed else key)
-    # On the host: a permutation on the device is a program for each number of rows.
+    # On the host, since on the device a program would be compiled for each number of rows.
     drawn = np.random.default_rng(words.ravel().tolist()).permutation(places)[:count]
     is_held = np.zeros(num_rows, bool)
     is_held[drawn] = True

@@ -1,4 +1,4 @@
-"""What the first data tells of all later data: names, kinds, levels, order of rows."""
+"""Schemas learned from the first data set: names, types, categories, order of rows."""
 
 from ._column import Level as Level
 from ._gaps import find_gaps as find_gaps

@@ -1,4 +1,4 @@
-"""Rows matched by the index of pandas, or refused."""
+"""Alignment of rows by their pandas index."""
 
 from collections.abc import Sequence
 
@@ -7,23 +7,23 @@ import numpy as np
 from ._source import Source
 
 _DIFFERENT = (
-    "`{one}` and `{other}` have different indices: {what}. Rows are matched by their index. "
-    "Where they stand in one order all the same, hand over `{other}.to_numpy()`."
+    "`{one}` and `{other}` have different indices: {what}. Rows are matched by index. If their "
+    "order is the same nevertheless, pass `{other}.to_numpy()`."
 )
 
 
 def row_orders(sources: Sequence[Source]) -> list[np.ndarray | None]:
-    """How the rows of each source are to be taken, so that they are those of the first.
+    """The row positions of each source that align it with the first one.
 
     Args:
-        sources: What is rows. Those without an index stand as they stand.
+        sources: The sources of rows. Those without an index keep their order.
 
     Returns:
-        Positions; None for rows that stand right.
+        Positions for each source; None where no reordering is needed.
 
     Raises:
-        ValueError: If indices do not hold the same labels once each, or differ in order
-            beside rows that have none.
+        ValueError: If the indices do not contain the same unique labels, or if they differ in
+            order while other rows have no index.
     """
     indexed = [source for source in sources if source.index is not None]
     if not indexed:
@@ -52,8 +52,8 @@ def _order(first: Source, source: Source, bare: Source | None) -> np.ndarray | N
         raise ValueError(_DIFFERENT.format(what=what, **names))
     if bare is not None:
         what = (
-            f"they hold the same labels in another order, and `{bare.label}` has no index "
-            "that says in which of the two its rows stand"
+            f"they have the same labels in different order, and `{bare.label}` has no index to "
+            "tell which order its rows have"
         )
         raise ValueError(_DIFFERENT.format(what=what, **names))
     return positions

@@ -1,4 +1,4 @@
-"""One column as an array: numbers, or the codes of categories."""
+"""Read one column as an array: numbers, or codes of categories."""
 
 import datetime
 import sys
@@ -13,23 +13,24 @@ import numpy as np
 Level: TypeAlias = str | bool | int | float
 
 _DATES = (
-    "`{label}` holds dates ({kind}), which are no numbers. Count the time since a start in a "
-    "unit of your choice, `(x - x.min()) / numpy.timedelta64(1, 'D')` say, or take "
+    "`{label}` holds dates ({kind}), not numbers. Convert it to a number of time units, for "
+    "example `(x - x.min()) / numpy.timedelta64(1, 'D')`, or use "
     "`preprocessing.encode_time_column`."
 )
 _NOTHING = (
-    "`{label}` must hold numbers or words, got {kind}. Take a number or a word out of each."
+    "`{label}` must hold numbers or strings, got {kind}. Extract a number or a string from "
+    "each entry."
 )
 
 
 class Column(NamedTuple):
-    """A column, read.
+    """The values of a column.
 
     Args:
-        values: Its numbers, NaN where they are missing; or codes of `levels`, -1 where
-            missing.
-        levels: Its categories in their order; None for numbers.
-        is_declared: Whether its type says that it holds categories, not its entries alone.
+        values: Numbers, NaN where missing; or codes of `levels`, -1 where missing.
+        levels: The categories in order; None for numbers.
+        is_declared: Whether the column has a categorical type, rather than entries that look
+            like categories.
     """
 
     values: Any
@@ -42,10 +43,10 @@ class Column(NamedTuple):
 
 
 def read_column(label: str, value: Any) -> Column:
-    """The numbers or categories in an array, a list, or a column of a table.
+    """Read the numbers or categories in an array, a list, or a column of a table.
 
     Raises:
-        TypeError: If it holds neither, or dates, or both.
+        TypeError: If it holds anything else (such as dates), or both.
         ValueError: If rows of a list differ in length.
     """
     if isinstance(value, jax.Array):
@@ -67,9 +68,9 @@ def _of_list(label: str, value: list[Any]) -> np.ndarray:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(
-            f"`{label}` must have rows of one length, got a list whose rows differ."
+            f"`{label}` must have rows of equal length, got a list whose rows differ in length."
         ) from error
-    # Beside words, NumPy makes words of numbers too.
+    # NumPy would convert numbers to strings if there are strings among them.
     return np.asarray(value, dtype=object) if array.dtype.kind in "US" else array
 
 
@@ -85,7 +86,7 @@ def _of_masked(label: str, value: np.ma.MaskedArray) -> Column:
 
 
 def _categories_of(value: Any) -> Column | None:
-    """The categories of a pandas Categorical, or of a column that narwhals reads."""
+    """The categories of a pandas Categorical, or of a categorical column read by narwhals."""
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(value.dtype, pandas.CategoricalDtype):
         array = getattr(value, "array", value)
@@ -100,7 +101,7 @@ def _categories_of(value: Any) -> Column | None:
 
 
 def levels_as_stored(categories: Iterable[Any]) -> tuple[Level, ...]:
-    """Categories as words, numbers or booleans; intervals and dates by what they print."""
+    """Categories as strings, numbers or booleans; intervals and dates by their string form."""
 
     def stored(category: Any) -> Level:
         plain = category.item() if isinstance(category, np.generic) else category
@@ -117,7 +118,7 @@ def _of_array(label: str, values: np.ndarray) -> Column:
         raise TypeError(_DATES.format(label=label, kind=values.dtype))
     if kind == "S":
         raise TypeError(
-            f"`{label}` must hold numbers or words, got bytes. Decode them first: "
+            f"`{label}` must hold numbers or strings, got bytes. Decode them first: "
             "`numpy.char.decode(x)`."
         )
     if kind in "OUT":
@@ -128,7 +129,7 @@ def _of_array(label: str, values: np.ndarray) -> Column:
 
 
 def _native(values: np.ndarray) -> np.ndarray:
-    """Numbers in this machine's order of bytes, in at most double precision."""
+    """Numbers in native byte order, in at most double precision."""
     kind, size = values.dtype.kind, values.dtype.itemsize
     largest = {"f": 8, "c": 16}.get(kind, size)
     if values.dtype.isnative and size <= largest:
@@ -137,7 +138,7 @@ def _native(values: np.ndarray) -> np.ndarray:
 
 
 def _of_objects(label: str, values: np.ndarray) -> Column:
-    """Numbers, words or booleans among Python objects, of which some may be missing."""
+    """Numbers, strings or booleans given as Python objects, some of which may be missing."""
     flat = values.ravel().tolist()
     types = {type(entry) for entry in flat}
     empty = {t for t in types if t is type(None) or t.__name__ in ("NAType", "NaTType")}
@@ -207,13 +208,13 @@ def _mixture(
         for at in list(families.values())[:2]
     ]
     return (
-        f"`{label}` must hold one kind of entry: {', '.join(found)}. Make all of them numbers, "
-        "words or missing."
+        f"`{label}` must hold entries of one type, got {', '.join(found)}. Convert all of them "
+        "to numbers or strings, or mark them as missing."
     )
 
 
 def is_number(word: Level) -> bool:
-    """Whether a word reads as a number."""
+    """Whether a string can be parsed as a number."""
     try:
         float(word)
     except ValueError:

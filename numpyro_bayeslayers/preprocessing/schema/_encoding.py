@@ -1,4 +1,4 @@
-"""One column: what is noted of it first, and how a later one becomes the same numbers."""
+"""Learn the encoding of one column, and apply it to later data."""
 
 import difflib
 from collections.abc import Sequence
@@ -10,22 +10,23 @@ from ._column import Column, Level, is_number
 from ._numbers import check_floats, fitting, kind_of
 
 _UNSEEN = (
-    "`{label}` holds the level {level!r} (first in row {row}), which it had not before. It had "
-    "{known}.{hint} Leave such rows out, or fit with some of them; `Fit.predict` may take them "
-    "for a sample of the population, by `new_levels`."
+    "`{label}` has the level {level!r} (first in row {row}), which was not in the first data. "
+    "Known levels: {known}.{hint} Leave such rows out, or include some in the fit; "
+    "`Fit.predict` can draw effects of new levels from the population, see `new_levels`."
 )
 _OTHER_KIND = (
-    "`{label}` held {before} before, and holds {now} now. Hand over what it held before."
+    "`{label}` held {before} in the first data, and holds {now} now. Pass data of the same "
+    "type."
 )
 _NUMBERS_AS_WORDS = (
-    "`{label}` holds numbers that are written as words, {level!r} for one. Make numbers of "
-    "them (pandas.to_numeric), or say that they are categories (pandas.Categorical)."
+    "`{label}` holds numbers as strings, such as {level!r}. Convert them to numbers "
+    "(pandas.to_numeric), or mark them as categories (pandas.Categorical)."
 )
 _OUTSIDE = (
     "`{label}` must hold categories from 0 to {last}, for which the model has coefficients, "
-    "got {got}. Raise `num_categories` where the model looks them up, or leave such rows out."
+    "got {got}. Increase `num_categories` in the model, or leave such rows out."
 )
-# The code of the first new level; those of the others are below.
+# The code of the first new level; further new levels have lower codes.
 NEW = -2
 _KINDS = {
     "bool": "booleans",
@@ -38,15 +39,15 @@ _KINDS = {
 
 
 class ColumnSchema(NamedTuple):
-    """What is known of a column, or of all entries of an array.
+    """The schema of a column, or of all entries of an array.
 
     Args:
-        name: Its name in a table; None for an array.
+        name: The column's name in a table; None for an array.
         kind: ``"bool"``, ``"int"``, ``"float"``, ``"complex"``, ``"key"`` or
             ``"category"``.
         levels: The categories in the order of their codes; None for numbers.
-        num_codes: Of whole numbers that are codes of categories, how many there are: they
-            are below; None for other numbers.
+        num_codes: For integers that are codes of categories, the number of categories, which is
+            above all codes; None for other numbers.
     """
 
     name: str | int | None
@@ -56,7 +57,7 @@ class ColumnSchema(NamedTuple):
 
 
 def learn(label: str, name: Any, column: Column) -> tuple[ColumnSchema, Any]:
-    """What is known of a column from now on, and its numbers or codes."""
+    """The schema of a column, and its numbers or codes."""
     values, levels = column.values, column.levels
     if levels is None:
         values = fitting(values)
@@ -68,8 +69,8 @@ def learn(label: str, name: Any, column: Column) -> tuple[ColumnSchema, Any]:
         raise TypeError(_NUMBERS_AS_WORDS.format(label=label, level=words[0]))
     if len({_key(level) for level in levels}) < len(levels):
         raise ValueError(
-            f"`{label}` must have different levels, got {some(levels)}, of which two read "
-            "alike. Rename one."
+            f"`{label}` must have distinct levels, got {some(levels)}, two of which have the "
+            "same string form. Rename one."
         )
     check(label, "category", values, is_first=True)
     return ColumnSchema(name, "category", levels), values.astype(np.int32)
@@ -78,18 +79,18 @@ def learn(label: str, name: Any, column: Column) -> tuple[ColumnSchema, Any]:
 def encode(
     label: str, known: ColumnSchema, column: Column, *, may_be_new: bool = False
 ) -> Any:
-    """The numbers or codes of a later column, by what is known of the first.
+    """Encode a later column by the schema of the first.
 
     Args:
-        label: How errors call it.
-        known: What is known of the first.
-        column: The later one.
-        may_be_new: Whether levels that are not known are numbered, by their order, from -2
-            down.
+        label: Its name in errors.
+        known: The schema of the first column.
+        column: The later column.
+        may_be_new: Whether unknown levels get the codes -2, -3, ... in order; otherwise they
+            are an error.
 
     Raises:
         TypeError: If it has the wrong type.
-        ValueError: If an entry is missing, infinite, or a level that is not known.
+        ValueError: If an entry is missing, infinite, or an unknown level.
     """
     if known.levels:
         values = _codes(label, known, column, may_be_new)
@@ -103,7 +104,7 @@ def encode(
 
 
 def _new_codes(values: Any, is_new: np.ndarray) -> np.ndarray:
-    """`values` with different ones that are new numbered from -2 down."""
+    """`values` with the distinct new ones numbered -2, -3, ..."""
     values = np.array(values)
     _, places = np.unique(values[is_new], return_inverse=True)
     values[is_new] = NEW - places
@@ -113,7 +114,7 @@ def _new_codes(values: Any, is_new: np.ndarray) -> np.ndarray:
 def check_codes(
     label: str, known: ColumnSchema, values: Any, *, may_be_new: bool = False
 ) -> None:
-    """Codes are those of categories that there are, or, from -2 down, of new ones."""
+    """Check that codes belong to existing categories or, from -2 down, to new ones."""
     if known.num_codes is None:
         return
     codes = np.asarray(values)
@@ -129,7 +130,7 @@ def check_codes(
 
 
 def check(label: str, kind: str, values: Any, *, is_first: bool) -> None:
-    """No entry is missing, and numbers remain what they are."""
+    """Check that no entry is missing and that numbers keep their values in JAX."""
     if kind != "category":
         if kind in ("float", "complex", "int"):
             check_floats(label, values, is_first=is_first)
@@ -137,8 +138,8 @@ def check(label: str, kind: str, values: Any, *, is_first: bool) -> None:
     missing = np.asarray(values) == -1
     if missing.any():
         raise ValueError(
-            f"`{label}` has {int(missing.sum())} entries that are missing (first in row "
-            f"{int(np.argwhere(missing)[0][0])}). Drop these rows, or make missing a level: "
+            f"`{label}` has {int(missing.sum())} missing entries (first in row "
+            f'{int(np.argwhere(missing)[0][0])}). Drop these rows, or make "missing" a level: '
             "`x.fillna('missing')`."
         )
 
@@ -154,7 +155,9 @@ def _codes(label: str, known: ColumnSchema, column: Column, may_be_new: bool) ->
     new = np.array([codes.get(_key(level), NEW) for level in levels] + [-1], dtype=np.int32)
     if may_be_new:
         new[np.flatnonzero(new == NEW)] = NEW - np.arange((new == NEW).sum())
-    values = new[np.asarray(values)]  # -1, the code of what is missing, takes the last
+    values = new[
+        np.asarray(values)
+    ]  # -1, the code of missing entries, selects the last one
     unseen = values == NEW
     if unseen.any() and not may_be_new:
         row = tuple(np.argwhere(unseen)[0])
@@ -198,7 +201,7 @@ def _numbers(label: str, known: ColumnSchema, column: Column) -> Any:
 
 
 def some(levels: Sequence[Level]) -> str:
-    """The first levels, for an error."""
+    """The first levels, for an error message."""
     shown = ", ".join(repr(level) for level in levels[:10])
     return shown + (f" and {len(levels) - 10} more" if len(levels) > 10 else "")
 
@@ -219,5 +222,5 @@ def _hint(level: Level, known: tuple[Level, ...]) -> str:
 
 
 def _key(level: Level) -> tuple[bool, Level]:
-    """What two equal levels have in common; True is not 1."""
+    """A key that is the same for equal levels; True and 1 differ."""
     return isinstance(level, bool), level

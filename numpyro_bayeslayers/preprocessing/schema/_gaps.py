@@ -1,4 +1,4 @@
-"""Entries that are missing, told apart from those that are there."""
+"""Find missing entries."""
 
 from typing import Any, NamedTuple
 
@@ -9,13 +9,14 @@ from ._source import Argument, Source
 
 
 class Gaps(NamedTuple):
-    """An argument without its gaps.
+    """An argument with its missing entries filled.
 
     Args:
-        filled: The argument, with the first entry that is there in each gap.
-        is_missing: Where the gaps are, arrays in the structure of the argument.
-        count: How many there are.
-        row: The first row with one; 0 if there is none.
+        filled: The argument, with each missing entry replaced by the column's first present
+            one.
+        is_missing: Masks of missing entries, in the structure of the argument.
+        count: The number of missing entries.
+        row: The first row with a missing entry; 0 if there is none.
     """
 
     filled: Argument
@@ -25,7 +26,7 @@ class Gaps(NamedTuple):
 
 
 def find_gaps(name: str, value: Any) -> Gaps:
-    """Find what is missing in rows: NaN, None and NA, masked entries, categories of none.
+    """Find missing entries: NaN, None, NA, masked entries, and missing categories.
 
     Raises:
         ValueError: If all entries of a column are missing.
@@ -69,6 +70,8 @@ def _of_column(label: str, values: Any) -> tuple[Column, np.ndarray]:
     if not mask.any():
         return column, mask
     if mask.all():
-        raise ValueError(f"`{label}` must have entries that are not missing, got none.")
+        raise ValueError(
+            f"`{label}` must have at least one entry that is not missing, got none."
+        )
     first = entries[~mask][0]
     return column._replace(values=np.where(mask, first, entries)), mask

@@ -1,4 +1,4 @@
-"""One table, column or array: what is noted of it, and how a later one becomes an array."""
+"""Learn the encoding of one table, column or array, and apply it to later data."""
 
 import difflib
 from numbers import Number
@@ -13,29 +13,29 @@ from ._numbers import check_floats, fitting, kind_of
 from ._source import Source, is_list, source_of
 
 _MIXED = (
-    "`{label}` holds categories ({categories}) beside numbers ({numbers}), and in a matrix of "
-    "numbers their codes would be numbers too. Hand each column of categories over as an "
-    "argument of its own: `{name}={label}[{name!r}]`."
+    "`{label}` has categorical columns ({categories}) and numeric ones ({numbers}): in one "
+    "matrix, the codes of categories would be treated as numbers. Pass each categorical column "
+    "as a separate argument: `{name}={label}[{name!r}]`."
 )
 _NO_NAMES = (
-    "`{label}` was an array before, whose columns have no names, and is a table of {names} "
-    "now. Hand over `{label}[[...]].to_numpy()` with the columns in the order of the array."
+    "`{label}` was an array without column names in the first data, and is a table of {names} "
+    "now. Pass `{label}[[...]].to_numpy()` with the columns in the order of the array."
 )
 
 
 _TABLE = (
-    "`{label}` must be an array, got a {kind}. Hand over `{label}.to_numpy()`; `fit` takes "
-    "tables, finds columns by name and matches rows by index."
+    "`{label}` must be an array, got a {kind}. Pass `{label}.to_numpy()`; only `fit` accepts "
+    "tables (it finds columns by name and matches rows by index)."
 )
 
 
 class LeafSchema(NamedTuple):
-    """A table, a column or an array of an argument.
+    """The schema of a table, a column or an array of an argument.
 
     Args:
-        label: How errors call it.
-        columns: Those of a table; otherwise one.
-        shape: The axes of its array behind that of the rows.
+        label: Its name in errors.
+        columns: The schemas of a table's columns; otherwise just one.
+        shape: The shape of its array without the row axis.
     """
 
     label: str
@@ -44,11 +44,11 @@ class LeafSchema(NamedTuple):
 
     @property
     def is_table(self) -> bool:
-        """Whether its columns have names."""
+        """Whether it is a table, with named columns."""
         return self.columns[0].name is not None
 
     def label_of(self, column: ColumnSchema) -> str:
-        """How errors call one of its columns."""
+        """The name of one of its columns in errors."""
         return _label(self.label, column.name)
 
 
@@ -57,11 +57,11 @@ def _label(label: str, name: Any) -> str:
 
 
 def learn_leaf(source: Source, order: Any) -> tuple[LeafSchema, Any]:
-    """What is noted of it, and its array.
+    """The schema of a leaf, and its array.
 
     Args:
-        source: What was handed in.
-        order: The positions of its rows, or None.
+        source: The data as given.
+        order: The positions of its rows, or None for the given order.
     """
     label, names = source.label, source.names or (None,)
     found = [
@@ -82,7 +82,7 @@ def learn_leaf(source: Source, order: Any) -> tuple[LeafSchema, Any]:
 def encode_leaf(
     known: LeafSchema, source: Source, order: Any, *, may_be_new: bool = False
 ) -> Any:
-    """The array of a later one; `may_be_new` as in `encode`."""
+    """The array of a later leaf; `may_be_new` as in `encode`."""
     label, names = source.label, [column.name for column in known.columns]
     pairs = list(zip(known.columns, _found(known, source), strict=True))
     arrays = [
@@ -100,8 +100,8 @@ def encode_leaf(
     if {array.shape[1:], known.shape} == {(), (1,)}:
         return array.reshape(-1, *known.shape)
     raise ValueError(
-        f"`{label}` must have the axes {known.shape} behind the rows, as before, got "
-        f"{array.shape[1:]}. Hand over the same columns."
+        f"`{label}` must have the shape {known.shape} after the row axis, as in the first "
+        f"data, got {array.shape[1:]}. Pass the same columns."
     )
 
 
@@ -111,7 +111,7 @@ def _column(label: str, values: Any, order: Any) -> Column:
 
 
 def _found(known: LeafSchema, source: Source) -> list[Any]:
-    """The columns of `source` that `known` has, in its order."""
+    """The columns of `source`, in the order of `known`."""
     label, names = source.label, source.names
     if not known.is_table:
         if names is None or len(names) == 1:
@@ -139,14 +139,14 @@ def _found(known: LeafSchema, source: Source) -> list[Any]:
     unknown = [name for name in names if name not in wanted]
     if unknown:
         raise ValueError(
-            f"`{label}` has the columns {', '.join(map(str, unknown))}, which it had not "
-            f"before. Hand over `{label}[{wanted!r}]`."
+            f"`{label}` has the columns {', '.join(map(str, unknown))}, which the first data "
+            f"did not have. Pass `{label}[{wanted!r}]`."
         )
     return [source.columns[names.index(name)] for name in wanted]
 
 
 def _stack(label: str, names: Any, arrays: list[Any], *, is_first: bool) -> Any:
-    """Columns side by side, in a type that holds all of them."""
+    """The columns in one matrix, of a type that holds all of them."""
     if names[0] is None:
         return arrays[0]
     array = np.stack(arrays, axis=1)
@@ -158,10 +158,10 @@ def _stack(label: str, names: Any, arrays: list[Any], *, is_first: bool) -> Any:
 
 
 def as_array(label: str, leaf: Any) -> Any:
-    """A leaf of arguments that JAX takes for what it is; what is not an array stays.
+    """A leaf of arguments in a form whose values JAX keeps; non-arrays stay as they are.
 
     Raises:
-        TypeError: If it is a table, or an array of dates or words.
+        TypeError: If it is a table, or an array of dates or strings.
         ValueError: If it has masked entries.
     """
     if isinstance(leaf, (jax.Array, Number, str, type(None))) or callable(leaf):
@@ -175,12 +175,12 @@ def as_array(label: str, leaf: Any) -> Any:
 
 
 def _numbers(label: str, leaf: Any, values: Any) -> Any:
-    """The numbers of a leaf, which is given back if they are its own."""
+    """The numbers of a leaf; the leaf itself if nothing changes."""
     column = read_column(label, values)
     if column.levels is not None:
         raise TypeError(
-            f"`{label}` must hold numbers, got words. Words become codes where `fit` takes them "
-            "for rows; elsewhere hand over their codes."
+            f"`{label}` must hold numbers, got strings. `fit` converts strings in arguments "
+            "that are rows into codes; elsewhere pass the codes."
         )
     if isinstance(leaf, np.ma.MaskedArray) and np.ma.getmaskarray(leaf).any():
         raise ValueError(f"`{label}` must have no masked entries. Fill them first.")
@@ -188,7 +188,7 @@ def _numbers(label: str, leaf: Any, values: Any) -> Any:
 
 
 def read_constant(name: str, value: Any) -> Any:
-    """An argument that is no rows: tables of numbers as arrays, all else as it is."""
+    """A constant argument: numeric tables become arrays, everything else stays as it is."""
     pairs, structure = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_list)
     leaves = [leaf for _, leaf in pairs]
     read = [_constant(name + jax.tree_util.keystr(path), leaf) for path, leaf in pairs]

@@ -1,4 +1,4 @@
-"""The categories in a column, before anything is fitted."""
+"""The categories of a column, before a fit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,22 +9,24 @@ from ._source import source_of
 
 
 def levels_of(data: Any) -> tuple[Level, ...] | dict[str, tuple[Level, ...]]:
-    """The categories in a column, in the order in which `fit` numbers them.
+    """The categories of a column, in the order of the codes that `fit` gives them.
 
-    A layer that needs to know how many there are takes ``len(levels_of(column))``. A pandas
-    Categorical has the levels of its type, in their order, also those that no row has; words
-    are sorted.
+    Use ``len(levels_of(column))`` for a layer that needs the number of categories. A pandas
+    Categorical has all declared categories in their order, including unused ones; strings are
+    sorted.
 
     Args:
-        data: A column of words or of a categorical type: of pandas, of another library
-            through narwhals, an array, a list. Or a table, or a dictionary of columns.
+        data: A column of strings or of a categorical type: a pandas Series, a column of another
+            library (through narwhals), an array or a list. Or a table, or a dictionary of
+            columns.
 
     Returns:
-        The levels of a column; those of each column of categories for a table or a
-        dictionary.
+        The levels of a column; for a table or a dictionary, those of each categorical column by
+        name.
 
     Raises:
-        TypeError: If a column holds numbers, dates or other objects.
+        TypeError: If `data` is a column that holds numbers, or a column holds dates or other
+            objects.
         ValueError: If entries of a column are missing, or infinite.
 
     Example:
@@ -44,8 +46,8 @@ def levels_of(data: Any) -> tuple[Level, ...] | dict[str, tuple[Level, ...]]:
             found = _levels("data", source.columns[0])
             if found is None:
                 raise TypeError(
-                    "`data` must hold categories, got numbers. If they are codes, say so: "
-                    "`pandas.Categorical(data)`."
+                    "`data` must hold categories, got numbers. If they are codes of "
+                    "categories, use `pandas.Categorical(data)`."
                 )
             return found
         pairs = list(zip(source.names, source.columns, strict=True))

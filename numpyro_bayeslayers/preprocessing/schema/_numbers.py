@@ -1,4 +1,4 @@
-"""Numbers that keep their value in the arrays that JAX makes of them."""
+"""Check that numbers keep their values in JAX arrays."""
 
 from typing import Any
 
@@ -8,20 +8,20 @@ import numpy as np
 from ... import _checks
 
 _COARSE = (
-    "`{label}` runs from {low:.10g} to {high:.10g}, where {kind} has steps of {step:g}: entries "
-    "that differ by less become equal. Subtract its start, or call `numpyro.enable_x64()` "
-    "first."
-)
-_RANGE = (
-    "`{label}` holds {value:.10g}, and {kind} ends at {end:.3g}. Take a {unit} unit, or call "
+    "`{label}` ranges from {low:.10g} to {high:.10g}, where {kind} has a resolution of "
+    "{step:g}: entries that differ by less become equal. Subtract the minimum, or call "
     "`numpyro.enable_x64()` first."
 )
-# The steps of an array's type within the range of a column, below which there is a word.
+_RANGE = (
+    "`{label}` holds {value:.10g}, and the limit of {kind} is {end:.3g}. Use a {unit} unit, or "
+    "call `numpyro.enable_x64()` first."
+)
+# The smallest number of representable steps within a column's range that gives no warning.
 _STEPS = 1000
 
 
 def kind_of(values: Any) -> str:
-    """``"bool"``, ``"int"``, ``"float"``, ``"complex"``, or ``"key"`` of random keys."""
+    """``"bool"``, ``"int"``, ``"float"``, ``"complex"``, or ``"key"`` for random keys."""
     kinds = {"int": np.integer, "float": np.floating, "complex": np.complexfloating}
     if values.dtype == bool:
         return "bool"
@@ -30,7 +30,7 @@ def kind_of(values: Any) -> str:
 
 
 def fitting(values: Any) -> Any:
-    """`values`; in floating point if they are integers that JAX's type does not hold."""
+    """`values`; integers that overflow JAX's integer type become floating point."""
     if isinstance(values, jax.Array) or kind_of(values) != "int" or not values.size:
         return values
     limits = np.iinfo(jax.dtypes.canonicalize_dtype(values.dtype))
@@ -39,12 +39,12 @@ def fitting(values: Any) -> Any:
 
 
 def check_floats(label: str, values: Any, *, is_first: bool) -> None:
-    """Floating-point numbers are finite, and remain what they are in JAX's type.
+    """Check that floating-point numbers are finite and keep their values in JAX's type.
 
     Args:
-        label: What they are.
+        label: Their name in errors.
         values: An array of any shape.
-        is_first: Whether the range of the column is to be looked at, too.
+        is_first: Whether to check the resolution over the range of the column, too.
 
     Raises:
         ValueError: If one is NaN or infinite, or out of the type's range.

@@ -1,4 +1,4 @@
-"""What the first data tells of all later data."""
+"""The schema learned from the first data set, by which later data are encoded."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from ._source import Argument, Source, is_list
 
 
 class ArgumentSchema(NamedTuple):
-    """An argument: rows, or a constant.
+    """The schema of an argument: rows, or a constant.
 
     Args:
         name: Its name.
         role: ``"rows"`` or ``"constant"``.
-        leaves: Its tables, columns and arrays; none of a constant.
+        leaves: The schemas of its tables, columns and arrays; empty for a constant.
     """
 
     name: str
@@ -29,15 +29,15 @@ class ArgumentSchema(NamedTuple):
 
 
 class Schema(NamedTuple):
-    """What is known of data: names, kinds, levels, by which later data is read.
+    """The schema of a data set: names, types and categories, used to encode later data.
 
-    It holds names, numbers and tuples only: it can be compared, and stored as JSON.
-    `fit_schema` makes it of the first data.
+    It contains only strings, numbers and tuples, so it can be compared and stored as JSON.
+    `fit_schema` learns it from the first data.
 
     Args:
-        arguments: Those that the data had, in their order.
-        num_rows: The rows of the first data.
-        index: The type of the labels of its rows, if pandas gave them some.
+        arguments: The schemas of the arguments, in order.
+        num_rows: The number of rows of the first data.
+        index: The type of the row labels, if there is a pandas index.
 
     Example:
         >>> schema, _, _ = fit_schema({"y": [1.0, 2.0, 3.0], "town": ["rome", "oslo", "rome"]})
@@ -60,7 +60,7 @@ class Schema(NamedTuple):
 
     @property
     def levels(self) -> dict[str, tuple[Level, ...]]:
-        """The categories of each argument or column that holds some, in their codes' order."""
+        """The categories of each categorical argument or column, in the order of their codes."""
         return {
             leaf.label_of(column): column.levels
             for argument in self.arguments
@@ -76,28 +76,28 @@ class Schema(NamedTuple):
         without: Sequence[str] = (),
         may_be_new: bool = False,
     ) -> dict[str, Any]:
-        """Later data as the arrays that the first data became.
+        """Encode later data as arrays, in the same way as the first data.
 
-        Columns of tables are found by their names, categories by their levels. Rows of
-        pandas are matched by their index, in the order of the first argument that has one.
+        Columns of tables are found by name, and categories by level. Rows with a pandas index
+        are matched by it, in the order of the first argument that has one.
 
         Args:
-            data: The arguments that are rows, by name.
-            without: Names of rows that may be left out.
-            may_be_new: Whether levels that were not there before are numbered from -2 down;
-                else they are an error.
+            data: The row arguments by name.
+            without: Names of row arguments that may be left out.
+            may_be_new: Whether new levels get the codes -2, -3, ...; otherwise they are an
+                error.
 
         Raises:
-            TypeError: If a column has a different type from before.
-            ValueError: If an argument, a column, or an entry is missing, an argument or a
-                column is unknown, a level was not there before, or rows do not line up.
+            TypeError: If a column has another type than in the first data.
+            ValueError: If an argument, a column or an entry is missing, an argument, a column
+                or a level is unknown, or rows cannot be aligned.
         """
         for name in data:
             _checks.one_of("data", name, self.rows)
         missing = [n for n in self.rows if n not in data and n not in without]
         if missing:
             raise ValueError(
-                f"`{missing[0]}` must be given: the data had the rows of "
+                f"`{missing[0]}` must be given: the first data had the row arguments "
                 f"{', '.join(name for name in self.rows if name not in without)}."
             )
         read = {name: Argument.of(name, value) for name, value in data.items()}
@@ -123,15 +123,15 @@ class Schema(NamedTuple):
         }
 
     def with_codes(self, counts: Mapping[str, int], rows: Mapping[str, Any]) -> "Schema":
-        """The schema that also knows of which arrays the entries are codes of categories.
+        """The schema with the information which arrays hold codes of categories.
 
         Args:
-            counts: By the label of an array (``x``, or ``x['a']`` in a container) how many
-                categories there are.
-            rows: The arrays of rows of the first data, which are checked.
+            counts: The number of categories by the label of the array (``x``, or ``x['a']`` in
+                a container).
+            rows: The row arrays of the first data, which are checked.
 
         Raises:
-            ValueError: If a code is not below the number of categories.
+            ValueError: If a code is not smaller than the number of categories.
         """
         arrays = {
             name + jax.tree_util.keystr(path): leaf
@@ -154,12 +154,12 @@ class Schema(NamedTuple):
         )
 
     def to_json(self) -> str:
-        """The schema as text."""
+        """The schema as JSON text."""
         return json.dumps(self)
 
     @classmethod
     def from_json(cls, text: str) -> "Schema":
-        """The schema that `to_json` wrote."""
+        """Read the schema from the text that `to_json` returned."""
         arguments, num_rows, index = json.loads(text)
 
         def column(
@@ -179,11 +179,11 @@ class Schema(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Data and its schema.
+    """Encoded data and its schema.
 
     Args:
-        schema: What is known of the data.
-        rows: The arguments with one entry for each row, as arrays.
+        schema: The schema.
+        rows: The arguments with one entry per row, as arrays.
         constants: All others.
     """
 
@@ -195,25 +195,26 @@ class Encoded(NamedTuple):
 def fit_schema(
     data: Mapping[str, Any], *, constants: Mapping[str, Any] | None = None
 ) -> Encoded:
-    """Tell rows from constants, and note what is known of the rows.
+    """Separate rows from constants, and learn the schema of the rows.
 
-    Rows are arrays, lists of numbers or words, columns, tables, and containers of these, that
-    are as long as the first argument. Words, booleans among other objects, and columns of a
-    categorical type become codes: numbers of the levels, which are sorted, or in the order
-    that their type gives them. Whole numbers that JAX's integers do not hold become floating
-    point. Rows of pandas are matched by their index.
+    Rows are arrays, lists of numbers or strings, columns, tables, and containers of these, with
+    the same length as the first argument. Strings, booleans stored as objects, and columns of a
+    categorical type become integer codes of their levels; levels are sorted, or in the order of
+    the categorical type. Integers that overflow JAX's integer type become floating point. Rows
+    with a pandas index are matched by it.
 
     Args:
-        data: Arguments by name, rows first.
-        constants: Arguments that are no rows, whatever their length.
+        data: Arguments by name; the first one must be rows.
+        constants: Arguments that are not rows, whatever their length.
 
     Returns:
-        The schema, the rows as arrays, and all other arguments.
+        The schema, the row arguments as arrays, and all other arguments.
 
     Raises:
-        ImportError: If a table of another library than pandas is given, without narwhals.
-        TypeError: If a column holds dates, objects, or numbers and words.
-        ValueError: If rows do not line up, an entry is missing or infinite, an argument is
+        ImportError: If a table of a library other than pandas is given and narwhals is not
+            installed.
+        TypeError: If a column holds dates, objects, or both numbers and strings.
+        ValueError: If rows cannot be aligned, an entry is missing or infinite, an argument is
             given twice, or there are no rows.
 
     Example:
@@ -229,7 +230,7 @@ def fit_schema(
     for name in fixed:
         if name in data:
             raise ValueError(
-                f"`{name}` must be given once, got it among the constants and beside them."
+                f"`{name}` must be given once, got it both in `constants` and as data."
             )
     others = {name: read_constant(name, value) for name, value in fixed.items()}
     read = {
@@ -259,11 +260,11 @@ def fit_schema(
 
 
 def _same_rows(sources: Sequence[Source]) -> None:
-    """All have as many rows as the first, which has some."""
+    """Check that all have as many rows as the first, and at least one."""
     lengths = {source.label: source.num_rows for source in sources}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"`{name}` has {n}" for name, n in lengths.items())
-        raise ValueError(f"The data must have one row count, but {found} rows.")
+        raise ValueError(f"All data must have the same number of rows, but {found} rows.")
     for label, length in lengths.items():
         if not length:
             raise ValueError(f"`{label}` must have at least one row, got none.")
@@ -272,7 +273,7 @@ def _same_rows(sources: Sequence[Source]) -> None:
 def _check_left(
     data: dict[str, Any], left: dict[str, Argument], first: str, num_rows: int, alone: bool
 ) -> None:
-    """Refuse what may have been meant as rows: tables, and arrays if nothing else is rows."""
+    """Raise for arguments that may be meant as rows: tables, and arrays if nothing else is rows."""
     whole = {n: a.sources[0] for n, a in left.items() if len(a.sources) == 1}
     long = {n: s for n, s in whole.items() if s is not None and not is_list(data[n])}
     tables = {name: s for name, s in long.items() if s.is_table}
@@ -280,6 +281,6 @@ def _check_left(
     if wrong:
         found = ", ".join(f"`{name}` has {s.num_rows}" for name, s in wrong.items())
         raise ValueError(
-            f"The data must have one row count, but `{first}` has {num_rows}, {found} rows. "
-            "What is not rows goes into `constants`."
+            f"All data must have the same number of rows, but `{first}` has {num_rows}, "
+            f"{found} rows. Pass arguments that are not rows in `constants`."
         )

@@ -1,4 +1,4 @@
-"""What users hand in, as tables, columns and arrays that the rest of the room can read."""
+"""Users' data as tables, columns and arrays in a common form."""
 
 import datetime
 import sys
@@ -10,11 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-_LAZY = (
-    "`{label}` is {kind}, whose rows are not there yet. Collect it first, into a table in "
-    "memory."
-)
-# What tables and columns of other libraries have.
+_LAZY = "`{label}` is {kind}, whose rows are not in memory. Collect it into a table first."
+# Attributes that tables and columns of other libraries have.
 _FOREIGN = (
     "__dataframe__",
     "__arrow_c_stream__",
@@ -31,11 +28,11 @@ class Source(NamedTuple):
     """One leaf of an argument.
 
     Args:
-        label: How errors call it: ``x``, or ``x['age']`` inside a container.
+        label: Its name in errors: ``x``, or ``x['age']`` inside a container.
         names: The names of a table's columns; None for a column or an array.
-        columns: A table's columns; the column or array alone.
+        columns: A table's columns; otherwise just the column or array.
         index: The pandas index of its rows, if it has one.
-        num_rows: The entries of its first axis.
+        num_rows: The length of its first axis.
         is_table: Whether it is a table or a column of a table, not an array or a list.
     """
 
@@ -51,9 +48,9 @@ class Argument(NamedTuple):
     """The leaves of one argument.
 
     Args:
-        labels: How errors call them.
-        sources: What they are; None for what is not an array.
-        structure: How they hang together.
+        labels: Their names in errors.
+        sources: The leaves; None for a leaf that is not an array.
+        structure: The pytree structure of the leaves.
     """
 
     labels: tuple[str, ...]
@@ -62,7 +59,7 @@ class Argument(NamedTuple):
 
     @classmethod
     def of(cls, name: str, value: Any) -> "Argument":
-        """Take the argument `name` apart; a list of entries is one leaf."""
+        """Split the argument `name` into leaves; a list of entries is one leaf."""
         _check_order(name, value)
         pairs, structure = jax.tree_util.tree_flatten_with_path(value, is_leaf=is_list)
         labels = tuple(name + jax.tree_util.keystr(path) for path, _ in pairs)
@@ -77,7 +74,7 @@ class Argument(NamedTuple):
 
     @property
     def num_rows(self) -> int | None:
-        """The rows that all leaves have, or None."""
+        """The number of rows of all leaves, or None if they differ."""
         found = {None if source is None else source.num_rows for source in self.sources}
         return found.pop() if len(found) == 1 else None
 
@@ -87,23 +84,23 @@ class Argument(NamedTuple):
 
 
 def row_counts(data: Mapping[str, Any]) -> dict[str, int | None]:
-    """The rows of each argument; None for what has none, or several."""
+    """The number of rows of each argument; None if it has no rows or its leaves differ."""
     return {name: Argument.of(name, value).num_rows for name, value in data.items()}
 
 
 def _check_order(name: str, value: Any) -> None:
-    """It is nothing whose entries are there once, or in no order."""
+    """Refuse iterators and unordered collections."""
     is_set = isinstance(value, Set) and any(isinstance(e, Number) for e in value)
     if is_set or isinstance(value, (Iterator, ValuesView)):
         kind = type(value).__name__
         raise TypeError(
-            f"`{name}` must be an array, a list or a table, got {kind}. Make a list of it, in "
-            "the order of the rows."
+            f"`{name}` must be an array, a list or a table, got {kind}. Convert it to a list "
+            "in the order of the rows."
         )
 
 
 def is_list(value: Any) -> bool:
-    """Whether it is a list of numbers, words or dates, or of lists of these, or empty."""
+    """Whether it is a list of numbers, strings or dates, or of lists of these, or empty."""
     if not isinstance(value, list):
         return False
     if all(isinstance(entry, _ENTRIES) for entry in value):
@@ -114,10 +111,11 @@ def is_list(value: Any) -> bool:
 
 
 def source_of(label: str, leaf: Any) -> Source | None:
-    """The leaf as a table, a column or an array; None if it is something else.
+    """The leaf as a table, a column or an array; None for anything else.
 
     Raises:
-        ImportError: If it is a table of another library than pandas, without narwhals.
+        ImportError: If it is a table of a library other than pandas and narwhals is not
+            installed.
         TypeError: If it is a table or a matrix that cannot be read by rows.
     """
     if isinstance(leaf, jax.Array) or (
@@ -175,26 +173,26 @@ def _of_other(label: str, leaf: Any) -> Source | None:
         return Source(label, None, (array,), None, len(array)) if array.ndim else None
     if isinstance(getattr(leaf, "shape", None), tuple) and len(leaf.shape):
         raise TypeError(
-            f"`{label}` must be an array or a table, got {kind}. Make it a dense array first."
+            f"`{label}` must be an array or a table, got {kind}. Convert it to a dense array first."
         )
     return None
 
 
 def is_none_of_a_library(leaf: Any) -> bool:
-    """Whether it has nothing that tables and columns of some library have."""
+    """Whether it has none of the attributes of tables and columns of other libraries."""
     return not any(hasattr(leaf, name) for name in (*_FOREIGN, "to_numpy"))
 
 
 def under_narwhals(label: str, leaf: Any, *, is_needed: bool) -> Any:
-    """The leaf under narwhals' interface; None if narwhals does not know it."""
+    """The leaf wrapped by narwhals; None if narwhals does not support it."""
     try:
         import narwhals
     except ImportError as error:
         if not is_needed:
             return None
         raise ImportError(
-            f"`{label}` is a table of {type(leaf).__module__.split('.')[0]}, which is read "
-            "through narwhals: pip install 'numpyro-bayeslayers[tables]'."
+            f"`{label}` is a table of {type(leaf).__module__.split('.')[0]}, which needs "
+            "narwhals: pip install 'numpyro-bayeslayers[tables]'."
         ) from error
     try:
         return narwhals.from_native(leaf, eager_only=True, allow_series=True)
@@ -208,8 +206,8 @@ def _check_names(label: str, columns: Any) -> tuple[Any, ...]:
     twice = sorted({str(name) for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(
-            f"`{label}` must have each column once, got {', '.join(twice)} twice. Rename or "
-            "drop one of them."
+            f"`{label}` must not have duplicate columns, got {', '.join(twice)} twice. Rename "
+            "or drop one of them."
         )
     if not names:
         raise ValueError(f"`{label}` must have at least one column, got none.")

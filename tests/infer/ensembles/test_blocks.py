@@ -69,7 +69,7 @@ def test_rows_that_see_each_other_are_predicted_whole(method):
     # Noise of 0.01 over 300 draws, at 1,200 rows, and single precision.
     np.testing.assert_allclose(mean, expected, atol=0.005, rtol=1e-3)
     with pytest.raises(
-        ValueError, match=r"Blocks of rows would predict by another.*'y': `loc` of row"
+        ValueError, match=r"Predictions in blocks of rows would differ.*'y': `loc` of row"
     ):
         found.predict(x=many, batch_size=100)
     assert found.predict(x=X, batch_size=N, num_samples=3).samples.shape[1] == N

@@ -81,9 +81,9 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(ensemble, tmp_path)
     np.testing.assert_array_equal(resumed.params, plain.params)
     for one, other in zip(resumed.validation, plain.validation, strict=True):
         np.testing.assert_array_equal(one, other)
-    with pytest.raises(ValueError, match="is of another run: data: other values"):
+    with pytest.raises(ValueError, match="belongs to another run: data: other values"):
         ensemble.run(0, 25, X, Y + 1, checkpoint=path, **asked)
-    with pytest.raises(ValueError, match=r"is of another run.*`step_size`"):
+    with pytest.raises(ValueError, match=r"belongs to another run.*`step_size`"):
         make(optax.adam(0.5)).run(0, 25, X, Y, checkpoint=path, **asked)
 
 
@@ -121,7 +121,7 @@ def test_stopping_gives_the_best(on):
 
 def test_members_that_are_told_to_start_alike(ensemble):
     with pytest.warns(
-        UserWarning, match="members are one.*Give `init` values of each member"
+        UserWarning, match="members are identical.*Give different `init` values"
     ):
         ensemble.run(0, 2, X, Y, init=np.zeros(3), **QUIET)
 

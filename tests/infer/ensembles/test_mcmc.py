@@ -175,7 +175,9 @@ def test_kernel_made_of_a_potential():
     assert draws.shape == (2, 100, 5)
     # 10 000 standard normals of a tenth of the worth: 5 standard errors.
     assert abs(draws.mean() - 3.0) < 5 / np.sqrt(100)
-    with pytest.raises(ValueError, match=r"`init` must lead with the 2 members, got shape"):
+    with pytest.raises(
+        ValueError, match=r"`init` must have a first axis of the 2 members, got shape"
+    ):
         chains.run(0, init=jnp.zeros(5), progress_bar=False)
 
 
@@ -194,7 +196,7 @@ def test_warm_start():
     fitted = EnsembleResult({"scale": jnp.log(starts["scale"])}, jnp.zeros((2, 1)))
     samples = short.run(0, 20, Y, init=fitted, progress_bar=False).samples["scale"]
     np.testing.assert_allclose(samples, jnp.tile(starts["scale"][:, None], 2), rtol=1e-3)
-    with pytest.raises(ValueError, match=r"inside its support, .* in the members \[1\]"):
+    with pytest.raises(ValueError, match=r"inside its support; .* for the members \[1\]"):
         short.run(0, 20, Y, init={"scale": jnp.array([0.1, -7.0])}, progress_bar=False)
 
 

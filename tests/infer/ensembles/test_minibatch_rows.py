@@ -93,7 +93,7 @@ def mean_of_rows(x, y=None):
 
 
 REFUSED = {
-    own_plate: "draws 4 rows at a time in its plate 'rows' by itself",
+    own_plate: "already subsamples 4 rows in its plate 'rows'",
     cumulated: "not the same alone and among others .'y': `loc` of row",
     mean_of_rows: "not the same alone and among others .the log density of 'loglik' for 7",
 }
@@ -153,11 +153,11 @@ def prior_of_rows(w, x, y):
 @pytest.mark.parametrize(
     ("log_joint", "message"),
     [
-        (mean_likelihood, "must be the sum of the rows' log densities; the log density of"),
-        (cumulated_likelihood, "must be the sum of the rows' log densities; the log dens"),
+        (mean_likelihood, "must be a sum of log densities over rows; the log density of"),
+        (cumulated_likelihood, "must be a sum of log densities over rows; the log dens"),
         (prior_of_rows, "log prior that `log_joint` returns must not depend on the rows"),
         (lambda w, x, y: (w.sum(), 0.0), "it is the same for all rows"),
-        (log_joint_of(for_batches, X, Y)[1], "must be the sum of the rows' log densities"),
+        (log_joint_of(for_batches, X, Y)[1], "must be a sum of log densities over rows"),
     ],
 )
 def test_modes_of_what_is_no_sum_over_rows(log_joint, message):
@@ -190,7 +190,5 @@ def test_parameters_of_each_row_are_refused():
             numpyro.sample("z", dist.Normal(loc, 1.0))
 
     ensemble = EnsembleSVI(local, guide, optax.sgd(0.0), num_members=2)
-    with pytest.raises(
-        ValueError, match="the guide would give them the parameters of other"
-    ):
+    with pytest.raises(ValueError, match="the guide would use the parameters of other"):
         ensemble.run(KEY, 1, X, Y, batch_size=4, progress_bar=False)

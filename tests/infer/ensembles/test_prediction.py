@@ -103,7 +103,8 @@ def test_rows_that_see_each_other_are_not_cut():
     weights, x = jnp.ones((4, COLUMNS)), regression(40)[0]
     centered = lambda w, x: (x - x.mean(0)) @ w
     with pytest.raises(
-        ValueError, match=r"other predictions.*'predict_fn': the value of row"
+        ValueError,
+        match=r"Predictions in blocks of rows would differ.*'predict_fn': the value of row",
     ):
         ensemble_predict(weights, centered, x, batch_size=8)
     np.testing.assert_allclose(ensemble_predict(weights, centered, x).sum(1), 0, atol=1e-4)

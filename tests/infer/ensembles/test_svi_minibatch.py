@@ -59,7 +59,7 @@ def test_update_with_a_minibatch():
     halves = [ensemble.update(state, X[i::2], Y[i::2], num_rows=12)[1] for i in (0, 1)]
     np.testing.assert_allclose(np.mean(halves, 0), full, rtol=1e-5)
     with pytest.raises(
-        ValueError, match="`num_rows` must be at least the rows of the batch"
+        ValueError, match="`num_rows` must be at least the number of rows of the batch"
     ):
         ensemble.update(state, X, Y, num_rows=5)
 

@@ -157,11 +157,11 @@ def test_a_checkpoint(tmp_path):
     np.testing.assert_array_equal(
         whole.validation.log_density, plain.validation.log_density
     )
-    with pytest.raises(ValueError, match="is of another run"):
+    with pytest.raises(ValueError, match="belongs to another run"):
         call(y=Y, seed=1)
     with pytest.raises(ValueError, match="has `num_steps` 20, this run has 30"):
         call(y=Y, num_steps=30)  # its step size would be zero after 20
-    with pytest.raises(ValueError, match=r"data: other values in `y`.*a path each"):
+    with pytest.raises(ValueError, match=r"data: other values in `y`.*different paths"):
         call(y=Y + 1)
 
 
@@ -183,13 +183,13 @@ def lagged(x, y=None):
 
 
 def test_refuses():
-    with pytest.raises(ValueError, match="A share of the rows cannot be held out"):
+    with pytest.raises(ValueError, match="A fraction of the rows cannot be held out"):
         quiet(lagged, y=Y, x=X, num_steps=3, validation=0.2)
     with pytest.raises(ValueError, match="`validation` must be left out with MCMC"):
         quiet(model, y=Y, x=X, method=MCMC(), validation=0.2)
     with pytest.raises(ValueError, match="`callbacks` must be left out with MCMC"):
         quiet(model, y=Y, x=X, method=MCMC(), callbacks=print)
-    with pytest.raises(TypeError, match="must be a share of the rows"):
+    with pytest.raises(TypeError, match="must be a fraction of the rows"):
         quiet(model, y=Y, x=X, num_steps=3, validation="a tenth")
     with pytest.raises(ValueError, match=r"In `validation`: .*support"):
         quiet(

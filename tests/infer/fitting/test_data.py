@@ -88,7 +88,7 @@ def test_lists_are_rows_if_they_are_as_long():
         ({"x": np.zeros((0, 2))}, "`x` must have at least one row"),
         ({"x": Y, "y": Y}, "`data` must be one of"),
         ({"x": np.ma.masked_array(np.zeros((8, 2)), [[0, 1]] * 8)}, "`x` has 8 entries"),
-        ({"x": np.zeros((8, 3))}, "`x` must have the axes"),
+        ({"x": np.zeros((8, 3))}, "`x` must have the shape"),
     ],
 )
 def test_errors_of_predict(change, message):

@@ -51,7 +51,7 @@ def test_members_that_are_not_finite_are_left_out():
     broken = fitted(limit)
     bad = np.flatnonzero(starts > limit)
     assert np.isnan(broken.params["start"]).nonzero()[0].tolist() == bad.tolist()
-    said = rf"not finite: members {bad[0]} and {bad[1]} of 8\."
+    said = rf"non-finite numbers: members {bad[0]} and {bad[1]} of 8\."
     good = np.delete(starts, bad)
 
     with pytest.warns(UserWarning, match=said) as told:

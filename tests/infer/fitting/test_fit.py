@@ -205,7 +205,9 @@ def test_model_that_subsamples_predicts_all_rows():
     x, y = design()
     done = quiet(in_own_plate, y=y, x=x, num_steps=3)
     assert done.predict(x=x[:7], num_samples=2).samples.shape == (2, 7)
-    with pytest.raises(ValueError, match=r"plate 'rows' by itself.*Leave out `batch_size`"):
+    with pytest.raises(
+        ValueError, match=r"plate 'rows', and `batch_size`.*Leave out `batch_size`"
+    ):
         quiet(in_own_plate, y=y, x=x, num_steps=3, batch_size=10)
 
 

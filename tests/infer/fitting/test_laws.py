@@ -114,5 +114,5 @@ def test_classes_have_no_mean():
     w = found.params["w_auto_loc"][0]
     right = jax.nn.log_softmax(X[:, None] * w)[np.arange(ROWS), [0, 1, 2, 1] * 5]
     np.testing.assert_allclose(found.log_density(y=y, x=X, num_samples=2), right, rtol=1e-4)
-    with pytest.raises(ValueError, match="`y` holds the level 'd'"):
+    with pytest.raises(ValueError, match="`y` has the level 'd'"):
         found.log_density(y=["d"] * ROWS, x=X)

@@ -203,7 +203,7 @@ def counted(x, y=None):
         (centred, {"missing": "drop"}, "reach the likelihood of 'obs' too"),
         (lambda x, y=None: linked(x), {"missing": "drop"}, "`model` must observe `y`"),
         (others, {"missing": "drop"}, "entries reach none"),
-        (linked, {"missing": "drop", "y": Y * np.nan}, "`y` must have entries"),
+        (linked, {"missing": "drop", "y": Y * np.nan}, "`y` must have at least one entry"),
         (linked, {"missing": "drop", "y": np.where(IS_THERE, Y, np.inf)}, "`y` has 10"),
         (counted, {"missing": "drop", "y": Y}, "`y` must be in the support of Poisson"),
     ],

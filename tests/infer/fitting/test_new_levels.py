@@ -158,5 +158,5 @@ def test_errors():
         found.predict(town=NEW)
     with pytest.raises(ValueError, match="`new_levels` must be one of"):
         found.predict(town=NEW, new_levels="zero")
-    with pytest.raises(ValueError, match="`town` has 1 entries that are missing"):
+    with pytest.raises(ValueError, match="`town` has 1 missing entries"):
         found.predict(town=["rome", None], new_levels="draw")

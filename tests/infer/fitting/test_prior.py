@@ -82,7 +82,7 @@ def test_rows_without_y():
         w = numpyro.sample("w", dist.Normal(0, 1))
         return gaussian_link(w * jnp.maximum(x - knots[0], 0), y, scale=1.0)
 
-    with pytest.raises(ValueError, match=r"`knots` has 2, `x` has 5.* into `constants`"):
+    with pytest.raises(ValueError, match=r"`knots` has 2, `x` has 5.* in `constants`"):
         prior(bent, knots=[0.0, 1.0], x=X)
     found = prior(bent, constants={"knots": np.zeros(2)}, x=X, num_samples=3)
     assert found.mean.shape == (5,)

@@ -131,6 +131,6 @@ def test_a_state_whose_steps_are_zero_does_not_go_on():
     """The default step size falls to zero over a run: another run would change nothing."""
     first = fit(model, y=Y, x=X, num_steps=20, progress_bar=False)
     with pytest.raises(
-        ValueError, match=r"`init` is at the end of its step sizes.*`init=found`"
+        ValueError, match=r"`init` is at the end of its step size schedule.*`init=found`"
     ):
         fit(model, y=Y, x=X, num_steps=20, init=first.result.state, progress_bar=False)

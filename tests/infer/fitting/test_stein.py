@@ -155,7 +155,7 @@ def test_held_out_rows_are_not_fitted():
     is_fitted = ~share_of_rows(0.25, ROWS, jax.random.key(1))
     rest = short(made(), y=Y[is_fitted], x=X[is_fitted], seed=1)
     np.testing.assert_array_equal(held.losses, rest.losses)
-    with pytest.raises(ValueError, match="A share of the rows cannot be held out"):
+    with pytest.raises(ValueError, match="A fraction of the rows cannot be held out"):
         short(lagged, y=Y, x=X, validation=0.25)
 
 
@@ -176,7 +176,7 @@ def test_a_checkpoint_goes_on_to_the_same_numbers(tmp_path):
     np.testing.assert_array_equal(
         whole.params["slope_auto_loc"], plain.params["slope_auto_loc"]
     )
-    with pytest.raises(ValueError, match="is of another run"):
+    with pytest.raises(ValueError, match="belongs to another run"):
         call(y=Y, seed=1, checkpoint=path)
     with pytest.raises(ValueError, match=r"other values in `y`"):
         call(y=Y + 1, checkpoint=path)

@@ -74,7 +74,9 @@ def test_what_a_site_depends_on_must_be_given():
     """An exposure that is left out would be an exposure of one."""
     data = {"x": X, "log_time": X, "weights": WEIGHTS}
     found = fit(of_rates, y=np.arange(6), num_steps=2, progress_bar=False, **data)
-    with pytest.raises(ValueError, match="`log_time` must be given: the data had the"):
+    with pytest.raises(
+        ValueError, match="`log_time` must be given: the first data had the"
+    ):
         found.predict(x=X, weights=WEIGHTS)
     with pytest.raises(ValueError, match="`weights` must be given"):
         fit(of_weights, y=Y, weights=WEIGHTS, num_steps=2, progress_bar=False).predict()

@@ -69,7 +69,12 @@ WRONG = {
         "`x` must.*dict_values",
     ),
     "a set": (line, {"x": set(X)}, TypeError, "`x` must be an array.*got set"),
-    "ragged": (line, {"x": [[1.0]] * 11 + [[1.0, 2.0]]}, ValueError, "rows of one length"),
+    "ragged": (
+        line,
+        {"x": [[1.0]] * 11 + [[1.0, 2.0]]},
+        ValueError,
+        "rows of equal length",
+    ),
     "y is one number": (line, {"x": X, "y": 3.0}, ValueError, "`y` must have a row axis"),
     "y has two columns": (
         line,
@@ -80,8 +85,13 @@ WRONG = {
     "y is complex": (line, {"x": X, "y": Y + 0j}, TypeError, "`y` must hold real numbers"),
     "y has a complex": (line, {"x": X, "y": [1j] * N}, TypeError, "`y` must hold real n"),
     "x is complex": (line, {"x": X * 1j}, TypeError, "`x` must hold real numbers"),
-    "numbers as words": (line, {"x": list(map(str, X))}, TypeError, "written as words"),
-    "both": (line, {"x": np.array([1.0, "a"] * 6, object)}, TypeError, "one kind of entry"),
+    "numbers as words": (line, {"x": list(map(str, X))}, TypeError, "numbers as strings"),
+    "both": (
+        line,
+        {"x": np.array([1.0, "a"] * 6, object)},
+        TypeError,
+        "entries of one type",
+    ),
     "nothing": (line, {"x": [None] * N}, ValueError, "`x` has 12 entries that are NaN"),
     "NaN": (line, {"x": np.where(X > 0.9, np.nan, X)}, ValueError, r"1 entries.*row 11"),
     "infinite": (line, {"x": np.where(X > 0.9, np.inf, X)}, ValueError, r"1 entr.*row 11"),
@@ -102,7 +112,7 @@ WRONG = {
         effects,
         {"g": pd.array([None, *WORDS[1:]], "string")},
         ValueError,
-        "`g` has 1 entries that are missing",
+        "`g` has 1 missing entries",
     ),
     "dates in a zone": (
         line,
@@ -135,7 +145,7 @@ WRONG = {
         line,
         {"x": pd.DataFrame(np.ones((N, 2)), columns=["a", "a"])},
         ValueError,
-        "each column once, got a twice",
+        "duplicate columns, got a twice",
     ),
     "no counts": (
         of(poisson_link),

@@ -61,7 +61,7 @@ def started(model, guide, num_members=3):
     ids=["lifted", "point"],
 )
 def test_members_that_are_one_are_said_to_be(model, guide):
-    with pytest.warns(UserWarning, match="The 3 members are one.*Give the model a prior"):
+    with pytest.warns(UserWarning, match="The 3 members are identical.*Use a prior"):
         started(model, guide)
 
 

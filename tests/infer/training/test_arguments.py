@@ -45,7 +45,7 @@ DOORS = {
         (TABLE, TypeError, r"must be an array, got a DataFrame. Hand over .*to_numpy"),
         (np.ma.masked_array(X, np.asarray(X) > 1), ValueError, "no masked entries"),
         (np.full((12, 2), "2024", "M8[D]"), TypeError, "holds dates"),
-        (np.full((12, 2), "word"), TypeError, "must hold numbers, got words"),
+        (np.full((12, 2), "word"), TypeError, "must hold numbers, got strings"),
     ],
 )
 def test_what_is_no_array_of_numbers_is_refused(door, x, kind, message):

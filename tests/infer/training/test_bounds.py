@@ -83,7 +83,7 @@ def test_stein_refuses_them_where_it_would_be_wrong():
     for model in (LATENT, PARAM):
         with pytest.raises(ValueError, match="'z' depends on other latent sites"):
             run(model)
-    with pytest.raises(ValueError, match="not the same alone and among others"):
+    with pytest.raises(ValueError, match="rows of the model depend on other rows"):
         run(DATA, batch_size=4)
     drawn = np.asarray(run(DATA).draws(num_samples=20)["z"])
     assert drawn.min() >= 0.5 and drawn.max() <= 2.0 and np.ptp(drawn) > 0

@@ -89,6 +89,6 @@ def test_refuses():
     with pytest.raises(TypeError, match="`callbacks` must be callable, got 3"):
         run([3])
     with pytest.raises(
-        TypeError, match=r"must return True, which ends the run, .* got 'yes'"
+        TypeError, match=r"must return True \(which ends the run\), .* got 'yes'"
     ):
         run(lambda progress: "yes")

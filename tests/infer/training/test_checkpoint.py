@@ -90,10 +90,10 @@ def test_other_runs_are_refused(tmp_path):
     checkpoint = Checkpoint(tmp_path / "fit")
     run(3, checkpoint=checkpoint)
     with pytest.raises(
-        ValueError, match=r"is of another run: it has `key` \[0, 0\], this run"
+        ValueError, match=r"belongs to another run: it has `key` \[0, 0\], this run"
     ):
         run(3, key=1, checkpoint=checkpoint)
-    with pytest.raises(ValueError, match="is of another run: members: 2, here 3"):
+    with pytest.raises(ValueError, match="belongs to another run: members: 2, here 3"):
         run(3, num_members=3, checkpoint=checkpoint)
     with pytest.raises(ValueError, match="it has `batch_size` None, this run has 4"):
         run(3, batch_size=4, checkpoint=checkpoint)
@@ -122,7 +122,7 @@ def test_what_a_run_is_of_is_in_the_checkpoint(tmp_path):
     first = fitted()
     np.testing.assert_array_equal(fitted().params["w_auto_loc"], first.params["w_auto_loc"])
     with pytest.raises(
-        ValueError, match=r"data: other values in `argument 1`.*a path each"
+        ValueError, match=r"data: other values in `argument 1`.*different paths"
     ):
         fitted(y=-2 * x)  # another fold of a cross-validation
     with pytest.raises(ValueError, match=r"optimizer: `step_size` -0\.05, here -1e-09"):
@@ -158,13 +158,13 @@ def test_every_damage_is_said_in_one_way(tmp_path, damage):
     state = {"w": np.arange(30.0)}
     Checkpoint(path).save(state, np.zeros((2, 3)), {"key": 1})
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    with pytest.raises(ValueError, match="is damaged, or another program's file: it holds"):
+    with pytest.raises(ValueError, match="is damaged, or not a checkpoint: it contains"):
         Checkpoint(path).load(state, 2, {"key": 1})
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_before_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(PermissionError, match="must be one to write into"):
+    with pytest.raises(PermissionError, match="must be writable"):
         Checkpoint(tmp_path / "fit").check()
     monkeypatch.undo()
     with pytest.raises(IsADirectoryError, match="must be a file, got the folder"):

@@ -68,7 +68,7 @@ def test_a_result_of_another_guide_is_refused(fitted):
     unnamed = fitted[1]._replace(state=None)
     with pytest.raises(ValueError, match=r"`w_auto_loc` of shape \(\) is not here"):
         slope(other, unnamed)
-    with pytest.raises(ValueError, match="`state` is of another run"):
+    with pytest.raises(ValueError, match="`state` belongs to another run"):
         other.get_params(fitted[1].state)
 
 
@@ -119,7 +119,7 @@ def test_a_state_of_other_data_is_refused(fitted):
 
 def test_a_state_without_a_description_fits_by_its_arrays(fitted):
     state = fitted[1].state._replace(description=None)
-    with pytest.raises(ValueError, match="its arrays have other names or shapes"):
+    with pytest.raises(ValueError, match="its arrays have different names or shapes"):
         make(AutoMultivariateNormal).run(0, 5, X, Y, init_state=state, **QUIET)
 
 
@@ -127,7 +127,7 @@ def test_updates_check_their_state(fitted):
     other = make(AutoMultivariateNormal)
     with pytest.raises(ValueError, match="guide: AutoNormal, here AutoMultivariateNormal"):
         other.update(fitted[1].state, X, Y)
-    with pytest.raises(ValueError, match="`init_state` is of another run"):
+    with pytest.raises(ValueError, match="`init_state` belongs to another run"):
         other.run_batches(0, [(X, Y)], num_rows=50, init_state=fitted[1].state, **QUIET)
 
 

@@ -151,7 +151,7 @@ def test_other_sites_shapes_and_guides_are_refused(tmp_path):
         make().run(0, 1, X, Y, init=first, init_state=first.state, **QUIET)
     path = Checkpoint(tmp_path / "f")
     make().run(0, 1, X, Y, init=AT, checkpoint=path, **QUIET)
-    with pytest.raises(ValueError, match=r"is of another run: it has `init`"):
+    with pytest.raises(ValueError, match=r"belongs to another run: it has `init`"):
         make().run(0, 1, X, Y, init={**AT, "spread": 0.3}, checkpoint=path, **QUIET)
 
 

@@ -56,7 +56,7 @@ def test_minibatches_are_scaled_outside():
     assert site(in_batches(for_batches, N), 20) == ((20,), 1.0)
     for model in (own, own_of_known_size):
         with pytest.raises(
-            ValueError, match=r"plate 'rows' by itself.*Leave out `batch_size`"
+            ValueError, match=r"plate 'rows', and `batch_size`.*Leave out `batch_size`"
         ):
             site(in_batches(model, N), 50)
 

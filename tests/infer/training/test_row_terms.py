@@ -177,8 +177,8 @@ def test_the_reason_is_in_figures():
     """The mean of row 5 is w X[5] alone, and w (X[0] + X[5]) after row 0."""
     w = float(spread((), 1))
     reason = terms(cumulated)["y"].reason
-    assert f"`loc` of row 5 is {w * (X[0] + X[5]):.4g} beside 6 rows" in reason
-    assert f"and {w * X[5]:.4g} beside others" in reason
+    assert f"`loc` of row 5 is {w * (X[0] + X[5]):.4g} with 6 other rows" in reason
+    assert f"and {w * X[5]:.4g} with different ones" in reason
     assert "the log density of 'y' for 7 rows is" in terms(mean_of_rows)["y"].reason
 
 

@@ -179,7 +179,7 @@ def test_refuses():
     ensemble = EnsembleSVI(model, AutoDelta, optax.adam(0.05), num_members=1)
     run = lambda **more: ensemble.run(0, 3, X, Y, **more, **QUIET)
     with pytest.raises(
-        ValueError, match="`early_stopping` is on the validation, and nothing"
+        ValueError, match="`early_stopping` uses the validation score, but no rows"
     ):
         run(early_stopping=EarlyStopping(on="validation"))
     with pytest.raises(ValueError, match="`validation` must have 'y' too"):
@@ -188,7 +188,7 @@ def test_refuses():
         ValueError, match=r"`validation` must be one of \['x', 'y'\], got 'z'"
     ):
         run(validation={"x": X, "z": Y})
-    with pytest.raises(TypeError, match=r"must be a share of the rows.*got 'some'"):
+    with pytest.raises(TypeError, match=r"must be a fraction of the rows.*got 'some'"):
         run(validation="some")
     with pytest.raises(ValueError, match="must have the 2 positional arguments"):
         run(validation=(X,))
@@ -212,11 +212,9 @@ def test_refuses_models():
     run = lambda m, v: EnsembleSVI(m, AutoDelta, optax.adam(0.05), num_members=1).run(
         0, 3, X, Y, validation=v, **QUIET
     )
-    with pytest.raises(ValueError, match="needs observations with an entry for each row"):
+    with pytest.raises(ValueError, match="needs observations with one entry per row"):
         run(summed, NEW)
-    with pytest.raises(
-        ValueError, match="A share of the rows cannot be held out: its rows"
-    ):
+    with pytest.raises(ValueError, match="A fraction of the rows cannot be held out: rows"):
         run(lagged, 0.3)
     assert run(lagged, NEW).validation.log_density.shape == (1, 4)
 

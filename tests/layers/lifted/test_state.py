@@ -170,7 +170,9 @@ def test_ensembles_of_modes_refuse_a_state():
     log_joint = lambda params, x, y: (jnp.zeros(()), jnp.zeros(()))
     init = lambda key: eqx.nn.make_with_state(Net)()
     ensemble = EnsembleMAP(log_joint, init, optax.sgd(0.1), 2)
-    with pytest.raises(ValueError, match=r"no `equinox\.nn\.State`.* take `EnsembleSVI"):
+    with pytest.raises(
+        ValueError, match=r"not return an `equinox\.nn\.State`.* use `EnsembleSVI"
+    ):
         ensemble.init(0)
     with pytest.raises(
         ValueError, match=r"does not keep .*net\.state.* Take `EnsembleSVI`"

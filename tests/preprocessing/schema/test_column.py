@@ -60,7 +60,9 @@ def test_a_word_where_single_precision_is_too_coarse():
     times = start + np.arange(0, 60_000, 100)
     for values in (times, times.astype(float), pd.DataFrame({"t": times, "x": 1.0})):
         label = "x" if isinstance(values, np.ndarray) else r"x\['t'\]"
-        with pytest.warns(UserWarning, match=f"`{label}` runs from .* has steps of 131072"):
+        with pytest.warns(
+            UserWarning, match=f"`{label}` ranges from .* resolution of 131072"
+        ):
             read(values)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -108,20 +110,24 @@ def test_dates_are_no_numbers_and_no_categories(values):
         (["a", 1.5, "b"], TypeError, r"row 0 has 'a' \(str\), row 1 has 1.5 \(float\)"),
         ([1.5, "n/a"], TypeError, r"row 0 has 1.5 \(float\), row 1 has 'n/a'"),
         (np.array([True, 2], object), TypeError, "row 0 has True"),
-        (["1", "2"], TypeError, "`x` holds numbers that are written as words, '1'"),
+        (["1", "2"], TypeError, "`x` holds numbers as strings, such as '1'"),
         (np.array([b"a"]), TypeError, "got bytes"),
         ([[1, 2], [3]], ValueError, "`x` must have rows of one length"),
-        (np.array([{}, {}]), TypeError, "must hold numbers or words, got dict"),
-        (pd.Series([pd.Interval(0, 1)]), TypeError, "must hold numbers or words|dates"),
+        (np.array([{}, {}]), TypeError, "must hold numbers or strings, got dict"),
+        (pd.Series([pd.Interval(0, 1)]), TypeError, "must hold numbers or strings|dates"),
         ([1.0, None], ValueError, "`x` has 1 entries .*row 1"),
         ([None, None], ValueError, "`x` has 2 entries"),
-        (["a", None], ValueError, r"`x` has 1 entries that are missing \(first in row 1\)"),
+        (["a", None], ValueError, r"`x` has 1 missing entries \(first in row 1\)"),
         (pd.array([1, None], "Int64"), ValueError, "`x` has 1 entries .*row 1"),
-        (pd.Categorical(["a", None]), ValueError, "`x` has 1 entries that are missing"),
+        (pd.Categorical(["a", None]), ValueError, "`x` has 1 missing entries"),
         (np.ma.masked_array([1, 2], [0, 1]), ValueError, "`x` has 1 entries .*row 1"),
         (np.ma.masked_array([1.0, 2.0], [1, 0]), ValueError, "`x` has 1 entries .*row 0"),
         (pd.Categorical([1, "1"]), None, ""),
-        (pd.DataFrame([[1, 2]], columns=["a", "a"]), ValueError, "each column once, got a"),
+        (
+            pd.DataFrame([[1, 2]], columns=["a", "a"]),
+            ValueError,
+            "duplicate columns, got a",
+        ),
         (pd.DataFrame(index=[1, 2]), ValueError, "at least one column"),
         (np.zeros((0, 2)), ValueError, "`x` must have at least one row"),
         (3.0, ValueError, "`x` must have a row axis, got 3.0"),

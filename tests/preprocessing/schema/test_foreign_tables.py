@@ -46,7 +46,7 @@ def test_categories_of_polars():
         (polars.DataFrame({"a": [1, None, 2]}), ValueError, r"`x\['a'\]` has 1 .*row 1"),
         (polars.Series([1, 2, 3]).cast(polars.Date), TypeError, "`x` holds dates"),
         (polars.DataFrame({"a": [1, 2, 3]}).lazy(), TypeError, "`x` is polars.*Collect"),
-        (polars.Series([[1], [2], [3]]), TypeError, "must hold numbers or words"),
+        (polars.Series([[1], [2], [3]]), TypeError, "must hold numbers or strings"),
     ],
 )
 def test_what_is_refused(values, kind, message):

@@ -151,7 +151,7 @@ def test_constants_are_no_rows_whatever_their_length():
     assert table["k"].shape == (4, 2) and table["words"] == ["a", "b"]
     with pytest.raises(ValueError, match="`knots` must be given once"):
         fit_schema({"y": Y, "knots": knots}, constants={"knots": knots})
-    with pytest.raises(TypeError, match="`k` must hold numbers, got words"):
+    with pytest.raises(TypeError, match="`k` must hold numbers, got strings"):
         fit_schema({"y": Y}, constants={"k": TOWNS})
 
 
@@ -215,7 +215,7 @@ LATER = {"x": TABLE, "town": TOWNS, "a": np.ones((4, 2))}
         (
             {"a": np.ones((4, 3))},
             ValueError,
-            r"`a` must have the axes \(2,\) behind the rows",
+            r"`a` must have the axes \(2,\) after the row axis",
         ),
         ({"a": TABLE}, ValueError, "`a` was an array before, .* table of age, dose"),
         ({"a": 3.0}, ValueError, "`a` must hold rows"),
