@@ -328,7 +328,7 @@ def same_length(**arrays: Any) -> int:
     lengths = {name: np.shape(array)[0] for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"`{name}` has {n}" for name, n in lengths.items())
-        raise ValueError(f"The data must have one row count, but {found} rows.")
+        raise ValueError(f"The data must have the same number of rows, but {found} rows.")
     return next(iter(lengths.values()))
 
 

@@ -226,7 +226,7 @@ CAUGHT = [
     ("moments", WrongVariance, NORMAL, "the variance is"),
     ("density_gradients", StuckParameter, NORMAL, "the derivative by `scale`"),
     ("density_gradients", NotANumberAtZero, NORMAL, "the derivative by .* is not finite"),
-    ("sample_gradients", StuckDraws, NORMAL, "draws do not follow `scale`"),
+    ("sample_gradients", StuckDraws, NORMAL, "derivatives of draws by `scale`"),
 ]
 
 

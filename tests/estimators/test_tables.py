@@ -154,9 +154,9 @@ def test_a_switch_among_features_is_a_number():
 
 def test_members_are_numbered_over_all_splits():
     """One warning, whatever the splits: a step of 1e30 leaves none finite."""
-    with pytest.warns(UserWarning, match="not finite") as said:
+    with pytest.warns(UserWarning, match="non-finite") as said:
         fit(BayesianNeuralFieldMAP, learning_rate=1e30, num_splits=2, num_epochs=5)
-    (words,) = [str(w.message) for w in said if "not finite" in str(w.message)]
+    (words,) = [str(w.message) for w in said if "non-finite" in str(w.message)]
     assert (
         words.startswith("Of 2 members")
         and "member 0 from" in words

@@ -122,7 +122,7 @@ CASES = {
     ),
     "rows": (
         lambda: run(y=Y[:30]),
-        ValueError, "one row count, but `x` has 40, `y` has 30 rows",
+        ValueError, "same number of rows, but `x` has 40, `y` has 30 rows",
     ),
     "rows inside": (
         lambda: run(x={"a": X, "b": X[:5]}),
@@ -130,7 +130,7 @@ CASES = {
     ),
     "rows of a batch": (
         lambda: ensemble_loss(linear)(jnp.ones(3), X, Y[:3]),
-        ValueError, "one row count, but `x` has 40, `y` has 3 rows",
+        ValueError, "same number of rows, but `x` has 40, `y` has 3 rows",
     ),
     "no row axis": (
         lambda: run(y=np.float32(1.0)),

@@ -118,7 +118,7 @@ PARIS, TOKYO = (
 def test_hints_work(entries, mend):
     series = pd.Series(entries, dtype=object)
     words = {
-        PARIS: r"utc=True\), then .dt.tz_convert",
+        PARIS: r"utc=True\), then with .dt.tz_convert",
         "2024-01-01": r"pandas\.to_datetime\.$",
     }
     with pytest.raises(TypeError, match=words.get(entries[0], r"pandas\.PeriodIndex")):

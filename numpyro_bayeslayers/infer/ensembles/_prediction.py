@@ -38,7 +38,7 @@ def ensemble_predict(
     Args:
         params_stacked: Parameters of all members: ``result.params``.
         predict_fn: ``predict_fn(params, x) -> predictions`` of one member.
-        x_new: Rows to predict: an array or a pytree of arrays with one row count.
+        x_new: Rows to predict: an array or a pytree of arrays with the same number of rows.
         batch_size: Number of rows at a time, at least 1; all rows at once if None. Besides the
             result, memory is then needed for `batch_size` rows per member. A few rows are
             compared first, to check that their predictions do not depend on other rows.

@@ -268,8 +268,8 @@ def sites_of(model: Model, data: Data) -> Sites:
         found = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
         raise ValueError(
             f"`y` has {data.num_rows} rows, {found}, and the model does not run with them: "
-            f"{error} Data must have one row count; arrays of other lengths are handed to "
-            "the model whole."
+            f"{error} Data must have the same number of rows; arrays of other lengths are "
+            "passed to the model unchanged."
         ) from error
     if data.rows["y"] is not None and "observed" not in with_y.values():
         raise ValueError(

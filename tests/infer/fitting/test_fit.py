@@ -275,10 +275,10 @@ def test_reparametrized_model_and_several_observed_sites():
     ("change", "message"),
     [
         ({"y": None}, "`y` must be given"),
-        ({"x": X[:39]}, "one row count, but `y` has 40, `x` has 39"),
+        ({"x": X[:39]}, "same number of rows, but `y` has 40, `x` has 39"),
         (
             {"x": pd.DataFrame(X[:39]), "knots": X},
-            "one row count, but `y` has 40, `x` has 39",
+            "same number of rows, but `y` has 40, `x` has 39",
         ),
         ({"x": X[:39], "knots": np.ones(ROWS)}, "`x` has 39, and the model does not run"),
         ({"x": np.where(X > 0, np.nan, X)}, "`x` has 60 entries .*column 0, 1"),

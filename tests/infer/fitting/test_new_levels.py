@@ -154,7 +154,7 @@ def test_what_has_no_population(model, data, new, message):
 
 def test_errors():
     found = fitted()
-    with pytest.raises(ValueError, match=r"holds the level 'rome' .*`new_levels`"):
+    with pytest.raises(ValueError, match=r"has the level 'rome' .*`new_levels`"):
         found.predict(town=NEW)
     with pytest.raises(ValueError, match="`new_levels` must be one of"):
         found.predict(town=NEW, new_levels="zero")

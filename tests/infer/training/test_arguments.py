@@ -42,7 +42,7 @@ DOORS = {
 @pytest.mark.parametrize(
     ("x", "kind", "message"),
     [
-        (TABLE, TypeError, r"must be an array, got a DataFrame. Hand over .*to_numpy"),
+        (TABLE, TypeError, r"must be an array, got a DataFrame. Pass .*to_numpy"),
         (np.ma.masked_array(X, np.asarray(X) > 1), ValueError, "no masked entries"),
         (np.full((12, 2), "2024", "M8[D]"), TypeError, "holds dates"),
         (np.full((12, 2), "word"), TypeError, "must hold numbers, got strings"),

@@ -101,7 +101,9 @@ def test_booleans():
     found = again(schema, a=[0.0, 1.0], b=[True, False])
     assert found["a"].tolist() == [False, True] and found["a"].dtype == bool
     assert found["b"].tolist() == [1, 0]
-    with pytest.raises(TypeError, match="`a` held booleans before, and holds numbers now"):
+    with pytest.raises(
+        TypeError, match="`a` held booleans in the first data, and holds numbers now"
+    ):
         again(schema, a=[0.5, 1.0], b=[True, False])
 
 
@@ -114,7 +116,7 @@ def test_a_table_of_categories_alone_becomes_codes():
         "x['size']": ("l", "s"),
     }
     with pytest.raises(
-        TypeError, match=r"`x` holds categories \(town\) beside .*\(age, dose\)"
+        TypeError, match=r"`x` has categorical columns \(town\) and .*\(age, dose\)"
     ):
         schema_of(x=TABLE.assign(town=TOWNS))
 
@@ -189,18 +191,26 @@ LATER = {"x": TABLE, "town": TOWNS, "a": np.ones((4, 2))}
             ValueError,
             r"`x` must have the 2 columns age, dose, got .*3",
         ),
-        ({"x": TABLE.assign(age=TOWNS)}, TypeError, r"`x\['age'\]` held numbers before"),
+        (
+            {"x": TABLE.assign(age=TOWNS)},
+            TypeError,
+            r"`x\['age'\]` held numbers in the first data",
+        ),
         (
             {"x": TABLE.assign(age=[1, 2, None, 3])},
             ValueError,
             r"`x\['age'\]` has 1 entries .*row 2",
         ),
-        ({"x": None}, ValueError, "`x` must be given: the data had the rows of x, town, a"),
+        (
+            {"x": None},
+            ValueError,
+            "`x` must be given: the first data had the row arguments x, town, a",
+        ),
         ({"z": Y}, ValueError, "`data` must be one of"),
         (
             {"town": ["oslo", "romee", "rome", "rome"]},
             ValueError,
-            "`town` holds the level 'romee' .*row 1.*had 'bern', .* Did you mean 'rome'",
+            "`town` has the level 'romee' .*row 1.*levels: 'bern', .* Did you mean 'rome'",
         ),
         (
             {"town": [0, 1, 1, 2]},
@@ -215,11 +225,15 @@ LATER = {"x": TABLE, "town": TOWNS, "a": np.ones((4, 2))}
         (
             {"a": np.ones((4, 3))},
             ValueError,
-            r"`a` must have the axes \(2,\) after the row axis",
+            r"`a` must have the shape \(2,\) after the row axis",
         ),
-        ({"a": TABLE}, ValueError, "`a` was an array before, .* table of age, dose"),
+        ({"a": TABLE}, ValueError, "`a` was an array .* table of age, dose"),
         ({"a": 3.0}, ValueError, "`a` must hold rows"),
-        ({"a": np.ones((3, 2))}, ValueError, "one row count, but `x` has 4, .*`a` has 3"),
+        (
+            {"a": np.ones((3, 2))},
+            ValueError,
+            "same number of rows, but `x` has 4, .*`a` has 3",
+        ),
         (
             {"x": TABLE[:0], "town": [], "a": np.ones((0, 2))},
             ValueError,
