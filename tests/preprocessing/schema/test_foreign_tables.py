@@ -41,11 +41,11 @@ def test_categories_of_polars():
 @pytest.mark.parametrize(
     ("values", "kind", "message"),
     [
-        (polars.Series([1, None, 3]), ValueError, "`x` has 1 (missing )?entries .*row 1"),
+        (polars.Series([1, None, 3]), ValueError, "`x` has 1 .*entries.*row 1"),
         (
             polars.Series(["a", None, "b"]),
             ValueError,
-            "`x` has 1 (missing )?entries .*row 1",
+            "`x` has 1 .*entries.*row 1",
         ),
         (polars.DataFrame({"a": [1, None, 2]}), ValueError, r"`x\['a'\]` has 1 .*row 1"),
         (polars.Series([1, 2, 3]).cast(polars.Date), TypeError, "`x` holds dates"),

@@ -101,9 +101,7 @@ def test_booleans():
     found = again(schema, a=[0.0, 1.0], b=[True, False])
     assert found["a"].tolist() == [False, True] and found["a"].dtype == bool
     assert found["b"].tolist() == [1, 0]
-    with pytest.raises(
-        TypeError, match="`a` held booleans in the first data, and holds numbers now"
-    ):
+    with pytest.raises(TypeError, match="`a` held booleans in .*, and holds numbers now"):
         again(schema, a=[0.5, 1.0], b=[True, False])
 
 
@@ -199,12 +197,12 @@ LATER = {"x": TABLE, "town": TOWNS, "a": np.ones((4, 2))}
         (
             {"x": TABLE.assign(age=[1, 2, None, 3])},
             ValueError,
-            r"`x\['age'\]` has 1 entries .*row 2",
+            r"`x\['age'\]` has 1 .*entries.*row 2",
         ),
         (
             {"x": None},
             ValueError,
-            "`x` must be given: the first data had the row arguments x, town, a",
+            "`x` must be given: .* had the row arguments x, town, a",
         ),
         ({"z": Y}, ValueError, "`data` must be one of"),
         (
