@@ -1,7 +1,7 @@
 """Bayesian layers, gradient estimators and ensembles for NumPyro.
 
-The rooms have the names that NumPyro gives them: `layers`, `handlers`, `distributions`,
-`infer`. Importing the package imports none of them; naming one does.
+The subpackages `handlers`, `distributions` and `infer` are named like those of NumPyro.
+Importing the package does not import them; they are imported on first use.
 """
 
 import importlib

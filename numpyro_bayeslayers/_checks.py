@@ -1,9 +1,9 @@
-"""One wording for each kind of error.
+"""Checks of arguments, with uniform error messages.
 
-Each function looks at one argument and raises with the argument's name, what was given and
-what to do. Otherwise it gives the value back as Python's own number, switch or word, in
-whatever type it came, so that settings can be hashed, compared and stored. Numbers that only
-exist inside a trace cannot be looked at; they pass.
+Each function checks one argument and raises an error with the argument's name, the given value
+and the remedy. Otherwise it returns the value as a Python number, boolean or string, so that
+settings can be hashed, compared and stored. Traced values cannot be checked and are returned
+unchanged.
 """
 
 import functools
@@ -21,12 +21,12 @@ import numpy as np
 
 from . import _options
 
-# What `setting` takes: the name and the value of an argument to its value.
+# The checks of `setting`: a function from the name and value of an argument to its value.
 Check = Callable[[str, Any], Any]
 Value = TypeVar("Value")
 
 
-# Through whose frames a call of the user's comes to a layer.
+# Packages whose frames are between a user's call and a layer.
 _BETWEEN = (
     __name__.partition(".")[0],
     "numpyro",
@@ -38,7 +38,7 @@ _BETWEEN = (
 
 
 def warn(text: str) -> None:
-    """Warn, and point to the user's own line, however deep it is said."""
+    """Warn with the location of the user's own line, at any depth of the call."""
     frame = sys._getframe(1)
     while frame.f_back is not None and _is_between(frame):
         frame = frame.f_back
@@ -59,7 +59,7 @@ def _is_between(frame: types.FrameType) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A single number, switch or word of NumPy or JAX as Python's own; else as it is."""
+    """A NumPy or JAX scalar as a Python number, boolean or string; other values unchanged."""
     if isinstance(value, (jax.core.Tracer, np.ma.MaskedArray)):
         return value
     is_single = isinstance(value, (np.generic, np.ndarray, jax.Array)) and not value.ndim
@@ -70,12 +70,12 @@ def _plain(value: Any) -> Any:
 
 
 def _kind(array: Any) -> str:
-    """The letter of NumPy for a kind of entries; keys of JAX have none."""
+    """NumPy's letter for the kind of dtype; JAX random keys have none."""
     return getattr(array.dtype, "kind", "?")
 
 
 def _is_real(array: Any) -> bool:
-    # The short floating-point types that NumPy does not know are of no kind of its own.
+    # Short floating-point types such as bfloat16 have no kind in NumPy.
     return _kind(array) in "biuf" or jnp.issubdtype(array.dtype, jnp.floating)
 
 
@@ -84,7 +84,7 @@ def _given(value: Any) -> str:
 
 
 def _number(name: str, value: Any) -> Any:
-    """`value` as a float, or as it is if it is not known before the program runs."""
+    """`value` as a float; unchanged if it is traced."""
     found = _plain(value)
     if isinstance(found, jax.core.Tracer):
         return found
@@ -94,7 +94,7 @@ def _number(name: str, value: Any) -> Any:
 
 
 def integer(name: str, value: Any, what: str = "an integer") -> int:
-    """`value` is an integer; `what` says of which range."""
+    """`value` is an integer; `what` describes the allowed range."""
     found = _plain(value)
     if isinstance(found, Integral) and not isinstance(found, (bool, np.timedelta64)):
         return int(found)
@@ -166,7 +166,7 @@ def fraction(name: str, value: Any) -> Any:
 
 
 def switch(name: str, value: Any) -> bool:
-    """`value` is true or false, and no word or number that Python would take for it."""
+    """`value` is True or False, and not a string or number that Python treats as a boolean."""
     found = _plain(value)
     if not isinstance(found, bool):
         raise TypeError(f"`{name}` must be True or False, {_given(value)}.")
@@ -174,16 +174,16 @@ def switch(name: str, value: Any) -> bool:
 
 
 def label(name: str, value: Any) -> str:
-    """`value` names something: a string that is not empty."""
+    """`value` is a non-empty string."""
     if not isinstance(value, str) or not value:
-        raise TypeError(f"`{name}` must be a string that is not empty, {_given(value)}.")
+        raise TypeError(f"`{name}` must be a non-empty string, {_given(value)}.")
     return str(value)
 
 
 def one_of(name: str, value: Any, options: Iterable[Any]) -> Any:
     """`value` is one of `options`; the closest one is suggested."""
     options, found = list(options), _plain(value)
-    # NumPy warns of a comparison of its times with numbers.
+    # NumPy warns when its times are compared with numbers.
     if isinstance(found, (np.ndarray, jax.Array, np.datetime64, np.timedelta64)):
         raise _options.refusal(name, value, options)
     return _options.one_of(name, found, options)
@@ -199,12 +199,12 @@ def optional(check: Check) -> Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
-# What a site's prefix is.
+# The check of a site's prefix.
 optional_label = optional(label)
 
 
 def sequence(check: Check) -> Check:
-    """The check of each of several values, which become a tuple."""
+    """The same check of each entry of a sequence, which becomes a tuple."""
 
     def checked(name: str, values: Any) -> tuple[Any, ...]:
         is_number = isinstance(values, (np.ndarray, jax.Array)) and not values.ndim
@@ -218,7 +218,7 @@ def sequence(check: Check) -> Check:
 
 
 def each(check: Check) -> Check:
-    """The check of a single value, or of each of several, which become a tuple."""
+    """The same check of a single value or of each entry of a sequence, which becomes a tuple."""
 
     def checked(name: str, values: Any) -> Any:
         is_array = isinstance(values, (np.ndarray, jax.Array)) and values.ndim > 0
@@ -229,7 +229,7 @@ def each(check: Check) -> Check:
 
 
 def random_key(name: str, seed: Any) -> Any:
-    """The random key that `seed`, an integer or a key already, stands for."""
+    """The random key for `seed`, an integer or a key."""
     if isinstance(seed, Integral) and not isinstance(seed, (bool, np.timedelta64)):
         return jax.random.key(int(seed))
     if isinstance(seed, (jax.Array, np.ndarray)):
@@ -246,23 +246,23 @@ def random_key(name: str, seed: Any) -> Any:
 
 
 def instance(name: str, value: Value, kind: type | tuple[type, ...], what: str) -> Value:
-    """`value` is of the `kind` that `what` says in words."""
+    """`value` is an instance of `kind`, which `what` describes."""
     if not isinstance(value, kind):
         raise TypeError(f"`{name}` must be {what}, {_given(value)}.")
     return value
 
 
 def function(name: str, value: Value) -> Value:
-    """`value` can be called."""
+    """`value` is callable."""
     if not callable(value):
         raise TypeError(f"`{name}` must be callable, {_given(value)}.")
     return value
 
 
 def reals(name: str, values: Any) -> Any:
-    """`values` as an array of real numbers, in the byte order of this machine.
+    """`values` as an array of real numbers, in native byte order.
 
-    Entries that a mask hides have no value; dates, words and complex numbers are not real.
+    Masked entries, dates, strings and complex numbers are errors.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(
@@ -272,13 +272,11 @@ def reals(name: str, values: Any) -> Any:
     try:
         found = values if isinstance(values, jax.Array) else np.asarray(values)
     except ValueError as error:
-        raise ValueError(
-            f"`{name}` must have rows of one length, which NumPy does not find: {error}."
-        ) from error
+        raise ValueError(f"`{name}` must have rows of equal length: {error}.") from error
     if not _is_real(found):
         raise TypeError(
-            f"`{name}` must hold real numbers, got entries of type {found.dtype}. Turn dates, "
-            "words and categories into numbers first."
+            f"`{name}` must hold real numbers, got entries of type {found.dtype}. Convert "
+            "dates, strings and categories to numbers first."
         )
     if not found.dtype.isnative:
         found = found.astype(found.dtype.newbyteorder("="))
@@ -286,16 +284,16 @@ def reals(name: str, values: Any) -> Any:
 
 
 def array(name: str, values: Any) -> Any:
-    """`values` as an array of JAX that holds real numbers or truth values."""
+    """`values` as a JAX array of real numbers or booleans."""
     is_single = isinstance(values, (bool, int, float))
     return jnp.asarray(values if is_single else reals(name, values))
 
 
 def numbers(name: str, values: Any) -> Any:
-    """`values` as an array of real numbers that are no truth values."""
+    """`values` as an array of real numbers; booleans are an error."""
     found = reals(name, values)
     if found.dtype == bool:
-        raise TypeError(f"`{name}` must hold numbers, got truth values.")
+        raise TypeError(f"`{name}` must hold numbers, got booleans.")
     return found
 
 
@@ -310,13 +308,13 @@ def all_positive(name: str, values: Any) -> None:
 
 
 def last_axis(name: str, x: Any, size_name: str, expected: int) -> None:
-    """The last axis of `x` has as many entries as the layer was made for."""
+    """The last axis of `x` has the size that the layer expects."""
     shape = np.shape(x)
     if not shape or shape[-1] != expected:
         raise ValueError(
-            f"`{name}` must have {expected} entries in its last axis (`{size_name}`="
-            f"{expected}), got shape {shape}. Transpose it, add an axis, or make the "
-            f"layer with another `{size_name}`."
+            f"`{name}` must have {expected} entries in its last axis "
+            f"(`{size_name}`={expected}), got shape {shape}. Transpose it, add an axis, or "
+            f"create the layer with another `{size_name}`."
         )
 
 
@@ -337,7 +335,7 @@ def same_shape(**arrays: Any) -> None:
     shapes = {name: np.shape(array) for name, array in arrays.items()}
     if len(set(shapes.values())) > 1:
         found = ", ".join(f"`{name}` has {shape}" for name, shape in shapes.items())
-        raise ValueError(f"The arrays must have one shape, but {found}.")
+        raise ValueError(f"The arrays must have the same shape, but {found}.")
 
 
 def no_nan(name: str, data: Any) -> None:

@@ -1,4 +1,4 @@
-"""The command `numpyro-bayeslayers`: what is installed, and a demonstration."""
+"""The command `numpyro-bayeslayers`: a list of installed objects, and a demonstration."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ _DEMO_NEEDS = {"sklearn": "scikit-learn", "matplotlib": "matplotlib"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with the words `argv`; the number is its exit status."""
+    """Run the command with the arguments `argv` and return its exit status."""
     options = _parser().parse_args(argv)
     if options.command == "demo":
         return _demo(options)
@@ -28,22 +28,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    listing = commands.add_parser("list", help="what is installed, and from which package")
+    listing = commands.add_parser("list", help="list installed objects and their packages")
     listing.add_argument("room", nargs="?", choices=registry.ROOMS, help="default: all")
     listing.add_argument(
         "--check",
         action="store_true",
-        help="import each object to see whether it works; exit with status 1 if one does not",
+        help="import each object; exit with status 1 if an import fails",
     )
 
-    demo = commands.add_parser("demo", help="fit a small ensemble and draw its predictions")
+    demo = commands.add_parser(
+        "demo", help=("fit one data set by four methods and plot the predictions")
+    )
     demo.add_argument(
         "--out",
         metavar="PATH",
         default="bayeslayers-demo.png",
-        help="where the picture goes; default: %(default)s",
+        help="the file of the figure; default: %(default)s",
     )
-    demo.add_argument("--quick", action="store_true", help="fewer steps, a rougher picture")
+    demo.add_argument("--quick", action="store_true", help="fewer steps")
     return parser
 
 
@@ -58,13 +60,13 @@ def _list(options: argparse.Namespace) -> int:
         return 1
     print(_table(rows))
     faults = dict.fromkeys(f"{row.status}: {row.error}" for row in rows if row.error)
-    for fault in faults:  # a clash stands in two rows and is told once
+    for fault in faults:  # a name clash is in two rows but printed once
         print(f"\n{fault}")
     return 1 if options.check and faults else 0
 
 
 def _table(rows: Sequence[Provider]) -> str:
-    """The rows under a header, in columns as wide as they need to be."""
+    """The rows with a header, in aligned columns."""
     lines = [
         _COLUMNS,
         *(tuple(getattr(row, column) for column in _COLUMNS) for row in rows),
@@ -80,8 +82,8 @@ def _demo(options: argparse.Namespace) -> int:
     ]
     if missing:
         print(
-            f"The demo needs {' and '.join(missing)}. Install the extra that brings all that "
-            "it needs: pip install 'numpyro-bayeslayers[demo]'",
+            f"The demo needs {' and '.join(missing)}. Install the extra: pip install "
+            "'numpyro-bayeslayers[demo]'",
             file=sys.stderr,
         )
         return 1
@@ -89,7 +91,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     try:
         demo.main(options.out, quick=options.quick)
-    except FileNotFoundError as error:  # the folder of the picture
+    except FileNotFoundError as error:  # the folder of the figure
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -1,9 +1,9 @@
-"""The demonstration: one network on real data, fitted in four ways.
+"""The demonstration: one network on real data, fitted by four methods.
 
 The data are the 442 patients of scikit-learn's diabetes set: ten measurements, and the
-progression of the disease a year later. The network gives a mean and a standard deviation
-for each patient, so that its uncertainty has a part from the data and a part from the
-weights.
+progression of the disease a year later. The network predicts a mean and a standard deviation
+for each patient, so the uncertainty has an aleatoric part (noise) and an epistemic part
+(weights).
 """
 
 import time
@@ -40,7 +40,7 @@ class Data(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """Draws of the outcomes of the test rows, their log density, and the seconds they took."""
+    """Draws of the outcomes of the test rows, their log density, and the times in seconds."""
 
     outcomes: np.ndarray
     log_density: np.ndarray
@@ -49,7 +49,7 @@ class Fit(NamedTuple):
 
 
 def of_normals(mean: Any, std: Any, data: Data, seconds: list[float]) -> Fit:
-    """What an equal mixture of normals, one for each draw, predicts in the output's own units."""
+    """Predictions of an equal-weight mixture of normals, one per draw, in the output's units."""
     mean = np.asarray(mean) * data.scale + data.shift
     std = np.asarray(std) * data.scale
     noise = np.random.default_rng(0).standard_normal(
@@ -66,7 +66,7 @@ def of_normals(mean: Any, std: Any, data: Data, seconds: list[float]) -> Fit:
 def network(
     x: Float[Array, "n d"], width: int
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Mean and standard deviation of the output, by one hidden layer."""
+    """Mean and standard deviation of the output, from a network with one hidden layer."""
     hidden = DenseReparameterization(
         x.shape[-1], width, prior_scale="fan_in", name="hidden"
     )
@@ -78,7 +78,7 @@ def network(
 def model(
     x: Float[Array, "n d"], y: Float[Array, " n"] | None = None, *, width: int
 ) -> None:
-    """The network with a normal likelihood whose spread differs between rows."""
+    """The network with a heteroscedastic normal likelihood."""
     mean, std = network(x, width)
     numpyro.deterministic("mean", mean)
     numpyro.deterministic("std", std)
@@ -87,7 +87,7 @@ def model(
 
 
 def fit_svi(data: Data, width: int, steps: int) -> Fit:
-    """Variational inference with flipout, stock `SVI` and a stock guide."""
+    """Variational inference with flipout, NumPyro's `SVI` and an autoguide."""
     net = partial(model, width=width)
     guide = AutoNormal(net, init_loc_fn=init_to_sample, init_scale=0.05)
     optimizer = optax.adam(optax.cosine_decay_schedule(2e-2, steps))
@@ -101,7 +101,7 @@ def fit_svi(data: Data, width: int, steps: int) -> Fit:
 
 
 def fit_estimator(data: Data, width: int, steps: int) -> Fit:
-    """The estimator: eight modes, whose prior and noise are chosen on held-out patients."""
+    """The estimator: eight modes, with prior scale and noise factor chosen on held-out patients."""
     from .estimators import BayesianRegressor
 
     model = BayesianRegressor((width,), num_steps=steps, random_state=0)
@@ -113,7 +113,7 @@ def fit_estimator(data: Data, width: int, steps: int) -> Fit:
 
 
 def fit_ensemble_svi(data: Data, width: int, steps: int) -> Fit:
-    """Sixteen variational fits from different starts, in one plate."""
+    """Sixteen variational fits from different initial values, in one plate."""
     net = partial(model, width=width)
     guide = AutoNormal(net, init_loc_fn=init_to_sample, init_scale=0.05)
     optimizer = optax.adam(optax.cosine_decay_schedule(2e-2, steps))
@@ -127,7 +127,7 @@ def fit_ensemble_svi(data: Data, width: int, steps: int) -> Fit:
 
 
 def fit_nuts(data: Data, width: int, steps: int) -> Fit:
-    """Draws from the exact posterior of a small network."""
+    """NUTS draws from the posterior of a small network."""
     net = partial(model, width=width)
     mcmc = MCMC(NUTS(net), num_warmup=steps, num_samples=steps)
     with stopwatch() as seconds:
@@ -138,7 +138,7 @@ def fit_nuts(data: Data, width: int, steps: int) -> Fit:
 
 
 def load() -> Data:
-    """The diabetes data, every fifth row of a fixed shuffle held out."""
+    """The diabetes data, with every fifth row of a fixed permutation held out."""
     from sklearn.datasets import load_diabetes
 
     x, y = load_diabetes(return_X_y=True)
@@ -159,7 +159,7 @@ def load() -> Data:
 
 @contextmanager
 def stopwatch() -> Generator[list[float]]:
-    """Seconds spent compiling and seconds spent otherwise, known when the block ends."""
+    """Seconds spent compiling and running, available when the block ends."""
     seconds: list[float] = []
     compiling = 0.0
 
@@ -178,7 +178,7 @@ def stopwatch() -> Generator[list[float]]:
 
 
 class Scores(NamedTuple):
-    """How a fit does on the test rows, in the output's own units."""
+    """Scores of a fit on the test rows, in the output's units."""
 
     rmse: float
     nll: float
@@ -189,7 +189,7 @@ class Scores(NamedTuple):
 
 
 def score(fit: Fit, data: Data) -> Scores:
-    """Scores of a fit, with its 90% interval."""
+    """Compute the scores of a fit, including the coverage of its 90% interval."""
     low, high = np.quantile(fit.outcomes, [0.05, 0.95], axis=0)
     middle = fit.outcomes.mean(0)
     rmse = np.sqrt(np.mean((middle - data.y_test) ** 2))
@@ -199,7 +199,7 @@ def score(fit: Fit, data: Data) -> Scores:
 
 
 def table(fits: dict[str, Fit], scores: dict[str, Scores]) -> str:
-    """One row for each way of fitting."""
+    """A table with one row per method."""
     head = f"{'':28}{'RMSE':>7}{'NLL':>7}{'in 90%':>8}{'compile s':>11}{'run s':>7}"
     rows = [
         f"{name:28}{s.rmse:7.1f}{s.nll:7.2f}{s.coverage:8.0%}"
@@ -210,7 +210,7 @@ def table(fits: dict[str, Fit], scores: dict[str, Scores]) -> str:
 
 
 def draw(fits: dict[str, Fit], scores: dict[str, Scores], data: Data, path: Path) -> None:
-    """Intervals and outcomes of the test rows by predicted mean, and how often they hold."""
+    """Plot intervals and outcomes of the test rows by predicted mean, with the coverage."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -246,14 +246,14 @@ def draw(fits: dict[str, Fit], scores: dict[str, Scores], data: Data, path: Path
 
 
 def main(out: str | Path = "bayeslayers-demo.png", *, quick: bool = False) -> None:
-    """Fit, print the table, and write the picture to `out`.
+    """Run the fits, print the table, and save the figure to `out`.
 
     Args:
-        out: Where the picture goes, a PNG file.
-        quick: A tenth of the steps, for a rough look.
+        out: The file of the figure, a PNG.
+        quick: Whether to take only a tenth of the steps.
 
     Raises:
-        FileNotFoundError: If the picture's folder does not exist.
+        FileNotFoundError: If the folder of `out` does not exist.
     """
     path = Path(out)
     if not path.absolute().parent.is_dir():
@@ -274,7 +274,7 @@ def main(out: str | Path = "bayeslayers-demo.png", *, quick: bool = False) -> No
         print(name)
         fits[name] = fit(data)
     scores = {name: score(fit, data) for name, fit in fits.items()}
-    print(f"\n{len(data.y)} patients to learn from, {len(data.y_test)} to predict\n")
+    print(f"\n{len(data.y)} training patients, {len(data.y_test)} test patients\n")
     print(table(fits, scores))
     draw(fits, scores, data, path)
-    print(f"\nThe predictions are drawn in {path}")
+    print(f"\nThe figure of the predictions is {path}")

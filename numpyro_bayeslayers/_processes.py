@@ -1,7 +1,7 @@
-"""Several processes that run one program on one mesh of devices (`jax.distributed`).
+"""Distributed runs: several processes with one mesh of devices (`jax.distributed`).
 
-Every function here is called by all processes in the same order: an array whose parts are with
-several processes is read by all of them together, and a file is read and written by the first.
+All processes must call these functions in the same order: an array distributed over several
+processes is read by all of them together, and files are read and written by the first process.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 _DIFFERENT = (
-    "All processes must be given the same, and they differ in {names}. Read the same data in each, "
-    "draw what is random by the same key, and give the same numbers."
+    "All processes must be given the same arguments, but they differ in {names}. Read the same "
+    "data in each process, and use the same random key and numbers."
 )
-_FAILED = "The first process, which reads and writes the files of all, failed: {error}"
+_FAILED = "The first process, which reads and writes all files, failed: {error}"
 _LOST = (
-    "The work that the processes share broke off; most likely one of them has ended. End the "
-    "others, and start all of them again: with `checkpoint=`, a run goes on from where it was "
-    "saved last. JAX says: {error}"
+    "The distributed run failed, most likely because a process has ended. End the other "
+    "processes and start all of them again; with `checkpoint=`, a run resumes from its last "
+    "save. The error of JAX is: {error}"
 )
 
 
 def are_shared(tree: PyTree) -> bool:
-    """Whether an array has parts that are with other processes."""
+    """Whether an array has parts on devices of other processes."""
     return any(
         isinstance(x, jax.Array) and not x.is_fully_addressable
         for x in jax.tree.leaves(tree)
@@ -36,7 +36,7 @@ def are_shared(tree: PyTree) -> bool:
 
 
 def whole(x: Any) -> np.ndarray:
-    """All of an array of numbers, in every process."""
+    """The whole array of numbers, in every process."""
     is_here = not isinstance(x, jax.Array) or x.is_fully_addressable
     if is_here or x.is_fully_replicated:
         return np.asarray(x)
@@ -44,26 +44,26 @@ def whole(x: Any) -> np.ndarray:
 
 
 def is_first() -> bool:
-    """Whether this is the process that speaks and writes for all."""
+    """Whether this is the process that shows progress and writes files."""
     return jax.process_index() == 0
 
 
 def any_of(flag: bool, *, shared: bool) -> bool:
-    """Whether the flag is set in one of the processes, if they share the work."""
+    """Whether the flag is set in any process of a distributed run."""
     if not shared:
         return flag
     return bool(gathered([flag]).any())
 
 
 def check_same(named: Mapping[str, Any], *, shared: bool) -> None:
-    """The processes that share the work have been given the same.
+    """Check that all processes of a distributed run have the same values.
 
     Args:
-        named: By name, what has the same `repr` in all of them.
-        shared: Whether they share it.
+        named: Values by name, which must have the same `repr` in all processes.
+        shared: Whether the run is distributed.
 
     Raises:
-        ValueError: If they differ: in all of them, with the names.
+        ValueError: In all processes, with the names, if values differ.
     """
     if not shared:
         return
@@ -78,21 +78,21 @@ def check_same(named: Mapping[str, Any], *, shared: bool) -> None:
 
 
 def gathered(numbers: Sequence[int]) -> np.ndarray:
-    """Some small numbers of each process, (processes, numbers)."""
+    """A few small integers of each process, (processes, numbers)."""
     return multihost_utils.process_allgather(np.array(numbers, np.int32))
 
 
 def hashed(value: Any) -> int:
-    """A number below 2^31 that tells values with another `repr` from this one."""
+    """A hash below 2^31 of the `repr` of a value."""
     found = hashlib.blake2b(repr(value).encode(), digest_size=4).digest()
     return int.from_bytes(found, "little") >> 1
 
 
 def by_first(fn: Callable[[], bytes | None], *, shared: bool) -> bytes | None:
-    """What `fn` gives to the first process, if they share the work; without, what it gives here.
+    """The result of `fn` in the first process of a distributed run; otherwise the result here.
 
     Raises:
-        RuntimeError: In the others, if it fails in the first, which raises what it raises.
+        RuntimeError: In the other processes, if `fn` raises an error in the first.
     """
     if not shared:
         return fn()
@@ -104,7 +104,7 @@ def by_first(fn: Callable[[], bytes | None], *, shared: bool) -> bytes | None:
             error = raised
     text = f"{type(error).__name__}: {error}".encode() if error else found or b""
     kind = 2 if error else 1 if found is not None else 0
-    # Of 32 bits each: JAX has no longer ones by default.
+    # 32 bits each, JAX's default integer size.
     head = multihost_utils.broadcast_one_to_all(
         np.array([kind, len(text) >> 24, len(text) & 0xFFFFFF], np.int32)
     )
@@ -123,10 +123,10 @@ def by_first(fn: Callable[[], bytes | None], *, shared: bool) -> bytes | None:
 
 @contextlib.contextmanager
 def losing_none(*, shared: bool) -> Generator[None]:
-    """Say what a failure of the shared work most likely means.
+    """Explain the most likely cause of a failure in a distributed run.
 
     Raises:
-        RuntimeError: If it broke off.
+        RuntimeError: If communication between processes failed.
     """
     try:
         yield
@@ -138,7 +138,7 @@ def losing_none(*, shared: bool) -> Generator[None]:
 
 
 def on_host(tree: PyTree) -> PyTree:
-    """Copies of the arrays, in every process; other leaves stay."""
+    """Copies of the arrays on the host, in every process; other leaves are kept."""
     return jax.tree.map(
         lambda x: np.array(whole(x)) if isinstance(x, jax.Array) else x, tree
     )
@@ -146,5 +146,5 @@ def on_host(tree: PyTree) -> PyTree:
 
 @functools.cache
 def processes_of(mesh: Any) -> frozenset[int]:
-    """The processes that have devices of a mesh."""
+    """The processes with devices of a mesh."""
     return frozenset(device.process_index for device in mesh.devices.flat)

@@ -1,4 +1,4 @@
-"""Our own arrays broadcast and change their types by NumPy's rules, whatever JAX is set to."""
+"""NumPy's broadcasting and dtype promotion for the code of this package."""
 
 import contextlib
 from collections.abc import Generator
@@ -8,10 +8,10 @@ import jax
 
 @contextlib.contextmanager
 def promoting() -> Generator[None]:
-    """Shapes of different rank broadcast inside, and types mix.
+    """Allow rank promotion and dtype promotion inside the block.
 
-    ``jax_numpy_rank_promotion="raise"`` and ``jax_numpy_dtype_promotion="strict"`` are for the
-    code of users; a bias that is added to rows is meant as it is written.
+    ``jax_numpy_rank_promotion="raise"`` and ``jax_numpy_dtype_promotion="strict"`` are meant
+    for users' code, not for the code of this package.
     """
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         yield

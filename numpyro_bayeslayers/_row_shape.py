@@ -1,4 +1,4 @@
-"""What weighs or masks rows may not reach what is no row."""
+"""Check that weights and masks of rows do not reach sites without rows."""
 
 import itertools
 
@@ -13,30 +13,30 @@ _WRONG = (
     "{mend}"
 )
 _PARAMETER = (
-    "A parameter is no row: it would be weighed or masked as often as there are rows. Call "
-    "layers outside of the handler; for the rows of a link give it `weights=` or `mask=`: "
+    "A parameter has no rows, so its prior would be weighted or masked once per row. Call "
+    "layers outside the handler; for the rows of a link use `weights=` or `mask=`: "
     "gaussian_link(mu, y, weights=w, mask=is_seen)."
 )
 _OBSERVED = (
-    "Give the handler one number for each observation; or leave it out and give the link "
-    "`weights=` or `mask=`."
+    "Give the handler one number per observation, or leave it out and give the link `weights=` "
+    "or `mask=`."
 )
 
 
 def check_rows(msg: Message) -> None:
-    """What the handlers outside weigh or mask a site by has the site's own axes at most.
+    """Check that outer `scale` and `mask` handlers do not add axes to a site.
 
     Args:
         msg: The final message of a sample site.
 
     Raises:
-        ValueError: If it has others: NumPyro would broadcast, and count the site more than
-            once or draw it for each row.
+        ValueError: If they do: NumPyro would broadcast, and count the site several times or
+            draw it for each row.
     """
     sizes = {frame.dim: frame.size for frame in msg["cond_indep_stack"]}
     width = max((-dim for dim in sizes), default=0)
     own = tuple(sizes.get(dim, 1) for dim in range(-width, 0))
-    # A divergence is "observed", and a term of parameters.
+    # A divergence is an observed factor that belongs to parameters.
     is_data = msg["is_observed"] and not isinstance(law_of(msg["fn"]), dist.Unit)
     if is_data:
         shape = jnp.shape(msg["value"])
@@ -55,7 +55,7 @@ def check_rows(msg: Message) -> None:
 
 def _weighing(msg: Message) -> list[tuple[str, tuple[int, ...]]]:
     """The handlers `scale` and `mask` that reached a message, with their shapes."""
-    # What an event is masked by inside is the likelihood's own.
+    # A mask inside the event is part of the likelihood.
     outer = itertools.takewhile(
         lambda fn: not isinstance(fn, dist.Independent), nested(msg["fn"])
     )

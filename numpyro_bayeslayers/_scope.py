@@ -1,4 +1,4 @@
-"""Prefixes of sites, one for each layer."""
+"""Prefixes of site names, one per layer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +7,12 @@ from numpyro.primitives import CondIndepStackFrame, Messenger
 
 from ._typing import Message
 
-#: What joins a layer's name and its site's. ArviZ 1 cannot store names with a slash.
+#: The separator of a layer's name and its site's. ArviZ 1 cannot store names with a slash.
 DIVIDER = "."
 
 
 def join(prefix: str, name: str) -> str:
-    """The full name of the site `name` in the layer that is called `prefix`.
+    """The full name of the site `name` in the layer with the name `prefix`.
 
     Example:
         >>> join("hidden", "weight")
@@ -22,16 +22,16 @@ def join(prefix: str, name: str) -> str:
 
 
 class scope(Messenger):  # noqa: N801
-    """Prefix the sites and plates of what runs inside: ``weight`` becomes ``hidden.weight``.
+    """Prefix the sites and plates that are created inside: ``weight`` becomes ``hidden.weight``.
 
-    `numpyro.handlers.scope` prefixes whatever passes it, so a handler around the layer that
-    answers one message by sending another (`reparam`, `do`) would have its own message
-    prefixed once more. Here, while a message is on its way through the handlers outside,
-    what those send keeps its name: a layer's site then behaves like a plain one.
+    `numpyro.handlers.scope` prefixes every message that passes it, so an outer handler that
+    answers a message by sending another one (`reparam`, `do`) would get a second prefix. Here,
+    messages that outer handlers send while they process a site keep their names, so a layer's
+    site behaves like a plain one.
 
     Args:
         fn: A function, when used as a decorator.
-        prefix: What stands before the dot.
+        prefix: The part of the name before the dot.
 
     Example:
         >>> import numpyro, numpyro.distributions as dist

@@ -1,4 +1,4 @@
-"""Fields of modules that are settings: checked when the module is made, static, hashable."""
+"""Settings: checked, static and hashable fields of modules."""
 
 import inspect
 from typing import TYPE_CHECKING, Any
@@ -8,20 +8,20 @@ import equinox as eqx
 from ._checks import Check
 
 if TYPE_CHECKING:
-    # Type checkers know Equinox's own for a field; to them `check` is one more keyword.
+    # Type checkers recognize Equinox's `field`; `check` is an extra keyword to them.
     from equinox import field as setting
 else:
 
     def setting(*, check: Check, static: bool = True, **kwargs: Any) -> Any:
-        """A field whose value goes through a check of `_checks`; static, if not said otherwise.
+        """A field whose value is checked by a function of `_checks`; static by default.
 
-        The check knows the field's name, and what it gives back is the field's value: a
-        number of NumPy becomes Python's own, so that equal settings make equal modules.
+        The check receives the field's name, and its result is the field's value: NumPy scalars
+        become Python numbers, so that modules with equal settings are equal.
 
         Args:
             check: A check: ``check=size``, ``check=optional(label)``.
             static: Whether the value is part of the structure of the module as a pytree.
-            kwargs: Passed to `equinox.field`: ``default=``, for one.
+            kwargs: Passed to `equinox.field`, for example ``default=``.
 
         Example:
             >>> import numpy as np
@@ -40,7 +40,7 @@ else:
 
 
 class _Converter:
-    """A check in the name of its field, which the class gives to the field."""
+    """A check bound to the name of its field, which is set when the class is created."""
 
     field: Any
 
@@ -52,8 +52,8 @@ class _Converter:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        # Equinox shows users the annotation of a converter's argument. What is kept as a tuple
-        # may come as any sequence.
+        # Equinox shows users the annotation of a converter's argument. Fields stored as tuples
+        # accept any sequence.
         kept = self.field.type
         annotation = Any if "tuple[" in str(kept) else kept
         kind = inspect.Parameter.POSITIONAL_ONLY

@@ -1,11 +1,11 @@
-"""One thread at a time runs models.
+"""A lock that lets one thread at a time run models.
 
-NumPyro's handlers stand in one list of the process, which models read as they run: two threads
-that run models at once would see each other's handlers, and get each other's values or
-errors from deep inside. Whatever runs a user's model therefore holds this lock.
+NumPyro keeps the stack of handlers in a global list, so two threads that run models at the same
+time would see each other's handlers and get wrong values or obscure errors. Code that runs a
+user's model therefore holds this lock.
 """
 
 import threading
 
-#: Held while a model runs; one thread may take it again, as a callback that predicts does.
+#: Held while a model runs; reentrant, since a callback may predict.
 ALONE = threading.RLock()

@@ -1,4 +1,4 @@
-"""Names for the kinds of values that cross the borders of rooms."""
+"""Types shared by the subpackages."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -6,13 +6,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Array, Int, Key, PyTree, UInt32
 
-# A typed key, or the raw pair of words that `Predictive` still hands to models.
+# A typed key, or the raw uint32 pair that `Predictive` still passes to models.
 PRNGKey: TypeAlias = Key[Array, ""] | UInt32[Array, "2"]
 
-# What stands for a key: an integer, or the key itself.
+# A seed: an integer or a key.
 Seed: TypeAlias = int | np.integer | Int[Array, ""] | PRNGKey
 
-# What travels down NumPyro's effect stack.
+# A message on NumPyro's effect stack.
 Message: TypeAlias = dict[str, Any]
 
 # A NumPyro model or guide: any callable with sites inside.

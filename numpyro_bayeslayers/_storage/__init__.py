@@ -1,6 +1,6 @@
-"""What is kept on the disk: a file of arrays with a header, and values that can be put into it.
+"""Storage: a file of arrays with a header, and the conversion of values to it.
 
-Nothing here knows what a file is of. A file is data: to read one runs no code of it.
+Nothing here depends on the kind of file. A file is data: reading one does not execute code.
 """
 
 from ._file import (

@@ -1,7 +1,7 @@
-"""Named arrays and a header in one file, which is there whole or not at all.
+"""Named arrays and a header in one file, written atomically.
 
-The file is one of safetensors. Beside the arrays it has texts: what it is of, the header as
-JSON, and a checksum of both.
+The file is in the safetensors format. Its metadata has the kind of file, the header as JSON,
+and a checksum.
 """
 
 import contextlib
@@ -24,31 +24,31 @@ except ImportError:  # not POSIX
     fcntl = None
 
 _FORMAT = 1
-# The entry of the texts that tells our files from others.
+# The metadata entry that identifies files of this package.
 _MARK = "numpyro_bayeslayers"
-# What all versions of safetensors can read.
+# The types that all versions of safetensors can read.
 _NATIVE = frozenset(
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 ) | {"bool", "float16", "float32", "float64"}
-# What safetensors reads at most, less what the list of arrays may need.
+# The limit of safetensors, minus space for the list of arrays.
 _MOST_HEADER = 80_000_000
 
 _FOREIGN = (
-    "The file {path!r} was not saved by numpyro_bayeslayers, or its start is damaged."
+    "The file {path!r} was not saved by numpyro_bayeslayers, or its beginning is damaged."
 )
 _DAMAGED = (
-    "The file {path!r} is damaged: {why}. It cannot be read; take a copy, or save it again."
+    "The file {path!r} is damaged and cannot be read: {why}. Use a copy, or save it again."
 )
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 
 
 class Kind(NamedTuple):
-    """What a file is of.
+    """The kind of a file.
 
     Args:
-        name: In words, ``"a fit"``.
-        loader: The call that reads such a file.
+        name: A noun phrase, such as ``"a fit"``.
+        loader: The call that loads such a file.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Kind(NamedTuple):
 def write_file(
     path: str | Path, kind: Kind, header: dict[str, Any], arrays: Arrays
 ) -> None:
-    """Write a file, in place of the one that is there.
+    """Write a file, replacing an existing one atomically.
 
     Args:
-        path: The file, in a folder that exists.
-        kind: What it is of.
-        header: What JSON can hold.
+        path: The file, in an existing folder.
+        kind: The kind of file.
+        header: Values that JSON can represent.
         arrays: Arrays of numbers by name.
 
     Raises:
@@ -76,12 +76,12 @@ def write_file(
 
     raw = {n: x.dtype.name for n, x in arrays.items() if x.dtype.name not in _NATIVE}
     for name in raw.values():
-        _named_type(name)  # refuses what `read_file` would
+        _named_type(name)  # raises for types that `read_file` refuses
     text = json.dumps({"header": header, "raw": raw})
     if len(text) > _MOST_HEADER:
         raise ValueError(
-            f"What is no array must be at most {_MOST_HEADER} letters of JSON, got "
-            f"{len(text)}. Hand large lists over as arrays, words as codes."
+            f"The header must be at most {_MOST_HEADER} characters of JSON, got {len(text)}. "
+            "Store large lists as arrays, and strings as codes."
         )
     plain = {n: _as_bytes(x) if n in raw else _in_order(x) for n, x in arrays.items()}
     texts = {_MARK: str(_FORMAT), "kind": kind.name, "loader": kind.loader, "content": text}
@@ -91,13 +91,14 @@ def write_file(
 
 
 def read_file(path: str | Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
-    """The header and the arrays of a file.
+    """Read the header and the arrays of a file.
 
     Raises:
         FileNotFoundError: If there is no such file.
         IsADirectoryError: If `path` is a folder.
         TypeError: If `path` is not a path.
-        ValueError: If the file is damaged, of another kind, of a later version, or not ours.
+        ValueError: If the file is damaged, of another kind, of a later version, or not from
+            this package.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -110,12 +111,12 @@ def read_file(path: str | Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
     except SafetensorError as error:
         raise ValueError(_DAMAGED.format(path=given, why=error)) from error
     if texts.get("checksum") != _checksum(texts, plain):
-        why = "its checksum is not that of what it holds"
+        why = "its checksum does not match its contents"
         raise ValueError(_DAMAGED.format(path=given, why=why))
     if texts["kind"] != kind.name:
         raise ValueError(
-            f"The file {given!r} must hold {kind.name}, and holds {texts['kind']}. Read it by "
-            f"`{texts['loader']}`."
+            f"The file {given!r} must contain {kind.name}, but contains {texts['kind']}. Load "
+            f"it with `{texts['loader']}`."
         )
     content = json.loads(texts["content"])
     raw = content["raw"]
@@ -124,14 +125,14 @@ def read_file(path: str | Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
 
 
 def replace_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file beside `path`, put it onto the disk, and only then give it that name.
+    """Write a temporary file, flush it to disk, and then rename it to `path`.
 
-    A file that is replaced hands its rights on; a link stays one. What writers that were killed
-    left beside `path` is removed.
+    The permissions of a replaced file are kept, and a link stays a link. Temporary files left
+    by killed processes are removed.
 
     Args:
-        path: The file, in a folder that exists.
-        write: Writes into the file that it is given.
+        path: The file, in an existing folder.
+        write: A function that writes to the given file.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -150,14 +151,14 @@ def replace_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
                 os.chmod(new, stat.S_IMODE(target.stat().st_mode))
             file.flush()
             os.fsync(file.fileno())
-            if fcntl is not None:  # held until then: nobody takes it for left over
+            if fcntl is not None:  # locked until here, so that no process removes it
                 os.replace(new, target)
-        if fcntl is None:  # elsewhere an open file has its name for good
+        if fcntl is None:  # on other systems an open file cannot be renamed
             os.replace(new, target)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # elsewhere a folder cannot be flushed
+    if os.name == "posix":  # on other systems a folder cannot be flushed
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -166,7 +167,7 @@ def replace_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def place_of(path: str | Path) -> Path:
-    """Where a file of this name is, in a folder that exists; a link's file is elsewhere.
+    """The resolved location of a file, following links, in an existing folder.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -181,7 +182,7 @@ def place_of(path: str | Path) -> Path:
 
 
 def _opened_beside(target: Path) -> tuple[BinaryIO, Path]:
-    """A new file beside `target`, locked for as long as its writer lives."""
+    """A new temporary file next to `target`, locked while its writer is alive."""
     while True:
         new = target.parent / f".{target.name}.{secrets.token_hex(4)}"
         file = new.open("xb")
@@ -190,22 +191,22 @@ def _opened_beside(target: Path) -> tuple[BinaryIO, Path]:
         _lock(file)
         if new.exists():
             return file, new
-        file.close()  # taken for left over, just before it was locked
+        file.close()  # removed by another process just before it was locked
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Whether the file is locked by us now; where there are no locks, it is not."""
+    """Try to lock the file; False if it is locked or locks are not supported."""
     if fcntl is None:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another writer has it, or the folder knows no locks
+    except OSError:  # locked by another writer, or no locks on this file system
         return False
     return True
 
 
 def _remove_left_over(target: Path) -> None:
-    """Remove what writers of this file left half-written when they were killed."""
+    """Remove temporary files of this target left by killed processes."""
     if fcntl is None:
         return
     is_ours = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{8}").fullmatch
@@ -223,7 +224,7 @@ def _as_path(path: Any) -> Path:
 
 
 def _texts(path: str, data: bytes) -> dict[str, str]:
-    """The texts of a file of ours, which a newer version has not written."""
+    """The metadata of a file of this package, of a supported version."""
     size = int.from_bytes(data[:8], "little")
     try:
         texts = json.loads(data[8 : 8 + size])["__metadata__"]
@@ -233,14 +234,14 @@ def _texts(path: str, data: bytes) -> dict[str, str]:
         raise ValueError(_FOREIGN.format(path=path)) from error
     if version > _FORMAT:
         raise ValueError(
-            f"The file {path!r} is of format {version}, and this version of "
-            f"numpyro_bayeslayers reads formats up to {_FORMAT}. Install a later one."
+            f"The file {path!r} has format {version}, but this version of numpyro_bayeslayers "
+            f"reads formats up to {_FORMAT}. Install a later version."
         )
     return known | {_MARK: texts[_MARK]}
 
 
 def _checksum(texts: dict[str, str], arrays: Arrays) -> str:
-    """What tells whether texts or arrays were changed."""
+    """The checksum of the metadata and arrays."""
     digest = hashlib.blake2b(digest_size=32)
     parts = [f"{n}={texts[n]}" for n in (_MARK, "kind", "loader", "content")]
     digest.update("\n".join(parts).encode())
@@ -252,12 +253,12 @@ def _checksum(texts: dict[str, str], arrays: Arrays) -> str:
 
 
 def _in_order(array: np.ndarray) -> np.ndarray:
-    """The array with its entries one after another, in little-endian bytes."""
+    """The array as contiguous little-endian data."""
     return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
 def _as_bytes(array: np.ndarray) -> np.ndarray:
-    """An array of a type that safetensors does not have, as its bytes, in a last axis."""
+    """An array of a dtype that safetensors does not support, as bytes on a last axis."""
     whole = np.asarray(array, order="C")
     flat = whole.reshape(-1).view(np.uint8)
     return flat.reshape(*whole.shape, whole.dtype.itemsize)
@@ -269,7 +270,7 @@ def _of_bytes(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _named_type(name: str) -> np.dtype:
-    """A type of numbers that safetensors does not have; never one of objects."""
+    """The numeric dtype with this name; object dtypes are refused."""
     if name in ("complex64", "complex128"):
         return np.dtype(name)
     dtype = np.dtype(getattr(ml_dtypes, name, object))

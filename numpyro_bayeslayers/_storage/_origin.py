@@ -1,4 +1,4 @@
-"""Where a file comes from: the versions that wrote it, and the precision of its numbers."""
+"""The origin of a file: the package versions and the floating-point precision."""
 
 import importlib.metadata
 import warnings
@@ -10,30 +10,30 @@ _PACKAGES = ("numpyro-bayeslayers", "numpyro", "jax")
 
 
 def origin() -> dict[str, Any]:
-    """What is noted of this process."""
+    """The versions and precision of this process."""
     versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
     return {"versions": versions, "x64": bool(jax.config.read("jax_enable_x64"))}
 
 
 def check_origin(path: Any, found: dict[str, Any], *, stacklevel: int = 3) -> None:
-    """Numbers of a file mean here what they meant there.
+    """Check that the versions and precision of a file match this process.
 
     Args:
         path: The file.
-        found: What `origin` gave when it was written.
-        stacklevel: Of the warning.
+        found: The result of `origin` when the file was written.
+        stacklevel: The stack level of the warning.
 
     Warns:
-        UserWarning: If packages have other versions (beyond the last number).
+        UserWarning: If package versions differ (apart from the patch number).
 
     Raises:
-        ValueError: If JAX has another precision here.
+        ValueError: If JAX's precision setting differs.
     """
     here = origin()
     if found["x64"] != here["x64"]:
         raise ValueError(
-            f"The file {str(path)!r} was saved with jax_enable_x64={found['x64']}, and this "
-            f"process has {here['x64']}: its numbers would be others. Call "
+            f"The file {str(path)!r} was saved with jax_enable_x64={found['x64']}, but this "
+            f"process has {here['x64']}, so its numbers would differ. Call "
             f"`jax.config.update('jax_enable_x64', {found['x64']})` first."
         )
     pairs = [
@@ -43,8 +43,8 @@ def check_origin(path: Any, found: dict[str, Any], *, stacklevel: int = 3) -> No
     ]
     if pairs:
         warnings.warn(
-            f"The file {str(path)!r} was saved with {'; '.join(pairs)}. What was learned is the "
-            "same; draws of a seed may differ.",
+            f"The file {str(path)!r} was saved with {'; '.join(pairs)}. The parameters are the "
+            "same, but draws for a given seed may differ.",
             stacklevel=stacklevel,
         )
 

@@ -1,7 +1,7 @@
-"""Values as JSON beside named arrays, and back: plain containers, numbers, words, random keys.
+"""Convert values to JSON and named arrays, and back: containers, numbers, strings, random keys.
 
-What is no data (a function, an object of a class) is refused. `pack_leaves` takes any pytree,
-of which it keeps the leaves; its structure must be given when they are read.
+Functions and objects of other classes are refused. `pack_leaves` accepts any pytree and stores
+only its leaves; the structure must be given when it is read.
 """
 
 import math
@@ -14,14 +14,14 @@ import numpy as np
 from .. import _processes
 from ._file import Arrays
 
-_UNLIKE = "`{name}` must have the structure of what the file holds: {how}."
+_UNLIKE = "`{name}` must have the same structure as in the file: {how}."
 
 
 class NotDataError(TypeError):
-    """A value that a file cannot hold.
+    """A value that cannot be stored in a file.
 
     Args:
-        label: Where it stands.
+        label: Its location.
         value: The value.
     """
 
@@ -29,18 +29,18 @@ class NotDataError(TypeError):
         self.label = label
         self.kind = type(value).__name__
         super().__init__(
-            f"`{label}` cannot be saved: it is no data, but of type {self.kind}. Files hold "
-            "numbers, words, arrays, random keys, and lists, tuples and dictionaries of these."
+            f"`{label}` cannot be saved: its type is {self.kind}. Files can store numbers, "
+            "strings, arrays, random keys, and lists, tuples and dictionaries of these."
         )
 
 
 def pack(label: str, value: Any, arrays: Arrays) -> Any:
-    """`value` as JSON; its arrays are added to `arrays`, under names that begin with `label`.
+    """`value` as JSON; its arrays are added to `arrays` under names that start with `label`.
 
     Raises:
-        NotDataError: If it holds something else than data.
+        NotDataError: If it contains anything that cannot be stored.
     """
-    # Kinds derived from these (of enumerations, say) are more than data.
+    # Subclasses of these types, such as enumerations, are refused.
     if type(value) in (type(None), bool, str):
         return value
     if type(value) in (int, float):
@@ -112,26 +112,26 @@ def unpack(found: Any, arrays: Arrays) -> Any:
         return jax.random.wrap_key_data(jnp.asarray(array), impl=found["impl"])
     if kind == "jax":
         return jnp.asarray(array)
-    if kind == "weak":  # of the type that a Python number takes on beside others
+    if kind == "weak":  # a weak type, as for Python numbers
         zeros = jax.lax.full(array.shape, array.dtype.type(0).item())
         return zeros.at[...].set(array)
     return _as_given(array, {"as": kind})
 
 
 def _as_given(array: np.ndarray, found: dict[str, Any]) -> Any:
-    """An array of NumPy, or its only entry."""
+    """A NumPy array, or its only entry."""
     return array[()] if found["as"] == "scalar" else np.array(array)
 
 
 def _type_of(kinds: str, found: dict[str, Any]) -> np.dtype:
     dtype = np.dtype(found["type"])
     if dtype.kind not in kinds:
-        raise ValueError(f"The file holds an array of the type {dtype}, which none has.")
+        raise ValueError(f"The file contains an array of the unknown type {dtype}.")
     return dtype
 
 
 def pack_leaves(label: str, tree: Any, arrays: Arrays) -> Any:
-    """The leaves of any pytree as JSON and arrays; what is no data is only named."""
+    """The leaves of any pytree as JSON and arrays; leaves that cannot be stored are only named."""
     leaves = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         where = jax.tree_util.keystr(path)
@@ -143,17 +143,17 @@ def pack_leaves(label: str, tree: Any, arrays: Arrays) -> Any:
 
 
 def unpack_leaves(name: str, found: Any, arrays: Arrays, like: Any) -> Any:
-    """The pytree that `pack_leaves` described, in the structure of another one.
+    """The pytree that `pack_leaves` stored, in the structure of `like`.
 
     Args:
-        name: How errors call `like`.
-        found: The description.
+        name: The name of `like` in errors.
+        found: The result of `pack_leaves`.
         arrays: The arrays of the file.
-        like: A pytree of the same structure and shapes, whose leaves that are no data are
-            taken over.
+        like: A pytree of the same structure and shapes; its leaves replace those that were not
+            stored.
 
     Raises:
-        ValueError: If it is of another structure.
+        ValueError: If the structure differs.
     """
     pairs, structure = jax.tree_util.tree_flatten_with_path(like)
     here = [jax.tree_util.keystr(path) for path, _ in pairs]

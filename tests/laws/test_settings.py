@@ -74,7 +74,7 @@ def test_switches_are_true_or_false(name):
 @pytest.mark.parametrize("name", [n for n, c in CALLS.items() if "name" in c.arguments])
 def test_names_are_strings(name):
     for wrong in settings.NO_LABELS:
-        with pytest.raises(TypeError, match="`name` must be a string that is not empty"):
+        with pytest.raises(TypeError, match="`name` must be a non-empty string"):
             CALLS[name].with_setting("name", wrong)
 
 

@@ -64,7 +64,7 @@ def test_they_are_pure():
 
 @pytest.mark.usefixtures("as_users_run")
 def test_errors():
-    with pytest.raises(ValueError, match=r"one shape, but `y` has \(40,\), `prediction`"):
+    with pytest.raises(ValueError, match=r"same shape, but `y` has \(40,\), `prediction`"):
         root_mean_squared_error(Y, Y[:, None])
     with pytest.raises(ValueError, match="`upper` has"):
         interval_coverage(Y, Y, Y[:3])

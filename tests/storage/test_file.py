@@ -196,7 +196,7 @@ def test_files_of_others_are_refused(path, write):
 
 
 def test_another_kind_says_what_reads_it(path):
-    message = r"must hold a fit, and holds a thing. Read it by `thing.load\(path\)`"
+    message = r"must contain a fit, but contains a thing. Load it with `thing.load\(path\)`"
     with pytest.raises(ValueError, match=message):
         read_file(path, Kind("a fit", "load(path)"))
 
@@ -207,7 +207,7 @@ def test_a_later_format_asks_for_a_later_version(path, monkeypatch):
     monkeypatch.setattr(_file, "_FORMAT", 2)
     write_file(path, KIND, {}, {})
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"of format 2, and .* formats up to 1. Install"):
+    with pytest.raises(ValueError, match=r"has format 2, but .* formats up to 1. Install"):
         read_file(path, KIND)
 
 
@@ -233,5 +233,5 @@ def test_a_header_that_no_reader_takes_is_not_written(tmp_path, monkeypatch):
     from numpyro_bayeslayers._storage import _file
 
     monkeypatch.setattr(_file, "_MOST_HEADER", 100)
-    with pytest.raises(ValueError, match="at most 100 letters of JSON, got"):
+    with pytest.raises(ValueError, match="at most 100 characters of JSON, got"):
         write_file(tmp_path / "thing", KIND, {"words": ["word"] * 50}, {})

@@ -130,13 +130,13 @@ class Color(enum.IntEnum):
     ],
 )
 def test_what_is_no_data_is_refused(value, label):
-    with pytest.raises(NotDataError, match="cannot be saved: it is no data") as found:
+    with pytest.raises(NotDataError, match="cannot be saved: its type") as found:
         pack("value", value, {})
     assert found.value.label == label
 
 
 def test_a_file_names_no_other_type_of_an_array():
-    with pytest.raises(ValueError, match="which none has"):
+    with pytest.raises(ValueError, match="of the unknown type"):
         unpack({"dates": "x", "type": "O", "as": "numpy"}, {"x": np.arange(3)})
 
 

@@ -86,7 +86,7 @@ def test_all_that_runs_over_processes(tmp_path, count, devices):
     wanted = everything(alone, {"mesh": None, "data_axis": None})
     said = outputs(started("everything", tmp_path, count, devices))
     for out in said:
-        assert "must be given the same, and they differ in `argument 1`" in out
+        assert "must be given the same arguments, but they differ in `argument 1`" in out
     for i in range(count):
         found = np.load(tmp_path / f"{count}.{i}.npz")
         assert set(found) == set(wanted)
@@ -106,7 +106,7 @@ def test_one_process_ends(tmp_path):
     last.communicate(timeout=60)
     assert last.returncode == -9
     assert first.returncode != 0
-    assert "start all of them again: with `checkpoint=`" in errors, errors[-3000:]
+    assert "start all of them again; with `checkpoint=`" in errors, errors[-3000:]
     quiet = {"batch_size": BATCH, "progress_bar": False}
     checkpoint = Checkpoint(tmp_path / "killed.ckpt", every=10)
     ensemble = svi()

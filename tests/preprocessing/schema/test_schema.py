@@ -101,7 +101,7 @@ def test_booleans():
     found = again(schema, a=[0.0, 1.0], b=[True, False])
     assert found["a"].tolist() == [False, True] and found["a"].dtype == bool
     assert found["b"].tolist() == [1, 0]
-    with pytest.raises(TypeError, match="`a` held booleans in .*, and holds numbers now"):
+    with pytest.raises(TypeError, match=r"`a` held booleans in .*, and holds numbers now"):
         again(schema, a=[0.5, 1.0], b=[True, False])
 
 
