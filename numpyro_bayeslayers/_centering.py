@@ -1,7 +1,7 @@
-r"""Coordinates between centered and non-centered, for what has a location and a scale.
+r"""Partially centered parameterizations of location-scale sites.
 
 With the location $m$, the scale $s$ and the centeredness $c$, a site $\beta \sim F(m, s)$ is
-drawn as $z \sim F(c\,m, s^c)$ and follows from it, $\beta = m + s^{1 - c}\,(z - c\,m)$.
+drawn as $z \sim F(c\,m, s^c)$, from which $\beta = m + s^{1 - c}\,(z - c\,m)$ is computed.
 
 A layer draws $z$ at the centeredness that it was made with, as a site of its own. It asks
 first, by a ``"centering"`` message, whether a handler has another one; then that coordinate is

@@ -17,9 +17,8 @@ def make_knots(
 ) -> np.ndarray:
     r"""A clamped knot vector with interior knots at quantiles of data.
 
-    The ends of the data are repeated `degree` + 1 times; between them stand `num_knots`
-    quantiles at equal steps of probability. The basis on it has
-    ``num_knots + degree + 1`` functions.
+    The ends of the data are repeated `degree` + 1 times; between them are `num_knots` quantiles
+    at equally spaced probabilities. The basis has ``num_knots + degree + 1`` functions.
 
     Args:
         x: Data of any shape; only their quantiles matter.
@@ -50,7 +49,7 @@ def make_knots(
     ends = data.min(), data.max()
     if ends[0] == ends[1]:
         raise ValueError(
-            f"`x` must have two different values or more, got {ends[0]} only: there is no "
+            f"`x` must have at least two different values, got only {ends[0]}: there is no "
             "interval for the knots."
         )
     inner = np.quantile(data, np.linspace(0, 1, num_knots + 2)[1:-1])
@@ -70,29 +69,29 @@ def bspline_basis(
     *,
     extrapolate: Literal["linear", "constant", "error"] = "linear",
 ) -> Float[Array, "n m"]:
-    r"""The B-splines of a knot vector at points.
+    r"""B-spline basis functions of a knot vector at given points.
 
     $$B_{i,0}(x) = 1_{t_i \le x < t_{i+1}}, \qquad
     B_{i,p}(x) = \frac{x - t_i}{t_{i+p} - t_i} B_{i,p-1}(x)
     + \frac{t_{i+p+1} - x}{t_{i+p+1} - t_{i+1}} B_{i+1,p-1}(x)$$
 
-    Beyond the outer knots of a clamped vector each function goes on along its tangent, so
-    that a spline does too.
+    Beyond the outer knots of a clamped vector, each function is extrapolated linearly by
+    default, and so is a spline.
 
     Args:
         x: Points, (n,).
-        knots: The knot vector, ascending, as `make_knots` gives it.
+        knots: The knot vector, ascending, as returned by `make_knots`.
         degree: Degree $p$ of the splines, zero or more.
-        extrapolate: ``"linear"`` goes on along the tangents outside the knots,
-            ``"constant"`` stays at the values of the ends; ``"error"`` refuses such points
-            (under `jit` when the program runs).
+        extrapolate: Outside the knots, ``"linear"`` continues along the tangents,
+            ``"constant"`` uses the values at the ends, and ``"error"`` raises an error (under
+            `jit`, at run time).
 
     Returns:
         The functions' values, (n, len(knots) - degree - 1); rows sum to one.
 
     Raises:
-        ValueError: If the knots do not ascend or are too few, if `extrapolate` is another
-            word, or if it is ``"error"`` and points lie outside.
+        ValueError: If the knots are not ascending or too few, if `extrapolate` is unknown, or
+            if it is ``"error"`` and points are outside the knots.
         TypeError: If `degree` is not an integer.
 
     Example:
@@ -121,25 +120,24 @@ def bspline_basis(
 def checked_knots(
     knots: ArrayLike | Sequence[float], degree: int, name: str = "knots"
 ) -> Float[np.ndarray, " k"]:
-    """`knots` in double precision, after a look at their order and their number."""
+    """`knots` in double precision, after a check of their order and number."""
     if isinstance(knots, jax.core.Tracer):
-        raise TypeError(
-            f"`{name}` must be known before the program runs: make them outside of `jit`."
-        )
+        raise TypeError(f"`{name}` must be concrete values: create them outside `jit`.")
     t = np.asarray(knots, np.float64)
     least = 2 * degree + 2
     is_row = t.ndim == 1 and len(t) >= least and np.isfinite(t).all()
     if not is_row or (np.diff(t) < 0).any() or t[degree] == t[-degree - 1]:
         raise ValueError(
-            f"`{name}` must ascend and have at least {least} entries for degree {degree}, with "
-            f"an interval in the middle, got {t.tolist()}. `make_knots` makes them from data."
+            f"`{name}` must be ascending and have at least {least} entries for degree "
+            f"{degree}, with a non-empty interior interval, got {t.tolist()}. `make_knots` "
+            "computes them from data."
         )
     return t
 
 
 def _inside(x: Array, low: float, high: float) -> Array:
     outside = (x < low) | (x > high)
-    says = f"`x` must lie within the knots, from {low} to {high}"
+    says = f"`x` must be within the knots, from {low} to {high}"
     if isinstance(x, jax.core.Tracer):
         return eqx.error_if(
             x, jnp.any(outside), f"{says}; `extrapolate` says not to go on."
@@ -147,7 +145,7 @@ def _inside(x: Array, low: float, high: float) -> Array:
     if bool(outside.any()):
         first = np.asarray(x)[np.asarray(outside)][0]
         raise ValueError(
-            f"{says}, got {first}. Use `extrapolate='linear'` to go on along the tangents."
+            f"{says}, got {first}. Use `extrapolate='linear'` to continue along the tangents."
         )
     return x
 
@@ -155,7 +153,7 @@ def _inside(x: Array, low: float, high: float) -> Array:
 def _cox_de_boor(x: Array, t: np.ndarray, degree: int) -> tuple[Array, Array]:
     """Values and first derivatives of the B-splines, (n, m) each."""
     x = x[:, None]
-    # The last interval that is not empty holds its right end too.
+    # The last non-empty interval includes its right end.
     index = np.arange(len(t) - 1)
     last = index == np.flatnonzero(np.diff(t) > 0)[-1]
     b = ((x >= t[:-1]) & ((x < t[1:]) | (last & (x == t[1:])))).astype(x.dtype)
@@ -169,5 +167,5 @@ def _cox_de_boor(x: Array, t: np.ndarray, degree: int) -> tuple[Array, Array]:
 
 
 def _inverse(width: np.ndarray) -> np.ndarray:
-    """One over the widths, zero where an interval is empty."""
+    """The reciprocals of the widths; zero for empty intervals."""
     return np.divide(1.0, width, out=np.zeros_like(width), where=width > 0)

@@ -87,9 +87,17 @@ def test_outside_is_refused_on_request():
         (lambda: make_knots([0, 0, 0, 0, 1], 3), ValueError, "repeat a value"),
         (lambda: make_knots(DATA, -1), ValueError, "`num_knots`"),
         (lambda: make_knots(DATA, 1.5), TypeError, "`num_knots`"),
-        (lambda: bspline_basis(DATA, [0.0, 1.0]), ValueError, "`knots` must ascend"),
-        (lambda: bspline_basis(DATA, [1.0, 0.0], 0), ValueError, "`knots` must ascend"),
-        (lambda: bspline_basis(DATA, [0.0, np.nan], 0), ValueError, "`knots` must ascend"),
+        (lambda: bspline_basis(DATA, [0.0, 1.0]), ValueError, "`knots` must be ascending"),
+        (
+            lambda: bspline_basis(DATA, [1.0, 0.0], 0),
+            ValueError,
+            "`knots` must be ascending",
+        ),
+        (
+            lambda: bspline_basis(DATA, [0.0, np.nan], 0),
+            ValueError,
+            "`knots` must be ascending",
+        ),
         (
             lambda: bspline_basis(DATA, [0.0, 1.0], 0, extrapolate="zero"),
             ValueError,

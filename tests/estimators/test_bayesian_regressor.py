@@ -250,7 +250,7 @@ def test_options_that_are_no_data_are_asked_for(linear, tmp_path):
     again = BayesianRegressor.load(tmp_path / "model")
     np.testing.assert_array_equal(again.predict(NEW), linear.predict(NEW))
     for go_on in (again.fit, again.partial_fit):
-        with pytest.raises(ValueError, match=r"`method.optim` was not kept in the file"):
+        with pytest.raises(ValueError, match=r"`method.optim` was not stored in the file"):
             go_on(X, Y)
 
 

@@ -1,12 +1,12 @@
-r"""Coordinates of hierarchical sites, found by what a short run says of them.
+r"""Automatic choice of the centeredness of hierarchical sites, from a short run.
 
-A site $\theta \sim N(\mu, \sigma^2)$ of which the data know $\theta$ with the precision $i$,
-the other sites given, is best drawn at the centeredness $i / (i + \sigma^{-2})$: the share of
-its information that comes from the data (Papaspiliopoulos, Roberts and Sköld 2007, section 2).
-The precision of the data is the diagonal of a Hessian, which products with random signs
-estimate. Where $\sigma$ is uncertain, so is the share; as a neck of a funnel costs more than a
-ridge, two standard deviations of its log odds are taken off their mean, and what is left
-counts if it is not small.
+For a site $\theta \sim N(\mu, \sigma^2)$ about which the data have precision $i$, given the
+other sites, the best centeredness is $i / (i + \sigma^{-2})$: the proportion of its information
+that comes from the data (Papaspiliopoulos, Roberts and Sköld 2007, section 2). The precision of
+the data is the diagonal of a Hessian, estimated by products with random signs. If $\sigma$ is
+uncertain, so is this proportion. Since the neck of a funnel costs more than a ridge, the lower
+estimate is used: the mean of the log odds minus two standard deviations; small proportions
+become zero.
 """
 
 from collections.abc import Mapping
@@ -31,26 +31,26 @@ from ..training._effort import once
 from ._functions import EnsembleResult
 from ._mcmc import EnsembleMCMC
 
-#: The argument of a model that holds the centeredness of its sites; it sorts after its rows.
+#: The argument of a model with the centeredness of its sites; it sorts after its rows.
 CENTERING = "~centering"
 
-#: The share below which a site is not centered at all; the standard deviations that are taken
-#: off; and how near to 0 and 1 shares are told from these.
+#: The proportion below which a site is not centered; the number of standard deviations that are
+#: subtracted; and the distance of proportions from 0 and 1 at which they are clipped.
 LEAST, AWAY, SURE = 0.3, 2.0, 1e-3
-#: Signs for each draw, of which the diagonal is estimated.
+#: The number of random sign vectors per draw that estimate the diagonal.
 PROBES = 4
-#: Steps of the trials (of none, it is the start that is looked at), the steps between looks,
-#: and the shortest warm-up that is tried before.
+#: The numbers of steps of the trials (0 uses the initial values), the steps between positions,
+#: and the shortest warm-up for which there are trials.
 TRIALS, EVERY, SHORTEST = (0, 60), 2, 100
 
 
 def is_tried(chains: EnsembleMCMC) -> bool:
-    """Whether chains have the gradients, and a warm-up that is long enough."""
+    """Whether chains use gradients and have a long enough warm-up."""
     return isinstance(chains.kernel, HMC) and chains.num_warmup >= SHORTEST
 
 
 def with_centering(model: Model) -> Model:
-    """The model of rows, which takes the centeredness of its sites beside."""
+    """The model of rows with the centeredness of its sites as an additional argument."""
 
     def between(**rows: Any) -> Any:
         centering = rows.pop(CENTERING)
@@ -60,7 +60,7 @@ def with_centering(model: Model) -> Model:
 
 
 class _noting(Messenger):  # noqa: N801
-    """Notes what sites with a location and a scale are drawn around, by their names."""
+    """Records the location and scale of location-scale sites by name."""
 
     def __init__(self, fn: Model) -> None:
         self.found: dict[str, Around] = {}
@@ -81,14 +81,14 @@ class _noting(Messenger):  # noqa: N801
 
 
 def _look(model: Model, rows: Any, values: dict[str, Any]) -> tuple[dict, dict]:
-    """What sites are drawn around at values of all latent sites, and the trace."""
+    """The locations and scales of sites at given values of all latent sites, and the trace."""
     noting = _noting(model)
     sites = trace(substitute(seed(noting, random.key(0)), data=values)).get_trace(**rows)
     return noting.found, sites
 
 
 class Coordinates:
-    """The sites of a model that may be drawn in other coordinates.
+    """The sites of a model that can be reparameterized.
 
     Args:
         model: A model of rows.
@@ -112,7 +112,7 @@ class Coordinates:
 
         self._latents = jax.eval_shape(run, rows)
         self._shapes = shapes
-        # Sums over discrete sites are the kernel's, and unknown here.
+        # Discrete sites are summed out by the kernel, which is not possible here.
         is_smooth = not any(support.is_discrete for support in drawn)
         among = self._hierarchical(rows) if names and is_smooth else set()
         self.names = tuple(n for n in names if n in among)
@@ -120,11 +120,11 @@ class Coordinates:
         self._move = once(self._moved)
 
     def at(self, centered: float) -> dict[str, Array]:
-        """One number for all of them."""
+        """The same centeredness for all of them."""
         return {name: jnp.full(self._shapes[name], centered) for name in self.names}
 
     def _hierarchical(self, rows: dict[str, Any]) -> set[str]:
-        """Those whose location or scale depends on other latent sites."""
+        """The sites whose location or scale depends on other latent sites."""
         order: list[str] = []
 
         def around(values: dict[str, Any], rows: dict[str, Any]) -> list[Any]:
@@ -135,7 +135,7 @@ class Coordinates:
         closed = jax.make_jaxpr(around)(self._latents, rows)
         program = closed.jaxpr
         latent = set(program.invars[: len(jax.tree.leaves(self._latents))])
-        # Forward: what is computed of latent sites, whole equations at a time.
+        # Forward pass: values computed from latent sites, one equation at a time.
         for equation in program.eqns:
             if any(not isinstance(v, Literal) and v in latent for v in equation.invars):
                 latent.update(equation.outvars)
@@ -145,7 +145,7 @@ class Coordinates:
     def start_of(
         self, values: dict[str, Any], centering: Mapping[str, Any], rows: dict[str, Any]
     ) -> dict[str, Array]:
-        """Values of the model's latent sites, led by the chains, in other coordinates."""
+        """Values of the latent sites in other coordinates, with a leading axis of chains."""
         return self._move(values, dict(centering), rows)
 
     def _moved(self, values: Any, centering: Any, rows: Any) -> dict[str, Array]:
@@ -169,12 +169,12 @@ class Coordinates:
     def choose(
         self, key: PRNGKey, positions: dict[str, Any], centering: Any, rows: Any
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """The centeredness of each entry, and the last positions in its coordinates.
+        """The centeredness of each entry, and the last positions in these coordinates.
 
         Args:
-            key: Draws the signs.
-            positions: Unconstrained values at the coordinates so far, (looks, chains, *site).
-            centering: The coordinates so far.
+            key: The random key of the signs.
+            positions: Unconstrained values in the current coordinates, (looks, chains, *site).
+            centering: The current centeredness.
             rows: The arguments of the model.
         """
         seeds = random.key_data(key)
@@ -194,7 +194,7 @@ class Coordinates:
         looks, chains = jax.tree.leaves(positions)[0].shape[:2]
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), positions)
         keys = random.split(random.wrap_key_data(seeds), looks * chains)
-        # One draw after another: memory is that of one Hessian's product.
+        # One draw at a time, with the memory of one Hessian-vector product.
         shares = jax.lax.map(lambda each: share(*each), (flat, keys))
         chosen = {name: careful(each) for name, each in shares.items()}
 
@@ -202,14 +202,14 @@ class Coordinates:
             values = own_values(z)
             found, sites = _look(self._model, rows, values)
             values = self._renamed(values, found, sites, chosen)
-            # All that is not recentered stays unconstrained, as it is.
+            # Other sites keep their unconstrained values.
             is_new = lambda n: n.endswith(RECENTERED) or n not in z
             return {n: x if is_new(n) else z[n] for n, x in values.items()}
 
         return chosen, jax.vmap(moved)(jax.tree.map(lambda x: x[-1], positions))
 
     def _shares(self, values: dict[str, Array], rows: Any, key: Array) -> dict[str, Array]:
-        """The data's share of the information on each entry, the other sites given."""
+        """The proportion of information from the data on each entry, given the other sites."""
         found, sites = _look(self._model, rows, values)
         owns = {found[name].own: values[found[name].own] for name in self.names}
         seeded = seed(self._model, random.key(0))
@@ -243,7 +243,7 @@ class Coordinates:
 
 
 def careful(shares: Array) -> Array:
-    """The centeredness that draws of a share, led by them, leave no doubt of."""
+    """A lower estimate of the centeredness from draws of the proportion, on the first axis."""
     odds = logit(jnp.clip(shares, SURE, 1.0 - SURE))
     level = expit(jnp.nanmean(odds, 0) - AWAY * jnp.nanstd(odds, 0))
     return jnp.where(level >= LEAST, level, 0.0)
@@ -257,15 +257,15 @@ def find(
     rows: dict[str, Any],
     fields: tuple[str, ...],
 ) -> tuple[dict[str, Array], Any]:
-    """The centeredness of a model's sites by a look and a short trial, and where this ended.
+    """The centeredness of a model's sites from the start and a short trial, and the last positions.
 
     Args:
-        chains: Chains of the model `with_centering`, of HMC or NUTS.
-        coordinates: The model's.
+        chains: HMC or NUTS chains of the model `with_centering`.
+        coordinates: The coordinates of the model.
         key: The random key.
-        start: Values of the model's latent sites, led by the chains, or None.
+        start: Values of the model's latent sites with a leading axis of chains, or None.
         rows: The arguments of the model.
-        fields: What the run after it will collect.
+        fields: The fields that the following run will collect.
     """
     centering, init = coordinates.at(0.5), None
     if start is not None:
@@ -291,16 +291,16 @@ def coordinates_of(
     rows: dict[str, Any],
     fields: tuple[str, ...],
 ) -> tuple[dict[str, Array], Any]:
-    """The centeredness of sites, and where chains start in these coordinates.
+    """The centeredness of sites, and the initial values of chains in these coordinates.
 
     Args:
-        centering: ``"auto"``, or numbers by site.
+        centering: ``"auto"``, or numbers by site name.
         chains: Chains of the model `with_centering`.
-        coordinates: The model's.
+        coordinates: The coordinates of the model.
         key: The random key.
-        start: Values of the model's latent sites, led by the chains, or None.
+        start: Values of the model's latent sites with a leading axis of chains, or None.
         rows: The arguments of the model.
-        fields: What the run will collect.
+        fields: The fields that the run will collect.
     """
     if centering == "auto":
         found, last = find(chains, coordinates, key, start, rows, fields)
@@ -310,5 +310,5 @@ def coordinates_of(
 
 
 def own_sites(samples: dict[str, Array]) -> dict[str, Array]:
-    """Draws without coordinates that the model itself does not have."""
+    """The draws without the auxiliary coordinates that the model itself does not have."""
     return {name: x for name, x in samples.items() if not name.endswith(RECENTERED)}

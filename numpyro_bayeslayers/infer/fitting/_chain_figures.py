@@ -1,4 +1,4 @@
-"""What the end of Markov chains says of them."""
+"""Convergence diagnostics of Markov chains."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -9,13 +9,13 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import MCMC
 from scipy.special import chdtri
 
-# Chains of fewer steps, or with less of a warm-up, are tried, not used: their step size has
-# hardly settled, and a divergence is no news.
+# Shorter chains or warm-ups are trial runs: their step size has not settled, and divergences
+# are expected.
 SHORTEST, SHORTEST_WARMUP = 300, 100
-# Of healthy chains, the share whose R-hat exceeds `r_hat_limit` by chance; and what one of
-# their draws is worth, in independent ones.
+# The false-alarm probability of `r_hat_limit`, and the number of independent draws that one
+# draw is assumed to be worth.
 FALSE_ALARMS, WORTH = 0.01, 0.25
-# A trajectory is cut off at the maximal depth: the draws are right, and cost too much.
+# Trajectories are truncated at the maximum depth: the draws are correct but expensive.
 DEPTH_SHARE = 0.05
 
 
@@ -24,19 +24,19 @@ Entry: TypeAlias = tuple[str, tuple[int, ...]]
 
 
 class ChainFigures(NamedTuple):
-    """Figures of chains; NaN or None where there are none.
+    """Diagnostics of chains; NaN or None if not available.
 
     Args:
-        num_draws: Draws of all chains.
-        divergences: Divergent ones of them; None for samplers that tell of none.
-        r_hat: The worst split R-hat of all numbers that were drawn.
-        r_hat_at: The site and the entry where it is; None if there is no figure.
-        n_eff: The effective sample size there.
-        limit: The R-hat that healthy chains of this length exceed once in a hundred fits.
-        depth_share: The share of draws whose trajectory reached the maximal depth.
-        max_depth: That depth.
+        num_draws: The number of draws of all chains.
+        divergences: The number of divergent draws; None for samplers that do not report them.
+        r_hat: The largest split R-hat of all sampled entries.
+        r_hat_at: The site and entry with the largest R-hat; None if not available.
+        n_eff: The effective sample size of this entry.
+        limit: The R-hat that converged chains of this length exceed in one of a hundred fits.
+        depth_share: The fraction of draws whose trajectory reached the maximum depth.
+        max_depth: The maximum depth.
         num_chains: The number of chains.
-        stuck: The chains of which no continuous number ever changes.
+        stuck: The chains in which no continuous value ever changes.
     """
 
     num_draws: int
@@ -52,7 +52,7 @@ class ChainFigures(NamedTuple):
 
     @classmethod
     def of(cls, samples: Mapping[str, Array], mcmc: MCMC) -> "ChainFigures":
-        """The figures of `samples`, (chains, draws, *site), as `mcmc` drew them."""
+        """The diagnostics of `samples`, (chains, draws, *site), drawn by `mcmc`."""
         values = {name: np.asarray(x) for name, x in samples.items()}
         r_hats = worst_of(split_r_hats(values), np.nanargmax)
         n_eff = float("nan")
@@ -80,54 +80,56 @@ class ChainFigures(NamedTuple):
         )
 
     def advice(self, label: Callable[[Entry], str]) -> Iterator[str]:
-        """What to do, with the figures that ask for it; `label` says what an entry is called."""
+        """Advice with the diagnostics that require it; `label` returns the name of an entry."""
         if self.stuck:
             yield (
                 f"Of {self.num_chains} chains {', '.join(map(str, self.stuck))} never moved: "
-                "each of their draws is the first. Take more warm-up, inputs and outcomes of "
-                "order one, and look whether the model's density is finite where they start."
+                "each of their draws is the first. Use more warm-up, scale inputs and "
+                "outcomes to order one, and check that the model's density is finite at their "
+                "initial values."
             )
         if self.divergences:
             yield (
                 f"{self.divergences} of {self.num_draws} draws are divergent: the chains miss "
-                "a part of the posterior. Take smaller steps, MCMC(kernel_options="
-                '{"target_accept_prob": 0.95}), or other coordinates, `autoreparam` or a '
-                "layer's `centered=False`."
+                "a part of the posterior. Use smaller steps, "
+                'MCMC(kernel_options={"target_accept_prob": 0.95}), or reparameterize by '
+                "`autoreparam` or a layer's `centered=False`."
             )
         if self.r_hat_at and self.r_hat > self.limit:
             worth = f"; the draws are worth {self.n_eff:.0f} independent ones there"
             yield (
-                f"R-hat is {self.r_hat:.2f} at {label(self.r_hat_at)}, where chains that agree "
-                f"have at most {self.limit:.2f}{'' if np.isnan(self.n_eff) else worth}. Take "
-                "more warm-up and draws; if it stays, the posterior has several modes or two "
-                "sites do the same."
+                f"R-hat is {self.r_hat:.2f} at {label(self.r_hat_at)}, where converged chains "
+                f"have at most {self.limit:.2f}{'' if np.isnan(self.n_eff) else worth}. Use "
+                "more warm-up and draws; if it stays high, the posterior has several modes or "
+                "two sites are not identified."
             )
         if self.max_depth and (self.depth_share or 0.0) > DEPTH_SHARE:
             yield (
-                f"{self.depth_share:.0%} of the draws reached the maximal tree depth "
+                f"{self.depth_share:.0%} of the draws reached the maximum tree depth "
                 f"{self.max_depth}: the chains are slow. Scale the inputs to order one, or set "
                 f'MCMC(kernel_options={{"max_tree_depth": {self.max_depth + 2}}}).'
             )
 
 
 def are_long(mcmc: MCMC) -> bool:
-    """Whether the chains are long enough for their end to say something."""
+    """Whether the chains are long enough for diagnostics."""
     steps = mcmc.num_warmup + mcmc.num_samples
     return steps >= SHORTEST and mcmc.num_warmup >= SHORTEST_WARMUP
 
 
 def split_r_hats(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Split R-hat of each entry of each site; of four draws and more.
+    """Split R-hat of each entry of each site; needs at least four draws.
 
-    Where no half of a chain ever changes, it is infinite if they differ, and NaN if not.
+    If all halves of chains are constant, it is infinite if they differ and NaN if they are
+    equal.
     """
     return _each(samples, split_gelman_rubin, still=np.inf)
 
 
 def effective_sizes(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The effective sample size of each entry of each site; of four draws and more.
+    """The effective sample size of each entry of each site; needs at least four draws.
 
-    Where no half of a chain ever changes, it is NaN.
+    It is NaN if all halves of chains are constant.
     """
     return _each(samples, effective_sample_size, still=np.nan)
 
@@ -135,7 +137,7 @@ def effective_sizes(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _each(
     samples: Mapping[str, np.ndarray], figure: Callable[[Any], Any], *, still: float
 ) -> dict[str, np.ndarray]:
-    """A figure of each entry; where it would divide rounding errors, what it is there."""
+    """A diagnostic of each entry, with a given value where draws are constant up to rounding."""
     found = {}
     for name, x in samples.items():
         if x.shape[1] < 4:
@@ -150,12 +152,12 @@ def _each(
 
 
 def _never_changes(x: np.ndarray) -> np.ndarray:
-    """Whether all draws of a chain are alike, (chains, *site), of draws (chains, draws, ...)."""
+    """Whether all draws of a chain are equal, (chains, *site), for draws (chains, draws, ...)."""
     return (x == x[:, :1]).all(1)
 
 
 def stuck_chains(samples: Mapping[str, np.ndarray]) -> tuple[int, ...]:
-    """The chains of which no continuous number ever changes; of four draws and more."""
+    """The chains in which no continuous value ever changes; needs at least four draws."""
     real = [x for x in samples.values() if np.issubdtype(x.dtype, np.floating) and x.size]
     if not real or real[0].shape[1] < 4:
         return ()
@@ -164,9 +166,9 @@ def stuck_chains(samples: Mapping[str, np.ndarray]) -> tuple[int, ...]:
 
 
 def worst_of(figures: Mapping[str, np.ndarray], arg: Any) -> tuple[str, Any, float] | None:
-    """The site, the entry and the figure that `arg`, a function like `nanargmax`, picks.
+    """The site, entry and value selected by `arg`, a function like `nanargmax`.
 
-    Entries that never change have no figure, NaN. None if there is no figure at all.
+    Entries that never change are NaN. None if all values are NaN.
     """
     found = {}
     for name, x in figures.items():
@@ -180,13 +182,13 @@ def worst_of(figures: Mapping[str, np.ndarray], arg: Any) -> tuple[str, Any, flo
 
 
 def r_hat_limit(num_chains: int, num_draws: int, num_numbers: int) -> float:
-    """The R-hat from which chains are said to differ: 1.01, or more for short ones.
+    """The R-hat above which chains count as different: 1.01, or more for short chains.
 
-    Two halves of each of M / 2 chains, whose n draws are worth `WORTH` n independent ones,
-    have means that differ by chance: R-hat² - 1 is about χ²(M - 1) / (M - 1) / (`WORTH` n).
-    The limit is exceeded by the largest of `num_numbers` R-hats, if they are healthy, in at
-    most one of a hundred fits. (Vehtari et al. 2021 have 1.01; with four chains of 1,000 draws
-    of ten numbers the limit is 1.014.)
+    The means of the M half-chains, whose n draws are worth `WORTH` n independent ones, differ
+    by chance: R-hat² - 1 is about χ²(M - 1) / (M - 1) / (`WORTH` n). The largest of
+    `num_numbers` R-hats of converged chains exceeds the limit in at most one of a hundred fits.
+    (Vehtari et al. 2021 have 1.01; with four chains of 1,000 draws of ten numbers the limit is
+    1.014.)
     """
     freedom = 2 * num_chains - 1
     worth = max(WORTH * (num_draws // 2), 2.0)
@@ -195,13 +197,13 @@ def r_hat_limit(num_chains: int, num_draws: int, num_numbers: int) -> float:
 
 
 def noted_by(mcmc: MCMC) -> dict[str, np.ndarray]:
-    """What the sampler noted of each draw, (chains, draws)."""
+    """The sampler's statistics of each draw, (chains, draws)."""
     noted = mcmc.get_extra_fields(group_by_chain=True)
     return {name: np.asarray(x) for name, x in noted.items() if not isinstance(x, dict)}
 
 
 def max_depth_of(mcmc: MCMC) -> int | None:
-    """The maximal depth of NUTS's trees after the warm-up."""
+    """The maximum tree depth of NUTS after the warm-up."""
     if getattr(mcmc.sampler, "_max_tree_depth", None) is None:
         return None
     depth = mcmc.sampler._max_tree_depth

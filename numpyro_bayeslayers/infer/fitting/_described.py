@@ -1,7 +1,7 @@
-"""Options of a method as data: numbers and words as they are, objects of NumPyro by name.
+"""Options of a method as data: numbers and strings as they are, NumPyro objects by name.
 
-A name stands for what three modules of NumPyro offer, and for nothing else: reading it imports
-and runs nothing that a file could choose.
+Names refer only to objects of three NumPyro modules, so reading a file cannot import or run
+anything else.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ _MODULES: dict[str, types.ModuleType] = {
 
 
 class NotKept(NamedTuple):
-    """An option that a file does not hold.
+    """An option that is not stored in a file.
 
     Args:
-        kind: The type that it was of.
+        kind: The name of its type.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class NotKept(NamedTuple):
 
 
 def described(label: str, value: Any, arrays: Arrays) -> Any:
-    """An option as JSON and arrays; what cannot be described is named by its type."""
+    """An option as JSON and arrays; options that cannot be stored are named by type."""
     if isinstance(value, NotKept):
         return {"not kept": value.kind}
     try:
@@ -74,7 +74,7 @@ def _each(label: str, values: Any, arrays: Arrays) -> Any:
 
 
 def restored(found: Any, arrays: Arrays) -> Any:
-    """The option that `described` described; `NotKept` where it could not."""
+    """The option that `described` stored; `NotKept` if it could not."""
     if "not kept" in found:
         return NotKept(found["not kept"])
     if "name" in found:
@@ -90,13 +90,13 @@ def restored(found: Any, arrays: Arrays) -> Any:
     if "objective" in found:
         kind = _named(found["objective"])
         if not issubclass(kind, ELBO):
-            raise ValueError(f"{found['objective']} is no objective.")
+            raise ValueError(f"{found['objective']} is not an objective.")
         return kind(**{n: restored(v, arrays) for n, v in found["of"].items()})
     return unpack(found["value"], arrays)
 
 
 def _arguments_of(value: ELBO) -> dict[str, Any]:
-    """What an objective was made with, which it keeps under the same names."""
+    """The constructor arguments of an objective, which it stores under the same names."""
     names = inspect.signature(type(value)).parameters
     if not all(hasattr(value, name) for name in names):
         raise NotDataError("loss", value)
@@ -104,7 +104,7 @@ def _arguments_of(value: ELBO) -> dict[str, Any]:
 
 
 def _name_of(value: Any) -> str | None:
-    """The name of a public class or function of the modules, as they offer it."""
+    """The name of a public class or function of the modules."""
     if not isinstance(value, (type, types.FunctionType)):
         return None
     for module in _MODULES.values():
@@ -117,12 +117,12 @@ def _named(name: str) -> Any:
     module, _, attribute = name.partition(":")
     found = vars(_MODULES.get(module, types)).get(attribute)
     if module not in _MODULES or not isinstance(found, (type, types.FunctionType)):
-        raise ValueError(f"{name!r} is not there in the NumPyro of this process.")
+        raise ValueError(f"{name!r} does not exist in the installed NumPyro.")
     return found
 
 
 def described_method(method: Any, arrays: Arrays, label: str = "method") -> dict[str, Any]:
-    """The options of a method by name; what cannot be chosen is none."""
+    """The options of a method by name, without fields that are not constructor arguments."""
     return {
         option.name: described(
             f"{label}/{option.name}", getattr(method, option.name), arrays
@@ -133,21 +133,21 @@ def described_method(method: Any, arrays: Arrays, label: str = "method") -> dict
 
 
 def check_kept(method: Any) -> None:
-    """Nothing of a method that is to run was left out of a file."""
+    """Check that no option of a method was left out of a file."""
     for option in dataclasses.fields(method):
         value = getattr(method, option.name)
         if type(value) in METHODS.values():
             check_kept(value)
         if isinstance(value, NotKept):
             raise ValueError(
-                f"`method.{option.name}` was not kept in the file from which the method was "
-                f"read: it was of type {value.kind}. Give it again: "
+                f"`method.{option.name}` was not stored in the file from which the method was "
+                f"loaded: its type was {value.kind}. Set it again: "
                 f"`dataclasses.replace(method, {option.name}=...)`."
             )
 
 
 def restored_method(kind: Any, found: dict[str, Any], arrays: Arrays) -> Any:
-    """A method with these options, of which some may be `NotKept`."""
+    """A method with these options, some of which may be `NotKept`."""
     method = object.__new__(kind)
     for option in dataclasses.fields(kind):
         if not option.init:

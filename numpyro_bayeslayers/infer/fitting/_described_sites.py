@@ -1,4 +1,4 @@
-"""What tells a model from others: its sites, and the laws that are written at them."""
+"""The identity of a model: its sites and their distributions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,17 +18,17 @@ from ...handlers._feasible import feasible
 from ..training._determined import inputs_of, part_of, unknown_params
 from ._data import Data
 
-# Parameters of more numbers are told by their mean and deviation; by how much numbers differ
-# that are the same, on another machine.
+# Larger parameters are described by their mean and standard deviation; the relative tolerance
+# for equal numbers on different machines.
 _MOST, _ROUNDING = 16, 1e-4
 _COMPUTED = "computed"
 
 
 def described_sites(model: Model, data: Data) -> dict[str, dict[str, Any]]:
-    """The sites of the bound `model`, as JSON can hold them.
+    """The sites of the bound `model`, in a form that JSON can represent.
 
-    The parameters of a law are known where the data alone determine them, and numbers in the
-    model above all; those that latent sites determine are ``"computed"``.
+    Parameters of distributions are known if they are constants of the model or depend only on
+    the data; those that depend on latent sites are ``"computed"``.
     """
     found: dict[str, dict[str, Any]] = {}
     places: list[tuple[str, str]] = []
@@ -63,7 +63,7 @@ def described_sites(model: Model, data: Data) -> dict[str, dict[str, Any]]:
 
 
 def how_they_differ(there: dict[str, Any], here: dict[str, Any]) -> str | None:
-    """How two models differ, of which the sites are described; None if they do not."""
+    """How two models differ, from the descriptions of their sites; None if they do not."""
     for name in {**there, **here}:
         sites = there.get(name), here.get(name)
         of_values = [
@@ -84,7 +84,7 @@ def _of_value(site: dict[str, Any]) -> str:
 
 
 def _of_laws(one: Any, other: Any) -> tuple[str, str] | None:
-    """How each of two laws is called, if they differ."""
+    """The names of two distributions, if they differ."""
     if one["family"] != other["family"]:
         return f"the law {one['family']}", f"{other['family']}"
     for name, value in one["numbers"].items():
@@ -112,7 +112,7 @@ def _in_words(value: Any) -> str:
 
 
 def _told(x: np.ndarray) -> list[str]:
-    """A parameter as words of JSON, which has no infinity."""
+    """A parameter as strings, since JSON has no infinity."""
     flat = x.astype(float).ravel()
     if flat.size and (flat == flat[0]).all():
         flat = flat[:1]
@@ -122,7 +122,7 @@ def _told(x: np.ndarray) -> list[str]:
 
 
 def _family(fn: Any) -> str:
-    """The name of a law, with those of the laws, transforms and supports that it is made of."""
+    """The name of a distribution, with the names of its base distributions and transforms."""
     if not isinstance(fn, dist.Distribution):
         return type(fn).__name__
     law = _support.law_of(fn)
@@ -136,7 +136,7 @@ def _family(fn: Any) -> str:
 
 
 def _numbers(site: Message) -> Iterator[tuple[str, Any]]:
-    """The parameters of the law of a site, those of its own first."""
+    """The parameters of a site's distribution, its own first."""
     found = list(_parameters("", site["fn"]))
     for name, value in sorted(found, key=lambda pair: (pair[0].count("."), pair[0])):
         kind = jnp.result_type(value)
@@ -157,7 +157,7 @@ def _parameters(prefix: str, fn: Any) -> Iterator[tuple[str, Any]]:
 
 def _fields(law: dist.Distribution) -> list[tuple[str, Any]]:
     names = set(type(law).gather_pytree_data_fields())
-    if type(law).arg_constraints:  # what it is made of follows from these
+    if type(law).arg_constraints:  # these determine its parts
         names = {name for name in names if not name.startswith("_")}
         if isinstance(law, dist.TransformedDistribution):
             names -= {"base_dist", "transforms"}

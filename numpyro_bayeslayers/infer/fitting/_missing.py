@@ -204,7 +204,7 @@ class left_out(_gaps):  # noqa: N801
 
 
 def _without(fn: Any, value: Array) -> tuple[dist.Distribution, Array]:
-    """The law of what is there, and any value that it has for what is not."""
+    """The distribution of the present entries, with an arbitrary value for missing ones."""
     if isinstance(fn, dist.Independent):
         base, value = _without(fn.base_dist, value)
         return base.to_event(fn.reinterpreted_batch_ndims), value

@@ -1,4 +1,4 @@
-"""A warning if codes of words are used as numbers."""
+"""A warning if the codes of categories are used as numbers."""
 
 import warnings
 from typing import Any
@@ -13,11 +13,11 @@ from ...handlers._feasible import feasible
 from ...preprocessing import Schema
 
 _COUNTED = (
-    "`{label}` holds words, and the model counts with their numbers: {words}. It takes them "
-    "for equal steps in that order. Look them up, by `RandomEffectsLayer` or `EmbeddingLayer`, "
-    "or hand over numbers that mean what you say."
+    "`{label}` holds strings, and the model uses their codes as numbers: {words}. This treats "
+    "the categories as equally spaced in that order. Use the codes as an index, as "
+    "`RandomEffectsLayer` and `EmbeddingLayer` do, or pass meaningful numbers."
 )
-# Two words are a binary indicator, whichever the order.
+# Two categories are a binary indicator in either order.
 _FEWEST = 3
 _LAYOUT = {"reshape", "squeeze", "broadcast_in_dim", "copy", "copy_p", "slice", "transpose"}
 _SHOWN = 4
@@ -26,7 +26,7 @@ _SHOWN = 4
 def warn_counted_words(
     model: Model, rows: dict[str, Any], schema: Schema, *, stacklevel: int
 ) -> None:
-    """Warn if codes of words are converted to floating point and not looked up.
+    """Warn if codes of categories are converted to floating point instead of used as an index.
 
     Args:
         model: The model, a function of rows.
@@ -56,7 +56,7 @@ def warn_counted_words(
 
 
 def _levels(schema: Schema) -> dict[str, tuple[Any, ...]]:
-    """The words of each array of word codes."""
+    """The categories of each array of codes."""
     found = {}
     for argument in schema.arguments:
         for leaf in argument.leaves if argument.name != "y" else ():
@@ -67,7 +67,7 @@ def _levels(schema: Schema) -> dict[str, tuple[Any, ...]]:
 
 
 def _counted(jaxpr: Jaxpr, codes: dict[Any, str]) -> set[str]:
-    """The inputs that are converted to floating point without a look-up."""
+    """The inputs that are converted to floating point instead of used as an index."""
     found: set[str] = set()
     for step in jaxpr.eqns:
         own = [codes.get(v) if isinstance(v, Var) else None for v in step.invars]

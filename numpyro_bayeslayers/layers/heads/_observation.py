@@ -301,7 +301,7 @@ def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None
 
 
 def _check_no_rows(arrays: dict[str, Array], plates: tuple[int, ...]) -> None:
-    """The plate around the link is none of its rows, which it would cross with themselves."""
+    """Check that an outer plate is not one of the link's rows, which would be crossed."""
     own = {name: split_plates(x.shape, plates)[1] for name, x in arrays.items()}
     free = [own[name] for name, x in arrays.items() if len(own[name]) == x.ndim and x.ndim]
     cells = [own[name] for name, x in arrays.items() if len(own[name]) < x.ndim]
@@ -329,7 +329,7 @@ def _of_whole_rows(name: str, x: Array) -> Array:
 def _of_rows(
     name: str, x: Array, rows: Array, plate: numpyro.plate, axis: int = -1
 ) -> Array:
-    """The plate's rows of `x`; what the model subsampled itself is left as it is."""
+    """The rows of `x` in the plate; arrays that the model subsampled itself are unchanged."""
     if x.ndim == 0 or x.shape[axis] in (1, len(rows)):
         return x
     if (x.ndim > 1 and axis == -1) or len(x) != plate.size:

@@ -1,4 +1,4 @@
-"""Which parts of a module become batch ensembles, and what their members have."""
+"""Which parts of a module become batch ensembles, and the parameters of their members."""
 
 from typing import Any
 
@@ -19,35 +19,35 @@ _NO_PARTS = (
 
 
 def member_modules(module: Any) -> dict[str, Any]:
-    """The modules within `module` that members scale from both sides, by path.
+    """The modules inside `module` whose inputs and outputs members scale, by path.
 
-    An embedding is looked up by integers, which nothing could scale.
+    Embeddings are excluded, since their integer inputs cannot be scaled.
     """
     found = linear_modules(module)
     return {p: m for p, m in found.items() if not isinstance(m, eqx.nn.Embedding)}
 
 
 def member_paths(module: Any) -> set[str]:
-    """What each member has of its own: two vectors and a bias for each part."""
+    """The parameters of each member: two vectors and a bias for each part."""
     return {leaf_of(path, n) for path in member_modules(module) for n in ("r", "s", "bias")}
 
 
 def check_batch(batch: tuple[int, ...], members: tuple[int, ...]) -> None:
-    """The inputs of a batch ensemble lead with its members.
+    """Check that the inputs of a batch ensemble have a leading axis of members.
 
     Raises:
-        ValueError: If they do not, or if there is no axis of rows right of the members.
+        ValueError: If they do not, or if there is no axis of rows after it.
     """
     if members and (len(batch) < 2 or batch[:1] != members):
         raise ValueError(
-            f"The inputs must lead with the {members[0]} members (`batch_ensemble`) and the "
-            f"rows, got batch axes {batch}. For the same rows in each member: "
+            f"The first axes of the inputs must be the {members[0]} members (`batch_ensemble`) "
+            f"and the rows, got batch axes {batch}. For the same rows in each member: "
             f"tile_members(x, {members[0]})."
         )
 
 
 def member_factors(module: Any, num_members: int) -> dict[str, Site]:
-    """Register the two vectors of each member, for each part: the sites by path."""
+    """Register the two vectors of each member for each part; returns the sites by path."""
     sites = {}
     for path, part in member_modules(module).items():
         for name, size in zip("rs", _sizes(part), strict=True):
@@ -57,14 +57,14 @@ def member_factors(module: Any, num_members: int) -> dict[str, Site]:
 
 
 def _sizes(part: Any) -> tuple[int, int]:
-    """How many features or channels go in and come out."""
+    """The numbers of input and output features or channels."""
     if isinstance(part, eqx.nn.Linear):
         return part.weight.shape[1], part.weight.shape[0]
     return part.in_channels, part.out_channels
 
 
 def with_member_biases(module: PyTree, num_members: int) -> PyTree:
-    """`module` whose biases have one row for each member, for the table to speak of.
+    """`module` with biases that have one row per member, for the table of priors.
 
     Raises:
         ValueError: If `module` has no part that could become a batch ensemble.
@@ -82,7 +82,7 @@ def with_member_biases(module: PyTree, num_members: int) -> PyTree:
 
 
 def with_shared_frozen(declared: Declared, module: PyTree) -> Declared:
-    """The same, but biases that stay as they are are those of all members."""
+    """The same, but with frozen biases shared by all members."""
     paths = member_paths(module)
     frozen = {p: leaf[0] if p in paths else leaf for p, leaf in declared.frozen.items()}
     return declared._replace(frozen=frozen)

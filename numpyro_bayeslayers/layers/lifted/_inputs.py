@@ -10,10 +10,10 @@ from ..._base import split_plates
 
 
 class Input:
-    """One array of shape (*plates, *batch, *example) in the form that maps take.
+    """One array of shape (*plates, *batch, *example) in the form used by `vmap`.
 
-    `rows` has the axes (*plates, n, *example) without the plates that it does not have;
-    `plate_axes` is 0 or None for each enclosing plate, `batch` the shape that n was.
+    `rows` has the axes (*plates, n, *example), with only the plates that the array has;
+    `plate_axes` is 0 or None for each enclosing plate; `batch` is the original shape of n.
     """
 
     def __init__(self, x: ArrayLike, ndim: int, plates: tuple[int, ...]) -> None:
@@ -33,7 +33,7 @@ class Input:
         self.rows = x.reshape(own + (math.prod(self.batch),) + example)
 
     def in_blocks(self, rows: tuple[int, ...]) -> Array:
-        """The rows with the axes `rows` in place of n: those of members and of their rows."""
+        """The rows with the axis n split into `rows`, the axes of members and of their rows."""
         at = self.rows.ndim - 1 - self.ndim
         return self.rows.reshape(self.rows.shape[:at] + rows + self.rows.shape[at + 1 :])
 
@@ -43,7 +43,8 @@ def same_batch(inputs: Sequence[Input]) -> tuple[int, ...]:
     shapes = {x.batch for x in inputs}
     if len(shapes) != 1:
         raise ValueError(
-            f"All inputs must have the same batch axes, got {sorted(shapes)}. Repeat what is "
-            "the same for all rows, or set `in_ndim`, the axes of one example."
+            f"All inputs must have the same batch axes, got {sorted(shapes)}. Repeat inputs "
+            "that are the same for all rows, or set `in_ndim`, the number of axes of one "
+            "example."
         )
     return shapes.pop()

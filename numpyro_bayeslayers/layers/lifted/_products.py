@@ -1,8 +1,8 @@
 """Products inside a module, made visible to gradient estimators.
 
-A module is written for one example, and `jax.vmap` maps it over rows. There a product knows
-one row only, while a gradient estimator must see all of them. So the product is a function of
-`jax.custom_batching.custom_vmap`: where JAX maps it, JAX calls the function's rule with the
+A module is written for one example, and `jax.vmap` maps it over rows. Inside the map a product
+has only one row, while a gradient estimator needs all rows. Therefore the product is a function
+of `jax.custom_batching.custom_vmap`: when JAX maps it, JAX calls the batching rule with the
 rows of all examples, outside the map, and the rule sends the ``"linear"`` message.
 """
 
@@ -22,29 +22,29 @@ from ...primitives import AbstractLinearOp, Site, linear, opaque
 from ._table import path_of
 
 _UNREACHED = (
-    "it is used inside of a loop, a jitted function or a derivative of the lifted module"
+    "it is used inside a loop, a jitted function or a derivative of the lifted module"
 )
 # Modules whose output is linear in `weight`, before `bias` is added.
 _LINEAR = (eqx.nn.Linear, eqx.nn.Conv, eqx.nn.ConvTranspose, eqx.nn.Embedding)
 
 
 def _is_differentiated(x: Any) -> bool:
-    """Whether the innermost transformation takes a derivative by `x`.
+    """Whether the innermost transformation differentiates with respect to `x`.
 
-    JAX cannot differentiate a function of `custom_vmap` within a map, and shows what it is
-    doing in the kinds of its tracers only.
+    JAX cannot differentiate a function of `custom_vmap` inside a map, and the transformation
+    can be inferred only from the types of its tracers.
     """
     return type(x).__name__ in ("JVPTracer", "LinearizeTracer")
 
 
 def is_linear(module: Any) -> bool:
-    """Whether `module` is one of Equinox's that apply a weight linearly, as it is written."""
+    """Whether `module` is an unmodified Equinox module that applies a weight linearly."""
     kind = next((kind for kind in _LINEAR if isinstance(module, kind)), None)
     return kind is not None and type(module).__call__ is kind.__call__
 
 
 def example_ndim(module: Any) -> int:
-    """Axes of one example, of its input; one for a module that is not known."""
+    """The number of axes of one input example; one for an unknown module."""
     if isinstance(module, (eqx.nn.Conv, eqx.nn.ConvTranspose)):
         return module.num_spatial_dims + 1
     if isinstance(module, eqx.nn.Linear):
@@ -57,14 +57,14 @@ def example_ndim(module: Any) -> int:
 class Weighted(AbstractLinearOp):
     """A linear module as a function of rows and of its weight.
 
-    Inputs have the axes (*plates, n, *places, *example); `places` counts the axes of places
-    within a row at which the module is applied.
+    Inputs have the axes (*plates, n, *places, *example); `places` is the number of axes of
+    positions within a row at which the module is applied.
     """
 
     def __init__(self, module: Any) -> None:
         has_bias = getattr(module, "bias", None) is not None
         bare = eqx.tree_at(lambda m: m.bias, module, None) if has_bias else module
-        # `Conv` looks at `use_bias`, `Linear` at the bias.
+        # `Conv` checks `use_bias`, `Linear` checks the bias.
         has_flag = getattr(bare, "use_bias", False)
         self._module = _with_field(bare, "use_bias", False) if has_flag else bare
         self._places = 0
@@ -80,7 +80,7 @@ class Weighted(AbstractLinearOp):
         self.is_shared = is_convolution
 
     def at_places(self) -> "Weighted":
-        """The same with one more axis of places in each row."""
+        """The same with one more axis of positions in each row."""
         again = object.__new__(Weighted)
         again.__dict__ |= self.__dict__
         again._places, again.rank, again.is_shared = self._places + 1, self.rank + 1, True
@@ -88,7 +88,7 @@ class Weighted(AbstractLinearOp):
         return again
 
     def one(self, weight: Array, x: Array) -> Array:
-        """What the module does with one example."""
+        """Apply the module to one example."""
         return _with_field(self._module, "weight", weight)(x)
 
     def __call__(self, x: Array, weight: Array) -> Array:
@@ -114,7 +114,7 @@ class Weighted(AbstractLinearOp):
         return self._signs(shape, self._out_ndim)
 
     def _signs(self, shape: tuple[int, ...], ndim: int) -> tuple[int, ...]:
-        """One sign for each row and channel: the same at all places and pixels."""
+        """One sign per row and channel, the same at all positions and pixels."""
         example = shape[len(shape) - ndim :]
         rows = shape[: len(shape) - ndim - self._places]
         return rows + (1,) * self._places + example[:1] + (1,) * (len(example) - 1)
@@ -130,12 +130,12 @@ def _with_field(module: Any, name: str, value: Any) -> Any:
 
 
 class Rows:
-    """The maps of one call: those over plates, then one over rows, then the module's own.
+    """The maps of one call: over plates, then over rows, then the module's own.
 
-    `row`, the number of the row, marks the map over rows: the module's own maps, over the
-    positions of a sequence, do not map it. In a batch ensemble there is a map over members
-    between those over plates and over rows, which all have the same weight: to the product
-    the rows of all members are rows.
+    `row`, the index of the row, identifies the map over rows: the module's own maps, for
+    example over the positions of a sequence, do not map it. In a batch ensemble there is a map
+    over members between those over plates and over rows; members share the weight, so the
+    product treats the rows of all members as rows.
     """
 
     def __init__(self, plates: int, has_members: bool = False) -> None:
@@ -144,7 +144,7 @@ class Rows:
         self._outside = get_opaque_trace_state()
 
     def is_outside(self) -> bool:
-        """Whether handlers would be met here by values of their own program."""
+        """Whether values here belong to the program of the handlers."""
         return get_opaque_trace_state() == self._outside
 
     def apply(
@@ -228,7 +228,7 @@ class Rows:
 
 
 class Product:
-    """What a linear module does with its weight, the site `site`, in all rows at once."""
+    """The product of a linear module with its weight, the site `site`, for all rows at once."""
 
     def __init__(self, rows: Rows, module: Any, site: Site) -> None:
         self._rows = rows
@@ -236,9 +236,10 @@ class Product:
         self._site = site
 
     def at(self, weight: Array, own: Array, row: Array) -> "_Example":
-        """The product in one example: that of the row `row`, in one cell of the plates.
+        """The product for one example: the row `row` in one cell of the plates.
 
-        It applies `own` where the module applies its `weight`: the same, but for `used_of`.
+        It applies `own` where the module applies its `weight`; they are equal except in
+        `used_of`.
         """
         return _Example(self, weight, own, row)
 
@@ -246,13 +247,13 @@ class Product:
         return self._rows.apply(self._op, self._site, weight, x, row)
 
     def plain(self, weight: Array, x: Array) -> Array:
-        """The product with a weight that is not the site's own: a part of it, say."""
+        """The product with another weight than the site's value, such as a part of it."""
         opaque(self._site, _UNREACHED)
         return self._op.one(weight, x)
 
 
 class _Example:
-    """A product with the weight and the row of one example; no pytree, so it stays whole."""
+    """A product with the weight and row of one example; not a pytree, so it is not flattened."""
 
     def __init__(self, product: Product, weight: Array, own: Array, row: Array) -> None:
         self._product, self._weight, self._own, self._row = product, weight, own, row
@@ -264,7 +265,7 @@ class _Example:
 
 
 class _Seen(eqx.Module):
-    """Stands for a linear module in one example of a cell; gradient estimators see it.
+    """Replaces a linear module for one example of a cell, visible to gradient estimators.
 
     In a batch ensemble `factors` are the two vectors of the member.
     """
@@ -283,13 +284,13 @@ class _Seen(eqx.Module):
         return out if bias is None else jnp.reshape(out + bias, out.shape)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "module":  # not there yet, while it is copied
+        if name == "module":  # not set yet while it is copied
             raise AttributeError(name)
         return getattr(self.module, name)
 
 
 def scaled(x: Array, by: Array) -> Array:
-    """An example with each of its features or channels times a number."""
+    """An example with each feature or channel multiplied by a number."""
     return x * by.reshape((-1,) + (1,) * (x.ndim - 1) if x.ndim else ())
 
 
@@ -299,7 +300,7 @@ def leaf_of(path: str, name: str) -> str:
 
 
 def linear_modules(module: Any) -> dict[str, Any]:
-    """The linear modules within `module`, itself perhaps, by path."""
+    """The linear modules inside `module` (possibly itself), by path."""
     leaves = jax.tree_util.tree_leaves_with_path(module, is_leaf=is_linear)
     return {path_of(keys): leaf for keys, leaf in leaves if is_linear(leaf)}
 
@@ -307,20 +308,21 @@ def linear_modules(module: Any) -> dict[str, Any]:
 def used_of(
     weights: Mapping[str, Any], one: Callable[..., Any], *arguments: Any
 ) -> list[str]:
-    """The weights that a module computes with by itself, besides applying them.
+    """The weights that a module uses in computations other than its linear maps.
 
-    `equinox.nn.Shared` does so, and penalties of weights do. The module is traced once more,
-    with the weights that it can read apart from those that its products apply.
+    Examples are `equinox.nn.Shared` and penalties of weights. The module is traced again, with
+    separate inputs for the weights that it reads and those that its products apply.
 
     Args:
-        weights: What the weights are like, by path.
-        one: The module in one example, a function of `arguments` and of what it can read.
-        arguments: What its arguments are like.
+        weights: The shapes of the weights by path.
+        one: The module for one example, a function of `arguments` and of the weights that it
+            reads.
+        arguments: The shapes of its arguments.
     """
     jaxpr = jax.make_jaxpr(one)(*arguments, dict(weights)).jaxpr
     used = {id(var) for equation in jaxpr.eqns for var in equation.invars}
     used |= {id(var) for var in jaxpr.outvars}
-    # The leaves of a dictionary come in the order of its sorted names.
+    # The leaves of a dictionary are in sorted order of its names.
     last = jaxpr.invars[len(jaxpr.invars) - len(weights) :]
     return [p for p, var in zip(sorted(weights), last, strict=True) if id(var) in used]
 

@@ -81,7 +81,7 @@ def test_depth_that_is_reached():
     figures = ChainFigures.of({"a": chains(2, 200)}, sampler(2, 200))
     assert not list(figures._replace(max_depth=10, depth_share=0.01).advice(LABEL))
     (said,) = figures._replace(max_depth=10, depth_share=0.4).advice(LABEL)
-    assert "40% of the draws reached the maximal tree depth 10" in said and "12" in said
+    assert "40% of the draws reached the maximum tree depth 10" in said and "12" in said
 
 
 def test_energy_is_that_of_arviz():

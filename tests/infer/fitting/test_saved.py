@@ -140,7 +140,7 @@ def test_options_that_are_no_data_are_named(tmp_path):
     assert type(again.method.loss) is TraceMeanField_ELBO
     assert again.method.loss.num_particles == 3
     assert repr(again.method.optim).startswith("<GradientTransformation")
-    with pytest.raises(ValueError, match=r"`method.optim` was not kept in the file"):
+    with pytest.raises(ValueError, match=r"`method.optim` was not stored in the file"):
         quiet(flat, **rows, method=again.method, num_steps=2)
 
 

@@ -76,7 +76,7 @@ def test_a_file_of_them(found, tmp_path):
     assert (again.method.rank, again.method.base.num_members) == (3, 2)
     got, right = (f.predict(x=X, num_samples=4).samples for f in (again, found))
     assert np.asarray(got).tobytes() == np.asarray(right).tobytes()
-    with pytest.raises(ValueError, match=r"`method\.optim` was not kept"):
+    with pytest.raises(ValueError, match=r"`method\.optim` was not stored"):
         fit(line, y=Y, x=X, method=again.method, num_steps=20, progress_bar=False)
 
 

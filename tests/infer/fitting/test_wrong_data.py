@@ -217,7 +217,8 @@ def test_words_that_are_counted_with_are_told():
     for model, x in ((line, WORDS), (slope, WORDS), (line, pd.Categorical(WORDS))):
         (words,) = told(model, x=x)
         assert (
-            words.startswith("`x` holds words") and "'a' is 0, 'b' is 1, 'c' is 2." in words
+            words.startswith("`x` holds strings")
+            and "'a' is 0, 'b' is 1, 'c' is 2." in words
         )
     (words,) = told(lambda x, y=None: line(x[:, :1], y), x=table)
     assert "RandomEffectsLayer" in words

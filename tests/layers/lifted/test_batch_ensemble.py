@@ -178,7 +178,7 @@ def test_flipout_sees_the_products_of_all_members():
         ),
         (
             lambda: seed(lift(MODULES["mlp"][0], {"*": N01}, batch_ensemble=2), 0)(X[0]),
-            r"must lead with the 2 members .* got batch axes \(5,\).*tile_members\(x, 2\)",
+            r"must be the 2 members .* got batch axes \(5,\).*tile_members\(x, 2\)",
         ),
         (
             lambda: lift(MODULES["mlp"][0], {"*": N01}, batch_ensemble=2).draw(),

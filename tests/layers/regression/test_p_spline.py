@@ -124,7 +124,11 @@ def test_sites_and_what_is_beyond_the_knots():
     [
         (lambda: PSplineLayer(extrapolate="zero"), ValueError, "`extrapolate` must be"),
         (lambda: PSplineLayer(trend_dist=dist.Dirichlet), ValueError, "`trend_"),
-        (lambda: PSplineLayer()("a", X, EQUAL[::-1]), ValueError, "`knots` must ascend"),
+        (
+            lambda: PSplineLayer()("a", X, EQUAL[::-1]),
+            ValueError,
+            "`knots` must be ascending",
+        ),
         (lambda: PSplineLayer()("a", X, [*EQUAL[:-1], np.nan]), ValueError, "`knots` must"),
         (
             lambda: PSplineLayer()("a", X, [0, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6, 7]),

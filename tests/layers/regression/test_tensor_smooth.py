@@ -88,7 +88,7 @@ def test_rows_outside_of_the_square_are_reported():
         ({}, ValueError, "either `knots` or `num_basis`"),
         ({"knots": (FIRST, SECOND), "num_basis": 5}, ValueError, "either `knots`"),
         ({"knots": FIRST}, ValueError, "`knots` must be two"),
-        ({"knots": (FIRST, SECOND[::-1])}, ValueError, "`knots` must ascend"),
+        ({"knots": (FIRST, SECOND[::-1])}, ValueError, "`knots` must be ascending"),
         ({"num_basis": (5, 6, 7)}, ValueError, "`num_basis` must be two"),
         ({"num_basis": 3}, ValueError, "`num_basis` must be above `degree`=3"),
         ({"num_basis": 5.5}, TypeError, "`num_basis` must be"),
