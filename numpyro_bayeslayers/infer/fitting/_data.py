@@ -101,8 +101,8 @@ def data_of_prior(
     if len(set(counts.values())) > 1:
         found = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
         raise ValueError(
-            f"Without `y` all arrays are rows, and must be as many, but {found}. What is not "
-            "rows goes into `constants`."
+            f"Without `y` all arrays are rows and must have the same length, but {found}. Pass "
+            "arguments that are not rows in `constants`."
         )
     first = {name: data[name] for name in counts}
     schema, rows, others = fit_schema(first | data, constants=_checked(constants))

@@ -84,7 +84,7 @@ class Particles:
         """A share of rows like these may be held out; looked at once.
 
         Raises:
-            ValueError: If they are not the same alone and among others.
+            ValueError: If rows depend on each other.
         """
         if not self._are_apart:
             check_apart(self._setting.model, parts)

@@ -94,8 +94,8 @@ def mean_of_rows(x, y=None):
 
 REFUSED = {
     own_plate: "already subsamples 4 rows in its plate 'rows'",
-    cumulated: "not the same alone and among others .'y': `loc` of row",
-    mean_of_rows: "not the same alone and among others .the log density of 'loglik' for 7",
+    cumulated: "rows of the model depend on other rows .'y': `loc` of row",
+    mean_of_rows: "rows of the model depend on other rows .the log density of 'loglik' for 7",
 }
 
 

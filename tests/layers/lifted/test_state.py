@@ -174,9 +174,7 @@ def test_ensembles_of_modes_refuse_a_state():
         ValueError, match=r"not return an `equinox\.nn\.State`.* use `EnsembleSVI"
     ):
         ensemble.init(0)
-    with pytest.raises(
-        ValueError, match=r"does not keep .*net\.state.* Take `EnsembleSVI`"
-    ):
+    with pytest.raises(ValueError, match=r"does not keep .*net\.state.* Use `EnsembleSVI`"):
         log_joint_of(model, X, Y)
 
 
