@@ -26,7 +26,7 @@ LOWER := --upgrade --resolution $(RESOLUTION)
 endif
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-stack lint format bench bench-quick docs screenshots master-class clean
+.PHONY: demo test test-slow test-stack lint format bench bench-quick peers docs screenshots master-class clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.has-demo
@@ -71,15 +71,22 @@ format: $(VENV)/.has-lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# Neither the run-time checks of shapes nor other processes may disturb the clock.
-bench: $(VENV)/.has-bench
-	$(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib"
-	$(BIN)/python -m benchmarks.report
+# Neither the run-time checks of shapes nor other processes may disturb the clock. Results are
+# written as they come: after MINUTES no case begins, and the page has what there is by then.
+MINUTES := 17
+bench: $(VENV)/.has-bench peers
+	status=0; $(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib" -q -rs \
+		--minutes $(MINUTES) || status=$$?; $(BIN)/python -m benchmarks.report && exit $$status
 
 # The five questions of docs/benchmarks.md in few rounds; the goals are printed, the page stays.
 bench-quick: $(VENV)/.has-bench
-	$(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib" --quick
-	$(BIN)/python -m benchmarks.report --no-page benchmarks/results/quick.json
+	status=0; $(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib" -q -rs \
+		--quick --minutes 2.5 || status=$$?; \
+	$(BIN)/python -m benchmarks.report --no-page benchmarks/results/quick.json && exit $$status
+
+# Environments of the packages that are compared with; one that cannot be made is left out.
+peers: $(VENV)/.has-bench
+	$(BIN)/python benchmarks/studies/peers.py
 
 # The rows of docs/trust.md: long runs, many shapes, wrong arguments; each part in its own process.
 STRESS := steps predictions shapes_of_predictions shapes_of_runs fits mutations

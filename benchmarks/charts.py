@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 OURS, OTHER, GOAL = "#1f4e8c", "#e08214", "#808080"
 SIDES = {
-    "first": ("here", "blayers"),
+    "first": ("here", "the other package"),
     "members": ("here", "NumPyro under vmap, by hand"),
     "rows": ("here", "by hand"),
     "draws": ("here", "blayers"),
@@ -32,11 +32,12 @@ def _ratios(axis, rows):
     for i, info in enumerate(infos):
         axis.plot(info["ratio_range"], [i, i], color=OURS, lw=1)
         axis.plot(info["ratio"], i, "o", color=OURS)
-    axis.axvline(1.0, color=OTHER, lw=1, label="by hand")
-    axis.axvline(infos[0]["goal"], color=GOAL, lw=1, ls="--", label="goal")
+        axis.plot([info["goal"]] * 2, [i - 0.35, i + 0.35], color=GOAL, lw=1.5)
+    axis.axvline(1.0, color=OTHER, lw=1, label="the other program")
+    axis.plot([], [], color=GOAL, lw=1.5, label="goal")
     axis.set_yticks(range(len(words)), words)
     axis.invert_yaxis()
-    axis.set(xlabel="time per step: here / by hand", ylabel="members")
+    axis.set(xlabel="time per step: here / the other program", ylabel="members")
     axis.legend(loc="upper right", bbox_to_anchor=(1.0, 1.12), ncols=2, frameon=False)
 
 

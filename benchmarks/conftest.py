@@ -19,6 +19,13 @@ ROOT = Path(__file__).parent
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda"}
 SIZES = ("small", "large")
 COMPILED = "/jax/core/compile/backend_compile_duration"
+#: What has no goal, and what takes longest, in this order.
+LAST = ("test_forward", "test_gradient", "test_samplers")
+#: When the first case began; how many results are in the file, and since when.
+BEGUN, WRITTEN = pytest.StashKey[float](), pytest.StashKey[list]()
+#: The processor's seconds when a case began; each result tells those of its whole case.
+USED = pytest.StashKey[float]()
+SECONDS_APART = 5.0
 
 
 def pytest_addoption(parser):
@@ -27,6 +34,9 @@ def pytest_addoption(parser):
     group.addoption("--size", choices=(*SIZES, "both"), default="both")
     group.addoption(
         "--quick", action="store_true", help="the five questions, in three rounds"
+    )
+    group.addoption(
+        "--minutes", type=float, help="no case begins after so many; default: no limit"
     )
 
 
@@ -42,10 +52,17 @@ def pytest_configure(config):
         (results / ".gitignore").write_text("*\n")
         name = "quick" if config.getoption("--quick") else backend
         config.option.benchmark_json = results / f"{name}.json"
+    if (
+        config.getoption("benchmark_max_time") == "1.0"
+    ):  # its default, for each of 300 cases
+        config.option.benchmark_max_time = "0.1"
+    config.stash[WRITTEN] = [0, time.monotonic()]
 
 
 def pytest_collection_modifyitems(config, items):
-    """Of a quick run, the small ones among those that answer a question."""
+    """Some files come last; of a quick run, the small ones that answer a question."""
+    place = {name: number for number, name in enumerate(LAST)}
+    items.sort(key=lambda item: place.get(item.path.stem, -1))
     if not config.getoption("--quick"):
         return
     from benchmarks.questions import QUICK
@@ -53,6 +70,40 @@ def pytest_collection_modifyitems(config, items):
     chosen = [i for i in items if f"{i.path.name}::{i.name}" in QUICK]
     config.hook.pytest_deselected(items=[i for i in items if i not in chosen])
     items[:] = chosen
+
+
+def pytest_runtest_setup(item):
+    """Begin nothing when the time is up."""
+    minutes = item.config.getoption("--minutes")
+    begun = item.config.stash.setdefault(BEGUN, time.monotonic())
+    if minutes is not None and time.monotonic() - begun > 60 * minutes:
+        pytest.skip(f"the {minutes:g} minutes are over")
+    item.config.stash[USED] = time.process_time()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    """Write what there is, so that a run that is stopped leaves it."""
+    session = item.config._benchmarksession
+    if session.benchmarks and session.benchmarks[-1].fullname == item.nodeid:
+        used = time.process_time() - item.config.stash[USED]
+        session.benchmarks[-1].extra_info["case_seconds"] = used
+    count, when = item.config.stash[WRITTEN]
+    if len(session.benchmarks) == count or time.monotonic() - when < SECONDS_APART:
+        return
+    options = {"config": item.config, "benchmarks": session.benchmarks}
+    output = item.config.hook.pytest_benchmark_generate_json(
+        **options,
+        include_data=False,
+        machine_info=session.get_machine_info(),
+        commit_info={},
+    )
+    item.config.hook.pytest_benchmark_update_json(**options, output_json=output)
+    path = Path(item.config.option.benchmark_json)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(output, default=str))
+    part.replace(path)
+    item.config.stash[WRITTEN] = [len(session.benchmarks), time.monotonic()]
 
 
 def pytest_generate_tests(metafunc):
@@ -68,11 +119,12 @@ def pytest_benchmark_update_machine_info(config, machine_info):
 
 
 def pytest_benchmark_update_json(config, benchmarks, output_json):
-    """Keep earlier results of what this run left out, so that one file can be repeated."""
+    """Keep earlier results of what a run of some files or cases left out."""
     for entry in output_json["benchmarks"]:
         entry["stats"].pop("data", None)
     path = Path(config.option.benchmark_json)
-    if not (path.exists() and path.stat().st_size):
+    is_whole = not config.option.keyword and all(Path(a).is_dir() for a in config.args)
+    if is_whole or not (path.exists() and path.stat().st_size):
         return
     new = {entry["fullname"] for entry in output_json["benchmarks"]}
     is_partial = config.option.keyword or any("::" in str(arg) for arg in config.args)
@@ -172,24 +224,24 @@ def compare(benchmark, request):
     same ratio of the processor's time, which other work on the machine disturbs less.
 
     Args of the function that the fixture gives:
-        ours, other: What to time.
+        ours, other: What to time; the other may be a call of a `Peer`, see studies/peers.py.
         steps: How many steps one call takes.
         rounds: How many times each is called.
         goal: The ratio to stay below, for the report.
         extra_info: More to record.
     """
 
-    def measure(ours, other, *, steps=1, rounds=15, goal=None, **extra_info):
+    def measure(ours, other, *, steps=1, rounds=9, goal=None, **extra_info):
         if request.config.getoption("--quick"):
             rounds = min(rounds, 3)
-        ours, other = finished(ours), finished(other)
+        asked, ours, other = other, finished(ours), finished(other)
         ours_first, other_first = seconds(ours), seconds(other)
         others, other_work, work = [], [], []
 
         def set_up():
             before = time.process_time()
             others.append(seconds(other))
-            other_work.append(time.process_time() - before)
+            other_work.append(getattr(asked, "used", time.process_time() - before))
 
         def worked():
             before = time.process_time()
@@ -218,9 +270,40 @@ def compare(benchmark, request):
             parameters=parameters_of(request),
             **extra_info,
         )
+        if hasattr(asked, "versions"):
+            benchmark.extra_info["peer"] = asked.versions
         return statistics.median(ratios)
 
     return measure
+
+
+@pytest.fixture
+def as_in_long_runs(monkeypatch):
+    """Loops are compiled as those of long runs are, whose steps a short call stands for.
+
+    A loop of few steps is compiled cheaply, as it would not pay; one by hand never is. Where the
+    level is chosen by the variable of XLA, which has been read long before, it is not lowered.
+    """
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3")
+
+
+@pytest.fixture(scope="module")
+def peer():
+    """``peer(name)``: the running process of a peer; the case is skipped if there is none."""
+    from benchmarks.studies import peers
+
+    running = {}
+
+    def find(name):
+        if name not in running:
+            if peers.interpreter(name) is None:
+                pytest.skip(peers.why_not(name))
+            running[name] = peers.Peer(name, ROOT / "studies" / "sides.py")
+        return running[name]
+
+    yield find
+    for each in running.values():
+        each.close()
 
 
 def parameters_of(request):

@@ -19,7 +19,8 @@ INTRODUCTION = """# Benchmarks
 
 This page shows how long fits take, compared with the same computation written by hand in
 JAX and with other libraries. Two ways of computing the same thing are timed alternately in
-one process, so that other load on the machine affects both. The tables report the median
+one process, so that other load on the machine affects both; other packages run in a process of
+their own environment, alternately too. The tables report the median
 over rounds of the ratio of their times, with its range. A ratio below 1 means that this
 library is faster. A goal is the largest ratio that we accept.
 """
@@ -39,9 +40,9 @@ fitted to the larger half of the sizes. `python -m benchmarks.studies.growth` ma
 APPENDIX = """## Appendix: all cases
 
 Times are medians without compilation; compilation times have a separate column. The ratio
-of work compares CPU times over all threads. For gradient estimators, the variance ratio is
-the total variance of the plain gradient divided by that of the estimator, and the
-efficiency is the variance ratio divided by the ratio of times.
+of work compares CPU times over all threads. NLLs are those of rows that were not fitted. For
+gradient estimators, the variance ratio is the total variance of the plain gradient divided by
+that of the estimator, and the efficiency is the variance ratio divided by the ratio of times.
 """
 
 
@@ -73,10 +74,17 @@ def page(entries, pictures):
         for info in (entry["extra_info"] for entry in entries)
         if "jax" in info
     }
+    peers = {
+        ", ".join(f"{name} {number}" for name, number in found.items() if number)
+        for found in (entry["extra_info"].get("peer", {}) for entry in entries)
+        if found
+    }
     measured = (
         "`make bench` writes this page. "
         f"Measured on {listed(machines)} with {listed(versions)}.\n"
     )
+    if peers:
+        measured += f"Other packages: {listed(peers)}.\n"
     answers = [answer(question, entries, pictures) for question in QUESTIONS]
     by_file = defaultdict(list)
     for entry in entries:
@@ -97,6 +105,9 @@ def answer(question, entries, pictures):
         lines.append(f"![{question.title}](pictures/bench_{question.name}.png)")
     else:
         lines.append("Not measured in this run.")
+    left_out = [case.words for case in question.cases if case.test not in found]
+    if rows and left_out:
+        lines += ["", f"Not measured in this run: {', '.join(left_out)}."]
     return "\n".join([*lines, ""])
 
 
@@ -130,12 +141,15 @@ def _excess(entry):
 
 
 def reason(entry):
-    name = id_of(entry)
-    found = (text for test, text in REASONS.items() if name.startswith(test))
-    low, _ = entry["extra_info"].get("ratio_range", (math.inf, math.inf))
-    is_within = low <= entry["extra_info"]["goal"]
-    otherwise = "the range of the rounds includes the goal." if is_within else UNKNOWN
-    return next(found, otherwise)
+    """Why a goal is missed: what is known of the case, or what its figures show."""
+    info, name = entry["extra_info"], id_of(entry)
+    for test, text in REASONS.items():
+        if name.startswith(test):
+            return text
+    work, (low, _) = info.get("work_ratio"), info.get("ratio_range", (math.inf,) * 2)
+    if work is not None and work <= info["goal"]:
+        return f"by processor seconds, the ratio is {work:.3g}, within the goal."
+    return "the range of the rounds includes the goal." if low <= info["goal"] else UNKNOWN
 
 
 def words_of(entry):
@@ -187,6 +201,8 @@ def row(entry):
         "goal": number(info.get("goal")),
         "variance ratio": number(info.get("variance_ratio")),
         "efficiency": number(info.get("efficiency")),
+        "NLL": number(info.get("nll")),
+        "other NLL": number(info.get("other_nll")),
         "Gflop": number(info["flops"] / 1e9) if info.get("flops") else "",
         "MiB held": number(info["temp_bytes"] / 2**20) if info.get("temp_bytes") else "",
     }

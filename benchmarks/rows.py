@@ -1,5 +1,7 @@
 """The rows of the layers' benchmarks: every case of the tests, at two sizes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from numpyro.handlers import seed, substitute, trace
@@ -10,6 +12,7 @@ from tests.cases.layers import LAYERS
 ROWS = {"small": 100, "large": 10_000}
 
 
+@functools.cache  # for the outputs and for the gradients
 def prepare(name, size):
     """The layer at fixed values of its sites, as a function, and those values with inputs."""
     case = LAYERS[name]

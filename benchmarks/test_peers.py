@@ -1,13 +1,15 @@
-"""A regression by `fit` against the same one in blayers, each with its own defaults but one.
+"""Fits here against other packages, each in a process of its own environment.
 
-The model is a linear one with a learned scale of its coefficients and a learned noise, on
-`ROWS` rows of 5 columns. Both sides are called as a user calls them, compilation included. The
-one default that is not left alone is the step size; both draw 1,000 times for predictions and
-summaries.
+A linear regression with a learned scale of its coefficients and a learned noise, on 2,000 rows of
+5 columns, by `fit` and by blayers; a step of an ensemble of networks, here and by torch.func; a
+deep ensemble with chains, here and by sklearn-contrib-bde. All are called as a user calls them,
+compilation included, in turn; what is there is in studies/sides.py. In the regression one default
+is not left alone, the step size; both draw 1,000 times for predictions and summaries.
 """
 
 import itertools
-import time
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,30 +17,24 @@ import numpy as np
 import pytest
 from numpyro.diagnostics import effective_sample_size
 
-from numpyro_bayeslayers.infer import MCMC, VI, fit
-from numpyro_bayeslayers.layers import AdaptiveLayer, gaussian_link
+from benchmarks.test_ensemble import ADAM, data, log_joint, mlp_init
+from numpyro_bayeslayers.infer import MCMC, VI, EnsembleMAP, SampledEnsemble, fit
+from numpyro_bayeslayers.layers import (
+    AdaptiveLayer,
+    DenseReparameterization,
+    gaussian_link,
+    heteroscedastic_link,
+)
 
-blayers = pytest.importorskip("blayers")
+sys.path.insert(0, str(Path(__file__).parent / "studies"))
 
-ROWS, COLUMNS, STEPS, DRAWS = 2000, 5, 5000, 500
-SLOPES = np.array([2.0, -1.0, 0.5, 0.0, 0.0])
+import sides
 
-
-def data():
-    x = jax.random.normal(jax.random.key(0), (ROWS, COLUMNS))
-    noise = 0.5 * jax.random.normal(jax.random.key(1), (ROWS,))
-    return x, x @ jnp.asarray(SLOPES) + noise
+STEPS = 5000
 
 
 def model(x, centered=False, y=None):
     return gaussian_link(AdaptiveLayer(centered=centered)("mu", x), y)
-
-
-def peer_model(x, y=None):
-    from blayers.layers import AdaptiveLayer
-    from blayers.links import gaussian_link
-
-    return gaussian_link(AdaptiveLayer()("mu", x), y)
 
 
 def another(number):
@@ -46,148 +42,145 @@ def another(number):
     return lambda x, y=None: model(x + 1e-4 * number, y=y)
 
 
-def another_peer(number):
-    return lambda x, y=None: peer_model(x + 1e-4 * number, y)
-
-
 def ours(steps, batch_size=None, model=model):
-    x, y = data()
+    x, y = sides.line()
     way = VI(optim=0.02)
     found = fit(model, y=y, x=x, method=way, num_steps=steps, batch_size=batch_size)
     return jax.block_until_ready(found.params), found
 
 
-def peer(steps, batch_size=None, model=peer_model):
-    from blayers.fit import fit
-
-    x, y = data()
-    # Its link takes columns alone.
-    how = {"lr": 0.02, "num_steps": steps, "batch_size": batch_size}
-    found = fit(model, y=y[:, None], x=x, **how)
-    return jax.block_until_ready(found.params), found
-
-
-def slopes(found):
-    return np.asarray(found.predict(x=jnp.eye(COLUMNS)).mean).ravel()
-
-
 @pytest.mark.parametrize("batch_size", [None, 256])
-def test_first_step_of_a_model(compare, batch_size):
+def test_first_step_of_a_model(compare, peer, batch_size):
     """`fit` against blayers, up to the first step of a model that was not fitted before.
 
     A new process waits the first call, recorded as `first_seconds`; in the rounds after it
     other models have been fitted.
     """
-    count = itertools.count()
+    count, other = (itertools.count(batch_size or 0) for _ in range(2))
     compare(
         lambda: ours(1, batch_size, another(next(count)))[0],
-        lambda: peer(1, batch_size, another_peer(next(count)))[0],
-        rounds=2,
+        peer("blayers").timed("steps", 1, batch_size, lambda: next(other)),
+        rounds=4,
         goal=1.2,
     )
 
 
 @pytest.mark.parametrize("batch_size", [None, 256])
-def test_first_step_again(compare, batch_size):
+def test_first_step_again(compare, peer, batch_size):
     """`fit` against blayers, up to the first step of a model that was fitted before."""
-    compare(
-        lambda: ours(1, batch_size)[0], lambda: peer(1, batch_size)[0], rounds=2, goal=1.0
-    )
+    other = peer("blayers").timed("steps", 1, batch_size, None)
+    compare(lambda: ours(1, batch_size)[0], other, rounds=3, goal=1.0)
 
 
 @pytest.mark.parametrize("what", ["predict", "summary"])
-def test_first(compare, what):
+def test_first(compare, peer, what):
     """The first prediction of 100 rows, or the first summary, against blayers."""
-    x, count = data()[0], itertools.count()
-    fits = [
-        (ours(1, None, another(i))[1], peer(1, None, another_peer(i))[1]) for i in range(3)
-    ]
+    rounds, blayers = 2, peer("blayers")
+    x, count, other = sides.line()[0], itertools.count(), itertools.count()
+    # Not the numbers of the cases above: what they have compiled is kept.
+    numbers = range(1000, 1000 + rounds + 1)
+    fits = [ours(1, None, another(i))[1] for i in numbers]
+    for i in numbers:
+        blayers.call("steps", 1, None, i)
 
     def of_ours():
-        found = fits[next(count) // 2][0]
-        if what == "summary":
-            return found.summary()
-        return found.predict(x=x[:100])[:2]
+        found = fits[next(count)]
+        return found.summary() if what == "summary" else found.predict(x=x[:100])[:2]
 
-    def of_peer():
-        found = fits[next(count) // 2][1]
-        if what == "summary":
-            return found.summary(x=x)
-        return found.predict(x=x[:100], num_samples=1000).mean
-
-    compare(of_ours, of_peer, rounds=2, goal=1.0)
+    of_peer = blayers.timed(what, lambda: numbers[next(other)])
+    compare(of_ours, of_peer, rounds=rounds, goal=1.0)
 
 
 @pytest.mark.parametrize("batch_size", [None, 256])
-def test_whole_fit(compare, benchmark, batch_size):
-    """`fit` against blayers, all 5,000 steps of a model that was not fitted before.
+def test_whole_fit(compare, benchmark, peer, batch_size):
+    """`fit` against blayers, all 5,000 steps of a model that was not fitted before."""
+    found, blayers = {}, peer("blayers")
+    count, other = (itertools.count(2000 + (batch_size or 0)) for _ in range(2))
 
-    Recorded beside: what one step takes without what one fit takes.
-    """
-    found, first, count = {}, {}, itertools.count()
+    def whole():
+        params, found["ours"] = ours(STEPS, batch_size, another(next(count)))
+        return params
 
-    def whole(name, run, made):
-        times = []
-        for _ in range(3):  # the first of them fills caches
-            start = time.perf_counter()
-            run(1, batch_size, made(next(count)))
-            times.append(time.perf_counter() - start)
-        first[name] = min(times)
-
-        def call():
-            params, found[name] = run(STEPS, batch_size, made(next(count)))
-            return params
-
-        return call
-
-    sides = whole("ours", ours, another), whole("peer", peer, another_peer)
-    compare(*sides, steps=STEPS, rounds=2, goal=1.0)
-    info = benchmark.extra_info
-    for name, key in (("ours", "seconds_per_step"), ("peer", "other_seconds_per_step")):
-        info[f"{name}_marginal_seconds_per_step"] = info[key] - first[name] / STEPS
-        info[f"{name}_worst_slope"] = float(np.abs(slopes(found[name]) - SLOPES).max())
+    of_peer = blayers.timed("steps", STEPS, batch_size, lambda: next(other))
+    compare(whole, of_peer, steps=STEPS, rounds=2, goal=1.0)
+    slopes = {
+        "ours": np.ravel(found["ours"].predict(x=jnp.eye(sides.COLUMNS)).mean),
+        "peer": blayers.call("slopes", next(other) - 1)["value"],
+    }
+    for name, values in slopes.items():
+        worst = np.abs(np.asarray(values) - sides.SLOPES).max()
+        benchmark.extra_info[f"{name}_worst_slope"] = float(worst)
 
 
 @pytest.mark.parametrize("centered", [False, True])
-def test_effective_draws_per_second(compare, benchmark, centered):
+def test_effective_draws_per_second(compare, benchmark, peer, centered):
     """NUTS by `fit` against blayers: seconds of the whole call, one chain.
 
-    Recorded beside: the least effective size of the slopes, divided by those seconds.
-
-    The peer draws centered coefficients, which suit so many rows; ours by default do not.
-    The peer's `autoreparam` is off; in its version 0.3.0 it leaves every site centered.
+    Recorded beside: the least effective size of the slopes, divided by those seconds. The peer
+    draws centered coefficients, which suit so many rows; ours by default do not.
     """
-    x, y = data()
+    x, y = sides.line()
     sizes = {}
 
     def our_chain():
-        way = MCMC(num_warmup=DRAWS, num_samples=DRAWS, num_chains=1)
+        way = MCMC(num_warmup=sides.DRAWS, num_samples=sides.DRAWS, num_chains=1)
         draws = fit(model, y=y, x=x, centered=centered, method=way).draws()
         sizes["ours"] = effective_sample_size(np.asarray(draws["mu.beta"])).min()
         return draws
 
-    def peer_chain():
-        from blayers.fit import fit
-
-        found = fit(
-            peer_model,
-            y=y[:, None],
-            x=x,
-            method="mcmc",
-            num_warmup=DRAWS,
-            num_mcmc_samples=DRAWS,
-            autoreparam_model=False,
-        )
-        draws = found.posterior_samples
-        beta = np.asarray(draws["AdaptiveLayer_mu_beta"])[None]
-        sizes["peer"] = effective_sample_size(beta).min()
-        return draws
-
-    compare(our_chain, peer_chain, rounds=2, goal=1.0)
+    chain = peer("blayers").timed("chain")
+    compare(our_chain, chain, rounds=2, goal=1.0)
     info = benchmark.extra_info
     info["ours_effective_draws_per_second"] = float(
         sizes["ours"] / info["seconds_per_step"]
     )
     info["peer_effective_draws_per_second"] = float(
-        sizes["peer"] / info["other_seconds_per_step"]
+        chain.value / info["other_seconds_per_step"]
     )
+
+
+@pytest.mark.parametrize("members", [1, 16, 64])
+def test_step_against_torch(compare, peer, as_in_long_runs, members):
+    """A step of `EnsembleMAP.run` against torch.func, vmapped, with torch's Adam."""
+    torch, (x, y), steps = peer("torch"), data(), {1: 200, 16: 40, 64: 12}[members]
+    ensemble = EnsembleMAP(log_joint, mlp_init, ADAM, members)
+    run = lambda: ensemble.run(0, steps, x, y, progress_bar=False)[:2]
+    other = torch.timed("steps", members, steps)
+    compare(run, other, steps=steps, rounds=5, goal=1.0)
+
+
+def network(number):
+    """Means and deviations of rows, by hidden layers of ReLU units; another one each time."""
+    widths = (sides.COLUMNS, *sides.HIDDEN, 2)
+
+    def model(x, y=None):
+        h = x + 1e-4 * number
+        for i, sizes in enumerate(itertools.pairwise(widths)):
+            h = jax.nn.relu(h) if i else h
+            h = DenseReparameterization(*sizes, name=f"h{i}")(h)
+        return heteroscedastic_link(h[..., :1], h[..., 1:], y)
+
+    return model
+
+
+def test_deep_ensemble(compare, benchmark, peer):
+    """A deep ensemble with chains, from the call to the scores, against sklearn-contrib-bde."""
+    bde = peer("bde").timed("fit", 0)
+    x, y, new, right = sides.waves()
+    found, count = {}, itertools.count()
+    method = SampledEnsemble(
+        num_members=sides.CHAINS,
+        optim=0.01,
+        num_warmup=sides.WARMUP,
+        num_samples=sides.KEPT,
+    )
+
+    def whole():
+        of = network(next(count))
+        result = fit(of, y=y[:, None], x=x, method=method, num_steps=sides.EPOCHS)
+        found["scores"] = sides.scores(*result.predict(x=new)[:2], right)
+
+    compare(whole, bde, rounds=2, goal=1.0)
+    for name, values in (("nll", found["scores"]), ("other_nll", bde.value)):
+        benchmark.extra_info[name] = values[1]
+        benchmark.extra_info[name.replace("nll", "rmse")] = values[0]

@@ -16,10 +16,12 @@ from benchmarks.test_ensemble import (
 from numpyro_bayeslayers.infer import EnsembleMAP
 
 MEMBERS, BATCH, STEPS = 8, 256, {1_000: 40, 10_000: 6, 100_000: 2}
+#: Steps in minibatches: few passes, and at least one.
+FEWEST = 200
 
 
 @pytest.mark.parametrize("rows", ROWS)
-def test_all_rows(compare, rows):
+def test_all_rows(compare, as_in_long_runs, rows):
     """A step on all rows, against the hand-written one."""
     x, y = data(rows)
     log_joint, init_fn = MODELS["mlp"]
@@ -35,18 +37,22 @@ def test_all_rows(compare, rows):
 
 
 @pytest.mark.parametrize("rows", [*ROWS, 1_000_000])
-def test_minibatch(compare, rows):
-    """A step on 256 rows in shuffled order, against the next 256 rows in their order."""
+def test_minibatch(compare, as_in_long_runs, rows):
+    """A step on 256 rows in shuffled order, against the next 256 rows in their order.
+
+    At least one pass over the rows: what comes once for each run or each pass, the look at all
+    rows and their order, is divided among so many steps, as it is for users.
+    """
     x, y = data(rows)
     log_joint, init_fn = MODELS["mlp"]
     init, step = by_hand(log_joint, init_fn, MEMBERS)
-    steps = 40
+    steps = max(FEWEST, rows // BATCH)
     scan = minibatch_scan(step, x, y, BATCH, steps, contiguous)
     compare(
         _run(log_joint, init_fn, steps, x, y, batch_size=BATCH),
         lambda: scan(init(jax.random.key(0)))[1],
         steps=steps,
-        rounds=5,
+        rounds=3 if rows > 100_000 else 5,
         goal=1.2,
     )
 

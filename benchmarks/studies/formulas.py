@@ -1,29 +1,25 @@
 """Formulas beside bambi, in one run: seconds and estimates.
 
-python benchmarks/studies/formulas.py [--data ../shared/data] [--peer PYTHON] [--layers PYTHON]
-    [--only NAME ...]
+python benchmarks/studies/formulas.py [--data ../shared/data] [--only NAME ...]
 
-PYTHON is the interpreter of an environment of its own in which bambi, or blayers, is installed;
-without it this side does not run. blayers has no formulas: a slope and an intercept are written
-with its layers, under our priors, where it has the likelihood. All sides draw 2 chains of 1,000
-after 1,000 steps of warm-up, one after the other, formulas with the default priors of each. Seconds
-are those of the processor, all threads, compiling included, which other programs on the machine do
-not change much. Of bambi they are those of a second run: PyTensor keeps compiled operators on disk,
-PYTENSOR_FLAGS=base_compiledir=EMPTY gives those of a first. Writes docs/tables/formulas.md after
-each formula, or those of its lines that are asked for.
+bambi and blayers run in their environments (see peers.py), or not at all. blayers has no formulas:
+a slope and an intercept are written with its layers, under our priors, where it has the likelihood.
+All sides draw 2 chains of 1,000 after 1,000 steps of warm-up, one after the other, formulas with
+the default priors of each. Seconds are those of the processor, all threads, compiling included,
+which other programs on the machine do not change much. Of bambi they are those of a second run:
+PyTensor keeps compiled operators on disk, PYTENSOR_FLAGS=base_compiledir=EMPTY gives those of a
+first. Writes docs/tables/formulas.md after each formula, or those of its lines that are asked for.
 """
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from peers import ask, clocks, interpreter
 
 NES = "partyid7 ~ real_ideo + race_adj + C(age_discrete) + educ1 + gender + income"
 MESQUITE = (
@@ -164,11 +160,6 @@ def shops():
     return pd.DataFrame({"price": price, "hour": hour, "shelf": shelf, **columns, **beside})
 
 
-def processor_seconds():
-    who = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-    return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, who))
-
-
 def ours(name, folder):
     from numpyro_bayeslayers.formulas import fit_formula
     from numpyro_bayeslayers.infer import MCMC
@@ -177,7 +168,7 @@ def ours(name, folder):
     method = MCMC(num_warmup=1000, num_samples=1000, num_chains=2)
     table = table_of(case.table or name, folder)
     parameters = {"sigma": case.sigma} if case.sigma else None
-    start = processor_seconds(), time.perf_counter()
+    start = clocks()
     more = {"parameters": parameters, "progress_bar": False}
     found = fit_formula(case.text, table, case.family, method, **more)
     draws = found.draws()
@@ -190,7 +181,7 @@ def bambis(name, folder):
 
     case = FORMULAS[name]
     table = table_of(case.table or name, folder)
-    start = processor_seconds(), time.perf_counter()
+    start = clocks()
     text = case.peer_text or case.text
     if case.sigma:
         text = bambi.Formula(text, f"sigma {case.sigma}")
@@ -217,7 +208,7 @@ def of_layers(name, folder):
     slope = dist.Normal, {"loc": 0.0, "scale": 2.5 * spread / x.std()}
     level = dist.Normal, {"loc": middle, "scale": 2.5 * spread}
     link = getattr(blayers.links, case.link)
-    start = processor_seconds(), time.perf_counter()
+    start = clocks()
 
     def model():
         out = blayers.layers.FixedPriorLayer(*slope)("slope", (x - x.mean())[:, None])
@@ -236,17 +227,13 @@ def of_layers(name, folder):
 
 
 def measured(draws, start):
-    seconds = processor_seconds() - start[0], time.perf_counter() - start[1]
+    seconds = [b - a for a, b in zip(start, clocks(), strict=True)]
     return {"mean": float(draws.mean()), "std": float(draws.std()), "seconds": seconds}
 
 
-def peer(python, way, name, folder):
+def peer(package, way, name, folder):
     """What a peer finds, in a process of its environment."""
-    command = [python, __file__, f"--as-{way}", name, "--data", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        return {"error": done.stderr.strip().splitlines()[-1]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return ask(interpreter(package), __file__, way, name, "--data", folder)
 
 
 def shown(found):
@@ -258,8 +245,6 @@ def shown(found):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--peer", help="an interpreter with bambi")
-    parser.add_argument("--layers", help="an interpreter with blayers")
     parser.add_argument(
         "--only", nargs="*", choices=FORMULAS, help="formulas; all if left out"
     )
@@ -280,10 +265,10 @@ def main():
     for name in options.only or FORMULAS:
         case = FORMULAS[name]
         here, bambi, layers = ours(name, options.data), ("-", "-"), ("-", "-")
-        if options.peer and case.peer is not None:
-            bambi = shown(peer(options.peer, "peer", name, options.data))
-        if options.layers and case.link is not None:
-            layers = shown(peer(options.layers, "layers", name, options.data))
+        if interpreter("bambi") and case.peer is not None:
+            bambi = shown(peer("bambi", "--as-peer", name, options.data))
+        if interpreter("blayers") and case.link is not None:
+            layers = shown(peer("blayers", "--as-layers", name, options.data))
         print(name, here, bambi, layers, file=sys.stderr, flush=True)
         known = "-" if case.published is None else f"{case.published:g}"
         rows[f"{name}: `{case.shown}`"] = [known, *shown(here), *bambi, *layers]

@@ -1,12 +1,14 @@
 """How seconds and memory grow with members, rows, width and draws.
 
-python -m benchmarks.studies.growth      (all sizes, each in a process of its own)
+python -m benchmarks.studies.growth [--only NAME ...]
 
-Seconds are the processor's, of one step or one prediction after a first call of the same kind;
-memory is the most that the process held, less what it held before the data. Exponents are
-slopes of logarithms over the upper half of the sizes, where what is fixed counts least.
+Each size has a process of its own, and each line is kept as soon as it is there. Seconds are the
+processor's, of one step or one prediction after a first call of the same kind; memory is the most
+that the process held, less what it held before the data. Exponents are slopes of logarithms over
+the upper half of the sizes, where what is fixed counts least.
 """
 
+import argparse
 import multiprocessing
 import os
 import resource
@@ -26,26 +28,26 @@ from numpyro.infer.autoguide import AutoNormal
 from numpyro_bayeslayers.infer import EnsembleSVI
 from numpyro_bayeslayers.layers import DenseReparameterization
 
-from .tables import keep
+from .tables import keep, kept
 
 #: What is the same while one of them grows.
 USUAL = {"members": 16, "rows": 10_000, "width": 32, "draws": 100}
 BATCH, COLUMNS = 256, 8
 #: What runs, what grows, and its sizes.
-GROWING = (
-    ("minibatch", "members", (1, 16, 256, 1024)),
-    ("minibatch", "rows", (1_000, 100_000, 10_000_000)),
-    ("all rows", "rows", (1_000, 10_000, 100_000)),
-    ("minibatch", "width", (8, 64, 512)),
-    ("prediction", "draws", (1, 30, 1_000)),
-)
+GROWING = {
+    "members": ("minibatch", "members", (1, 16, 256, 1024)),
+    "rows": ("minibatch", "rows", (1_000, 100_000, 10_000_000)),
+    "all-rows": ("all rows", "rows", (1_000, 10_000, 100_000)),
+    "width": ("minibatch", "width", (8, 64, 512)),
+    "draws": ("prediction", "draws", (1, 30, 1_000)),
+}
 NAMES = {
     "minibatch": f"a step on {BATCH} rows",
     "all rows": "a step on all rows",
     "prediction": "a prediction of 1,000 rows",
 }
 #: So many seconds of work are timed, by steps of one call.
-SECONDS, FEWEST_STEPS, MOST_STEPS, ROUNDS = 1.0, 10, 200, 3
+SECONDS, FEWEST_STEPS, MOST_STEPS, ROUNDS = 1.0, 4, 200, 3
 
 
 def held():
@@ -118,25 +120,33 @@ def alone(what, size):
 
 
 def main():
-    rows = []
-    for what, name, sizes in GROWING:
-        found = [alone(what, {**USUAL, name: size}) for size in sizes]
-        seconds = [1e6 * one["seconds"] for one in found]
-        memory = [one["bytes"] for one in found]
-        for size, time_, space in zip(sizes, seconds, memory, strict=True):
-            figures = f"{time_ / 1e3:.3g} ms, {space / 2**20:.0f} MiB"
-            print(what, name, size, figures, flush=True)
-        rows.append(
-            (
-                f"{NAMES[what]}, by {name}",
-                f"{sizes[0]:,} to {sizes[-1]:,}",
-                f"{seconds[0] / 1e3:.3g} to {seconds[-1] / 1e3:.3g}",
-                f"{exponent(sizes, seconds):.2f}",
-                f"{memory[0] / 2**20:.0f} to {memory[-1] / 2**20:.0f}",
-                f"{exponent(sizes, memory):.2f}",
-            )
-        )
-    keep("growth", ["What, by what", "sizes", "ms", "exponent", "MiB", "exponent"], rows)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=GROWING, default=list(GROWING))
+    only = parser.parse_args().only
+    header = ["What, by what", "sizes", "ms", "exponent", "MiB", "exponent"]
+    rows = dict(kept("growth"))
+    for key, (what, name, sizes) in GROWING.items():
+        line = f"{NAMES[what]}, by {name}"
+        if key in only:
+            rows[line] = line_of(what, name, sizes)
+            keep("growth", header, [(first, *rest) for first, rest in rows.items()])
+
+
+def line_of(what, name, sizes):
+    """Sizes, and seconds and memory of the first and the last with their exponents."""
+    found = [alone(what, {**USUAL, name: size}) for size in sizes]
+    times = [1e6 * one["seconds"] for one in found]
+    memory = [one["bytes"] for one in found]
+    for size, time_, space in zip(sizes, times, memory, strict=True):
+        figures = f"{time_ / 1e3:.3g} ms, {space / 2**20:.0f} MiB"
+        print(what, name, size, figures, flush=True)
+    return [
+        f"{sizes[0]:,} to {sizes[-1]:,}",
+        f"{times[0] / 1e3:.3g} to {times[-1] / 1e3:.3g}",
+        f"{exponent(sizes, times):.2f}",
+        f"{memory[0] / 2**20:.0f} to {memory[-1] / 2**20:.0f}",
+        f"{exponent(sizes, memory):.2f}",
+    ]
 
 
 if __name__ == "__main__":

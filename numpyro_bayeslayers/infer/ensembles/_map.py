@@ -24,7 +24,7 @@ from ..training._early_stopping import EarlyStopping
 from ..training._given import check_given
 from ..training._identity import Known, check_state
 from ..training._init import APART, check_one_start
-from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data
+from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data, row_count
 from ..training._jit import Frame, jit_on_arrays
 from ..training._layout import Layout
 from ..training._look import Look
@@ -305,7 +305,7 @@ class EnsembleMAP:
             key, parts = as_key(seed), take_apart((x, y), {})
             parts, held_out = divided_pair(validation, parts, key)
             (x, y), _ = parts.frame.fill(parts.rows)
-            num_rows = check_data(x=x, y=y)
+            num_rows = row_count(x=x, y=y)
             check_given(
                 self._layout,
                 parts,
