@@ -15,7 +15,7 @@ from benchmarks.test_ensemble import (
 )
 from numpyro_bayeslayers.infer import EnsembleMAP
 
-MEMBERS, BATCH, STEPS = 8, 256, {1_000: 40, 10_000: 6, 100_000: 2}
+MEMBERS, BATCH, STEPS = 8, 256, {1_000: 200, 10_000: 20, 100_000: 2}
 #: Steps in minibatches: few passes, and at least one.
 FEWEST = 200
 

@@ -66,7 +66,7 @@ def test_run_against_updates(compare, as_in_long_runs, members):
             state, loss = update(state)
         return loss
 
-    compare(steps_of_run(members, x, y, steps), hand, steps=steps, rounds=5, goal=1.05)
+    compare(steps_of_run(members, x, y, steps), hand, steps=steps, rounds=3, goal=1.05)
 
 
 def test_run_against_scan(compare, as_in_long_runs, members):
