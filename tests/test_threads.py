@@ -1,5 +1,6 @@
 """One thread at a time runs models, whichever of the public calls runs them."""
 
+import itertools
 import threading
 import time
 
@@ -14,9 +15,13 @@ from numpyro.infer.autoguide import AutoNormal
 
 from numpyro_bayeslayers._threads import ALONE
 from numpyro_bayeslayers.infer import (
+    MCMC,
+    VI,
+    Ensemble,
     EnsembleMAP,
     EnsembleMCMC,
     EnsembleSVI,
+    Laplace,
     describe,
     ensemble_predict,
     fit,
@@ -176,3 +181,49 @@ def test_threads_at_once_have_the_numbers_of_one():
         thread.join()
     # Each observation is met exactly.
     assert found == {n: pytest.approx(-n * np.log(2 * np.pi) / 2) for n in (10, 11, 12)}
+
+
+def _numbers_of(method, seed, **more):
+    def run():
+        found = fit(
+            Watched(), y=Y, x=X, method=method, seed=seed, progress_bar=False, **more
+        )
+        return dict(found.draws(num_samples=2)), found.predict(x=X, num_samples=2).mean
+
+    return run
+
+
+def _numbers_of_svi():
+    return SVI_OF(Watched()).run(0, 3, X, Y, progress_bar=False).params
+
+
+CHAINS = {"num_warmup": 2, "num_samples": 2, "num_chains": 1}
+FITS = {
+    "VI": _numbers_of(VI(), 0, num_steps=3),
+    "VI of another seed": _numbers_of(VI(), 1, num_steps=3),
+    "Ensemble": _numbers_of(Ensemble(num_members=2), 0, num_steps=3),
+    "Laplace": _numbers_of(Laplace(), 0, num_steps=3),
+    "MCMC": _numbers_of(MCMC(**CHAINS), 0),
+    "EnsembleSVI": _numbers_of_svi,
+}
+
+
+@pytest.mark.slow
+def test_two_fits_at_once_have_the_numbers_of_each_alone():
+    """All pairs, each also with itself."""
+    alone = {name: run() for name, run in FITS.items()}
+    for pair in itertools.combinations_with_replacement(FITS, 2):
+        gate, found = threading.Barrier(2), [None, None]
+
+        def run(place, name, gate=gate, found=found):
+            gate.wait()
+            found[place] = FITS[name]()
+
+        threads = [threading.Thread(target=run, args=one) for one in enumerate(pair)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for name, numbers in zip(pair, found, strict=True):
+            assert numbers is not None, (pair, name)
+            jax.tree.map(np.testing.assert_array_equal, numbers, alone[name])

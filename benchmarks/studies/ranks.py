@@ -1,22 +1,25 @@
-"""Ranks of one small regression by chains and by a factorized guide: the picture of docs/trust.md.
+"""Ranks of simulation-based calibration: the two pictures of docs/trust.md.
 
 python benchmarks/studies/ranks.py
 """
 
+import sys
+import warnings
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
 
 from numpyro_bayeslayers.infer import MCMC, VI
-from numpyro_bayeslayers.layers import AdaptiveLayer, InterceptLayer, gaussian_link
 from numpyro_bayeslayers.plots import plot_ranks
 from numpyro_bayeslayers.testing import sbc
 
-PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "plot_ranks.png"
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the tables of the tests
+from tests.testing.calibrated import CASES, X, effects
+
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 METHODS = {
     "NUTS": (MCMC(num_chains=1, num_warmup=200, num_samples=400), None),
     "VI, a factorized guide": (VI(), 1000),
@@ -24,21 +27,35 @@ METHODS = {
 SHOWN = ("base.beta", "slope.beta", "slope.scale", "obs.sigma", "log_likelihood")
 
 
-def model(x, y=None):
-    return gaussian_link(InterceptLayer()("base", 1) + AdaptiveLayer()("slope", x), y)
-
-
-def main():
-    """Write the picture, and print what was found."""
-    x = np.linspace(-1.0, 1.0, 20)
+def methods():
+    """A method that is right, and one that is not, for one regression."""
     figure, both = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
     for ax, (name, (method, steps)) in zip(both, METHODS.items(), strict=True):
-        found = sbc(model, method=method, num_steps=steps, num_replications=200, x=x)
+        found = sbc(effects, method=method, num_steps=steps, num_replications=200, x=X)
         print(name, found, sep="\n")
         plot_ranks({n: found.ranks[n] for n in SHOWN}, found.num_draws, ax=ax)
         ax.set_title(name, fontsize=11)
-    figure.savefig(PICTURE, dpi=100)
+    figure.savefig(PICTURES / "plot_ranks.png", dpi=100)
+
+
+def families():
+    """Each case of the slow tests, all of its quantities in one color."""
+    figure, all_of_them = plt.subplots(
+        2, (len(CASES) + 1) // 2, figsize=(15, 6), sharey=True, layout="constrained"
+    )
+    for ax, (name, case) in zip(all_of_them.flat, CASES.items(), strict=True):
+        found = case.run()
+        print(name, found, sep="\n")
+        plot_ranks(found.ranks, found.num_draws, ax=ax)
+        for line in ax.lines[1:]:
+            line.set(color="#0072B2", lw=1.0, alpha=0.8)
+        ax.get_legend().remove()
+        ax.set_title(f"{name} (p = {found.p_value:.2g})", fontsize=10)
+        ax.label_outer()
+    figure.savefig(PICTURES / "ranks_of_families.png", dpi=100)
 
 
 if __name__ == "__main__":
-    main()
+    warnings.simplefilter("ignore")
+    methods()
+    families()

@@ -11,6 +11,12 @@ from ._file import (
     write_file as write_file,
 )
 from ._origin import check_origin as check_origin, origin as origin
+from ._records import (
+    End as End,
+    append_record as append_record,
+    read_records as read_records,
+    write_record as write_record,
+)
 from ._tree import (
     NotDataError as NotDataError,
     pack as pack,
@@ -20,16 +26,20 @@ from ._tree import (
 )
 
 __all__ = [
+    "End",
     "Kind",
     "NotDataError",
+    "append_record",
     "check_origin",
     "origin",
     "pack",
     "pack_leaves",
     "place_of",
     "read_file",
+    "read_records",
     "replace_whole",
     "unpack",
     "unpack_leaves",
     "write_file",
+    "write_record",
 ]

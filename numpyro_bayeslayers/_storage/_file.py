@@ -188,13 +188,13 @@ def _opened_beside(target: Path) -> tuple[BinaryIO, Path]:
         file = new.open("xb")
         if fcntl is None:
             return file, new
-        _lock(file)
+        lock(file)
         if new.exists():
             return file, new
         file.close()  # removed by another process just before it was locked
 
 
-def _lock(file: BinaryIO) -> bool:
+def lock(file: BinaryIO) -> bool:
     """Try to lock the file; False if it is locked or locks are not supported."""
     if fcntl is None:
         return False
@@ -212,7 +212,7 @@ def _remove_left_over(target: Path) -> None:
     is_ours = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{8}").fullmatch
     for name in filter(is_ours, os.listdir(target.parent)):
         with contextlib.suppress(OSError), (target.parent / name).open("rb") as file:
-            if _lock(file):
+            if lock(file):
                 os.unlink(file.name)
 
 

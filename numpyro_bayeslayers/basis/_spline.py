@@ -42,7 +42,7 @@ def make_knots(
     """
     num_knots = _checks.count("num_knots", num_knots)
     degree = _checks.count("degree", degree)
-    data = np.asarray(x, float).ravel()
+    data = np.asarray(_checks.reals("x", x), float).ravel()
     if not data.size:
         raise ValueError("`x` must hold data, got an empty array.")
     _checks.no_nan("x", data)
@@ -123,7 +123,7 @@ def checked_knots(
     """`knots` in double precision, after a check of their order and number."""
     if isinstance(knots, jax.core.Tracer):
         raise TypeError(f"`{name}` must be concrete values: create them outside `jit`.")
-    t = np.asarray(knots, np.float64)
+    t = np.asarray(_checks.reals(name, knots), np.float64)
     least = 2 * degree + 2
     is_row = t.ndim == 1 and len(t) >= least and np.isfinite(t).all()
     if not is_row or (np.diff(t) < 0).any() or t[degree] == t[-degree - 1]:

@@ -1,5 +1,6 @@
 """Shared parts of all figures: axes, colorblind-safe colors and labels."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,19 @@ def finish(ax: Any, xlabel: str, ylabel: str, *, legend: bool = True) -> Any:
     if legend and ax.get_legend_handles_labels()[1]:
         ax.legend(frameon=False)
     return ax
+
+
+def legend_above(ax: Any) -> None:
+    """Place the legend in rows of three above all that is drawn: the y-axis is extended."""
+    low, high = ax.get_ylim()
+    rows = math.ceil(len(ax.get_legend_handles_labels()[1]) / 3)
+    ax.set_ylim(low, high + (0.05 + 0.08 * rows) * (high - low))
+    ax.legend(frameon=False, ncols=3, loc="upper center")
+
+
+def chance_band(prob: float) -> str:
+    """The label of the band that holds what is right with this probability."""
+    return f"{100 * prob:g}% chance band"
 
 
 def words(name: str, given: str | None, data: Any, default: str) -> str:

@@ -13,7 +13,7 @@ from ..metrics import (
     pit,
     reliability,
 )
-from ._axes import BLUE, GRAY, axes, finish
+from ._axes import BLUE, GRAY, axes, chance_band, finish, legend_above
 
 _BAND = 0.95
 
@@ -63,7 +63,13 @@ def plot_calibration(
     low, high = _by_chance(rows, p)
     ax = axes(ax, (6.0, 6.0))
     ax.fill_between(
-        100 * p, 100 * low, 100 * high, color=GRAY, alpha=0.25, lw=0, label=_of_chance()
+        100 * p,
+        100 * low,
+        100 * high,
+        color=GRAY,
+        alpha=0.25,
+        lw=0,
+        label=chance_band(_BAND),
     )
     ax.plot([0, 100], [0, 100], "--", color=GRAY, lw=1.2, label="calibrated")
     x, inside = 100 * np.asarray(found.levels), 100 * np.asarray(found.coverage)
@@ -117,7 +123,13 @@ def plot_reliability(
     low, high = _by_chance(count[some], x)
     ax = axes(ax, (6.0, 6.0))
     ax.vlines(
-        100 * x, 100 * low, 100 * high, color=GRAY, alpha=0.4, lw=7, label=_of_chance()
+        100 * x,
+        100 * low,
+        100 * high,
+        color=GRAY,
+        alpha=0.4,
+        lw=7,
+        label=chance_band(_BAND),
     )
     ax.plot([0, 100], [0, 100], "--", color=GRAY, lw=1.2, label="calibrated")
     ax.plot(100 * x, 100 * hit, "-", color=BLUE, lw=1.2, alpha=0.6)
@@ -185,16 +197,12 @@ def plot_pit(
         label=f"{u.size} rows",
     )
     band = num_bins * low, num_bins * high
-    ax.fill_between([0, 1], *band, color=GRAY, alpha=0.3, lw=0, label=_of_chance())
+    ax.fill_between([0, 1], *band, color=GRAY, alpha=0.3, lw=0, label=chance_band(_BAND))
     ax.axhline(1.0, ls="--", color=GRAY, lw=1.2, label="calibrated")
-    ax.set(xlim=(0, 1), ylim=(0, 1.25 * max(band[1], count.max() * num_bins / u.size)))
-    ax = finish(ax, "probability integral transform", "density")
-    ax.legend(frameon=False, ncols=3, loc="upper center")
+    ax.set(xlim=(0, 1), ylim=(0, max(band[1], count.max() * num_bins / u.size)))
+    ax = finish(ax, "probability integral transform", "density", legend=False)
+    legend_above(ax)
     return ax
-
-
-def _of_chance() -> str:
-    return f"{100 * _BAND:g}% chance band"
 
 
 def _by_chance(count: Any, p: Any) -> tuple[np.ndarray, np.ndarray]:

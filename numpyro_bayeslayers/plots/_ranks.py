@@ -7,7 +7,18 @@ import numpy as np
 
 from .. import _checks
 from ..metrics import rank_band
-from ._axes import BLACK, BLUE, GRAY, GREEN, ORANGE, PURPLE, axes, finish
+from ._axes import (
+    BLACK,
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    axes,
+    chance_band,
+    finish,
+    legend_above,
+)
 
 _PROB = 0.95
 _COLORS = (BLUE, ORANGE, GREEN, PURPLE, BLACK)
@@ -58,8 +69,7 @@ def plot_ranks(ranks: Mapping[str, Any], num_draws: int, *, ax: Any = None) -> A
     edges = band.place * (num_draws + 1)
     ends = [np.concatenate([[0.0], end, [1.0]]) - x for end in (band.low, band.high)]
     ax = axes(ax)
-    label = f"{100 * _PROB:g}% by chance"
-    ax.fill_between(x, *ends, color=GRAY, alpha=0.3, lw=0, label=label)
+    ax.fill_between(x, *ends, color=GRAY, alpha=0.3, lw=0, label=chance_band(_PROB))
     ax.axhline(0.0, ls="--", color=GRAY, lw=1.2)
     for i, (name, found) in enumerate(ranks.items()):
         of = np.asarray(found).reshape(len(found), -1)
@@ -69,4 +79,6 @@ def plot_ranks(ranks: Mapping[str, Any], num_draws: int, *, ax: Any = None) -> A
         drawn = ax.plot(x, lines - x[:, None], color=color, lw=1.4)
         drawn[0].set_label(name)
     ax.set_xlim(0, 1)
-    return finish(ax, "place in the posterior", "share below, less the place")
+    finish(ax, "place in the posterior", "share below, less the place", legend=False)
+    legend_above(ax)
+    return ax

@@ -108,3 +108,10 @@ def test_outside_is_refused_on_request():
 def test_errors(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_words_are_refused_by_the_name_of_their_argument():
+    with pytest.raises(TypeError, match="`knots` must hold real numbers"):
+        bspline_basis(np.linspace(0, 1, 3), "")
+    with pytest.raises(TypeError, match="`x` must hold real numbers"):
+        make_knots("", 3)

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as arrays
 from .mutations import ACCEPTED, UNCLEAR, Call, Mutation, calls, outcome
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
-FEW, MANY = 120, 3000
+FEW, MANY = 50, 3000
 PLAIN = settings(
     derandomize=True,
     deadline=None,

@@ -19,11 +19,14 @@ from numpyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
 from numpyro_bayeslayers.handlers import flipout, local_reparameterization
 from numpyro_bayeslayers.infer import (
     MCMC,
+    SWAG,
     VI,
     Ensemble,
     EnsembleMAP,
     EnsembleSVI,
     EnsembleVI,
+    Laplace,
+    Stein,
     ensemble_predict,
     fit,
 )
@@ -75,6 +78,12 @@ CALLS = {
     "VI": lambda: of_fit(VI(), num_steps=2),
     "MCMC": lambda: of_fit(MCMC(num_warmup=2, num_samples=2, num_chains=1)),
     "Ensemble": lambda: of_fit(Ensemble(num_members=2), num_steps=2),
+    "Laplace": lambda: of_fit(Laplace(), num_steps=2),
+    "SWAG": lambda: of_fit(SWAG(), num_steps=4),
+    "Stein": lambda: of_fit(Stein(num_particles=2), num_steps=2),
+    "Stein of mixtures": lambda: of_fit(
+        Stein(num_particles=2, guide=AutoNormal, num_elbo_particles=1), num_steps=2
+    ),
     "EnsembleSVI": of_svi,
     "one vector": lambda: of_svi(guide=AutoMultivariateNormal),
     "flipout": lambda: of_svi(flipout(model)),

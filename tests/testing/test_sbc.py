@@ -4,6 +4,8 @@ A right posterior fails `check` with probability below 1e-3, exactly (`metrics.r
 so that with these keys, which are fixed, a failure is no accident.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,7 +94,36 @@ def test_quantities_are_what_is_asked_for():
     assert set(found.ranks) == {"square", "log_likelihood"}
 
 
-def test_fit_is_asked_and_compiles_once(compiled):
+def test_fit_is_asked_for_each_replication(monkeypatch):
+    """With all that `sbc` was given, other data and another seed each; its draws are ranked."""
+    asked, draws = [], conjugate()
+
+    class Found(NamedTuple):
+        y: np.ndarray
+
+        def draws(self, *, num_samples, seed, all):
+            assert num_samples == 50 and all
+            return {name: x[None] for name, x in draws(seed, self.y).items()}
+
+    def fit(of, *, y, seed, progress_bar, **given):
+        assert of is with_data and not progress_bar
+        asked.append((y, seed, given))
+        return Found(y)
+
+    def with_data(x, kind, y=None):
+        return model(y)
+
+    monkeypatch.setattr("numpyro_bayeslayers.testing._sbc.fit", fit)
+    given = {"method": "a method", "num_steps": 5, "constants": {"kind": "a"}}
+    sbc(with_data, num_draws=50, num_replications=60, x=np.ones(3), **given).check()
+    first, second = asked[0], asked[1]
+    assert len(asked) == 60 and (first[0] != second[0]).all() and first[1] != second[1]
+    assert first[2].pop("x").tolist() == [1, 1, 1]
+    assert first[2] == given
+
+
+@pytest.mark.slow
+def test_fits_compile_once(compiled):
     """Ten more replications compile less than one program each."""
     from numpyro_bayeslayers.infer import VI
 

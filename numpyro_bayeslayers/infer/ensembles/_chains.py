@@ -21,6 +21,7 @@ from numpyro.util import nested_attrgetter
 from tqdm.auto import tqdm
 
 from ... import _processes
+from ..._promotion import promoting
 from .._kernel import AbstractKernel
 from ..training._jit import Frame
 from ..training._layout import HERE, Layout
@@ -115,7 +116,8 @@ class ChainPrograms:
 
             def body(i: Any, carry: Any) -> Any:
                 state, kept = carry
-                state = fresh.sample(state, args, kwargs)
+                with promoting():  # kernels of NumPyro divide numbers of steps
+                    state = fresh.sample(state, args, kwargs)
                 left_out = length.num_samples % length.thinning
                 at = (i - length.num_warmup - left_out) // length.thinning
                 # Of draws with the same position, the last is kept.

@@ -26,7 +26,7 @@ from ..training._description import Description, data_texts, guide_texts, shapes
 from ..training._divided import HeldOut, check_apart
 from ..training._effort import once
 from ..training._fingerprint import settings_of
-from ..training._guides import check_guide, fresh, needs_hessian
+from ..training._guides import check_guide, fresh, let_go_of_tracers, needs_hessian
 from ..training._held_out import kind_of_rows, score_of
 from ..training._init import check_landed, landed, values_of
 from ..training._look import Look
@@ -162,34 +162,45 @@ class Moves:
         )
 
     def _set_up(self, parts: Arguments) -> bool:
-        """Whether the programs are of this data alone, which decides bounds or a kernel."""
+        """Whether the programs are of this data alone, which decides bounds or a kernel.
+
+        No tracer is left when a trace ends.
+        """
         rows = self._setting.batch_size or self._setting.num_rows
-        started = lambda args, kwargs: _started(self.stein, jax.random.key(0), kwargs)
-        state = on_shapes(started, parts, rows)
-        self.param_shapes = jax.eval_shape(self._params, self.unconstrained(state))
-        is_traced = holds_tracers(self.stein.guide, self.stein.constrain_fn)
-        if is_traced or may_move(self.stein.guide):
+        started = lambda kwargs: _started(self.stein, jax.random.key(0), kwargs)
+        found: list[_Found] = []
+
+        def look(args: Any, kwargs: Any) -> Any:
+            params = self._params(self.unconstrained(started(kwargs)))
+            seen = _Found.of(self.stein)
+            found.append(seen)
+            if seen.is_traced or seen.is_drawn:
+                self.stein = self._new()
+            else:
+                let_go_of_tracers(self.stein.guide)
+            return params
+
+        self.param_shapes = on_shapes(look, parts, rows)
+        is_traced, may_move, is_drawn = found[-1]
+        if is_traced or may_move:
             args, kwargs = put_together(parts.rows, parts.shared, parts.frame)
             of = self._setting.model, self._guide, args, kwargs
             refuse_moving_bounds(*of, by_data=self._setting.batch_size is not None)
             if is_traced and are_moved_by_data(*of):
-                return self._anew()
-        if _is_drawn(self.stein.kernel_fn):
-            return self._anew()
+                return True  # set up by `start`
+        if is_drawn:
+            return True
         if is_traced:  # bounds that the model computes of its own numbers: as values
-            self.stein = self._new()
 
             def as_values(args: Any, kwargs: Any) -> Any:
                 with jax.ensure_compile_time_eval():
-                    return started(args, kwargs)
+                    state = started(kwargs)
+                let_go_of_tracers(self.stein.guide)
+                return state
 
             on_shapes(as_values, parts, rows)
         settle_anywhere(self.stein.guide)
         return False
-
-    def _anew(self) -> bool:
-        self.stein = self._new()  # set up by `start`
-        return True
 
     def _start(self, key: PRNGKey, data: Any, shared: Any) -> Any:
         """The first state, by the first rows of the data."""
@@ -308,6 +319,26 @@ class Moves:
                 "model": settings_of(own.model),
             }
         )
+
+
+class _Found(NamedTuple):
+    """What setting up has found.
+
+    Args:
+        is_traced: Whether bounds were computed in the trace.
+        may_move: Whether bounds may depend on other sites.
+        is_drawn: Whether the kernel keeps what it has drawn.
+    """
+
+    is_traced: bool
+    may_move: bool
+    is_drawn: bool
+
+    @classmethod
+    def of(cls, stein: Any) -> "_Found":
+        """What a `SteinVI` keeps that was set up in a trace that has not ended."""
+        is_traced = holds_tracers(stein.guide, stein.constrain_fn)
+        return cls(is_traced, may_move(stein.guide), _is_drawn(stein.kernel_fn))
 
 
 def _started(stein: Any, key: PRNGKey, rows: Any) -> Any:

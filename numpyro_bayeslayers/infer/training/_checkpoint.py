@@ -1,9 +1,9 @@
 """Save a run at intervals, and resume it with identical results."""
 
-import hashlib
 import io
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +14,16 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ... import _checks, _processes
-from ..._storage import place_of, replace_whole
+from ..._storage import End, append_record, place_of, read_records, write_record
 from ..._typing import PRNGKey
 from ._description import TO_REPEAT, Description, differences, spelled
 from ._jit import is_dynamic
 from ._layout import placed_like
 from ._validation import Validation
 
-_FORMAT = 3
+_FORMAT = 4
+# Files of version 3 have one record, of all steps.
+_READABLE = (3, _FORMAT)
 _OTHER_RUN = (
     "The checkpoint {path!r} belongs to another run: {what}. Delete it or give another path to "
     "start again; different fits, such as the folds of a cross-validation, need different "
@@ -31,15 +33,35 @@ _DAMAGED = (
     "The checkpoint {path!r} is damaged, or not a checkpoint: it contains {what}. Delete it or "
     "give another path to start again."
 )
+_CUT = (
+    "The last save in the checkpoint {path!r} is not whole, as after a process that was killed "
+    "while it saved: the run goes on from the one before, after {steps} steps."
+)
+
+
+class Saved(NamedTuple):
+    """What a save of a run leaves to the next one.
+
+    Args:
+        end: The end of the file.
+        steps: The steps whose losses are in it.
+        looks: The looks at held-out rows whose scores are in it.
+    """
+
+    end: End
+    steps: int
+    looks: int
 
 
 class Checkpoint(NamedTuple):
     """The file to which a run is saved, and how often.
 
     If the file exists, a run resumes from it, and its result is identical to that of an
-    uninterrupted run; a finished run returns the stored result. The file is replaced
-    atomically, so it is never incomplete. Its permissions are kept, a link stays a link, and
-    incomplete files left by a killed run are removed by the next save.
+    uninterrupted run; a finished run returns the stored result. A save appends the state and
+    the losses since the last one to the file, or replaces it atomically: one that was broken
+    off is left out, with a warning, and the run resumes from the one before. The file has at
+    most twice the size of its last state and all losses. Its permissions are kept, a link stays
+    a link, and incomplete files left by a killed run are removed by the next save.
 
     Args:
         path: The file, in an existing folder.
@@ -79,24 +101,38 @@ class Checkpoint(NamedTuple):
         losses: np.ndarray,
         identity: dict[str, Any],
         seen: Validation | None = None,
-    ) -> None:
-        """Write the state, losses and scores so far, and the identity of the run.
+        *,
+        last: Saved | None = None,
+    ) -> Saved | None:
+        """Write the state, losses and scores so far, and what tells this run from others.
 
-        The first line is a hash of the rest, the second a JSON header.
+        Args:
+            state: The state of all members.
+            losses: The losses of all steps, (members, steps).
+            identity: What tells this run from others.
+            seen: The scores of all looks at held-out rows.
+            last: What the last save of this run gave: what it wrote is not written again.
+
+        Returns:
+            What to give to the next save; None in the processes that do not write.
         """
         seen = _nothing_seen(len(losses), 0) if seen is None else seen
-        steps, looks = losses.shape[1], len(seen.steps)
-        head = {"format": _FORMAT, "steps": steps, "looks": looks, **identity}
-        body = io.BytesIO((json.dumps(head) + "\n").encode())
-        body.seek(0, io.SEEK_END)
         data, is_shared = _as_data(state), _processes.are_shared(state)
         if is_shared:
             data = _processes.on_host(data)
-        eqx.tree_serialise_leaves(body, (data, losses, seen))
-        content = body.getbuffer()
-        lines = _hash(content) + b"\n", content
-        write = lambda: replace_whole(self.path, lambda file: file.writelines(lines))
+        done: list[Saved] = []
+
+        def write() -> None:
+            end = None
+            if last is not None:
+                new = _content(data, losses, seen, {}, last.steps, last.looks)
+                end = append_record(self.path, last.end, new)
+            if end is None:
+                end = write_record(self.path, _content(data, losses, seen, identity))
+            done.append(Saved(end, losses.shape[1], len(seen.steps)))
+
         _processes.by_first(write, shared=is_shared)
+        return done[0] if done else None
 
     def load(
         self, like: PyTree, num_members: int, identity: dict[str, Any]
@@ -117,35 +153,65 @@ class Checkpoint(NamedTuple):
         content = _processes.by_first(read, shared=is_shared)
         if content is None:
             return like, None, None
-        body = self._whole(content)
-        head = json.loads(body.readline())
-        if what := _other(head, {"format": _FORMAT, **identity}):
+        records, is_cut = read_records(content)
+        if not records:
+            what = f"{len(content)} bytes that are not those that were written"
+            raise ValueError(_DAMAGED.format(path=str(path), what=what))
+        head = json.loads(io.BytesIO(records[0]).readline())
+        version = head["format"] if head["format"] in _READABLE else _FORMAT
+        if what := _other(head, {"format": version, **identity}):
             raise ValueError(_OTHER_RUN.format(path=str(path), what=what))
-        losses = np.zeros((num_members, head["steps"]), jnp.result_type(float))
-        seen = _nothing_seen(num_members, head["looks"])
         twin = _as_data(like)
         if is_shared:
             zeros = lambda x: np.zeros(x.shape, x.dtype) if is_dynamic(x) else x
             twin = jax.tree.map(zeros, twin)
         try:
-            found = eqx.tree_deserialise_leaves(body, (twin, losses, seen))
+            parts = [_read(record, twin, num_members) for record in records]
         except (RuntimeError, ValueError, EOFError) as error:
             what = "its arrays have different shapes"
             raise ValueError(_OTHER_RUN.format(path=str(path), what=what)) from error
-        data, losses, seen = found
-        return placed_like(_as_keys(data, like), like), losses, seen
+        data = parts[-1][0]
+        losses = np.concatenate([part[1] for part in parts], axis=1)
+        scores = [
+            np.concatenate(x, axis=-1) for x in zip(*(p[2] for p in parts), strict=True)
+        ]
+        if is_cut:
+            text = _CUT.format(path=str(path), steps=losses.shape[1])
+            warnings.warn(text, stacklevel=2)
+        return placed_like(_as_keys(data, like), like), losses, Validation(*scores)
 
-    def _whole(self, content: bytes) -> io.BytesIO:
-        """The file without its first line, if the hash in it matches.
 
-        Raises:
-            ValueError: If the file is empty, truncated, changed, or not a checkpoint.
-        """
-        first, _, rest = content.partition(b"\n")
-        if first == _hash(rest):
-            return io.BytesIO(rest)
-        what = f"{len(content)} bytes that do not match its hash"
-        raise ValueError(_DAMAGED.format(path=str(self.path), what=what))
+def _content(
+    data: PyTree,
+    losses: np.ndarray,
+    seen: Validation,
+    identity: dict[str, Any],
+    steps: int = 0,
+    looks: int = 0,
+) -> memoryview:
+    """A record of the state, and of what came after so many steps and looks.
+
+    Its first line is a table of words and numbers.
+    """
+    losses = losses[:, steps:]
+    seen = Validation(seen.steps[looks:], seen.log_density[:, looks:])
+    numbers = {"steps": losses.shape[1], "looks": len(seen.steps)}
+    head = {"format": _FORMAT, **numbers, **identity}
+    body = io.BytesIO((json.dumps(head) + "\n").encode())
+    body.seek(0, io.SEEK_END)
+    eqx.tree_serialise_leaves(body, (data, losses, seen))
+    return body.getbuffer()
+
+
+def _read(
+    record: bytes, like: PyTree, num_members: int
+) -> tuple[PyTree, np.ndarray, Validation]:
+    """The state, losses and scores of a record."""
+    body = io.BytesIO(record)
+    head = json.loads(body.readline())
+    losses = np.zeros((num_members, head["steps"]), jnp.result_type(float))
+    seen = _nothing_seen(num_members, head["looks"])
+    return eqx.tree_deserialise_leaves(body, (like, losses, seen))
 
 
 def _nothing_seen(num_members: int, looks: int) -> Validation:
@@ -178,10 +244,6 @@ def _other(head: dict[str, Any], here: dict[str, Any]) -> str:
         elif head.get(name) != (list(value) if isinstance(value, tuple) else value):
             return f"it has `{name}` {head.get(name)!r}, this run has {value!r}"
     return ""
-
-
-def _hash(content: Any) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
 def _as_data(tree: PyTree) -> PyTree:

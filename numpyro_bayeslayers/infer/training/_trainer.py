@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 from ... import _checks, _processes
 from ..._typing import PRNGKey
 from ._callbacks import Callback, Progress, callback_period, is_ended
-from ._checkpoint import Checkpoint
+from ._checkpoint import Checkpoint, Saved
 from ._description import Description
 from ._early_stopping import (
     EarlyStopping,
@@ -24,6 +24,7 @@ from ._early_stopping import (
     with_members_stopped,
 )
 from ._layout import HERE, Layout
+from ._losses import Losses
 from ._training_loop import Step, TrainingLoop, saying
 from ._validation import Held, Validation, start_best
 
@@ -182,8 +183,14 @@ class Trainer:
         looks = _Looks(held, rule, num_steps, work, known, self._layout)
         saves = int(checkpoint.every) if checkpoint is not None else 0
         calls = callback_period(num_steps) if callbacks else 0
+        last: Saved | None = None
 
-        def between(state: Any, step: int, losses: Callable[[], np.ndarray]) -> Any:
+        def save(file: Checkpoint, state: Any, losses: Losses) -> None:
+            nonlocal last
+            here = losses.so_far(), identity or {}, looks.found
+            last = file.save(state, *here, last=last)
+
+        def between(state: Any, step: int, losses: Losses) -> Any:
             is_due = lambda period: period and (step % period == 0 or step == num_steps)
             is_end = False
             if is_due(looks.period):
@@ -192,15 +199,15 @@ class Trainer:
                 is_end = bool(_processes.whole(state[1].is_stopped).all())
             is_saved = bool(is_due(saves))
             if checkpoint is not None and is_saved:
-                checkpoint.save(state, losses(), identity or {}, looks.found)
+                save(checkpoint, state, losses)
             if callbacks and (is_due(calls) or is_end):
                 inner = self.params_of(state[0] if can_stop else state)
                 params = _processes.on_host(shown(inner))
-                where = Progress(step, losses(), params, looks.found)
+                where = Progress(step, losses.so_far(), params, looks.found)
                 is_ended_here = is_ended(callbacks, where)
                 is_end |= _processes.any_of(is_ended_here, shared=is_shared)
             if checkpoint is not None and is_end and not is_saved:
-                checkpoint.save(state, losses(), identity or {}, looks.found)
+                save(checkpoint, state, losses)
             return state, is_end
 
         is_done = before is not None and can_stop

@@ -29,12 +29,12 @@ from ..._typing import PRNGKey
 from ._effort import effort, options
 from ._jit import Frame, is_dynamic, jit_on_arrays
 from ._layout import HERE, Layout
+from ._losses import Losses
 from ._recent import Recent, shapes_of
 
 Step = Callable[[PyTree, PyTree, PyTree, Any], tuple[PyTree, Array]]
-Losses = Callable[[], np.ndarray]
-# A function of the state, the number of steps, and a function that returns the losses so far,
-# (members, steps). It returns the state to continue from, and whether the run ends.
+# Sees the state, the number of steps, and the losses so far. Gives the state to go on from, and
+# whether the run ends.
 OnChunk = Callable[[PyTree, int, Losses], tuple[PyTree, bool]]
 
 # The largest number of steps per chunk, the size of its buffer of losses. The device runs ahead
@@ -117,8 +117,8 @@ class TrainingLoop:
             none = np.int32(-1), np.zeros(num_rows, np.int32)
             shuffle = Shuffle(*self._layout.all_over(jax.device_put(none)))
         length = min(max(num_steps // REFRESHES, 1), CHUNK) if progress_bar else CHUNK
-        chunks = [] if before is None else [(before.T, before.shape[1])]
-        first = sum(n for _, n in chunks)
+        first = 0 if before is None else before.shape[1]
+        known = Losses(num_steps, before)
         carry = (state, shuffle)
         seen = batch_size or max((len(x) for x in _arrays((data, shared))), default=1)
         level = effort(num_steps, seen, state)
@@ -137,19 +137,17 @@ class TrainingLoop:
                 carry, losses = run_chunk(
                     carry, (data, shared), key, *at, batch_size=batch_size
                 )
-                chunks.append((losses, stop - start))
-                # At most one further chunk is queued on the device, so Ctrl-C ends the run
-                # soon.
-                jax.block_until_ready([losses for losses, _ in chunks[-2:-1]])
+                known.add(losses, stop - start)
+                known.wait_for_all_but_last()  # so that Ctrl-C ends it soon
                 if not bar.disable:
                     bar.set_description_str(refresh=False)
-                    _refresh(bar, chunks, start, stop)
+                    _refresh(bar, known.first, losses, start, stop)
                 if on_chunk is not None:
-                    state, is_end = on_chunk(carry[0], stop, lambda: _join(chunks))
+                    state, is_end = on_chunk(carry[0], stop, known)
                     carry = (state, carry[1])
                     if is_end:
                         break
-        return carry[0], jax.device_put(_join(chunks))
+        return carry[0], jax.device_put(known.so_far())
 
 
 def saying(text: str, progress_bar: bool) -> tqdm:
@@ -166,15 +164,6 @@ def _is_seen(progress_bar: bool) -> bool:
 def _arrays(tree: PyTree) -> list[Array]:
     """The arrays with at least one axis."""
     return [x for x in jax.tree.leaves(tree) if is_dynamic(x) and x.ndim]
-
-
-def _join(chunks: list[tuple[Any, int]]) -> np.ndarray:
-    """The losses of all chunks, (members, steps).
-
-    Computed on the host: on the device, a small program would be compiled for each number of
-    steps.
-    """
-    return np.ascontiguousarray(np.concatenate([np.asarray(c)[:n] for c, n in chunks]).T)
 
 
 def _chunk(
@@ -260,10 +249,10 @@ def _take(data: PyTree, rows: Any) -> PyTree:
     return jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), data)
 
 
-def _refresh(bar: tqdm, chunks: list[tuple[Any, int]], start: int, stop: int) -> None:
+def _refresh(bar: tqdm, first: Any, last: Any, start: int, stop: int) -> None:
     """Show the mean over members of the first loss and of the last chunk's losses."""
     means = []
-    for losses in (np.asarray(chunks[0][0])[:1], np.asarray(chunks[-1][0])[: stop - start]):
+    for losses in (np.asarray(first)[:1], np.asarray(last)[: stop - start]):
         finite = losses[np.isfinite(losses)]
         means.append(finite.mean() if finite.size else np.nan)
     bar.set_postfix_str(

@@ -1,8 +1,11 @@
 """A run that was killed goes on to the numbers of one that was not."""
 
 import functools
+import hashlib
+import io
 import os
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,9 +39,10 @@ def kill(monkeypatch):
         real, count = Checkpoint.save, iter(range(1, 1000))
 
         def save(self, *args, **kwargs):
-            real(self, *args, **kwargs)
+            last = real(self, *args, **kwargs)
             if next(count) == saves:
                 raise Killed
+            return last
 
         monkeypatch.setattr(Checkpoint, "save", save)
 
@@ -69,8 +73,6 @@ def test_resumes_to_the_same_numbers(tmp_path, kill, monkeypatch, options):
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
-    import equinox as eqx
-
     checkpoint = Checkpoint(tmp_path / "fit", every=5)
     run(5, checkpoint=checkpoint)
     before = (tmp_path / "fit").read_bytes()
@@ -146,7 +148,6 @@ DAMAGES = {
     "half of it": lambda content: content[: len(content) // 2],
     "nothing": lambda content: b"",
     "no line": lambda content: content[:20],
-    "more": lambda content: content + b"0",
     "text of others": lambda content: b'{"a": 1}\n',
     "bytes of others": lambda content: b"PK\x03\x04" + content[::-1],
 }
@@ -179,16 +180,137 @@ def test_a_home_folder_is_one(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("bar", [False, True])
-def test_saves_come_after_so_many_steps_and_at_the_end(tmp_path, monkeypatch, bar):
-    """A progress bar, which parts the run in twenty, saves no more often."""
+@pytest.mark.parametrize("callbacks", [(), (lambda progress: None,)])
+def test_saves_come_after_so_many_steps_and_at_the_end(
+    tmp_path, monkeypatch, bar, callbacks
+):
+    """A progress bar and callbacks, which part the run in twenty, save no more often."""
     steps = []
-    save = lambda self, state, losses, *rest: steps.append(losses.shape[1])
+    save = lambda self, state, losses, *rest, **last: steps.append(losses.shape[1])
     monkeypatch.setattr(Checkpoint, "save", save)
     loop = Trainer(lambda state, *_: (state, jnp.zeros(1)), lambda state: state)
     shown = {"shown": lambda params: params, "size": 1, "work": 1, "key": jax.random.key(0)}
-    around = Around(checkpoint=Checkpoint(tmp_path / "fit", every=40))
+    around = Around(None, Checkpoint(tmp_path / "fit", every=40), callbacks)
     loop.run(jnp.zeros(1), (), 100, around, progress_bar=bar, **shown)
     assert steps == [40, 80, 100]
+
+
+def series(path, saves, every=10, size=20):
+    """A run of so many saves whose state are `size` numbers; its last state and losses."""
+    losses = np.arange(2.0 * saves * every, dtype=np.float32).reshape(2, -1)
+    last = None
+    for i in range(saves):
+        state = {"w": np.full(size, i)}
+        here = losses[:, : (i + 1) * every]
+        last = Checkpoint(path).save(state, here, {"key": 1}, last=last)
+    return state, losses
+
+
+def loaded(path, size=20):
+    return Checkpoint(path).load({"w": np.zeros(size, int)}, 2, {"key": 1})
+
+
+def test_what_was_saved_is_not_written_again(tmp_path, monkeypatch):
+    """Bytes grow with the steps and not with their square, and the file with what it holds.
+
+    Ten times the saves write less than 16 times as much; each wrote all losses before, which
+    makes 55 times as much here.
+    """
+    path, written = tmp_path / "fit", []
+    put = os.fsync
+
+    def counting(descriptor):
+        if not os.path.isdir(f"/dev/fd/{descriptor}"):
+            written.append(os.fstat(descriptor).st_size)
+        put(descriptor)
+
+    def bytes_of(saves):
+        """Each file that is written anew, and what was appended to it."""
+        written.clear()
+        state, losses = series(path, saves, every=100)
+        total, before = 0, 0
+        for size in written:
+            total += size - before if size > before else size
+            before = size
+        found, known, _ = loaded(path)
+        np.testing.assert_array_equal(found["w"], state["w"])
+        np.testing.assert_array_equal(known, losses)
+        assert path.stat().st_size < 2.5 * losses.nbytes
+        path.unlink()
+        return total
+
+    monkeypatch.setattr(os, "fsync", counting)
+    few = bytes_of(10)
+    assert bytes_of(100) < 16 * few
+
+
+def test_a_save_that_was_broken_off_is_left_out(tmp_path):
+    """At whatever byte: the run goes on from the save before, or the file says it is damaged."""
+    path, cut = tmp_path / "fit", tmp_path / "cut"
+    series(path, 1)
+    one = len(path.read_bytes())
+    series(path, 2)
+    whole = path.read_bytes()
+    assert one < len(whole) < 2 * one, "the second save was appended"
+    for size in range(one + 1, len(whole), 7):
+        cut.write_bytes(whole[:size])
+        with pytest.warns(UserWarning, match="not whole.*goes on from .* after 10 steps"):
+            found, losses, _ = loaded(cut)
+        assert found["w"][0] == 0 and losses.shape == (2, 10)
+    for place in range(one + 1, len(whole), 11):
+        cut.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.warns(UserWarning, match="after 10 steps"):
+            assert loaded(cut)[1].shape == (2, 10)
+    cut.write_bytes(whole + b"0")
+    with pytest.warns(UserWarning, match="after 20 steps"):
+        assert loaded(cut)[0]["w"][0] == 1
+
+
+def test_a_save_that_cannot_be_appended_leaves_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "fit"
+    state, losses = {"w": np.zeros(20, int)}, np.zeros((2, 10), np.float32)
+    last = Checkpoint(path).save(state, losses, {"key": 1})
+    before = path.read_bytes()
+
+    def fail(descriptor):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="disk is full"):
+            Checkpoint(path).save(state, np.zeros((2, 20)), {"key": 1}, last=last)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_two_runs_that_save_in_turns_leave_a_whole_file_of_one(tmp_path):
+    """Each sees that the file is not as it left it, and writes all of its own."""
+    path = tmp_path / "fit"
+    ends = {0: None, 1: None}
+    for steps in (10, 20, 30, 40):
+        for run in (0, 1):
+            losses = np.full((2, steps), run, np.float32)
+            state = {"w": np.full(20, run)}
+            ends[run] = Checkpoint(path).save(state, losses, {"key": 1}, last=ends[run])
+            found, known, _ = loaded(path)
+            np.testing.assert_array_equal(known, losses)
+            assert found["w"][0] == run
+
+
+def test_files_of_the_version_before_are_read(tmp_path):
+    """A line of the checksum alone, and one record of all steps."""
+    state, losses = {"w": np.arange(20)}, np.ones((2, 10), np.float32)
+    body = io.BytesIO()
+    body.write(b'{"format": 3, "steps": 10, "looks": 0, "key": 1}\n')
+    nothing = np.zeros(0, np.int32), np.zeros((2, 0), np.float32)
+    eqx.tree_serialise_leaves(body, (state, losses, nothing))
+    content = body.getvalue()
+    first = hashlib.blake2b(content, digest_size=16).hexdigest().encode()
+    (tmp_path / "fit").write_bytes(first + b"\n" + content)
+    found, known, seen = loaded(tmp_path / "fit")
+    np.testing.assert_array_equal(found["w"], state["w"])
+    np.testing.assert_array_equal(known, losses)
+    assert len(seen.steps) == 0
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):
