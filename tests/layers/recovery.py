@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.handlers import seed, trace
-from numpyro.infer import SVI, Predictive, Trace_ELBO
+from numpyro.infer import SVI, Predictive, Trace_ELBO, init_to_uniform
 from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.infer.util import initialize_model
 from numpyro.optim import Adam
@@ -68,13 +68,14 @@ def by_nuts(model, ys, starts=3, steps=300, doublings=DOUBLINGS, of=output):
     return jax.jit(jax.vmap(fit))(jax.random.split(jax.random.key(2), len(ys)), ys)
 
 
-def by_vi(model, ys, starts=5, steps=3000, rate=0.01, of=output):
+def by_vi(model, ys, starts=5, steps=3000, rate=0.01, radius=2.0, of=output):
     """The same by a normal guide of full rank: the best of several starts, by its ELBO.
 
     Layers that multiply their sites have poor local modes; a fit that ends in one has a loss
-    ten times the best one's, so the data tell without the truth.
+    ten times the best one's, so the data tell without the truth. `radius` bounds the starts.
     """
-    guide = AutoMultivariateNormal(model)
+    near = init_to_uniform(radius=radius)
+    guide = AutoMultivariateNormal(model, init_loc_fn=near)
     svi = SVI(model, guide, Adam(rate), Trace_ELBO(num_particles=4))
 
     def start(key, y):
