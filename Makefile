@@ -35,7 +35,8 @@ demo: $(VENV)/.has-demo
 # What is compiled here runs once or for seconds: less time is spent on making it fast.
 # An XLA that does not know a flag refuses to start: such a flag is left out.
 QUICK := --xla_cpu_use_fusion_emitters=false
-QUICKEST := $(QUICK) --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+QUICKEST := $(QUICK) --xla_backend_optimization_level=0 \
+	--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1
 accepted = $(shell XLA_FLAGS="$(1)" JAX_PLATFORMS=cpu \
 	$(BIN)/python -c "import jax; jax.devices()" 2> /dev/null && echo "$(1)")
 known = $(or $(call accepted,$(1)),$(foreach flag,$(1),$(call accepted,$(flag))))

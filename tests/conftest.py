@@ -18,6 +18,7 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+import gc
 import itertools
 import re
 import sys
@@ -49,6 +50,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     placed = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if placed:
         raise pytest.UsageError(f"This test is named by a place in memory: {placed[0]}")
+
+
+def pytest_collection_finish() -> None:
+    """Search for cycles less often: each search goes through all that was traced."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 50)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -29,6 +29,7 @@ def fitted():
     return fit_formula(TEXT, D, parameters={"sigma": "~ z"}, **options)
 
 
+@pytest.mark.slow
 def test_levels_keep_their_effects_and_rows_their_noise():
     """The prediction by hand of the one draw that a point has; words stand in other orders."""
     found = fitted()

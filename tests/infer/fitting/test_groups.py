@@ -126,6 +126,7 @@ def layered(x, town, knots, kind, y=None):
     return gaussian_link(mu, y)
 
 
+@pytest.mark.slow
 def test_names_of_axes(tmp_path):
     given = {"x": TABLE, "town": TOWN, "knots": np.arange(4.0), "kind": "plain"}
     found = quiet(layered, y=Y, **given, num_steps=3)

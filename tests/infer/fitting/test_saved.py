@@ -61,6 +61,7 @@ def plain_rows():
     return {"x": x, "y": x @ [1.0, -1.0]}
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_numbers(kept):
     """To the last bit."""
     folder, found = kept

@@ -247,6 +247,7 @@ def test_what_cannot_be_looked_into_goes_by_its_type():
     assert settings_of(loop) == {"kind": "list"}
 
 
+@pytest.mark.slow
 def test_texts_are_the_same_in_another_process():
     """With other hashes of words, and other addresses."""
     code = (

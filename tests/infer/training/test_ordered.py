@@ -128,6 +128,7 @@ def fitted():
     return [np.asarray(x).tobytes().hex() for x in leaves]
 
 
+@pytest.mark.slow
 def test_two_processes_agree(tmp_path):
     """Bit for bit, and what the first one compiled serves the second."""
     first, second = (_in_a_process(seed, tmp_path) for seed in ("1", "2"))

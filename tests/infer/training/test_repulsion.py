@@ -98,6 +98,7 @@ def spread(weight, **options):
     return f[:, : len(SEEN)].std(0).mean(), f[:, len(SEEN) :].std(0).mean()
 
 
+@pytest.mark.slow
 def test_functions_repel_away_from_data():
     """Their spread away from the data grows with the weight, and by far more than at it."""
     none, some, much = (spread(weight) for weight in (0.0, 3.0, 30.0))

@@ -91,6 +91,7 @@ def test_loss_of_each_member_falls_under_flipout(name):
     assert not np.allclose(weights[0], weights[1], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_points_are_left_out_of_flipout_and_it_says_so():
     model, data = problem("hyper")
     svi = SVI(flipout(model), AutoDelta(model), optax.adam(0.03), Trace_ELBO())

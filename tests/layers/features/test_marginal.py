@@ -207,6 +207,7 @@ def test_plates_and_ensembles():
         np.testing.assert_allclose(total, expected, rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_estimators_leave_the_marginal_alone():
     """Noise for each row would bias the joint density of the rows: the handler says so."""
     x, y = jnp.asarray(X, jnp.float32), jnp.zeros(len(X))

@@ -97,6 +97,7 @@ def test_predictions_are_draws_of_the_mixture(found):
     assert (np.abs(draws.mean(0) - f.mean(0)) < 5 * spread / 2000**0.5).all()
 
 
+@pytest.mark.slow
 def test_labels_have_the_mean_of_the_probabilities_of_members():
     """By NumPy at the logits of a point; words in the fit are words in predictions."""
     out = DenseBatchEnsemble(4, 2, MEMBERS, prior_scale="fan_in", name="out")
