@@ -1,4 +1,4 @@
-"""Ranks of simulation-based calibration: the two pictures of docs/trust.md.
+"""Ranks of simulation-based calibration: the picture of docs/trust.md, and one of all families.
 
 python benchmarks/studies/ranks.py
 """

@@ -80,5 +80,6 @@ def plot_ranks(ranks: Mapping[str, Any], num_draws: int, *, ax: Any = None) -> A
         drawn[0].set_label(name)
     ax.set_xlim(0, 1)
     finish(ax, "place in the posterior", "share below, less the place", legend=False)
+    ax.autoscale(axis="y")  # axes that are shared hold the lines of other panels, too
     legend_above(ax)
     return ax
