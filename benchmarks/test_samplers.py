@@ -3,10 +3,11 @@
 Each side fits in a process of its own, in turn (see studies/draws.py): four chains of 1,000 draws
 after 500 steps of warm-up, the whole call, compiling included. What is compared are the processor's
 seconds, over all threads, for each of the least effective draws. Others are found by the variable
-``BENCHMARK_PEERS`` (studies/peers.py), and left out without it.
+``BENCHMARK_PEERS`` (studies/peers.py), and left out without it. A side's figures are measured
+once.
 """
 
-import statistics
+import functools
 import sys
 from pathlib import Path
 
@@ -16,7 +17,13 @@ sys.path.insert(0, str(Path(__file__).parent / "studies"))
 
 import draws
 
-ROUNDS = 3
+
+@functools.cache
+def of_side(side, name):
+    """What one side does with a model, as `draws.of_side`, measured once."""
+    found = draws.of_side(side, name)
+    assert "error" not in found, found
+    return found
 
 
 @pytest.mark.parametrize("side", [side for side in draws.SIDES if side != "here"])
@@ -27,33 +34,26 @@ def test_seconds_of_an_effective_draw(benchmark, request, name, side):
 
     if side != "NumPyro" and draws.interpreter(side) is None:
         pytest.skip(f"{side} has no environment: see benchmarks/studies/peers.py")
-    found = {"here": [], side: []}
+    found = {}
 
     def both():
-        for each, seen in found.items():
-            answer = draws.of_side(each, name)
-            assert "error" not in answer, answer
-            seen.append(answer)
+        found.update({each: of_side(each, name) for each in ("here", side)})
 
-    benchmark.pedantic(both, rounds=ROUNDS, iterations=1)
-    cost = {
-        (who, call): [each[call]["used"] / each[call]["least"] for each in seen]
-        for who, seen in found.items()
-        for call in draws.CALLS
-    }
-    ratios, again = (
-        [a / b for a, b in zip(cost["here", call], cost[side, call], strict=True)]
+    benchmark.pedantic(both, rounds=1, iterations=1)
+    first, again = (
+        {who: seen[call]["used"] / seen[call]["least"] for who, seen in found.items()}
         for call in draws.CALLS
     )
+    ratio = first["here"] / first[side]
     benchmark.extra_info.update(
         describe(),
-        ratio=statistics.median(ratios),
-        ratio_range=[min(ratios), max(ratios)],
-        ratio_again=statistics.median(again),
+        ratio=ratio,
+        ratio_range=[ratio, ratio],
+        ratio_again=again["here"] / again[side],
         goal=1.2 if side == "NumPyro" else 1.0,  # the same sampler; another
         steps=1,
-        seconds_per_step=statistics.median(cost["here", "first"]),
-        other_seconds_per_step=statistics.median(cost[side, "first"]),
+        seconds_per_step=first["here"],
+        other_seconds_per_step=first[side],
         words=(request.function.__doc__ or "").split("\n")[0],
         parameters=parameters_of(request),
     )

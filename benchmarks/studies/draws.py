@@ -3,10 +3,11 @@
     python benchmarks/studies/draws.py [--only NAME ...] [--sides SIDE ...]
 
 Each side fits in a process of its own: 4 chains of 1,000 draws after 500 steps of warm-up, one
-after the other or together, as it does by itself. Shown are the least effective sample sizes of
-coefficients and noise, and these for each second of the processor, all threads, that a whole
-call takes: the first one, which compiles, and a second one in the same process. Others run in
-their environments (see peers.py), on the posterior that posteriordb has. Writes
+after the other or together, as it does by itself; lines by a dense mass matrix where a side has
+one. Shown are the least effective sample sizes of coefficients and scale (of the schools: their
+effects, the mean and the spread), and these for each second of the processor, all threads, that
+a whole call takes: the first one, which compiles, and a second one in the same process. Others
+run in their environments (see peers.py), on the posterior that posteriordb has. Writes
 docs/tables/draws.md.
 """
 
@@ -26,13 +27,20 @@ LINES = {
     "nes": "nes1980-nes",
     "mesquite": "mesquite-logmesquite_logvash",
     "earnings": "earnings-logearn_interaction",
+    "schools": "eight_schools-eight_schools_noncentered",
 }
+SCHOOLS = 8
 
 
 def rows(name):
-    """Columns of a line, the constant first, and its outcome, a logarithm where that is normal."""
+    """Columns of a line, the constant first, and its outcome, a logarithm where that is normal.
+
+    Of the schools, the known noise and the outcome.
+    """
     data = json.loads((DATA / f"{LINES[name]}.json").read_text())["data"]
     d = {key: np.asarray(value, float) for key, value in data.items()}
+    if name == "schools":
+        return d["sigma"], d["y"]
     if name == "kidiq":
         x = d["mom_hs"], d["mom_iq"], d["mom_hs"] * d["mom_iq"]
         return with_constant(x, d["kid_score"])
@@ -76,10 +84,28 @@ def ours(name, x, y):
     from numpyro_bayeslayers import layers
     from numpyro_bayeslayers.infer import MCMC, fit
 
+    how = {"num_warmup": WARMUP, "num_samples": DRAWS, "num_chains": CHAINS}
+    if name == "schools":
+        group = np.arange(SCHOOLS)
+
+        def of_schools(group, sigma, y=None):
+            mean = layers.InterceptLayer(dist.Normal(0.0, 5.0))("mu")
+            spread = dist.HalfCauchy(5.0)
+            effect = layers.RandomEffectsLayer(scale_dist=spread)("school", group, SCHOOLS)
+            return layers.gaussian_link(mean + effect, y, scale=sigma)
+
+        def sampled(seed):
+            given = {"y": y, "sigma": x, "group": group, "method": MCMC(**how)}
+            draws = fit(of_schools, **given, seed=seed, progress_bar=False).draws()
+            mean = np.asarray(draws["mu.beta"])[..., 0]
+            effects = mean + np.asarray(draws["school.theta"])[..., 0]
+            return np.concatenate([mean, effects], -1), draws["school.scale"]
+
+        return sampled
+
     coef, noise = flat()
     noise = dist.HalfCauchy(2.5) if is_cauchy(name) else noise
-    options = {"kernel_options": {"dense_mass": True}}
-    method = MCMC(num_warmup=WARMUP, num_samples=DRAWS, num_chains=CHAINS, **options)
+    method = MCMC(**how, kernel_options={"dense_mass": True})
 
     def model(x, y=None):
         return layers.gaussian_link(layers.FixedPriorLayer(coef)("b", x), y, scale=noise)
@@ -100,14 +126,23 @@ def stock(name, x, y):
     coef, noise = flat()
     noise = dist.HalfCauchy(2.5) if is_cauchy(name) else noise
 
-    def model(x, y):
+    def line(x, y):
         beta = numpyro.sample("beta", coef.expand([x.shape[1]]).to_event(1))
         sigma = numpyro.sample("sigma", noise)
         numpyro.sample("y", dist.Normal(x @ beta, sigma), obs=y)
 
+    def of_schools(x, y):
+        mean = numpyro.sample("mean", dist.Normal(0.0, 5.0))
+        spread = numpyro.sample("sigma", dist.HalfCauchy(5.0))
+        z = numpyro.sample("z", dist.Normal().expand([SCHOOLS]).to_event(1))
+        theta = mean + spread * z
+        numpyro.deterministic("beta", jax.numpy.append(theta, mean))
+        numpyro.sample("y", dist.Normal(theta, x), obs=y)
+
     def run(seed):
+        is_line = name != "schools"
         chains = MCMC(
-            NUTS(model, dense_mass=True),
+            NUTS(line if is_line else of_schools, dense_mass=is_line),
             num_warmup=WARMUP,
             num_samples=DRAWS,
             num_chains=CHAINS,
@@ -126,6 +161,27 @@ def bambis(name, x, y):
     import bambi
     import pandas as pd
 
+    how = {"draws": DRAWS, "tune": WARMUP, "chains": CHAINS, "cores": 1}
+    how |= {"inference_method": "nutpie", "progressbar": False}
+    if name == "schools":
+        names = [str(i) for i in range(SCHOOLS)]
+        table = pd.DataFrame({"y": y, "noise": np.log(x), "school": names})
+        spread = bambi.Prior("HalfCauchy", beta=5.0)
+        priors = {
+            "Intercept": bambi.Prior("Normal", mu=0.0, sigma=5.0),
+            "1|school": bambi.Prior("Normal", mu=0.0, sigma=spread),
+        }
+        formula = bambi.Formula("y ~ 1 + (1|school)", "sigma ~ 0 + offset(noise)")
+
+        def sampled(seed):
+            model = bambi.Model(formula, table, priors=priors)
+            found = model.fit(**how, random_seed=seed).posterior
+            mean = np.asarray(found["Intercept"])[..., None]
+            effects = mean + np.asarray(found["1|school"])
+            return np.concatenate([mean, effects], -1), np.asarray(found["1|school_sigma"])
+
+        return sampled
+
     columns = ["Intercept", *(f"x{i}" for i in range(1, x.shape[1]))]
     table = pd.DataFrame(dict(zip(columns, x.T, strict=True)) | {"y": y})
     cauchy = bambi.Prior("HalfCauchy", beta=2.5)
@@ -135,9 +191,7 @@ def bambis(name, x, y):
 
     def run(seed):
         model = bambi.Model(text, table, priors=priors | {"sigma": noise})
-        how = {"draws": DRAWS, "tune": WARMUP, "chains": CHAINS, "cores": 1}
-        more = {"inference_method": "nutpie", "random_seed": seed, "progressbar": False}
-        found = model.fit(**how, **more).posterior
+        found = model.fit(**how, random_seed=seed).posterior
         beta = np.stack([np.asarray(found[name]) for name in columns], -1)
         return beta, np.asarray(found["sigma"])
 
@@ -149,8 +203,30 @@ def of_blayers(name, x, y):
     import jax.numpy as jnp
     import numpyro.distributions as dist
     from blayers.fit import fit
-    from blayers.layers import FixedPriorLayer
+    from blayers.layers import FixedPriorLayer, InterceptLayer, RandomEffectsLayer
     from blayers.links import gaussian_link
+
+    how = {"num_warmup": WARMUP, "num_mcmc_samples": DRAWS, "num_chains": CHAINS}
+    how |= {"method": "mcmc", "y": jnp.asarray(y)[:, None]}
+    split = lambda a: np.asarray(a).reshape(CHAINS, DRAWS, -1)
+    if name == "schools":
+        group = jnp.arange(SCHOOLS)
+
+        def of_schools(group, noise, y=None):
+            mean = InterceptLayer(coef_kwargs={"loc": 0.0, "scale": 5.0})("mu")
+            spread = {"scale_dist": dist.HalfCauchy, "scale_kwargs": {"scale": 5.0}}
+            effect = RandomEffectsLayer(**spread)("school", group, SCHOOLS)
+            return gaussian_link(mean + effect, y, scale=noise)
+
+        def sampled(seed):
+            given = {"group": group, "noise": jnp.asarray(x)}
+            draws = fit(of_schools, **given, **how, seed=seed).posterior_samples
+            mean = split(draws["InterceptLayer_mu_beta"])
+            effects = mean + split(draws["RandomEffectsLayer_school_theta"])
+            spread = split(draws["RandomEffectsLayer_school_scale"])[..., 0]
+            return np.concatenate([mean, effects], -1), spread
+
+        return sampled
 
     wide = {"loc": 0.0, "scale": 1e4}
     half = dist.HalfCauchy if is_cauchy(name) else dist.HalfNormal
@@ -160,12 +236,8 @@ def of_blayers(name, x, y):
         mean = FixedPriorLayer(dist.Normal, wide)("b", x)
         return gaussian_link(mean, y, sigma_dist=half, sigma_kwargs=noise)
 
-    how = {"num_warmup": WARMUP, "num_mcmc_samples": DRAWS, "num_chains": CHAINS}
-
     def run(seed):
-        rows = {"y": jnp.asarray(y)[:, None], "x": jnp.asarray(x)}
-        found = fit(model, **rows, method="mcmc", seed=seed, **how).posterior_samples
-        split = lambda a: np.asarray(a).reshape(CHAINS, DRAWS, -1)
+        found = fit(model, x=jnp.asarray(x), **how, seed=seed).posterior_samples
         return split(found["FixedPriorLayer_b_beta"]), split(found["sigma"])[..., 0]
 
     return run
@@ -222,7 +294,8 @@ def main():
             if "error" in found:
                 continue
             first, again = found["first"], found["again"]
-            rates = (f"{each['least'] / each['used']:.3g}" for each in (first, again))
+            rates = (each["least"] / each["used"] for each in (first, again))
+            rates = (f"{float(f'{rate:.3g}'):g}" for rate in rates)
             lines[f"{name}: {side}"] = [f"{first['least']:.0f}", *rates]
     keep("draws", header, [(first, *rest) for first, rest in lines.items()])
 

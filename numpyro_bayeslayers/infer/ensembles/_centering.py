@@ -28,6 +28,7 @@ from ..._typing import Message, Model, PRNGKey
 from ...handlers import recenter
 from ...handlers._feasible import feasible
 from ..training._effort import once
+from ._chains import Begun
 from ._functions import EnsembleResult
 from ._mcmc import EnsembleMCMC
 
@@ -256,8 +257,10 @@ def find(
     start: dict[str, Any] | None,
     rows: dict[str, Any],
     fields: tuple[str, ...],
-) -> tuple[dict[str, Array], Any]:
+) -> tuple[dict[str, Array], Any, Begun | None]:
     """The centeredness of a model's sites from the start and a short trial, and the last positions.
+
+    The trial is the beginning of the warm-up, which goes on from it in the new coordinates.
 
     Args:
         chains: HMC or NUTS chains of the model `with_centering`.
@@ -267,7 +270,7 @@ def find(
         rows: The arguments of the model.
         fields: The fields that the following run will collect.
     """
-    centering, init = coordinates.at(0.5), None
+    centering, init, begun = coordinates.at(0.5), None, None
     if start is not None:
         moved = coordinates.start_of(start, centering, rows)
         given = {**rows, CENTERING: centering}
@@ -277,9 +280,9 @@ def find(
         kwargs = {**rows, CENTERING: centering}
         own = random.fold_in(key, i + 1)
         steps = num_steps, EVERY
-        positions = chains._first_positions(own, init, steps, fields, kwargs)
+        positions, begun = chains._first_positions(own, init, steps, fields, kwargs)
         centering, init = coordinates.choose(own, positions, centering, rows)
-    return centering, init
+    return centering, init, begun
 
 
 def coordinates_of(
@@ -290,8 +293,8 @@ def coordinates_of(
     start: dict[str, Any] | None,
     rows: dict[str, Any],
     fields: tuple[str, ...],
-) -> tuple[dict[str, Array], Any]:
-    """The centeredness of sites, and the initial values of chains in these coordinates.
+) -> tuple[dict[str, Array], Any, Begun | None]:
+    """The centeredness of sites, the initial values in these coordinates, and what has begun.
 
     Args:
         centering: ``"auto"``, or numbers by site name.
@@ -303,10 +306,11 @@ def coordinates_of(
         fields: The fields that the run will collect.
     """
     if centering == "auto":
-        found, last = find(chains, coordinates, key, start, rows, fields)
-        return found, EnsembleResult(last, jnp.zeros((0, 0)), None)
+        found, last, begun = find(chains, coordinates, key, start, rows, fields)
+        return found, EnsembleResult(last, jnp.zeros((0, 0)), None), begun
     given = {name: jnp.asarray(c, float) for name, c in centering.items()}
-    return given, None if start is None else coordinates.start_of(start, given, rows)
+    moved = None if start is None else coordinates.start_of(start, given, rows)
+    return given, moved, None
 
 
 def own_sites(samples: dict[str, Array]) -> dict[str, Array]:

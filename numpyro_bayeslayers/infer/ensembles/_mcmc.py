@@ -26,7 +26,7 @@ from ..training._kept import refuse_kept
 from ..training._layout import Layout
 from ..training._look import Look
 from ..training._recent import Recent, shapes_of
-from ._chains import ChainPrograms, Fields, Length, as_mcmc
+from ._chains import Begun, ChainPrograms, Fields, Length, as_mcmc
 from ._functions import EnsembleResult
 
 
@@ -154,6 +154,20 @@ class EnsembleMCMC:
                 outside the support of its likelihood; or if the model has state that changes
                 between steps (`numpyro.mutable`, a schedule of `temper`).
         """
+        how = init, progress_bar, tuple(extra_fields)
+        return self._run(rng_key, args, kwargs, *how)
+
+    def _run(
+        self,
+        rng_key: Seed,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        init: Any,
+        progress_bar: bool,
+        extra_fields: tuple[str, ...],
+        begun: Begun | None = None,
+    ) -> EnsembleMCMCResult:
+        """`run`; `begun` is what a trial left to its warm-up."""
         with ALONE:
             progress_bar = _checks.switch("progress_bar", progress_bar)
             args, kwargs = as_arguments(args, kwargs)
@@ -170,20 +184,17 @@ class EnsembleMCMC:
                 for path, value in jax.tree_util.tree_leaves_with_path(start):
                     self._check_leads(f"`init{jax.tree_util.keystr(path)}`", value)
             key = as_key(rng_key)
-            given = {"progress_bar": progress_bar, "extra_fields": tuple(extra_fields)}
+            given = {"progress_bar": progress_bar, "extra_fields": extra_fields}
             check_given(self._layout, parts, None, key, given)
             keys = jax.random.split(key, self.num_members)
             if self.num_members > 1:
                 keys, start = self._layout.members((keys, start))
             else:  # a single chain of NumPyro has no axis of chains
                 keys, start = jax.tree.map(lambda x: x[0], (keys, start))
-            frame, fields = (
-                Frame((args, kwargs)),
-                Fields.of(self.kernel, tuple(extra_fields)),
-            )
+            frame, fields = Frame((args, kwargs)), Fields.of(self.kernel, extra_fields)
             arrays = merged(self._layout.data(parts))
             programs = self._programs(frame, fields, arrays)
-            kept, state = programs.run(keys, start, arrays, progress_bar)
+            kept, state = programs.run(keys, start, arrays, progress_bar, begun)
             mcmc = as_mcmc(self.kernel, self._length, args, kwargs, kept, state)
             return EnsembleMCMCResult(mcmc.get_samples(group_by_chain=True), mcmc)
 
@@ -194,7 +205,7 @@ class EnsembleMCMC:
         steps: tuple[int, int],
         fields: tuple[str, ...],
         kwargs: dict[str, Any],
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], Begun]:
         """See `ChainPrograms.positions`; the programs are those of `run`."""
         keys = jax.random.split(rng_key, self.num_members)
         if self.num_members == 1:
@@ -202,7 +213,7 @@ class EnsembleMCMC:
         frame = Frame(((), kwargs))
         arrays = frame.arrays(((), kwargs))
         programs = self._programs(frame, Fields.of(self.kernel, fields), arrays)
-        return programs.positions(keys, start, arrays, *steps)
+        return programs.positions(keys, start, arrays, steps)
 
     def _programs(self, frame: Frame, fields: Fields, arrays: list[Any]) -> ChainPrograms:
         of = self.kernel, self._length, frame, fields, self._layout

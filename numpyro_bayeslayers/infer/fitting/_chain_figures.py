@@ -1,10 +1,11 @@
 """Convergence diagnostics of Markov chains."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import ArrayLike
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import MCMC
 from scipy.special import chdtri
@@ -37,6 +38,8 @@ class ChainFigures(NamedTuple):
         max_depth: The maximum depth.
         num_chains: The number of chains.
         stuck: The chains in which no continuous value ever changes.
+        smaller: The options of the kernel that make steps smaller, in words; empty if it has
+            none.
     """
 
     num_draws: int
@@ -49,9 +52,10 @@ class ChainFigures(NamedTuple):
     max_depth: int | None
     num_chains: int
     stuck: tuple[int, ...]
+    smaller: str = ""
 
     @classmethod
-    def of(cls, samples: Mapping[str, Array], mcmc: MCMC) -> "ChainFigures":
+    def of(cls, samples: Mapping[str, ArrayLike], mcmc: MCMC) -> "ChainFigures":
         """The diagnostics of `samples`, (chains, draws, *site), drawn by `mcmc`."""
         values = {name: np.asarray(x) for name, x in samples.items()}
         r_hats = worst_of(split_r_hats(values), np.nanargmax)
@@ -77,22 +81,17 @@ class ChainFigures(NamedTuple):
             depth,
             chains,
             stuck_chains(values),
+            smaller_steps(mcmc.sampler),
         )
 
     def advice(self, label: Callable[[Entry], str]) -> Iterator[str]:
         """Advice with the diagnostics that require it; `label` returns the name of an entry."""
-        if self.stuck:
-            yield (
-                f"Of {self.num_chains} chains {', '.join(map(str, self.stuck))} never moved: "
-                "each of their draws is the first. Use more warm-up, scale inputs and "
-                "outcomes to order one, and check that the model's density is finite at their "
-                "initial values."
-            )
+        yield from advice_on_stuck(self.stuck, self.num_chains)
         if self.divergences:
+            how = f", MCMC(kernel_options={self.smaller})" if self.smaller else ""
             yield (
                 f"{self.divergences} of {self.num_draws} draws are divergent: the chains miss "
-                "a part of the posterior. Use smaller steps, "
-                'MCMC(kernel_options={"target_accept_prob": 0.95}), or reparameterize by '
+                f"a part of the posterior. Use smaller steps{how}, or reparameterize by "
                 "`autoreparam` or a layer's `centered=False`."
             )
         if self.r_hat_at and self.r_hat > self.limit:
@@ -165,6 +164,17 @@ def stuck_chains(samples: Mapping[str, np.ndarray]) -> tuple[int, ...]:
     return tuple(int(e) for e in np.flatnonzero(np.logical_and.reduce(still)))
 
 
+def advice_on_stuck(stuck: tuple[int, ...], num_chains: int) -> Iterator[str]:
+    """What to do about chains that never moved."""
+    if stuck:
+        yield (
+            f"Of {num_chains} chains {', '.join(map(str, stuck))} never moved: "
+            "each of their draws is the first. Use more warm-up, scale inputs and outcomes "
+            "to order one, and check that the model's density is finite at their initial "
+            "values."
+        )
+
+
 def worst_of(figures: Mapping[str, np.ndarray], arg: Any) -> tuple[str, Any, float] | None:
     """The site, entry and value selected by `arg`, a function like `nanargmax`.
 
@@ -208,6 +218,15 @@ def max_depth_of(mcmc: MCMC) -> int | None:
         return None
     depth = mcmc.sampler._max_tree_depth
     return int(depth[1] if isinstance(depth, tuple) else depth)
+
+
+def smaller_steps(sampler: Any) -> str:
+    """Options of a kernel that make its steps smaller; empty if it has none of a known name."""
+    if hasattr(sampler, "smaller_steps"):  # read from a file
+        return sampler.smaller_steps
+    takes = inspect.signature(type(sampler)).parameters
+    known = {"target_accept_prob": 0.95, "energy_variance": 1e-4}
+    return next((f'{{"{name}": {x}}}' for name, x in known.items() if name in takes), "")
 
 
 def energy_share(energy: np.ndarray) -> float:

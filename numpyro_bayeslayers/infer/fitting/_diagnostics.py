@@ -11,10 +11,12 @@ from jaxtyping import Array, Float
 from ._chain_figures import (
     ChainFigures,
     Entry,
+    advice_on_stuck,
     are_long,
     effective_sizes,
     energy_share,
     noted_by,
+    stuck_chains,
     worst_of,
 )
 from ._falls import advice_on_falls
@@ -108,10 +110,15 @@ class Ending:
 
     @functools.cached_property
     def _chains(self) -> ChainFigures:
+        return ChainFigures.of(self._latents, self._posterior.result.mcmc)
+
+    @functools.cached_property
+    def _latents(self) -> dict[str, np.ndarray]:
+        """The draws of the latent sites by the finite chains."""
         samples = self._posterior.samples or {}
         latents = {n: x for n, x in samples.items() if n in self._latent}
         kept = self._posterior.finite.take(latents)
-        return ChainFigures.of(kept, self._posterior.result.mcmc)
+        return {n: np.asarray(x) for n, x in kept.items()}
 
     @functools.cached_property
     def _training(self) -> TrainingFigures:
@@ -133,8 +140,10 @@ class Ending:
         finite = self._posterior.finite
         if not finite.are_all:
             said.append(f"Not finite: {finite.named()}; predictions leave them out.")
-        are_apart = getattr(self._method, "are_apart", False)
-        if finite.count and not are_short and not are_apart:
+        if finite.count and getattr(self._method, "are_apart", False):
+            # They are not expected to agree.
+            said += advice_on_stuck(stuck_chains(self._latents), finite.count)
+        elif finite.count and not are_short:
             said += self._chains.advice(self._label)
         falls = getattr(self._posterior.result, "falls", None)
         if falls is not None:
@@ -168,9 +177,7 @@ class Ending:
         if not self._posterior.finite.count:
             return Diagnostics(not_finite=bad, advice=tuple(said))
         figures, mcmc = self._chains, self._posterior.result.mcmc
-        samples = self._posterior.finite.take(self._posterior.samples)
-        values = {n: np.asarray(x) for n, x in samples.items() if n in self._latent}
-        least = worst_of(effective_sizes(values), np.nanargmin)
+        least = worst_of(effective_sizes(self._latents), np.nanargmin)
         energy = noted_by(mcmc).get("energy")
         return Diagnostics(
             divergences=figures.divergences,

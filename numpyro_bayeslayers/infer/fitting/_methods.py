@@ -185,7 +185,7 @@ class MCMC:
             0.95}``.
         centering: The parameterization of location-scale sites, see `handlers.recenter`:
             ``"auto"``, the fraction of the information on each entry that comes from the data,
-            estimated in a trial of 60 steps before the warm-up; a dictionary of numbers from 0
+            estimated in the first 60 steps of the warm-up; a dictionary of numbers from 0
             (non-centered) to 1 (centered) by site; or None to keep the model as written. The
             draws are always of the model's own sites, and `Fit.diagnostics` reports the
             numbers. ``"auto"`` applies to hierarchical sites of models without discrete latent
@@ -278,19 +278,13 @@ class MCMC:
             chains, drawn, predictor, coordinates = made
             start = self._start(problem, model)
             fields = _NOTED if isinstance(chains.kernel, HMC) else ()
-            found, more = None, {}
+            found, begun, given = None, None, rows
             if coordinates is not None:
                 how = problem.key, start, rows, fields
-                found, start = coordinates_of(centering, chains, coordinates, *how)
-                more = {CENTERING: found}
-            result = chains.run(
-                problem.key,
-                init=start,
-                progress_bar=problem.progress_bar,
-                extra_fields=fields,
-                **rows,
-                **more,
-            )
+                found, start, begun = coordinates_of(centering, chains, coordinates, *how)
+                given = {**rows, CENTERING: found}
+            options = start, problem.progress_bar, fields
+            result = chains._run(problem.key, (), given, *options, begun)
         result = result._replace(samples=own_sites(result.samples), centering=found)
         _, flat = _latents(problem, result, self.num_chains)
         look_at_fit(chains.look, drawn, medians(flat), take_apart((), rows))

@@ -15,6 +15,7 @@ from ..ensembles._functions import EnsembleResult
 from ..ensembles._mcmc import EnsembleMCMCResult
 from ..ensembles._saved import pack_validation, unpack_validation
 from ..training._state import EnsembleSVIState
+from ._chain_figures import smaller_steps
 from ._data import bind
 from ._described import described_method
 from ._described_sites import described_sites
@@ -52,6 +53,7 @@ def write_fit(
     else:
         header["chains"] = _chains(result, arrays)
         header["centering"] = pack("centering", result.centering, arrays)
+        header["falls"] = pack("falls", result.falls, arrays)
     write_file(path, KIND, header, arrays)
 
 
@@ -75,6 +77,7 @@ def _chains(result: EnsembleMCMCResult, arrays: Arrays) -> dict[str, Any]:
     depth = getattr(mcmc.sampler, "_max_tree_depth", None)
     depth = list(depth) if isinstance(depth, tuple) else depth
     own = {"samples": mcmc.sampler.sample_field, "depth": depth}
+    own["smaller"] = smaller_steps(mcmc.sampler)
     return {**own, "length": length, "fields": fields}
 
 
@@ -115,11 +118,13 @@ class Found:
         kernel, length = _Read(model, chains["samples"]), Length(*chains["length"])
         depth = chains["depth"]
         kernel._max_tree_depth = tuple(depth) if isinstance(depth, list) else depth
+        kernel.smaller_steps = chains.get("smaller", "")
         mcmc = mcmc_of(kernel, length, (), problem.data.rows, fields)
         samples = own_sites(mcmc.get_samples(group_by_chain=True))
-        packed = self._header.get("centering")
-        found = None if packed is None else unpack(packed, self._arrays)
-        return EnsembleMCMCResult(samples, mcmc, found)
+        read = lambda name: (
+            self._header.get(name) and unpack(self._header[name], self._arrays)
+        )
+        return EnsembleMCMCResult(samples, mcmc, read("centering"), read("falls"))
 
 
 def finder(found: Found, kind: type) -> Any:
@@ -136,6 +141,7 @@ class _Read(MCMCKernel):
         self._model = model
         self._field = sample_field
         self._max_tree_depth: Any = None
+        self.smaller_steps = ""
 
     @property
     def model(self) -> Model:

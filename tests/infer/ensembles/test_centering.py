@@ -12,6 +12,8 @@ from numpyro.infer import NUTS, BarkerMH
 
 from numpyro_bayeslayers.infer import MCMC, EnsembleMCMC, fit, load
 from numpyro_bayeslayers.infer.ensembles._centering import Coordinates, careful, is_tried
+from numpyro_bayeslayers.infer.ensembles._chains import Fields
+from numpyro_bayeslayers.infer.training._jit import Frame
 from numpyro_bayeslayers.layers import RandomEffectsLayer, gaussian_link
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -90,6 +92,27 @@ def test_what_is_left_as_it_is():
     assert is_tried(EnsembleMCMC(NUTS(plain), 100, 4, 1))
     assert not is_tried(EnsembleMCMC(NUTS(plain), 99, 4, 1))
     assert not is_tried(EnsembleMCMC(BarkerMH(plain), 100, 4, 1))
+
+
+def test_the_warm_up_goes_on_from_a_trial():
+    """The trial's steps count, and the step size is searched from its own."""
+    chains = EnsembleMCMC(NUTS(plain), 100, 2, 2)
+    rows = {"group": jnp.asarray(GROUP), "y": jnp.asarray(Y, float)}
+    frame = Frame(((), rows))
+    arrays = frame.arrays(((), rows))
+    keys = jax.random.split(jax.random.key(0), 2)
+    programs = chains._programs(frame, Fields.of(chains.kernel, ()), arrays)
+    positions, begun = programs.positions(keys, None, arrays, (8, 2))
+    assert positions["theta"].shape == (2, 2, 3)
+    # Of 100 steps, 15 are before the scales are learned.
+    assert begun.steps == 11 and begun.step_size.shape == (2,)
+    state = begun.go_on(programs._start(keys, None, arrays))
+    assert state.i.tolist() == [11, 11]
+    np.testing.assert_allclose(state.adapt_state.step_size, begun.step_size)
+    centers = state.adapt_state.ss_state[-1]
+    np.testing.assert_allclose(centers, np.log(10 * begun.step_size), rtol=1e-5)
+    _, last = programs.run(keys, None, arrays, False, begun)
+    assert last.i.tolist() == [102, 102]
 
 
 def test_positions_move_into_other_coordinates_and_back():

@@ -1,16 +1,23 @@
 """Figures of chains, on draws that are made by hand."""
 
+import ast
+import inspect
 import types
 
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 import scipy.signal
+from numpyro.infer import HMC, NUTS, SA
 
+from numpyro_bayeslayers.infer import MCLMC, AdjustedMCLMC
 from numpyro_bayeslayers.infer.fitting._chain_figures import (
     ChainFigures,
     effective_sizes,
     energy_share,
     r_hat_limit,
+    smaller_steps,
     split_r_hats,
     worst_of,
 )
@@ -49,7 +56,7 @@ def sampler(num_chains, num_draws, **noted):
     return types.SimpleNamespace(
         num_chains=num_chains,
         num_samples=num_draws,
-        sampler=None,
+        sampler=SA(lambda: None),
         get_extra_fields=lambda group_by_chain: noted,
     )
 
@@ -74,7 +81,19 @@ def test_divergences_are_counted():
     diverging[1, :3] = True
     figures = ChainFigures.of({"a": chains(2, 200)}, sampler(2, 200, diverging=diverging))
     (said,) = figures.advice(LABEL)
-    assert said.startswith("3 of 400 draws are divergent") and "target_accept_prob" in said
+    assert said.startswith("3 of 400 draws are divergent")
+    assert "Use smaller steps, or reparameterize" in said  # the kernel has no option
+    named = figures._replace(smaller=smaller_steps(NUTS(lambda: None)))
+    assert 'kernel_options={"target_accept_prob": 0.95}' in next(named.advice(LABEL))
+
+
+def test_smaller_steps_by_an_option_that_the_kernel_has():
+    """Each names an argument of its class; a kernel of other options names none."""
+    target = lambda: numpyro.sample("x", dist.Normal().expand([2]))
+    for make in (NUTS, HMC, AdjustedMCLMC, MCLMC):
+        (option,) = ast.literal_eval(smaller_steps(make(target)))
+        assert option in inspect.signature(make).parameters
+    assert smaller_steps(SA(target)) == ""
 
 
 def test_depth_that_is_reached():

@@ -6,6 +6,7 @@ import numpyro.distributions as dist
 import pytest
 
 from numpyro_bayeslayers.infer import AdjustedMCLMC, SampledEnsemble, fit, load
+from numpyro_bayeslayers.infer.fitting._diagnostics import Ending
 from numpyro_bayeslayers.infer.fitting._falls import advice_on_falls
 from numpyro_bayeslayers.layers import gaussian_link
 
@@ -71,8 +72,21 @@ def test_a_file_of_them(found, tmp_path):
     found.save(tmp_path / "chains.fit")
     again = load(tmp_path / "chains.fit", folded)
     assert again.method.num_members == 6
+    np.testing.assert_array_equal(again.result.falls, found.result.falls)
     got, right = (f.predict(x=X, num_samples=6).samples for f in (again, found))
     assert (np.asarray(got) == np.asarray(right)).all()
+
+
+def test_chains_that_stand_still_are_named(found):
+    """Also where they are not expected to agree, however few their draws are."""
+    still = dict(found.draws())
+    still = {n: np.array(x) for n, x in still.items()}
+    for x in still.values():
+        x[[1, 4]] = x[[1, 4], :1]
+    posterior = found._posterior._replace(samples=still)
+    ending = Ending(found.method, posterior, found._problem)
+    (said,) = ending.diagnostics().advice
+    assert said.startswith("Of 6 chains 1, 4 never moved")
 
 
 def test_wrong_numbers():
