@@ -122,7 +122,11 @@ def test_prior_has_the_draws_of_the_model():
             ValueError,
             "`coverages` must be",
         ),
-        (lambda: plot_prediction(DRAWS, xlabel=3), TypeError, "`xlabel` must be a string"),
+        (
+            lambda: plot_prediction(DRAWS, xlabel=3),
+            TypeError,
+            "`xlabel` must be a non-empty string",
+        ),
         (
             lambda: plot_prediction(DRAWS, ax=3),
             TypeError,

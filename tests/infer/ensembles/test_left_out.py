@@ -38,7 +38,7 @@ def test_an_offset_of_the_fit_is_asked_for(by_name):
     """By position or by name; given, or given as another one, it is used."""
     more = {"offset": X} if by_name else {}
     ensemble, result = fitted(counts, X, np.ones(6), *(() if by_name else (X,)), **more)
-    with pytest.raises(ValueError, match=r"`offset` must be given: .*of `offset`=None"):
+    with pytest.raises(ValueError, match=r"`offset` must be given: .*use `offset`=None"):
         ensemble.predict(1, result, X)
     drawn = ensemble.predict(1, result, X, offset=X + 9, num_samples=2)["y"]
     assert drawn.min() > 100

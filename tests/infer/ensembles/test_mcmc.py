@@ -229,7 +229,7 @@ def test_refuses(change, error, match):
     ("init", "error", "match"),
     [
         ({"mean": jnp.zeros(3)}, ValueError,
-         r"`init` of the site 'mean' must lead with the 4 members, got shape \(3,\)"),
+         r"`init` of the site 'mean' must have a first axis of the 4 members, got shape \(3,\)"),
         ({"mean": jnp.zeros((4, 2))}, ValueError,
          r"`init` of the site 'mean' must have shape \(4,\), got \(4, 2\)"),
         ({"mean_auto_loc": jnp.zeros(4)}, ValueError,

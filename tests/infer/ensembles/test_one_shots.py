@@ -111,7 +111,7 @@ def test_the_mean_of_a_conjugate_problem():
         (
             {"data": 3},
             TypeError,
-            "`data` must be the tuple of the model's arguments, got int",
+            "`data` must be the tuple of the model's positional arguments, got int",
         ),
     ],
 )

@@ -78,5 +78,5 @@ def test_parameters_with_modules_need_their_structure(tmp_path):
         ValueError, match=r"'log_scale'\] has the shape \(2,\) there, \(3,\) here"
     ):
         EnsembleResult.load(path, params=other.params)
-    with pytest.raises(ValueError, match="`state` must have the structure of what"):
+    with pytest.raises(ValueError, match="`state` must have the same structure"):
         EnsembleResult.load(path, params=state.params, state=state.params)

@@ -120,7 +120,7 @@ def test_particles_start_at_values_and_at_particles():
 
 
 def test_fits_of_other_sites_are_refused(points):
-    with pytest.raises(ValueError, match=r"same sites: it has none named 'level'"):
+    with pytest.raises(ValueError, match=r"same sites: it has no site 'level'"):
         quiet(other, y=Y, x=X, num_steps=1, init=points)
     foreign = quiet(other, y=Y, x=X, num_steps=1)
     with pytest.raises(ValueError, match=r"`init` must be one of .*got 'level'"):

@@ -83,5 +83,5 @@ def test_members_that_differ_are_not(model, guide, num_members):
 def test_maxima_from_one_start():
     log_joint = lambda w, x, y: (-jnp.sum((y - w * x) ** 2), -(w**2))
     alike = EnsembleMAP(log_joint, lambda key: 0.0, optax.sgd(0.1), 2)
-    with pytest.warns(UserWarning, match="The 2 members are one.*Let `init_fn` draw"):
+    with pytest.warns(UserWarning, match="The 2 members are identical.*Let `init_fn` draw"):
         alike.run(0, 1, jnp.ones(3), jnp.ones(3), progress_bar=False)

@@ -98,7 +98,7 @@ def test_large_batch_is_the_full_batch(rows):
     assert_same(ensemble.run(0, 10, x, y, batch_size=rows), ensemble.run(0, 10, x, y))
 
 
-@pytest.mark.filterwarnings("ignore:The 2 members are one")
+@pytest.mark.filterwarnings("ignore:The 2 members are identical")
 def test_rows_are_visited_once_in_each_pass():
     """Rows left out differ between passes: equal by chance once in 1771 pairs of passes."""
     rows, batch_size, passes = 23, 5, 4
