@@ -58,7 +58,7 @@ def test_all_rows_at_once_may_lose_the_rows():
     total = ensemble_predict(weights, lambda w, x: w * x.sum(), jnp.ones(5))
     np.testing.assert_allclose(total, [5.0, 10.0])
     with pytest.raises(
-        ValueError, match=r"one row for each of the 2 input rows,  got shape \(\)"
+        ValueError, match=r"one row for each of the 2 input rows, got shape \(\)"
     ):
         ensemble_predict(weights, lambda w, x: w * x.sum(), jnp.ones(5), batch_size=2)
 
