@@ -17,6 +17,9 @@ from ._table_rows import padded, padded_size
 
 # The candidate noise factors.
 FACTORS = np.exp(np.linspace(-1.5, 2.0, 71)).astype(np.float32)
+# The prior standard deviation of the factor's logarithm, where several shares are held out: held-out
+# classes that are all correct say nothing against a temperature of zero.
+_SPREAD = 0.5
 # The smallest number of held-out rows on which anything is chosen.
 LEAST_HELD = 8
 # The approximate number of posterior draws in predictions.
@@ -71,6 +74,7 @@ class Plan(NamedTuple):
         batch_size: Rows per step; None for all.
         prior_scales: The candidate scales of the prior.
         share: The fraction of rows held out.
+        num_shares: How many such shares are held out in turn.
         early_stopping: Whether members stop by the score of held-out rows.
         seed: An integer.
         progress_bar: Whether to show progress.
@@ -81,6 +85,7 @@ class Plan(NamedTuple):
     batch_size: int | None
     prior_scales: tuple[float, ...]
     share: float
+    num_shares: int
     early_stopping: bool
     seed: int
     progress_bar: bool
@@ -105,35 +110,58 @@ def steps_for(count: int, batch: int) -> int:
     return max(2000, 20 * -(-count // batch))
 
 
-def held_out(count: int, plan: Plan) -> np.ndarray:
-    """Which rows are held out, drawn with the seed; none if they would be too few."""
-    held = np.zeros(count, bool)
+def held_out(count: int, plan: Plan) -> list[np.ndarray]:
+    """The rows that each share holds out, drawn with the seed; no share if it were too small."""
     number = round(plan.share * count)
-    if plan.num_steps is not None and number >= LEAST_HELD:
-        held[np.random.default_rng(plan.seed).permutation(count)[:number]] = True
-    return held
+    if plan.num_steps is None or number < LEAST_HELD:
+        return []
+    members = getattr(plan.method, "num_members", 1)
+    most = 1 if plan.early_stopping else min(plan.num_shares, members, count // number)
+    order = np.random.default_rng(plan.seed).permutation(count)
+    shares = [order[i * number : (i + 1) * number] for i in range(max(most, 1))]
+    return [np.isin(np.arange(count), share) for share in shares]
 
 
 def train(network: Network, rows: Rows, offset: Any, plan: Plan) -> Trained:
     """Choose the scale of the prior and the factor on held-out rows, then fit all rows."""
-    held = held_out(len(rows.y), plan)
+    shares = held_out(len(rows.y), plan)
     scales = plan.prior_scales
-    if not held.any():
+    if not shares:
         middle = scales[len(scales) // 2]
         return _fitted(network, rows, Draws({}, middle, offset, 1.0), plan)
-    seen = rows.counting(~held)
-    kept = Rows(rows.x[held], rows.y[held], rows.weights[held])
+    held = [Rows(rows.x[own], rows.y[own], rows.weights[own]) for own in shares]
+    seen = [rows.counting(~own) for own in shares]
+    method = _searched(plan.method, len(shares))
+    plans = [plan._replace(method=method, seed=plan.seed + i) for i in range(len(shares))]
+    spread = _SPREAD if plan.num_shares > 1 else math.inf
     found = []
     for scale in scales:
-        trained = _fitted(network, seen, Draws({}, scale, offset, 1.0), plan, kept)
-        found.append(_calibrated(network, trained, kept))
+        draws = Draws({}, scale, offset, 1.0)
+        parts = zip(seen, plans, held, strict=True)
+        trained = [_fitted(network, s, draws, how, h) for s, how, h in parts]
+        found.append(_calibrated(network, trained, held, spread))
     best = max(
         found, key=lambda trained: -math.inf if trained.score is None else trained.score
     )
-    if plan.early_stopping:
+    is_chain = type(method) is not type(plan.method)
+    if plan.early_stopping and not is_chain:
         return best
-    final = _fitted(network, rows, best.draws._replace(sites={}), plan)
+    draws = best.draws._replace(sites={})
+    if is_chain:
+        draws = draws._replace(factor=1.0)
+    fitted = (seen[0], held[0]) if plan.early_stopping else (rows, None)
+    final = _fitted(network, fitted[0], draws, plan, fitted[1])
     return final._replace(score=best.score)
+
+
+def _searched(method: Any, num_shares: int) -> Any:
+    """The method that chooses the scale: modes without their chains, and fewer members per share."""
+    if isinstance(method, Modes) and type(method) is not Modes:
+        names = (f.name for f in dataclasses.fields(Modes) if f.init)
+        method = Modes(**{name: getattr(method, name) for name in names})
+    if num_shares == 1:
+        return method
+    return dataclasses.replace(method, num_members=method.num_members // num_shares)
 
 
 def _fitted(
@@ -190,16 +218,34 @@ def _arguments(rows: Rows, draws: Draws) -> dict[str, Any]:
     }
 
 
-def _calibrated(network: Network, trained: Trained, held: Rows) -> Trained:
-    """Choose the factor with the highest density of held-out rows."""
-    draws, held = on_device(trained.draws), held.of(network).padded()
-    outputs = outputs_of(network, draws, jnp.asarray(held.x))
-    arrays = outputs, jnp.asarray(held.y), jnp.asarray(held.weights), jnp.asarray(FACTORS)
-    scores = np.asarray(scores_of_factors(network, draws, *arrays))
-    scores = np.where(np.isfinite(scores), scores, -np.inf)
-    best = int(scores.argmax())
-    calibrated = trained.draws._replace(factor=float(FACTORS[best]))
-    return trained._replace(draws=calibrated, score=float(scores[best]))
+def _calibrated(
+    network: Network, trained: list[Trained], held: list[Rows], spread: float
+) -> Trained:
+    """Choose the factor with the highest density of held-out rows times its prior.
+
+    Args:
+        network: The network.
+        trained: The members of each share, which have not seen its rows.
+        held: The rows of each share.
+        spread: The prior standard deviation of the factor's logarithm about zero.
+
+    Returns:
+        The members of the first share, with the factor and the mean log density.
+    """
+    prior = -0.5 * np.square(np.log(FACTORS) / spread)
+    total, count = np.zeros(len(FACTORS)), 0.0
+    for found, own in zip(trained, held, strict=True):
+        draws, own = on_device(found.draws), own.of(network).padded()
+        outputs = outputs_of(network, draws, jnp.asarray(own.x))
+        arrays = outputs, jnp.asarray(own.y), jnp.asarray(own.weights)
+        scores = scores_of_factors(network, draws, *arrays, jnp.asarray(FACTORS))
+        weight = float(own.weights.sum())
+        total, count = total + weight * np.asarray(scores, float), count + weight
+    total = np.where(np.isfinite(total), total, -np.inf)
+    best = int((total + prior).argmax())
+    first = trained[0]
+    calibrated = first.draws._replace(factor=float(FACTORS[best]))
+    return first._replace(draws=calibrated, score=float(total[best] / count))
 
 
 def on_device(draws: Draws, kind: Any = np.float32) -> Draws:

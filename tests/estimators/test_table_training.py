@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
 import scipy.special
 import scipy.stats
 from numpyro.handlers import seed
@@ -15,9 +16,11 @@ from numpyro_bayeslayers.estimators._table_training import (
     Rows,
     Trained,
     _calibrated,
+    _searched,
     held_out,
     train,
 )
+from numpyro_bayeslayers.infer import Modes, SampledEnsemble
 
 
 def test_the_factor_is_how_much_the_noise_was_too_small():
@@ -31,18 +34,71 @@ def test_the_factor_is_how_much_the_noise_was_too_small():
     y = 2 * sigma * scipy.special.ndtri(probabilities)
     x = np.zeros((800, 1), np.float32)
     rows = Rows(x, y.astype(np.float32), np.ones(800, np.float32))
-    found = _calibrated(network, Trained(Draws(sites, 1.0, 0.0, 1.0), None, None), rows)
+    trained = Trained(Draws(sites, 1.0, 0.0, 1.0), None, None)
+    found = _calibrated(network, [trained], [rows])
     assert 1.9 < found.draws.factor < 2.11
     expected = scipy.stats.norm(0, found.draws.factor * sigma).logpdf(y).mean()
     np.testing.assert_allclose(found.score, expected, atol=1e-3)
 
 
+def test_ten_rows_that_are_right_do_not_sharpen_without_end():
+    """The most probable temperature by SciPy, within half a step of 5%; without prior it is 0."""
+    network = Network(1, (), "relu", "categorical", 2)
+    sites = {"skip.weight": np.zeros((2, 1, 2), np.float32)}
+    sites["skip.bias"] = np.array([[1.0, -1.0]] * 2, np.float32)
+    rows = Rows(np.zeros((10, 1), np.float32), np.zeros(10, int), np.ones(10, np.float32))
+    trained = Trained(Draws(sites, 1.0, 0.0, 1.0), None, None)
+    found = _calibrated(network, [trained], [rows])
+    log_density = lambda t: 10 * scipy.special.log_expit(2 * np.exp(-t))
+    lost = lambda t: -log_density(t) + 0.5 * (t / 0.5) ** 2
+    expected = scipy.optimize.minimize_scalar(lost, bounds=(-2, 2), method="bounded").x
+    assert abs(np.log(found.draws.factor) - expected) < 0.026
+    right = log_density(np.log(found.draws.factor)) / 10  # the score is that of rows alone
+    np.testing.assert_allclose(found.score, right, atol=1e-5)
+
+
+def test_chains_from_modes_run_once(monkeypatch):
+    """The scale is chosen by the modes alone, and the noise of chains needs no factor."""
+    ran = []
+    trained = Trained(Draws({}, 1.0, 0.0, 1.0), None, None)
+
+    def fitted(network, rows, draws, plan, held=None):
+        ran.append((plan.method, int((rows.weights > 0).sum())))
+        return trained._replace(draws=draws)
+
+    better = lambda n, found, kept: found[0]._replace(
+        draws=found[0].draws._replace(factor=1.5), score=found[0].draws.prior_scale
+    )
+    monkeypatch.setattr(_table_training, "_fitted", fitted)
+    monkeypatch.setattr(_table_training, "_calibrated", better)
+    rows = Rows(np.zeros((100, 1), np.float32), np.zeros(100), np.ones(100, np.float32))
+    chains, modes = SampledEnsemble(num_members=3), Modes(num_members=3)
+    for early, most in ((False, 100), (True, 85)):
+        ran.clear()
+        plan = Plan(chains, 10, None, (0.5, 1.0), 0.15, 1, early, 0, False)
+        found = train(Network(1, (), "relu", "normal"), rows, 0.0, plan)
+        assert ran == [(modes, 85), (modes, 85), (chains, most)]
+        assert found.draws.prior_scale == 1.0 and found.draws.factor == 1.0
+
+
 def test_few_rows_are_not_held_out():
-    plan = Plan(None, 10, None, (1.0,), 0.15, False, 0, False)
-    assert not held_out(40, plan).any()
-    assert held_out(100, plan).sum() == 15
-    assert not held_out(100, plan._replace(num_steps=None)).any()  # chains
-    assert (held_out(100, plan) != held_out(100, plan._replace(seed=1))).any()
+    plan = Plan(None, 10, None, (1.0,), 0.15, 1, False, 0, False)
+    assert not held_out(40, plan)
+    (own,) = held_out(100, plan)
+    assert own.sum() == 15
+    assert not held_out(100, plan._replace(num_steps=None))  # chains
+    assert (own != held_out(100, plan._replace(seed=1))[0]).any()
+
+
+def test_shares_are_apart_and_have_their_members():
+    """Four of fifteen rows, two of eight members each; fewer if members or rows are few."""
+    plan = Plan(Modes(num_members=8), 10, None, (1.0,), 0.15, 4, False, 0, False)
+    shares = np.array(held_out(100, plan))
+    assert (shares.sum(1) == 15).all() and shares.sum(0).max() == 1 and len(shares) == 4
+    assert _searched(plan.method, 4) == Modes(num_members=2)
+    assert len(held_out(100, plan._replace(method=Modes(num_members=3)))) == 3
+    assert len(held_out(100, plan._replace(share=0.4))) == 2
+    assert len(held_out(100, plan._replace(early_stopping=True))) == 1
 
 
 def test_sizes_are_few_and_not_much_larger():
@@ -79,10 +135,10 @@ def test_a_mean_log_density_of_zero_is_a_score(monkeypatch):
     monkeypatch.setattr(
         _table_training,
         "_calibrated",
-        lambda n, found, kept: found._replace(score=next(scores)),
+        lambda n, found, kept: found[0]._replace(score=next(scores)),
     )
     rows = Rows(np.zeros((100, 1), np.float32), np.zeros(100), np.ones(100, np.float32))
-    plan = Plan(None, 10, None, (0.5, 1.0, 2.0), 0.15, False, 0, False)
+    plan = Plan(None, 10, None, (0.5, 1.0, 2.0), 0.15, 1, False, 0, False)
     found = train(Network(1, (), "relu", "normal"), rows, 0.0, plan)
     assert found.draws.prior_scale == 1.0 and found.score == 0.0
 
