@@ -5,8 +5,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import _checks
@@ -19,7 +17,6 @@ from ._table_predictor import AbstractTablePredictor
 from ._table_rows import merged, weights_of
 from ._table_saved import read_table_estimator, write_table_estimator
 from ._table_training import Plan, Rows, Trained, go_on, steps_for, train
-
 
 # Rows per step, for tables with more than twice as many rows.
 _BATCH = 256

@@ -17,7 +17,7 @@ from ._table_rows import padded, padded_size
 
 # The candidate noise factors.
 FACTORS = np.exp(np.linspace(-1.5, 2.0, 71)).astype(np.float32)
-# The prior standard deviation of the factor's logarithm, where several shares are held out: held-out
+# The prior standard deviation of the factor's logarithm with several held-out shares: held-out
 # classes that are all correct say nothing against a temperature of zero.
 _SPREAD = 0.5
 # The smallest number of held-out rows on which anything is chosen.
@@ -155,7 +155,7 @@ def train(network: Network, rows: Rows, offset: Any, plan: Plan) -> Trained:
 
 
 def _searched(method: Any, num_shares: int) -> Any:
-    """The method that chooses the scale: modes without their chains, and fewer members per share."""
+    """The method that chooses the scale: modes without chains, and fewer members per share."""
     if isinstance(method, Modes) and type(method) is not Modes:
         names = (f.name for f in dataclasses.fields(Modes) if f.init)
         method = Modes(**{name: getattr(method, name) for name in names})

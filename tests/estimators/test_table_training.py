@@ -1,5 +1,7 @@
 """The factor of the noise, held-out rows, and sizes of programs."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
@@ -35,7 +37,7 @@ def test_the_factor_is_how_much_the_noise_was_too_small():
     x = np.zeros((800, 1), np.float32)
     rows = Rows(x, y.astype(np.float32), np.ones(800, np.float32))
     trained = Trained(Draws(sites, 1.0, 0.0, 1.0), None, None)
-    found = _calibrated(network, [trained], [rows])
+    found = _calibrated(network, [trained], [rows], math.inf)
     assert 1.9 < found.draws.factor < 2.11
     expected = scipy.stats.norm(0, found.draws.factor * sigma).logpdf(y).mean()
     np.testing.assert_allclose(found.score, expected, atol=1e-3)
@@ -48,7 +50,7 @@ def test_ten_rows_that_are_right_do_not_sharpen_without_end():
     sites["skip.bias"] = np.array([[1.0, -1.0]] * 2, np.float32)
     rows = Rows(np.zeros((10, 1), np.float32), np.zeros(10, int), np.ones(10, np.float32))
     trained = Trained(Draws(sites, 1.0, 0.0, 1.0), None, None)
-    found = _calibrated(network, [trained], [rows])
+    found = _calibrated(network, [trained], [rows], 0.5)
     log_density = lambda t: 10 * scipy.special.log_expit(2 * np.exp(-t))
     lost = lambda t: -log_density(t) + 0.5 * (t / 0.5) ** 2
     expected = scipy.optimize.minimize_scalar(lost, bounds=(-2, 2), method="bounded").x
@@ -66,7 +68,7 @@ def test_chains_from_modes_run_once(monkeypatch):
         ran.append((plan.method, int((rows.weights > 0).sum())))
         return trained._replace(draws=draws)
 
-    better = lambda n, found, kept: found[0]._replace(
+    better = lambda n, found, *given: found[0]._replace(
         draws=found[0].draws._replace(factor=1.5), score=found[0].draws.prior_scale
     )
     monkeypatch.setattr(_table_training, "_fitted", fitted)
@@ -135,7 +137,7 @@ def test_a_mean_log_density_of_zero_is_a_score(monkeypatch):
     monkeypatch.setattr(
         _table_training,
         "_calibrated",
-        lambda n, found, kept: found[0]._replace(score=next(scores)),
+        lambda n, found, *given: found[0]._replace(score=next(scores)),
     )
     rows = Rows(np.zeros((100, 1), np.float32), np.zeros(100), np.ones(100, np.float32))
     plan = Plan(None, 10, None, (0.5, 1.0, 2.0), 0.15, 1, False, 0, False)
