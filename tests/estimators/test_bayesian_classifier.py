@@ -108,13 +108,13 @@ def test_log_loss_of_digits_beside_scikit_learn(digits):
 
 @pytest.mark.slow
 def test_digits_are_calibrated(digits):
-    """Within 3%: it is 0.023 in the 360 rows of this split, where 0.02 was the aim."""
+    """Within 3%: it is 0.0205 in the 360 rows of this split, where 0.02 was the aim."""
     truth, proba, _, _ = digits
     assert expected_calibration_error(truth, proba) < 0.03
 
 
 @pytest.mark.slow
 def test_log_loss_of_breast_cancer_beside_scikit_learn():
-    """Ours is 0.092; that of logistic regression, 0.078, was the aim."""
+    """Ours is 0.106; that of logistic regression, 0.078, was the aim."""
     _, _, loss, losses = beside_scikit_learn(load_breast_cancer)
-    assert loss < 0.11 and min(losses) > 0.05
+    assert loss < 0.11 and loss < max(losses) and min(losses) > 0.05
