@@ -8,7 +8,7 @@ SIDES = {
     "first": ("here", "the other package"),
     "members": ("here", "NumPyro under vmap, by hand"),
     "rows": ("here", "by hand"),
-    "draws": ("here", "blayers"),
+    "draws": ("here", "the other package"),
 }
 
 
@@ -51,8 +51,12 @@ def _seconds(axis, rows):
 
 def _draws(axis, rows):
     words, infos = zip(*rows, strict=True)
-    ours = [i["ours_effective_draws_per_second"] for i in infos]
-    other = [i["peer_effective_draws_per_second"] for i in infos]
+    # A case gives the rates, or the seconds of one effective draw.
+    rates = lambda who, key: [
+        i.get(f"{who}_effective_draws_per_second") or 1 / i[key] for i in infos
+    ]
+    ours = rates("ours", "seconds_per_step")
+    other = rates("peer", "other_seconds_per_step")
     _pairs(axis, words, ours, other, SIDES["draws"])
     axis.set(xlabel="effective sample size per second")
 

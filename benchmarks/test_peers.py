@@ -163,6 +163,7 @@ def network(number):
     return model
 
 
+@pytest.mark.filterwarnings("ignore:Of 4 chains")  # the scores beside say what it costs
 def test_deep_ensemble(compare, benchmark, peer):
     """A deep ensemble with chains, from the call to the scores, against sklearn-contrib-bde."""
     bde = peer("bde").timed("fit", 0)

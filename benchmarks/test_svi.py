@@ -110,6 +110,7 @@ def test_against_one_fit_after_another(compare):
     (x, y), steps = data(), STEPS[16]
     ensemble = ours(16)
     svi = SVI(model, AutoNormal(model), optax.adam(1e-3), Trace_ELBO())
+    svi.init(KEY, x, y)  # the guide notes its prototype, which must hold no tracers
     states = [jax.jit(svi.init)(key, x, y) for key in jax.random.split(KEY, 16)]
     scan = jax.jit(
         lambda s: jax.lax.scan(lambda s, _: svi.update(s, x, y), s, length=steps)

@@ -168,10 +168,10 @@ def advice_on_stuck(stuck: tuple[int, ...], num_chains: int) -> Iterator[str]:
     """What to do about chains that never moved."""
     if stuck:
         yield (
-            f"Of {num_chains} chains {', '.join(map(str, stuck))} never moved: "
-            "each of their draws is the first. Use more warm-up, scale inputs and outcomes "
-            "to order one, and check that the model's density is finite at their initial "
-            "values."
+            f"Of {num_chains} chains, these never moved (counted from 0): "
+            f"{', '.join(map(str, stuck))}. Each of their draws is the first. Use more warm-up, "
+            "scale inputs and outcomes to order one, and check that the model's density is "
+            "finite at their initial values."
         )
 
 

@@ -126,7 +126,7 @@ def test_chains_that_never_move_are_named():
     still = np.full((3, 350, 3), 0.1) + np.arange(3)[:, None, None]
     assert (split_r_hats({"a": still})["a"] == np.inf).all()
     stuck, apart = ChainFigures.of({"a": still}, sampler(3, 350)).advice(LABEL)
-    assert stuck.startswith("Of 3 chains 0, 1, 2 never moved")
+    assert stuck.startswith("Of 3 chains, these never moved (counted from 0): 0, 1, 2.")
     assert "R-hat is inf at a(0,), where" in apart and "independent" not in apart
     (alike,) = ChainFigures.of({"a": 0 * still + 0.1}, sampler(3, 350)).advice(LABEL)
     assert alike == stuck

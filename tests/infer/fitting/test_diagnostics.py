@@ -82,7 +82,10 @@ def test_sites_are_called_as_in_the_summary_and_stuck_chains_are_told():
         kernel_options={"step_size": 1e6, "adapt_step_size": False},
     )
     found, said = said_by(lambda: quiet(slopes, y=Y, x=table, method=way))
-    assert len(said) == 1 and "Of 2 chains 0, 1 never moved" in said[0]
+    assert (
+        len(said) == 1
+        and "Of 2 chains, these never moved (counted from 0): 0, 1." in said[0]
+    )
     assert "R-hat is inf at s." in said[0]
     lines, told = said_by(found.summary)
     ended = found.diagnostics()

@@ -86,7 +86,7 @@ def test_chains_that_stand_still_are_named(found):
     posterior = found._posterior._replace(samples=still)
     ending = Ending(found.method, posterior, found._problem)
     (said,) = ending.diagnostics().advice
-    assert said.startswith("Of 6 chains 1, 4 never moved")
+    assert said.startswith("Of 6 chains, these never moved (counted from 0): 1, 4.")
 
 
 def test_wrong_numbers():
