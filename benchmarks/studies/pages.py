@@ -5,12 +5,12 @@ import re
 from tables import DOCS
 
 _BLOCK = re.compile(
-    r"^```py(?:thon)?\n(?P<code>.*?)^```$(?:\n\n!\[[^]]*\]\((?P<picture>[^)]*)\))?",
+    r"^```python\n(?P<code>.*?)^```$(?:\n\n!\[[^]]*\]\((?P<picture>[^)]*)\))?",
     re.MULTILINE | re.DOTALL,
 )
 
 
 def blocks(page):
-    """The blocks of a page: compiled code, and the picture right below it or None."""
+    """The blocks of a page that run: compiled code, and the picture right below it or None."""
     for match in _BLOCK.finditer((DOCS / f"{page}.md").read_text()):
         yield compile(match["code"], f"{page}.md", "exec"), match["picture"]
