@@ -165,7 +165,11 @@ def network(number):
 
 @pytest.mark.filterwarnings("ignore:Of 4 chains")  # the scores beside say what it costs
 def test_deep_ensemble(compare, benchmark, peer):
-    """A deep ensemble with chains, from the call to the scores, against sklearn-contrib-bde."""
+    """A deep ensemble with chains, from the call to the scores, against sklearn-contrib-bde.
+
+    Without a goal: a step here takes all rows, an epoch there several minibatches, so that the
+    scores, recorded beside, are far apart.
+    """
     bde = peer("bde").timed("fit", 0)
     x, y, new, right = sides.waves()
     found, count = {}, itertools.count()
@@ -181,7 +185,7 @@ def test_deep_ensemble(compare, benchmark, peer):
         result = fit(of, y=y[:, None], x=x, method=method, num_steps=sides.EPOCHS)
         found["scores"] = sides.scores(*result.predict(x=new)[:2], right)
 
-    compare(whole, bde, rounds=2, goal=1.0)
+    compare(whole, bde, rounds=2)
     for name, values in (("nll", found["scores"]), ("other_nll", bde.value)):
         benchmark.extra_info[name] = values[1]
         benchmark.extra_info[name.replace("nll", "rmse")] = values[0]
