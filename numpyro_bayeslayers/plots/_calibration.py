@@ -16,6 +16,7 @@ from ..metrics import (
 from ._axes import BLUE, GRAY, axes, chance_band, finish, legend_above
 
 _BAND = 0.95
+_LABEL = chance_band(_BAND)
 
 
 def plot_calibration(
@@ -63,13 +64,7 @@ def plot_calibration(
     low, high = _by_chance(rows, p)
     ax = axes(ax, (6.0, 6.0))
     ax.fill_between(
-        100 * p,
-        100 * low,
-        100 * high,
-        color=GRAY,
-        alpha=0.25,
-        lw=0,
-        label=chance_band(_BAND),
+        100 * p, 100 * low, 100 * high, color=GRAY, alpha=0.25, lw=0, label=_LABEL
     )
     ax.plot([0, 100], [0, 100], "--", color=GRAY, lw=1.2, label="calibrated")
     x, inside = 100 * np.asarray(found.levels), 100 * np.asarray(found.coverage)
@@ -122,15 +117,7 @@ def plot_reliability(
     x = np.minimum(x, 1.0)  # rounding may exceed one
     low, high = _by_chance(count[some], x)
     ax = axes(ax, (6.0, 6.0))
-    ax.vlines(
-        100 * x,
-        100 * low,
-        100 * high,
-        color=GRAY,
-        alpha=0.4,
-        lw=7,
-        label=chance_band(_BAND),
-    )
+    ax.vlines(100 * x, 100 * low, 100 * high, color=GRAY, alpha=0.4, lw=7, label=_LABEL)
     ax.plot([0, 100], [0, 100], "--", color=GRAY, lw=1.2, label="calibrated")
     ax.plot(100 * x, 100 * hit, "-", color=BLUE, lw=1.2, alpha=0.6)
     for i, (a, b, n) in enumerate(zip(x, hit, count[some], strict=True)):
@@ -197,7 +184,7 @@ def plot_pit(
         label=f"{u.size} rows",
     )
     band = num_bins * low, num_bins * high
-    ax.fill_between([0, 1], *band, color=GRAY, alpha=0.3, lw=0, label=chance_band(_BAND))
+    ax.fill_between([0, 1], *band, color=GRAY, alpha=0.3, lw=0, label=_LABEL)
     ax.axhline(1.0, ls="--", color=GRAY, lw=1.2, label="calibrated")
     ax.set(xlim=(0, 1), ylim=(0, max(band[1], count.max() * num_bins / u.size)))
     ax = finish(ax, "probability integral transform", "density", legend=False)

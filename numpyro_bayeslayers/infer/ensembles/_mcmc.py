@@ -154,8 +154,7 @@ class EnsembleMCMC:
                 outside the support of its likelihood; or if the model has state that changes
                 between steps (`numpyro.mutable`, a schedule of `temper`).
         """
-        how = init, progress_bar, tuple(extra_fields)
-        return self._run(rng_key, args, kwargs, *how)
+        return self._run(rng_key, args, kwargs, init, progress_bar, tuple(extra_fields))
 
     def _run(
         self,
