@@ -74,7 +74,7 @@ format: $(VENV)/.has-lint
 
 # Neither the run-time checks of shapes nor other processes may disturb the clock. Results are
 # written as they come: after MINUTES no case begins, and the page has what there is by then.
-MINUTES := 17
+MINUTES := 18
 bench: $(VENV)/.has-bench peers
 	status=0; $(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib" -q -rs \
 		--minutes $(MINUTES) || status=$$?; $(BIN)/python -m benchmarks.report && exit $$status

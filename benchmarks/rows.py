@@ -14,7 +14,10 @@ ROWS = {"small": 100, "large": 10_000}
 
 @functools.cache  # for the outputs and for the gradients
 def prepare(name, size):
-    """The layer at fixed values of its sites, as a function, and those values with inputs."""
+    """The layer at fixed values of its sites, as a function, and those values with inputs.
+
+    Inputs that a layer must know while it is traced are constants of the function.
+    """
     case = LAYERS[name]
     layer = case.make("a")
     axis = 1 if case.excused.get("rows") == AXIS else 0  # the first one is of the members
@@ -28,7 +31,9 @@ def prepare(name, size):
         if msg["type"] == "param" or (msg["type"] == "sample" and not msg["is_observed"])
     }
 
+    constants, inputs = (inputs, ()) if "jit" in case.excused else ((), inputs)
+
     def apply(values, key, inputs):
-        return seed(substitute(layer, data=values), key)(*inputs)
+        return seed(substitute(layer, data=values), key)(*constants, *inputs)
 
     return apply, values, jax.random.key(1), inputs

@@ -159,9 +159,9 @@ def test_progress_bar(compare):
     x, y = data()
     ensemble = EnsembleMAP(log_joint, mlp_init, ADAM, 16)
     compare(
-        lambda: ensemble.run(0, 100, x, y, progress_bar=True)[:2],
-        lambda: ensemble.run(0, 100, x, y, progress_bar=False)[:2],
-        steps=100,
+        lambda: ensemble.run(0, 400, x, y, progress_bar=True)[:2],
+        lambda: ensemble.run(0, 400, x, y, progress_bar=False)[:2],
+        steps=400,
         rounds=5,
         goal=1.05,
     )

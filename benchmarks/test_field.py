@@ -110,7 +110,7 @@ def points(params):
 
 
 @pytest.mark.parametrize("batch", [ROWS, 512])
-def test_epoch(compare, batch):
+def test_epoch(compare, as_in_long_runs, batch):
     """An epoch of a field estimator against the network written by hand."""
     x, y = data()
     ensemble = ours(x, y)

@@ -157,7 +157,7 @@ def network(number):
         h = x + 1e-4 * number
         for i, sizes in enumerate(itertools.pairwise(widths)):
             h = jax.nn.relu(h) if i else h
-            h = DenseReparameterization(*sizes, name=f"h{i}")(h)
+            h = DenseReparameterization(*sizes, prior_scale="fan_in", name=f"h{i}")(h)
         return heteroscedastic_link(h[..., :1], h[..., 1:], y)
 
     return model
@@ -167,8 +167,7 @@ def network(number):
 def test_deep_ensemble(compare, benchmark, peer):
     """A deep ensemble with chains, from the call to the scores, against sklearn-contrib-bde.
 
-    Without a goal: a step here takes all rows, an epoch there several minibatches, so that the
-    scores, recorded beside, are far apart.
+    The scores of new rows, recorded beside, are alike: RMSE 0.26 and 0.27.
     """
     bde = peer("bde").timed("fit", 0)
     x, y, new, right = sides.waves()
@@ -185,7 +184,7 @@ def test_deep_ensemble(compare, benchmark, peer):
         result = fit(of, y=y[:, None], x=x, method=method, num_steps=sides.EPOCHS)
         found["scores"] = sides.scores(*result.predict(x=new)[:2], right)
 
-    compare(whole, bde, rounds=2)
+    compare(whole, bde, rounds=2, goal=1.0)
     for name, values in (("nll", found["scores"]), ("other_nll", bde.value)):
         benchmark.extra_info[name] = values[1]
         benchmark.extra_info[name.replace("nll", "rmse")] = values[0]

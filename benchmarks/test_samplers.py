@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent / "studies"))
 
 import draws
 
+from benchmarks.questions import PAIRS
+
 
 @functools.cache
 def of_side(side, name):
@@ -26,8 +28,7 @@ def of_side(side, name):
     return found
 
 
-@pytest.mark.parametrize("side", [side for side in draws.SIDES if side != "here"])
-@pytest.mark.parametrize("name", draws.LINES)
+@pytest.mark.parametrize(("name", "side"), PAIRS)
 def test_seconds_of_an_effective_draw(benchmark, request, name, side):
     """Seconds of an effective draw of a regression."""
     from benchmarks.conftest import describe, parameters_of

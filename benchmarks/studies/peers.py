@@ -25,7 +25,7 @@ NEEDS = {
     "bambi": ["bambi==0.17.2", "nutpie==0.16.8"],
     "bde": ["sklearn-contrib-bde==1.0.2"],
     "blayers": ["blayers==0.3.8"],
-    "torch": ["torch==2.13.0", "numpy"],
+    "torch": ["torch==2.13.0", "laplace-torch==0.3", "numpy"],
 }
 #: The same versions there as here, so that the package alone is another one.
 SHARED = {"blayers": ("jax", "numpyro")}
@@ -97,6 +97,7 @@ class Peer:
     def close(self):
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
 
 class _Timed:

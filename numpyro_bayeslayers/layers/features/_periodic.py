@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -45,6 +46,7 @@ class PeriodicKernel(AbstractKernel):
         ``variance`` and ``lengthscale`` of event shape (), unless they are fixed.
 
     Raises:
+        TypeError: If the frequencies are traced: they must be known before compilation.
         ValueError: If a fixed value or the period is not positive, if a prior is not
             univariate, or if the layer has several inputs.
 
@@ -81,7 +83,13 @@ class PeriodicKernel(AbstractKernel):
         self, frequencies: Num[ArrayLike, "k one"], basis: Basis | None = None
     ) -> Float[Array, "*plates k"]:
         """Standard deviations of the coefficients of the harmonics $j$, (k, 1)."""
-        found = np.asarray(_checks.numbers("frequencies", frequencies))
+        found = _checks.numbers("frequencies", frequencies)
+        if isinstance(found, jax.core.Tracer):
+            raise TypeError(
+                "`frequencies` must be known when the program is traced, got a traced array: "
+                "pass a NumPy array that is not an argument of the compiled function."
+            )
+        found = np.asarray(found)
         if found.ndim != 2 or not found.size:
             raise ValueError(f"`frequencies` must be (k, 1), got shape {found.shape}.")
         harmonics = found[:, 0].astype(int)

@@ -212,3 +212,9 @@ def test_rows_outside_of_the_box_are_reported():
 def test_errors(make, error, match):
     with pytest.raises(error, match=match):
         make(RBFKernel())
+
+
+def test_frequencies_of_a_periodic_kernel_are_known_before_compilation():
+    kernel = PeriodicKernel(variance=1.0, lengthscale=1.0)
+    with pytest.raises(TypeError, match="`frequencies` must be known when the program is"):
+        jax.jit(kernel)(np.arange(3)[:, None])
