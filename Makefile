@@ -102,7 +102,7 @@ master-class: $(VENV)/.has-docs
 docs: $(VENV)/.has-docs
 	XLA_FLAGS="$(call known,$(QUICK))" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# Ten pages as pictures at two widths, in .cache/screenshots, from the site that `make docs` left.
+# All pages as pictures at two widths, in .cache/screenshots, from the site that `make docs` left.
 screenshots:
 	$(BIN)/python docs/_screenshots.py
 

@@ -1,11 +1,11 @@
 """Pages of API, links to them, formulas as MathML, tutorials, and what is checked at the end."""
 
 import logging
-import os
 import re
 import sys
 from pathlib import Path
 
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -13,7 +13,7 @@ from _api import PACKAGE, families, rooms
 from _links import Links
 from _math import as_mathml
 from _site_check import faults_of
-from _tutorials import Tutorials
+from _tutorials import Tutorials, source_of
 
 MODULE = f"""# {{name}}
 
@@ -28,19 +28,6 @@ MEMBER = """::: {path}
 DASH = re.compile(r'(<li class="doc-section-item field-body">\s*)\u2013')
 links, tutorials = Links(), Tutorials()
 log = logging.getLogger("mkdocs.hooks.site")
-
-
-def on_startup(command, dirty):
-    """Let the pages that are programs find the modules that they share.
-
-    And keep their outputs free of a warning about a progress bar that none of them shows.
-    """
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
-    shared = str(Path(__file__).parent / "tutorials")
-    known = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [shared, known] if known else [shared]
-    )
 
 
 def on_config(config):
@@ -83,12 +70,29 @@ def on_files(files, config):
         pages[f"api/{room}.md"] = whole
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
+    programs = [file for file in files if _is_tutorial(file)]
+    tutorials.start([source_of(file) for file in programs])
+    for file in programs:  # drawn last: until then they run beside the build
+        files.remove(file)
+        files.append(file)
     return files
+
+
+@event_priority(100)  # before the plugin that draws notebooks
+def on_pre_page(page, **kwargs):
+    """Draw the notebook with its outputs in place of the program."""
+    if _is_tutorial(page.file):
+        page.file.abs_src_path = str(tutorials.result(source_of(page.file)))
+    return page
+
+
+def _is_tutorial(file):
+    return re.fullmatch(r"tutorials/[^_]\w*\.py", file.src_uri) is not None
 
 
 def on_page_content(html, page, **kwargs):
     """Draw formulas, link names to their descriptions, share the styles of tutorials."""
-    is_tutorial = page.file.src_uri.endswith(".py")
+    is_tutorial = _is_tutorial(page.file)
     html = as_mathml(DASH.sub(r"\1", html), is_tutorial=is_tutorial)
     if is_tutorial:
         html = tutorials.of_page(html, page)

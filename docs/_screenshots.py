@@ -1,8 +1,10 @@
-"""Pictures of ten pages at two widths, to be looked at: .cache/screenshots.
+"""Pictures of all pages at two widths, to be looked at: .cache/screenshots.
 
 make screenshots
+python docs/_screenshots.py [folder or page ...]
 
-Takes the built site and a Chromium, which Debian and Ubuntu have as a package.
+Takes the built site and a Chromium, which Debian and Ubuntu have as a package. With names, only
+pages under these, such as `tutorials` or `api/layers/dense`.
 """
 
 import shutil
@@ -10,20 +12,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAGES = [
-    "",
-    "first_number",
-    "start",
-    "choose",
-    "regression_fit",
-    "likelihoods",
-    "gallery",
-    "benchmarks",
-    "tutorials/mixed_effects",
-    "api/infer/fit",
-]
-WIDTHS = {1300: 2400, 400: 3600}
+import matplotlib.image as image
+import numpy as np
+
+WIDTHS = {
+    1300: 9000,
+    400: 15000,
+}  # and the heights, of which empty rows are cut
 ROOT = Path(__file__).parents[1]
+SITE, FOLDER = ROOT / "site", ROOT / ".cache" / "screenshots"
 
 
 def main():
@@ -31,13 +28,15 @@ def main():
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         sys.exit("install chromium: apt-get install chromium")
-    folder = ROOT / ".cache" / "screenshots"
-    folder.mkdir(parents=True, exist_ok=True)
-    for page in PAGES:
-        path = ROOT / "site" / page / "index.html"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path in sorted(SITE.rglob("index.html")):
+        page = path.parent.relative_to(SITE)
+        names = sys.argv[1:] or ["."]
+        if not any(page.is_relative_to(name) for name in names):
+            continue
+        name = "_".join(page.parts) or "home"
         for width, height in WIDTHS.items():
-            name = page.replace("/", "_") or "home"
-            picture = folder / f"{name}_{width}.png"
+            picture = FOLDER / f"{name}_{width}.png"
             options = [
                 "--headless",
                 "--no-sandbox",
@@ -51,7 +50,16 @@ def main():
                 check=True,
                 stderr=subprocess.DEVNULL,
             )
-            print(picture)
+            cut(picture)
+            print(picture, flush=True)
+
+
+def cut(picture):
+    """Remove rows below the page, which are all alike."""
+    pixels = image.imread(picture)
+    differs = (pixels != pixels[-1]).any((1, 2))
+    end = np.flatnonzero(differs).max(initial=0) + 20
+    image.imsave(picture, pixels[:end])
 
 
 if __name__ == "__main__":

@@ -86,6 +86,27 @@ def test_files_that_a_page_names_exist(page):
             assert (ROOT / target).exists(), f"{page.name} links to {target}"
 
 
+def _references():
+    """Each that a docstring names, with the file; those by words of a sentence are left out."""
+    block = re.compile(r"^( *)References:\n((?:\1 +\S.*\n)+)", re.MULTILINE)
+    for path in sorted((ROOT / PROJECT["project"]["name"].replace("-", "_")).rglob("*.py")):
+        for match in block.finditer(path.read_text()):
+            text = " ".join(match[2].split())
+            for entry in re.split(r"(?<=[;.]) (?=[A-ZÀ-Ý][^;\"]*? \(\d{4}\), )", text):
+                yield path.name, entry
+
+
+def test_references_have_one_style():
+    """Names (year), "title", venue; commas between three or more names, no "and"."""
+    found = list(_references())
+    assert len(found) > 200
+    name = r"[\w'-]+(?: [\w'-]+)*?"
+    names = rf"{name}(?: and {name}|(?:, {name}){{2,}}| et al\.)?"
+    style = re.compile(rf'{names} \(\d{{4}}\), (?:"[^"]+"|section|equation)|See `|DLMF')
+    wrong = [entry for entry in found if not style.match(entry[1])]
+    assert not wrong
+
+
 def _flags(text):
     """Flags of XLA, each with the version of JAX from which on it is unknown, or None."""
     for flag in re.finditer(r"--xla_\w+(=\w+)?", text):

@@ -57,9 +57,9 @@ def frozen(key, number):
 
 
 class Fitted(NamedTuple):
-    """Predictive draws at the test inputs, (starts, draws, 400), and what they took.
+    """Predictive draws at the test inputs, (starts, draws, 400), and the time of the fit.
 
-    Chains are pooled, one start; an optimization has several, each with an answer of its own.
+    Chains are pooled as one start; an optimization has several starts, each with its own result.
     """
 
     draws: np.ndarray
@@ -118,10 +118,10 @@ def nuts(
     )
     mcmc.run(key_run, X, Y)
     chains = mcmc.get_samples(group_by_chain=True)
-    # Where units can trade places, the R-hat of a weight means nothing; that of the curve does.
-    # So only the curve's and the scalars' count.
-    told = [x for name, x in chains.items() if name == "f" or x.ndim == 2]
-    r_hat = max(np.max(split_gelman_rubin(np.asarray(x))) for x in told)
+    # Units can be permuted, so the R-hat of a weight is meaningless: only the curve and the
+    # scalars are compared.
+    compared = [x for name, x in chains.items() if name == "f" or x.ndim == 2]
+    r_hat = max(np.max(split_gelman_rubin(np.asarray(x))) for x in compared)
     latents = {
         name: value for name, value in mcmc.get_samples().items() if name != "f"
     }
@@ -136,8 +136,8 @@ def mode(
 ) -> Fitted:
     """Modes of the posterior: SVI with a delta guide, 2000 steps of Adam, from eight starts.
 
-    Where a run ends depends on where it began and, with dropout, on the masks on its way, more
-    than on all else. So a score is the mean over starts, which run in one program.
+    The result of a run depends mostly on its starting point and, with dropout, on the masks
+    during training. A score is therefore the mean over starts, which run in one program.
 
     Args:
         model: The model.

@@ -11,7 +11,7 @@
 #
 # Seven regressions of one data set with Equinox and NumPyro alone, for readers who want to see
 # every step. Equinox holds the architecture, the model function contains the sites, and
-# `equinox.tree_at` inserts the sampled values into the architecture. The models use nothing of
+# `equinox.tree_at` inserts the sampled values into the architecture. The models do not use
 # this package; the [next level](../master_class_layers/) writes the same seven models with
 # layers.
 #
@@ -281,7 +281,8 @@ scores["7 two layers"] = show(
 # ## The scores
 #
 # R² compares the predictive mean with the noise-free curve. R-hat is the worst over the curve
-# at the training rows, the noise and the amplitude. Seconds include compilation.
+# at the training rows, the noise and the amplitude. Seconds include compilation, beside
+# another page that was executed at the same time.
 
 # %%
 table(scores)

@@ -125,7 +125,7 @@ def exact_waves(
 def _phases(
     x: Float[Array, "*batch"], frequencies: tuple[Fraction, ...]
 ) -> Float[Array, "*batch f"]:
-    """The products of times and frequencies without their whole cycles, in [-1/2, 1/2].
+    """The fractional cycles of the products of times and frequencies, in [-1/2, 1/2].
 
     Both factors are split into pieces of half the significand, so that each product is exact
     and so is its distance to the nearest whole number; only the sum of these distances is
@@ -141,7 +141,7 @@ def _phases(
             product = piece * chunk.astype(x.dtype)
             total = total + (product - jnp.round(product))
             total = total - jnp.round(total)
-    # Zero, with the slope that the pieces hide.
+    # Zero, but with the gradient that splitting into pieces would lose.
     slope = np.array([float(f) for f in frequencies], x.dtype)
     return total + (x - jax.lax.stop_gradient(x))[..., None] * slope
 

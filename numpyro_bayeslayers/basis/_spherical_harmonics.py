@@ -15,15 +15,15 @@ def spherical_harmonics(
 ) -> Float[Array, "*batch m"]:
     """All real harmonics up to degree `l_max`, degree by degree, orders ascending.
 
-    Products of powers of x + iy with polynomials of z, so that nothing is singular at the
-    poles. The recurrence in the degree runs on whole harmonics, of all orders at once, from
-    the one of equal degree and order: bounded numbers at each step, stable upwards.
+    They are products of powers of x + iy and polynomials of z, so nothing is singular at the
+    poles. The recurrence in the degree runs over whole harmonics, for all orders at once, and
+    starts at equal degree and order: its numbers are bounded, and it is stable upward.
     """
     x, y, z = jnp.moveaxis(_normalized(directions), -1, 0)[..., None]
     orders = np.arange(l_max + 1)
 
     def next_degree(carry: Any, factors: dict[str, Any]) -> Any:
-        # Cosine and sine parts: of equal degree and order; of all orders, the last degrees.
+        # The carry: cosine and sine of equal degree and order; all orders of the last two degrees.
         cosine, sine, last, before = carry
         cosine, sine = cosine * x - sine * y, cosine * y + sine * x
         cosine, sine = factors["equal"] * cosine, factors["equal"] * sine
@@ -53,10 +53,10 @@ def _factors(l_max: int) -> dict[str, np.ndarray]:
     lower = orders < degrees
     square, order = degrees**2, np.where(lower, orders, 0) ** 2
     previous = (degrees - 1) ** 2
-    # Degree 1 has nothing two below it; the inner maximum keeps its divisor from zero.
+    # At degree 1 there is no degree two below; the inner maximum avoids a division by zero.
     ratio = np.maximum(previous - order, 0) / np.maximum(4 * previous - 1, 1)
     rise = np.sqrt((4 * square - 1) / (square - order)) * lower
-    # Orders above zero have a square root of two, which enters with the first of them.
+    # Orders above zero have a factor of sqrt(2), which enters at order one.
     equal = np.sqrt((2 * degrees + 1) / (2 * degrees) * np.where(degrees == 1, 2, 1))
     return {
         "equal": equal,
@@ -67,6 +67,6 @@ def _factors(l_max: int) -> dict[str, np.ndarray]:
 
 
 def _normalized(directions: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-    """Unit vectors; zero, which has no direction, stays with a finite gradient."""
+    """Normalize to unit length; the zero vector is unchanged, with a finite gradient."""
     square = jnp.sum(jnp.square(directions), axis=-1, keepdims=True)
     return directions / jnp.sqrt(jnp.where(square > 0, square, 1.0))

@@ -139,9 +139,7 @@ def _inside(x: Array, low: float, high: float) -> Array:
     outside = (x < low) | (x > high)
     says = f"`x` must be within the knots, from {low} to {high}"
     if isinstance(x, jax.core.Tracer):
-        return eqx.error_if(
-            x, jnp.any(outside), f"{says}; `extrapolate` says not to go on."
-        )
+        return eqx.error_if(x, jnp.any(outside), f"{says} (`extrapolate` is 'error').")
     if bool(outside.any()):
         first = np.asarray(x)[np.asarray(outside)][0]
         raise ValueError(

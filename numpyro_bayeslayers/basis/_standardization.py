@@ -1,4 +1,4 @@
-"""To zero mean and unit scale, and back."""
+"""Standardization to zero mean and unit scale, and its inverse."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num

@@ -17,7 +17,7 @@ from ._stirling import HALF_LOG_TAU, deviance, stirling_error
 # Above it, draws are a rounded normal with a skewness correction: the next term is below 1e-4
 # of a standard deviation. Below it, JAX draws integers.
 _LARGE = 2.0**20
-# The logarithm of a mean that is far above every count, but finite.
+# The logarithm of a finite mean far above every count.
 _LOG_MOST = 80.0
 
 

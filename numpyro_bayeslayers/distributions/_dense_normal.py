@@ -52,8 +52,8 @@ class DenseNormal(dist.Distribution):
         ([7.0], [0.25])
 
     References:
-        Kingma, Salimans and Welling (2015), Variational dropout and the local
-        reparameterization trick, NeurIPS, equation 6.
+        Kingma, Salimans, Welling (2015), "Variational dropout and the local
+        reparameterization trick", NeurIPS, equation 6.
     """
 
     arg_constraints = {

@@ -61,8 +61,8 @@ class EnsembleMixture(dist.Distribution):
         [1.0, 1.0]
 
     References:
-        Lakshminarayanan, Pritzel and Blundell (2017), Simple and scalable predictive
-        uncertainty estimation using deep ensembles, NeurIPS, section 2.4.
+        Lakshminarayanan, Pritzel, Blundell (2017), "Simple and scalable predictive
+        uncertainty estimation using deep ensembles", NeurIPS, section 2.4.
     """
 
     arg_constraints = {}

@@ -58,8 +58,8 @@ class HaarOrthogonal(dist.Distribution):
         True
 
     References:
-        Mezzadri (2007), How to generate random matrices from the classical compact groups,
-        Notices of the AMS 54, section 5.
+        Mezzadri (2007), "How to generate random matrices from the classical compact
+        groups", Notices of the AMS 54, section 5.
     """
 
     arg_constraints = {}

@@ -45,7 +45,7 @@ class Horseshoe(dist.Distribution):
         [2.47, 0.16, -8.28]
 
     References:
-        Carvalho, Polson and Scott (2010), The horseshoe estimator for sparse signals,
+        Carvalho, Polson, Scott (2010), "The horseshoe estimator for sparse signals",
         Biometrika 97, section 2.1 and the proof of theorem 1.
 
     Note:

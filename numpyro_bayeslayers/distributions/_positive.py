@@ -97,7 +97,7 @@ class InverseGaussian(_ByLogMean):
         """Draw the smaller root of the quadratic of a chi-squared variable, or its counterpart.
 
         References:
-            Michael, Schucany and Haas (1976), "Generating random variates using
+            Michael, Schucany, Haas (1976), "Generating random variates using
             transformations with multiple roots", The American Statistician 30.
         """
         shape = sample_shape + self.batch_shape

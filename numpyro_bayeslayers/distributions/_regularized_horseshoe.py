@@ -51,9 +51,9 @@ class RegularizedHorseshoe(dist.Distribution):
         [2.47, 0.17, -11.32]
 
     References:
-        Piironen and Vehtari (2017), Sparsity information and regularization in the horseshoe
-        and other shrinkage priors, Electronic Journal of Statistics 11, equations 2.8 and
-        2.10.
+        Piironen and Vehtari (2017), "Sparsity information and regularization in the
+        horseshoe and other shrinkage priors", Electronic Journal of Statistics 11,
+        equations 2.8 and 2.10.
 
     Note:
         The paper draws one slab for all coefficients. Here, each entry has a separate slab, so

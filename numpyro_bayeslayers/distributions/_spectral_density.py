@@ -104,7 +104,7 @@ class RBFSpectralDensity(AbstractSpectralDensity):
         (100, 3)
 
     References:
-        Rahimi and Recht (2007), Random features for large-scale kernel machines, NeurIPS,
+        Rahimi and Recht (2007), "Random features for large-scale kernel machines", NeurIPS,
         figure 1.
     """
 
@@ -158,7 +158,7 @@ class MaternSpectralDensity(AbstractSpectralDensity):
         (100, 3)
 
     References:
-        Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equation
+        Rasmussen and Williams (2006), "Gaussian processes for machine learning", equation
         4.15.
 
     Note:
@@ -237,7 +237,7 @@ class LaplaceSpectralDensity(MaternSpectralDensity):
         (100, 2)
 
     References:
-        Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equation
+        Rasmussen and Williams (2006), "Gaussian processes for machine learning", equation
         4.15.
 
     Note:

@@ -47,10 +47,10 @@ class SpikeAndSlab(dist.Distribution):
         [0.002, 0.018, 0.999]
 
     References:
-        George and McCulloch (1993), Variable selection via Gibbs sampling, Journal of the
+        George and McCulloch (1993), "Variable selection via Gibbs sampling", Journal of the
         American Statistical Association 88, equation 4. Mitchell and Beauchamp (1988),
-        Bayesian variable selection in linear regression, the same journal 83, section 1, has
-        the point mass (with a uniform slab).
+        "Bayesian variable selection in linear regression", the same journal 83, section 1,
+        has the point mass (with a uniform slab).
     """
 
     arg_constraints = {

@@ -47,7 +47,7 @@ class BayesianClassifier(ClassifierMixin, AbstractTableEstimator):
         ['cold', 'warm']
 
     References:
-        Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern neural networks",
+        Guo, Pleiss, Sun, Weinberger (2017), "On calibration of modern neural networks",
         ICML, section 4.2, for the temperature; see `BayesianRegressor` for the others.
     """
 

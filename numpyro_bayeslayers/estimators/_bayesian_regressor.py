@@ -147,11 +147,11 @@ class BayesianRegressor(AbstractNumberEstimator):
         True
 
     References:
-        Lakshminarayanan, Pritzel and Blundell (2017), "Simple and scalable predictive
-        uncertainty estimation using deep ensembles", NeurIPS; Neal (1996), "Bayesian learning
-        for neural networks", section 2.1, for priors by fan-in; Guo, Pleiss, Sun and
-        Weinberger (2017), "On calibration of modern neural networks", ICML, section 4.2, for
-        one factor found on held-out rows.
+        Lakshminarayanan, Pritzel, Blundell (2017), "Simple and scalable predictive
+        uncertainty estimation using deep ensembles", NeurIPS; Neal (1996), "Bayesian
+        learning for neural networks", section 2.1, for priors by fan-in; Guo, Pleiss, Sun,
+        Weinberger (2017), "On calibration of modern neural networks", ICML, section 4.2,
+        for one factor found on held-out rows.
     """
 
     _likelihoods = REGRESSION

@@ -65,10 +65,11 @@ class ConformalRegressor(RegressorMixin, AbstractConformal):
         True
 
     References:
-        Lei et al. (2018), Distribution-free predictive inference for regression, Journal of
-        the American Statistical Association 113, theorem 2.2 (split); Barber et al. (2021),
-        Predictive inference with the jackknife+, Annals of Statistics 49, section 3.1 (CV+);
-        Romano, Patterson and Candès (2019), Conformalized quantile regression, NeurIPS.
+        Lei et al. (2018), "Distribution-free predictive inference for regression", Journal
+        of the American Statistical Association 113, theorem 2.2 (split); Barber et al.
+        (2021), "Predictive inference with the jackknife+", Annals of Statistics 49, section
+        3.1 (CV+); Romano, Patterson, Candès (2019), "Conformalized quantile regression",
+        NeurIPS.
     """
 
     def __init__(

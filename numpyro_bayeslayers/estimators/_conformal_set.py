@@ -52,7 +52,7 @@ class ConformalClassifier(ClassifierMixin, AbstractConformal):
         (2, 3)
 
     References:
-        Romano, Sesia and Candès (2020), Classification with valid and adaptive coverage,
+        Romano, Sesia, Candès (2020), "Classification with valid and adaptive coverage",
         NeurIPS, algorithm 1.
     """
 

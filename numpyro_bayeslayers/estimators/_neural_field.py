@@ -131,8 +131,8 @@ class BayesianNeuralFieldMAP(AbstractModeEstimator):
         ([20.0, 21.0, 22.0], True)
 
     References:
-        Saad, Burnim, Carroll, Patton, Köster, Saurous and Hoffman (2024), Scalable
-        spatiotemporal prediction with Bayesian neural fields, Nature Communications 15.
+        Saad, Burnim, Carroll, Patton, Köster, Saurous, Hoffman (2024), "Scalable
+        spatiotemporal prediction with Bayesian neural fields", Nature Communications 15.
     """
 
 
@@ -162,8 +162,8 @@ class BayesianNeuralFieldMLE(AbstractModeEstimator):
         (256, 'y')
 
     References:
-        Lakshminarayanan, Pritzel and Blundell (2017), Simple and scalable predictive
-        uncertainty estimation using deep ensembles, NeurIPS.
+        Lakshminarayanan, Pritzel, Blundell (2017), "Simple and scalable predictive
+        uncertainty estimation using deep ensembles", NeurIPS.
     """
 
     _has_prior = False
@@ -204,9 +204,9 @@ class BayesianNeuralFieldVI(AbstractFieldEstimator):
         (60, 3)
 
     References:
-        Saad et al. (2024), Scalable spatiotemporal prediction with Bayesian neural fields,
-        Nature Communications 15; Higgins et al. (2017), "beta-VAE: learning basic visual
-        concepts with a constrained variational framework", ICLR, for the weight.
+        Saad et al. (2024), "Scalable spatiotemporal prediction with Bayesian neural
+        fields", Nature Communications 15; Higgins et al. (2017), "beta-VAE: learning basic
+        visual concepts with a constrained variational framework", ICLR, for the weight.
     """
 
     # Small enough that noise does not dominate the first steps (bayesnf starts at 0.3).

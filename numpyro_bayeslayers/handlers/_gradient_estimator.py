@@ -21,7 +21,7 @@ _IMPORTANCE_WEIGHTED = (
     "the evidence. Use Trace_ELBO or TraceMeanField_ELBO, or the plain model."
 )
 
-_NO_NORMAL = "the guide is not a factorised normal there (use AutoNormal)"
+_NO_NORMAL = "the guide is not a factorized normal there (use AutoNormal)"
 _BOTH = (
     "The weight {name!r} is used twice, and one use is out of the gradient estimator's reach: "
     "{reason}. The two would see different draws. Remove the handler, or give the uses their "
@@ -83,7 +83,7 @@ class AbstractGradientEstimator(Messenger, abc.ABC):
         name = msg["weight"].name
         moments = normal_moments(msg["weight"])
         if moments is None:
-            self._leave(name or "a weight that is no site", _NO_NORMAL)
+            self._leave(name or "a weight that is not a site", _NO_NORMAL)
             return
         if msg["op"].is_shared and not self._can_share:
             self._leave(name, "a row uses it in several places, which must share one draw")
@@ -145,8 +145,9 @@ def _is_importance_weighted() -> bool:
     """Whether the call stack contains the evaluation of an importance-weighted objective.
 
     No message says which objective runs the model; the stack is read once for each linear
-    operation, when the model is traced. Variables are read of methods of the objective alone:
-    Python keeps what was read for as long as a frame lives, tracers of JAX's frames, too.
+    operation, when the model is traced. Variables are read only in frames of the objective's
+    methods: Python keeps variables that were read for as long as the frame lives, and those of
+    JAX's frames include tracers.
     """
     codes = set(_codes(RenyiELBO))
     frame = sys._getframe(1)

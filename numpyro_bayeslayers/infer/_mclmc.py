@@ -169,7 +169,7 @@ class MCLMC(AbstractMCLMC):
         (200, 10)
 
     References:
-        Robnik, De Luca, Silverstein and Seljak (2023), "Microcanonical Hamiltonian Monte
+        Robnik, De Luca, Silverstein, Seljak (2023), "Microcanonical Hamiltonian Monte
         Carlo", JMLR 24, section 3 and appendix for the tuning; Robnik and Seljak (2024),
         "Fluctuation without dissipation: microcanonical Langevin Monte Carlo", AABI.
     """
@@ -279,7 +279,7 @@ class AdjustedMCLMC(AbstractMCLMC):
         (200, 10)
 
     References:
-        Robnik, Cohn-Gordon and Seljak (2025), "Metropolis adjusted microcanonical Hamiltonian
+        Robnik, Cohn-Gordon, Seljak (2025), "Metropolis adjusted microcanonical Hamiltonian
         Monte Carlo", arXiv:2503.01707.
     """
 

@@ -9,7 +9,7 @@ step whose energy jumps is rejected, so that no guess can throw a chain out of t
 it starts.
 
 References:
-    Robnik, De Luca, Silverstein and Seljak (2023), "Microcanonical Hamiltonian Monte Carlo",
+    Robnik, De Luca, Silverstein, Seljak (2023), "Microcanonical Hamiltonian Monte Carlo",
     JMLR 24, section 4.
 """
 

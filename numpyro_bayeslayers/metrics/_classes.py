@@ -72,7 +72,7 @@ def brier_score(
         Array([0.5], dtype=float32)
 
     References:
-        Brier (1950), Verification of forecasts expressed in terms of probability, Monthly
+        Brier (1950), "Verification of forecasts expressed in terms of probability", Monthly
         Weather Review 78.
     """
     is_one_column = np.ndim(probs) == 1
@@ -115,9 +115,9 @@ def brier_decomposition(
         (0.0, 0.0, 0.25)
 
     References:
-        Murphy (1973), A new vector partition of the probability score, Journal of Applied
-        Meteorology 12; Stephenson, Coelho and Jolliffe (2008), Two extra components in the
-        Brier score decomposition, Weather and Forecasting 23.
+        Murphy (1973), "A new vector partition of the probability score", Journal of Applied
+        Meteorology 12; Stephenson, Coelho, Jolliffe (2008), "Two extra components in the
+        Brier score decomposition", Weather and Forecasting 23.
     """
     is_one_column = np.ndim(probs) == 1
     y, probs = rows_of_classes(y, probs)
@@ -180,8 +180,8 @@ def reliability(
         (Array([0, 2], dtype=int32), Array([nan, 0.5], dtype=float32))
 
     References:
-        Niculescu-Mizil and Caruana (2005), Predicting good probabilities with supervised
-        learning, ICML.
+        Niculescu-Mizil and Caruana (2005), "Predicting good probabilities with supervised
+        learning", ICML.
     """
     y, probs = rows_of_classes(y, probs)
     num_bins = _check_bins(num_bins, binning)
@@ -233,8 +233,8 @@ def expected_calibration_error(
         0.35
 
     References:
-        Guo et al. (2017), On calibration of modern neural networks, ICML, equation 3;
-        Nixon et al. (2019), Measuring calibration in deep learning, CVPR workshops, for
+        Guo et al. (2017), "On calibration of modern neural networks", ICML, equation 3;
+        Nixon et al. (2019), "Measuring calibration in deep learning", CVPR workshops, for
         adaptive bins.
     """
     bins = reliability(y, probs, num_bins=num_bins, binning=binning)
@@ -271,7 +271,7 @@ def maximum_calibration_error(
         0.6
 
     References:
-        Guo et al. (2017), On calibration of modern neural networks, ICML, equation 5.
+        Guo et al. (2017), "On calibration of modern neural networks", ICML, equation 5.
     """
     bins = reliability(y, probs, num_bins=num_bins, binning=binning)
     return jnp.max(jnp.where(bins.count > 0, jnp.abs(bins.accuracy - bins.confidence), 0.0))

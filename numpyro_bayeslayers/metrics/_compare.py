@@ -79,10 +79,10 @@ def diebold_mariano(
         (1.0, 0.225)
 
     References:
-        Diebold and Mariano (1995), Comparing predictive accuracy, Journal of Business and
-        Economic Statistics 13, equation 4; Harvey, Leybourne and Newbold (1997), Testing the
-        equality of prediction mean squared errors, International Journal of Forecasting 13,
-        for few rows.
+        Diebold and Mariano (1995), "Comparing predictive accuracy", Journal of Business and
+        Economic Statistics 13, equation 4; Harvey, Leybourne, Newbold (1997), "Testing the
+        equality of prediction mean squared errors", International Journal of Forecasting
+        13, for few rows.
     """
     d = _differences(scores, scores_other)
     n, h = d.size, _checks.size("horizon", horizon)
@@ -139,8 +139,9 @@ def paired_bootstrap(
         (-1.0, -1.0, 1.0)
 
     References:
-        Efron and Tibshirani (1993), An introduction to the bootstrap, section 13.3; Politis
-        and Romano (1992), A circular block-resampling procedure for stationary data.
+        Efron and Tibshirani (1993), "An introduction to the bootstrap", section 13.3;
+        Politis and Romano (1992), "A circular block-resampling procedure for stationary
+        data".
     """
     d = _differences(scores, scores_other)
     key, num_draws = _checks.random_key("seed", seed), _checks.size("num_draws", num_draws)

@@ -42,9 +42,9 @@ def crps_draws(
         Array([0.], dtype=float32)
 
     References:
-        Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and
-        estimation, Journal of the American Statistical Association 102, equation 21;
-        Ferro (2014), Fair scores for ensemble forecasts, Quarterly Journal of the Royal
+        Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and
+        estimation", Journal of the American Statistical Association 102, equation 21; Ferro
+        (2014), "Fair scores for ensemble forecasts", Quarterly Journal of the Royal
         Meteorological Society 140, section 3.
     """
     _, off = stacked(y, 2, draws=draws)
@@ -90,8 +90,8 @@ def crps_normal(
         Array([0.23369497], dtype=float32)
 
     References:
-        Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and
-        estimation, Journal of the American Statistical Association 102, section 4.2.
+        Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and
+        estimation", Journal of the American Statistical Association 102, section 4.2.
     """
     off, scale = _standard(y, loc, scale)
     z = off / scale
@@ -131,8 +131,8 @@ def crps_student_t(
         0.257
 
     References:
-        Jordan, Krüger and Lerch (2019), Evaluating probabilistic forecasts with
-        scoringRules, Journal of Statistical Software 90, appendix A.
+        Jordan, Krüger, Lerch (2019), "Evaluating probabilistic forecasts with
+        scoringRules", Journal of Statistical Software 90, appendix A.
     """
     off, scale, df = _standard(y, loc, scale, df=df)
     if not isinstance(df, jax.core.Tracer) and not bool((df > 1).all()):
@@ -197,9 +197,9 @@ def crps_mixture_normal(
         0.3594
 
     References:
-        Grimit et al. (2006), The continuous ranked probability score for circular variables
-        and its application to mesoscale forecast ensemble verification, Quarterly Journal of
-        the Royal Meteorological Society 132, equation 5.
+        Grimit et al. (2006), "The continuous ranked probability score for circular
+        variables and its application to mesoscale forecast ensemble verification",
+        Quarterly Journal of the Royal Meteorological Society 132, equation 5.
     """
     _, off = stacked(y, loc=loc)
     _, scale_off = stacked(y, scale=scale)

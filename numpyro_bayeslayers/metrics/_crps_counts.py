@@ -56,8 +56,8 @@ def crps_negative_binomial(
         0.5664
 
     References:
-        Wei and Held (2014), Calibration tests for count data, Test 23, for the score;
-        Trefethen and Weideman (2014), The exponentially convergent trapezoidal rule, SIAM
+        Wei and Held (2014), "Calibration tests for count data", Test 23, for the score;
+        Trefethen and Weideman (2014), "The exponentially convergent trapezoidal rule", SIAM
         Review 56, section 5.
     """
     counts, means, size = as_rows(y=y, mean=mean, concentration=concentration)

@@ -38,7 +38,7 @@ def log_score(
         Array([0.9189385, 0.9189385], dtype=float32)
 
     References:
-        Good (1952), Rational decisions, Journal of the Royal Statistical Society B 14.
+        Good (1952), "Rational decisions", Journal of the Royal Statistical Society B 14.
     """
     y = finite_reals("y", y)
     check_distribution("distribution", distribution, y)

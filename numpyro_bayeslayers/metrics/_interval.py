@@ -42,8 +42,8 @@ def interval_score(
         5.0
 
     References:
-        Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and
-        estimation, Journal of the American Statistical Association 102, equation 43.
+        Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and
+        estimation", Journal of the American Statistical Association 102, equation 43.
     """
     alpha = _checks.share("alpha", alpha)
     y, lower, upper = as_rows(y=y, lower=lower, upper=upper)

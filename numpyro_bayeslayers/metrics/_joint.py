@@ -43,8 +43,8 @@ def energy_score(
         Array([5.], dtype=float32)
 
     References:
-        Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and
-        estimation, Journal of the American Statistical Association 102, equation 22.
+        Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and
+        estimation", Journal of the American Statistical Association 102, equation 22.
     """
     _, off = _outputs(y, draws)
     return scored(_energy(off), average)
@@ -97,8 +97,8 @@ def variogram_score(
         Array([2.], dtype=float32)
 
     References:
-        Scheuerer and Hamill (2015), Variogram-based proper scoring rules for probabilistic
-        forecasts of multivariate quantities, Monthly Weather Review 143, equation 12.
+        Scheuerer and Hamill (2015), "Variogram-based proper scoring rules for probabilistic
+        forecasts of multivariate quantities", Monthly Weather Review 143, equation 12.
     """
     y, off = _outputs(y, draws, 1)
     order = _checks.positive("order", order)
@@ -180,8 +180,8 @@ def dyadic_joint_log_score(
         6.9315
 
     References:
-        Osband et al. (2022), Evaluating high-order predictive distributions in deep
-        learning, Conference on Uncertainty in Artificial Intelligence, section 4 (dyadic
+        Osband et al. (2022), "Evaluating high-order predictive distributions in deep
+        learning", Conference on Uncertainty in Artificial Intelligence, section 4 (dyadic
         sampling).
     """
     found = as_log_likelihood(log_likelihood)

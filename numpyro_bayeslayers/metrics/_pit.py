@@ -66,9 +66,9 @@ def pit(
         Array([0.625], dtype=float32)
 
     References:
-        Dawid (1984), Statistical theory: the prequential approach, Journal of the Royal
-        Statistical Society A 147; Czado, Gneiting and Held (2009), Predictive model
-        assessment for count data, Biometrics 65, section 2.1.
+        Dawid (1984), "Statistical theory: the prequential approach", Journal of the Royal
+        Statistical Society A 147; Czado, Gneiting, Held (2009), "Predictive model
+        assessment for count data", Biometrics 65, section 2.1.
     """
     key = None if seed is None else _checks.random_key("seed", seed)
     if not hasattr(prediction, "batch_shape"):
@@ -137,8 +137,8 @@ def coverage_by_level(
         Array([0.5 , 0.75], dtype=float32)
 
     References:
-        Gneiting, Balabdaoui and Raftery (2007), Probabilistic forecasts, calibration and
-        sharpness, Journal of the Royal Statistical Society B 69.
+        Gneiting, Balabdaoui, Raftery (2007), "Probabilistic forecasts, calibration and
+        sharpness", Journal of the Royal Statistical Society B 69.
     """
     p = jnp.asarray(check_levels("levels", levels), float)
     off_center = jnp.sort(jnp.abs(2 * pit(y, prediction, seed=seed) - 1).ravel())
@@ -180,8 +180,8 @@ def expected_quantile_calibration_error(
         0.35
 
     References:
-        Kuleshov, Fenner and Ermon (2018), Accurate uncertainties for deep learning using
-        calibrated regression, ICML, section 3.5 (where squares are summed).
+        Kuleshov, Fenner, Ermon (2018), "Accurate uncertainties for deep learning using
+        calibrated regression", ICML, section 3.5 (where squares are summed).
     """
     return jnp.mean(_quantile_errors(y, prediction, levels, seed))
 

@@ -43,7 +43,7 @@ def pinball_loss(
         Array([0.9], dtype=float32)
 
     References:
-        Koenker and Bassett (1978), Regression quantiles, Econometrica 46, equation 2.5.
+        Koenker and Bassett (1978), "Regression quantiles", Econometrica 46, equation 2.5.
     """
     p, under = as_quantiles(y, quantiles, levels)
     loss = jnp.maximum((p - 1) * -under, p * -under)
@@ -98,7 +98,7 @@ def weighted_interval_score(
         Array([0.3333...], dtype=float32)
 
     References:
-        Bracher et al. (2021), Evaluating epidemic forecasts in an interval format, PLOS
+        Bracher et al. (2021), "Evaluating epidemic forecasts in an interval format", PLOS
         Computational Biology 17, equation 2.
     """
     alpha = np.asarray(_checks.numbers("alphas", alphas), float)

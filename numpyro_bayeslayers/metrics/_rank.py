@@ -1,4 +1,4 @@
-"""Whether ranks are uniform, by the whole of their distribution function, exactly."""
+"""Exact tests and bands for the uniformity of ranks, based on their distribution function."""
 
 from typing import NamedTuple
 
@@ -8,17 +8,17 @@ from scipy.special import bdtr, bdtrc, gammaln
 
 from .. import _checks
 
-#: The most places at which the distribution function is looked at.
+#: The largest number of points at which the distribution function is evaluated.
 _MOST_PLACES = 100
 
 
 class RankBand(NamedTuple):
-    """Where the distribution function of uniform ranks stays, all of it at once.
+    """A simultaneous band for the empirical distribution function of uniform ranks.
 
     Args:
-        place: Probabilities at which it is looked at, of which the band is around.
-        low: The least share of the ranks below.
-        high: The largest.
+        place: The points at which it is evaluated, which are also its expected values.
+        low: The lower limit at each point.
+        high: The upper limit at each point.
     """
 
     place: Float[np.ndarray, " k"]
@@ -29,25 +29,25 @@ class RankBand(NamedTuple):
 def rank_p_value(
     ranks: Int[ArrayLike, "n *quantities"], num_draws: int
 ) -> Float[np.ndarray, "*quantities"]:
-    r"""How probable ranks at least this uneven are if each rank is as likely as any other.
+    r"""The p-value of an exact test that ranks are uniform.
 
-    With $N_k$ the number of ranks up to the place $z_k$, the statistic is the smallest
-    two-sided tail over all places,
+    With $N_k$ the number of ranks up to the point $z_k$, the statistic is the smallest
+    two-sided tail probability over all points,
 
     $$\gamma = \min_k\, 2 \min\{P(B_k \le N_k),\; P(B_k \ge N_k)\}, \qquad
     B_k \sim \mathrm{Binomial}(n, z_k)$$
 
-    and the value is $P(\gamma' \le \gamma)$, computed exactly from the Markov chain of the
-    $N_k$: no simulation, and no correction for the many places is left to do.
+    and the p-value is $P(\gamma' \le \gamma)$ for uniform ranks. It is computed exactly from
+    the Markov chain of the $N_k$, without simulation, and accounts for the number of points.
 
     Args:
-        ranks: How many of `num_draws` draws lie below a value that should be exchangeable
-            with them: whole numbers from 0 to `num_draws`.
+        ranks: For each replication, the number of draws below a value that should be
+            exchangeable with them: whole numbers from 0 to `num_draws`.
         num_draws: The number of draws, at least 1.
 
     Raises:
-        TypeError: If `ranks` are no integers, or `num_draws` is none.
-        ValueError: If there is no rank, or one is out of range.
+        TypeError: If `ranks` are not integers, or `num_draws` is not an integer.
+        ValueError: If there are no ranks, or one is out of range.
 
     Example:
         >>> bool(rank_p_value(np.arange(100), 99) > 0.99)
@@ -56,9 +56,9 @@ def rank_p_value(
         True
 
     References:
-        Säilynoja, Bürkner and Vehtari (2022), "Graphical test for discrete uniformity and its
-        applications in goodness-of-fit evaluation and multiple sample comparison", Statistics
-        and Computing 32, section 2.
+        Säilynoja, Bürkner, Vehtari (2022), "Graphical test for discrete uniformity and its
+        applications in goodness-of-fit evaluation and multiple sample comparison",
+        Statistics and Computing 32, section 2.
     """
     num_draws = _checks.size("num_draws", num_draws)
     found = np.asarray(ranks)
@@ -80,24 +80,25 @@ def rank_p_value(
 
 
 def rank_band(num_ranks: int, num_draws: int, *, prob: float = 0.95) -> RankBand:
-    """The band that the distribution function of uniform ranks leaves with 1 - `prob` at most.
+    """A band that contains the distribution function of uniform ranks with probability `prob`.
 
     Args:
         num_ranks: The number of ranks, at least 1.
         num_draws: The number of draws, at least 1.
-        prob: The probability to stay inside at all places together, above 0 and below 1.
+        prob: The least probability of being inside at all points together, above 0 and
+            below 1.
 
     Raises:
-        TypeError: If a number is none.
-        ValueError: If one is out of range.
+        TypeError: If a number is not an integer.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> band = rank_band(100, 9)
-        >>> [float(end[4]) for end in band]  # the place, and the shares around it
+        >>> [float(end[4]) for end in band]  # the point, and the limits
         [0.5, 0.37, 0.63]
 
     References:
-        Säilynoja, Bürkner and Vehtari (2022), as `rank_p_value`.
+        See `rank_p_value`.
     """
     n = _checks.size("num_ranks", num_ranks)
     num_draws = _checks.size("num_draws", num_draws)
@@ -105,7 +106,7 @@ def rank_band(num_ranks: int, num_draws: int, *, prob: float = 0.95) -> RankBand
     _, place = _places(num_draws)
     tails = _tails(n, place)
     low, high = 0.0, 1.0
-    for _ in range(3):  # each pass looks at 40 levels between two
+    for _ in range(3):  # each pass evaluates 40 levels in between
         levels = np.linspace(low, high, 42)[1:-1]
         is_out = _p_values(n, place, levels) > outside
         first = int(is_out.argmax()) if is_out.any() else len(levels)
@@ -119,7 +120,7 @@ def rank_band(num_ranks: int, num_draws: int, *, prob: float = 0.95) -> RankBand
 
 
 def _places(num_draws: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks that are counted up to, and how probable these are."""
+    """The ranks that bound the counts, and their probabilities under uniformity."""
     edges = np.arange(1, num_draws + 1)
     if num_draws > _MOST_PLACES:
         edges = np.unique(np.linspace(1, num_draws, _MOST_PLACES).round().astype(int))
@@ -127,7 +128,7 @@ def _places(num_draws: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tails(n: int, place: np.ndarray) -> np.ndarray:
-    """The two-sided tail of each count at each place."""
+    """The two-sided tail probability of each count at each point."""
     count, p = np.arange(n + 1), place[:, None]
     below = bdtr(count, n, p)
     above = np.where(count > 0, bdtrc(count - 1, n, p), 1.0)
@@ -135,10 +136,10 @@ def _tails(n: int, place: np.ndarray) -> np.ndarray:
 
 
 def _p_values(n: int, place: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """The probability that some tail is at most each level: what leaves is added up."""
+    """The probability that the smallest tail is at most each level, by the Markov chain."""
     count = np.arange(n + 1)
     is_out = _tails(n, place)[None] <= levels[:, None, None]
-    more = count[None] - count[:, None]  # of the ranks that are left, those of a step
+    more = count[None] - count[:, None]  # the increase of the count in one step
     left = n - count[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         ways = gammaln(left + 1) - gammaln(more + 1) - gammaln(left - more + 1)

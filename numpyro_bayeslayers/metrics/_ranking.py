@@ -41,10 +41,10 @@ def misclassification_auroc(
         1.0
 
     References:
-        Hendrycks and Gimpel (2017), A baseline for detecting misclassified and
-        out-of-distribution examples in neural networks, ICLR; DeLong, DeLong and
-        Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver
-        operating characteristic curves, Biometrics 44.
+        Hendrycks and Gimpel (2017), "A baseline for detecting misclassified and
+        out-of-distribution examples in neural networks", ICLR; DeLong, DeLong,
+        Clarke-Pearson (1988), "Comparing the areas under two or more correlated receiver
+        operating characteristic curves", Biometrics 44.
     """
     if uncertainty is not None:
         check_labels(y=y, uncertainty=uncertainty)
@@ -146,8 +146,8 @@ def area_under_risk_coverage(
         0.25
 
     References:
-        Geifman, Uziel and El-Yaniv (2019), Bias-reduced uncertainty estimation for deep
-        neural classifiers, ICLR, equation 3.
+        Geifman, Uziel, El-Yaniv (2019), "Bias-reduced uncertainty estimation for deep
+        neural classifiers", ICLR, equation 3.
     """
     loss, uncertainty = as_rows(loss=loss, uncertainty=uncertainty)
     return _risk_coverage(loss.ravel(), uncertainty.ravel())

@@ -139,9 +139,9 @@ def recalibrate(
         True
 
     References:
-        Kuleshov, Fenner and Ermon (2018), Accurate uncertainties for deep learning using
-        calibrated regression, ICML, algorithm 1; Guo et al. (2017), On calibration of modern
-        neural networks, ICML, section 4.2.
+        Kuleshov, Fenner, Ermon (2018), "Accurate uncertainties for deep learning using
+        calibrated regression", ICML, algorithm 1; Guo et al. (2017), "On calibration of
+        modern neural networks", ICML, section 4.2.
     """
     if _checks.one_of("method", method, ("isotonic", "temperature")) == "temperature":
         if levels is not None:

@@ -46,7 +46,7 @@ def entropy(probs: Num[ArrayLike, "n k"]) -> Float[Array, " n"]:
         Array([0.       , 0.6931472], dtype=float32)
 
     References:
-        Shannon (1948), A mathematical theory of communication.
+        Shannon (1948), "A mathematical theory of communication".
     """
     return entr(as_probabilities(probs)).sum(-1)
 
@@ -77,8 +77,8 @@ def entropy_split(probs: Num[ArrayLike, "s n k"]) -> Uncertainty:
         (0.0, 0.6931)
 
     References:
-        Depeweg et al. (2018), Decomposition of uncertainty in Bayesian deep learning for
-        efficient and risk-sensitive learning, ICML, equation 8.
+        Depeweg et al. (2018), "Decomposition of uncertainty in Bayesian deep learning for
+        efficient and risk-sensitive learning", ICML, equation 8.
     """
     found = as_probabilities(probs, 3)
     mean = found.mean(0)
@@ -108,8 +108,8 @@ def mutual_information(probs: Num[ArrayLike, "s n k"]) -> Float[Array, " n"]:
         Array([0.], dtype=float32)
 
     References:
-        Houlsby et al. (2011), Bayesian active learning for classification and preference
-        learning, arXiv:1112.5745, equation 2.
+        Houlsby et al. (2011), "Bayesian active learning for classification and preference
+        learning", arXiv:1112.5745, equation 2.
     """
     return entropy_split(probs).epistemic
 
@@ -140,8 +140,8 @@ def variance_split(
         (2.0, 1.0, 1.0)
 
     References:
-        Depeweg et al. (2018), Decomposition of uncertainty in Bayesian deep learning for
-        efficient and risk-sensitive learning, ICML, equation 10.
+        Depeweg et al. (2018), "Decomposition of uncertainty in Bayesian deep learning for
+        efficient and risk-sensitive learning", ICML, equation 10.
     """
     means, variances = finite_reals("mean", mean), finite_reals("variance", variance)
     _checks.same_shape(mean=means, variance=variances)

@@ -53,7 +53,7 @@ def finish(ax: Any, xlabel: str, ylabel: str, *, legend: bool = True) -> Any:
 
 
 def legend_above(ax: Any) -> None:
-    """Place the legend in rows of three above all that is drawn: the y-axis is extended."""
+    """Place the legend above the data, in rows of three, by extending the y-axis."""
     low, high = ax.get_ylim()
     rows = math.ceil(len(ax.get_legend_handles_labels()[1]) / 3)
     ax.set_ylim(low, high + (0.05 + 0.08 * rows) * (high - low))
@@ -61,7 +61,7 @@ def legend_above(ax: Any) -> None:
 
 
 def chance_band(prob: float) -> str:
-    """The label of the band that holds what is right with this probability."""
+    """The label of a band that contains calibrated results with this probability."""
     return f"{100 * prob:g}% chance band"
 
 

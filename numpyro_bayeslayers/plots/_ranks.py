@@ -1,4 +1,4 @@
-"""Whether the ranks of simulation-based calibration are uniform."""
+"""Plots of the ranks of simulation-based calibration."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,16 +25,18 @@ _COLORS = (BLUE, ORANGE, GREEN, PURPLE, BLACK)
 
 
 def plot_ranks(ranks: Mapping[str, Any], num_draws: int, *, ax: Any = None) -> Any:
-    """The distribution function of ranks less that of uniform ones: flat if they are uniform.
+    """Plot the distribution function of ranks minus that of uniform ranks: flat if calibrated.
 
-    A slope from top left to bottom right says that the posterior is too narrow, the reverse
-    that it is too wide; a hump that it is too high, a bowl that it is too low. The gray band
-    holds a whole line of uniform ranks with 95%, exactly (`metrics.rank_band`).
+    If the line is above zero on the left and below zero on the right, the posterior is too
+    narrow; the reverse means that it is too wide. A line that is above zero everywhere means
+    that posterior draws are too large, a line below zero that they are too small. The gray
+    band contains the whole line of uniform ranks with probability 95%, exactly
+    (`metrics.rank_band`).
 
     Args:
         ranks: By name, ranks (n, *quantity) of the same n replications, as
             ``testing.sbc(...).ranks``: whole numbers from 0 to `num_draws`.
-        num_draws: The draws that were ranked, at least 1.
+        num_draws: The number of draws among which values were ranked, at least 1.
         ax: Axes of matplotlib; a new figure if None.
 
     Returns:
@@ -42,7 +44,7 @@ def plot_ranks(ranks: Mapping[str, Any], num_draws: int, *, ax: Any = None) -> A
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If `ranks` is no dictionary.
+        TypeError: If `ranks` is not a dictionary.
         ValueError: If it is empty, or the numbers of ranks differ.
 
     Example:
@@ -52,9 +54,9 @@ def plot_ranks(ranks: Mapping[str, Any], num_draws: int, *, ax: Any = None) -> A
         'place in the posterior'
 
     References:
-        Säilynoja, Bürkner and Vehtari (2022), "Graphical test for discrete uniformity and its
-        applications in goodness-of-fit evaluation and multiple sample comparison", Statistics
-        and Computing 32, Figure 4.
+        Säilynoja, Bürkner, Vehtari (2022), "Graphical test for discrete uniformity and its
+        applications in goodness-of-fit evaluation and multiple sample comparison",
+        Statistics and Computing 32, Figure 4.
     """
     _checks.instance("ranks", ranks, Mapping, "a dictionary of ranks by name")
     num_draws = _checks.size("num_draws", num_draws)
@@ -80,6 +82,6 @@ def plot_ranks(ranks: Mapping[str, Any], num_draws: int, *, ax: Any = None) -> A
         drawn[0].set_label(name)
     ax.set_xlim(0, 1)
     finish(ax, "place in the posterior", "share below, less the place", legend=False)
-    ax.autoscale(axis="y")  # axes that are shared hold the lines of other panels, too
+    ax.autoscale(axis="y")  # shared axes also have the lines of other panels
     legend_above(ax)
     return ax

@@ -205,8 +205,8 @@ def fit_spatiotemporal(
         ((12.0,), (0.0, 5.0), (5, 5))
 
     References:
-        Saad, Burnim, Carroll, Patton, Köster, Saurous and Hoffman (2024), Scalable
-        spatiotemporal prediction with Bayesian neural fields, Nature Communications 15.
+        Saad, Burnim, Carroll, Patton, Köster, Saurous, Hoffman (2024), "Scalable
+        spatiotemporal prediction with Bayesian neural fields", Nature Communications 15.
     """
     df = as_table("df", df)
     features = check_names("feature_cols", feature_cols)

@@ -170,10 +170,11 @@ def sbc(
         mean: p = ..., too narrow
 
     References:
-        Talts, Betancourt, Simpson, Vehtari and Gelman (2018), "Validating Bayesian inference
+        Talts, Betancourt, Simpson, Vehtari, Gelman (2018), "Validating Bayesian inference
         algorithms with simulation-based calibration", arXiv:1804.06788, Algorithm 1; Modrák
         et al. (2023), "Simulation-based calibration checking for Bayesian computation: the
-        choice of test quantities shapes sensitivity", Bayesian Analysis, for the likelihood.
+        choice of test quantities shapes sensitivity", Bayesian Analysis, for the
+        likelihood.
     """
     runs = _checks.size("num_replications", num_replications)
     num_draws = _checks.size("num_draws", num_draws)

@@ -9,7 +9,7 @@ from ..._typing import Message
 from ._axis import MemberAxis
 
 _PLATE_AROUND = (
-    "The ensemble {name!r} is called inside of the plate {plate!r}. Open the plate in the "
+    "The ensemble {name!r} is called inside the plate {plate!r}. Open the plate in the "
     "member model, or make it an ensemble too: "
     "`ensemble(ensemble(model, {size}, {name!r}), {plate_size}, {plate!r})`."
 )

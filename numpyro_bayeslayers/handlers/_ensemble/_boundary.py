@@ -21,7 +21,7 @@ from ._axis import is_array
 Out = TypeVar("Out")
 
 _OUT_OF_REACH = (
-    "A site of an ensemble's member is inside of {where}, where NumPyro's handlers cannot "
+    "A site of an ensemble's member is inside {where}, where NumPyro's handlers cannot "
     "reach it. Take the site out of the transformed function, or use {instead}."
 )
 

@@ -33,9 +33,7 @@ from ._axis import MemberAxis
 from ._boundary import Boundary, for_all
 from ._distribution import lift
 
-_UNSUPPORTED = (
-    "{what} inside of `{flow}` in an ensemble's member is not supported: {instead}."
-)
+_UNSUPPORTED = "{what} inside `{flow}` in an ensemble's member is not supported: {instead}."
 _ENUMERATED = (
     "Discrete latent variables cannot be enumerated where an ensemble's member uses `scan` or "
     "`cond`: fit the members one by one."
@@ -50,7 +48,7 @@ class _Program(NamedTuple):
     treedef: Any
 
     def run(self, constants: list[Array], *operands: PyTree) -> PyTree:
-        """Evaluate the program; every site in it is sent to the handlers of now."""
+        """Evaluate the program; its sites are sent to the current handlers."""
         closed = ClosedJaxpr(self.jaxpr, constants)
         out = jaxpr_as_fun(closed)(*jax.tree.leaves(operands))
         return jax.tree.unflatten(self.treedef, out)
@@ -85,7 +83,7 @@ class _Staged(Messenger):
     def _stage_sample(self, msg: Message) -> None:
         mine = _site.contents(msg)
         fn, value = mine["fn"], msg["value"]
-        original = dict(msg)  # as it is now: `emit` waits until the member is done with it
+        original = dict(msg)  # a snapshot: `emit` runs after the member has finished
 
         def draw() -> Array:
             return fn.sample(jax.random.key(0)) if value is None else jnp.asarray(value)
@@ -137,7 +135,7 @@ class Flow(NamedTuple):
         if msg["fn"] is cond_wrapper:
             return self._cond(msg)
         raise NotImplementedError(
-            "Only `scan` and `cond` of numpyro.contrib.control_flow can be used inside of an "
+            "Only `scan` and `cond` of numpyro.contrib.control_flow can be used inside an "
             f"ensemble's member, not {msg['fn']!r}."
         )
 
@@ -163,7 +161,7 @@ class Flow(NamedTuple):
         crossing = (program.constants, init, xs)
         carry, ys, is_observed = self.boundary.outward(crossing, emit)
         carry, (ys, sites) = self.boundary.inward((carry, ys))
-        # Time is to one member what members are to the ensemble: a leading axis.
+        # Time is a leading axis of one member, as the members are of the ensemble.
         time = MemberAxis(length, self.axis.nesting)
         for name, flag in is_observed.items():
             site = sites.trace[name]
@@ -222,7 +220,7 @@ class Flow(NamedTuple):
         return _Program(closed.jaxpr, closed.consts, jax.tree.structure(shapes))
 
     def _all(self, program: _Program, constants: list[Array], *operands: PyTree) -> PyTree:
-        """Run a staged program for all members, in a plate of its own as NumPyro asks for."""
+        """Run a staged program for all members, in a separate plate, as NumPyro requires."""
         with numpyro.plate(self.name, self.axis.size, dim=self.axis.dim):
             return self.axis.vmap(program.run)(constants, *operands)
 

@@ -97,8 +97,8 @@ class EnsembleMAP:
         ((16, 2), [1.0, -2.0])
 
     References:
-        Lakshminarayanan, Pritzel and Blundell (2017), Simple and scalable predictive
-        uncertainty estimation using deep ensembles, NeurIPS, Algorithm 1 (without its
+        Lakshminarayanan, Pritzel, Blundell (2017), "Simple and scalable predictive
+        uncertainty estimation using deep ensembles", NeurIPS, Algorithm 1 (without its
         adversarial examples).
     """
 

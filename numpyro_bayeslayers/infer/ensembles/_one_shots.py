@@ -73,8 +73,8 @@ def ensemble_map(
         (['0.750', '0.750', '0.750', '0.750'], (4, 500))
 
     References:
-        Lakshminarayanan, Pritzel and Blundell (2017), Simple and scalable predictive
-        uncertainty estimation using deep ensembles, NeurIPS, Algorithm 1.
+        Lakshminarayanan, Pritzel, Blundell (2017), "Simple and scalable predictive
+        uncertainty estimation using deep ensembles", NeurIPS, Algorithm 1.
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         given = (

@@ -60,9 +60,10 @@ class Diagnostics(NamedTuple):
         1.2
 
     References:
-        Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), "Rank-normalization, folding,
+        Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021), "Rank-normalization, folding,
         and localization", Bayesian Analysis 16, for R-hat and its limit; Betancourt (2016),
-        arXiv:1604.00695, for the energy; Yao, Vehtari, Simpson and Gelman (2018), "Yes, but
+        "Diagnosing suboptimal cotangent disintegrations in Hamiltonian Monte Carlo",
+        arXiv:1604.00695, for the energy; Yao, Vehtari, Simpson, Gelman (2018), "Yes, but
         did it work?", ICML, for k-hat.
     """
 

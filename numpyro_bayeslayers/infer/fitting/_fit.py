@@ -140,9 +140,9 @@ def fit(
         (50, 3)
 
     References:
-        Hoffman, Blei, Wang and Paisley (2013), "Stochastic variational inference", JMLR 14,
-        equation 29, for minibatches; Rubin (1976), "Inference and missing data", Biometrika 63,
-        for when missing observations may be left out.
+        Hoffman, Blei, Wang, Paisley (2013), "Stochastic variational inference", JMLR 14,
+        equation 29, for minibatches; Rubin (1976), "Inference and missing data", Biometrika
+        63, for when missing observations may be left out.
     """
     with ALONE:
         reader = reader_of(model)

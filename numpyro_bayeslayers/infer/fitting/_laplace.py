@@ -97,11 +97,12 @@ class Laplace(Ensemble):
         20
 
     References:
-        Daxberger, Kristiadi, Immer, Eschenhagen, Bauer and Hennig (2021), "Laplace redux",
-        NeurIPS, sections 2 and 3; Immer, Korzepa and Bauer (2021), "Improving predictions of
-        Bayesian neural nets via local linearization", AISTATS, equation 8; Ritter, Botev and
-        Barber (2018), "A scalable Laplace approximation for neural networks", ICLR, equation
-        6; MacKay (1992), "Bayesian interpolation", Neural Computation 4, for the factor.
+        Daxberger, Kristiadi, Immer, Eschenhagen, Bauer, Hennig (2021), "Laplace redux",
+        NeurIPS, sections 2 and 3; Immer, Korzepa, Bauer (2021), "Improving predictions of
+        Bayesian neural nets via local linearization", AISTATS, equation 8; Ritter, Botev,
+        Barber (2018), "A scalable Laplace approximation for neural networks", ICLR,
+        equation 6; MacKay (1992), "Bayesian interpolation", Neural Computation 4, for the
+        factor.
     """
 
     structure: Literal["full", "diag", "kron", "low_rank"] = "full"

@@ -74,8 +74,9 @@ class VI:
         0.05
 
     References:
-        Hoffman, Blei, Wang and Paisley (2013), "Stochastic variational inference", JMLR 14;
-        Kucukelbir et al. (2017), "Automatic differentiation variational inference", JMLR 18.
+        Hoffman, Blei, Wang, Paisley (2013), "Stochastic variational inference", JMLR 14;
+        Kucukelbir et al. (2017), "Automatic differentiation variational inference", JMLR
+        18.
     """
 
     guide: Any = AutoNormal
@@ -115,7 +116,7 @@ class Ensemble(VI):
         4
 
     References:
-        Lakshminarayanan, Pritzel and Blundell (2017), "Simple and scalable predictive
+        Lakshminarayanan, Pritzel, Blundell (2017), "Simple and scalable predictive
         uncertainty estimation using deep ensembles", NeurIPS.
     """
 
@@ -161,7 +162,7 @@ class Modes(Ensemble):
         4
 
     References:
-        Lakshminarayanan, Pritzel and Blundell (2017), "Simple and scalable predictive
+        Lakshminarayanan, Pritzel, Blundell (2017), "Simple and scalable predictive
         uncertainty estimation using deep ensembles", NeurIPS, Algorithm 1.
     """
 

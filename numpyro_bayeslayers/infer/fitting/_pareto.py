@@ -22,8 +22,8 @@ def pareto_k(log_weights: Float[np.ndarray, "e s"]) -> Float[np.ndarray, " e"]:
         log_weights: The log weights, up to a constant, at least 25 per member.
 
     References:
-        Vehtari, Simpson, Gelman, Yao and Gabry (2024), "Pareto smoothed importance sampling",
-        JMLR 25; Yao, Vehtari, Simpson and Gelman (2018), "Yes, but did it work?: evaluating
+        Vehtari, Simpson, Gelman, Yao, Gabry (2024), "Pareto smoothed importance sampling",
+        JMLR 25; Yao, Vehtari, Simpson, Gelman (2018), "Yes, but did it work?: evaluating
         variational inference", ICML, algorithm 1.
     """
     in_order = np.sort(log_weights.astype(float), axis=-1)

@@ -89,7 +89,7 @@ def prior(
         1.0
 
     References:
-        Gabry, Simpson, Vehtari, Betancourt and Gelman (2019), "Visualization in Bayesian
+        Gabry, Simpson, Vehtari, Betancourt, Gelman (2019), "Visualization in Bayesian
         workflow", JRSS A 182, section 3.
     """
     with ALONE:

@@ -46,8 +46,8 @@ class SampledEnsemble(Modes):
         25
 
     References:
-        Sommer, Robnik, Nozadze, Seljak and Rügamer (2025), "Microcanonical Langevin
-        ensembles: advancing the sampling of Bayesian neural networks", ICLR.
+        Sommer, Robnik, Nozadze, Seljak, Rügamer (2025), "Microcanonical Langevin ensembles:
+        advancing the sampling of Bayesian neural networks", ICLR.
     """
 
     #: The chains are in different modes, so disagreement is expected.

@@ -61,10 +61,11 @@ class SGMCMC(Modes):
         50
 
     References:
-        Welling and Teh (2011), "Bayesian learning via stochastic gradient Langevin dynamics",
-        ICML, equation 4; Chen, Fox and Guestrin (2014), "Stochastic gradient Hamiltonian Monte
-        Carlo", ICML, equation 15; Zhang, Li, Zhang, Chen and Wilson (2020), "Cyclical
-        stochastic gradient MCMC for Bayesian deep learning", ICLR, equation 1 and algorithm 1.
+        Welling and Teh (2011), "Bayesian learning via stochastic gradient Langevin
+        dynamics", ICML, equation 4; Chen, Fox, Guestrin (2014), "Stochastic gradient
+        Hamiltonian Monte Carlo", ICML, equation 15; Zhang, Li, Zhang, Chen, Wilson (2020),
+        "Cyclical stochastic gradient MCMC for Bayesian deep learning", ICLR, equation 1 and
+        algorithm 1.
     """
 
     #: The chains are in different modes, so disagreement is expected.

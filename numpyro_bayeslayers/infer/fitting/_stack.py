@@ -212,7 +212,7 @@ def stack(
         ((3,), 1.0)
 
     References:
-        Yao, Vehtari, Simpson and Gelman (2018), "Using stacking to average Bayesian predictive
+        Yao, Vehtari, Simpson, Gelman (2018), "Using stacking to average Bayesian predictive
         distributions", Bayesian Analysis 13, equation 5.
     """
     parts, names = _parts_of(results)

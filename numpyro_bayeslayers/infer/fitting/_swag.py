@@ -73,7 +73,7 @@ class SWAG:
         10
 
     References:
-        Maddox, Garipov, Izmailov, Vetrov and Wilson (2019), "A simple baseline for Bayesian
+        Maddox, Garipov, Izmailov, Vetrov, Wilson (2019), "A simple baseline for Bayesian
         uncertainty in deep learning", NeurIPS, Algorithm 1; Wilson and Izmailov (2020),
         "Bayesian deep learning and a probabilistic perspective of generalization", NeurIPS,
         for MultiSWAG.

@@ -69,8 +69,8 @@ class ConditionedINR(AbstractLayer):
         needed = len(_layers(self.inner)) - 1 if self.mode == "feature" else 0
         if len(self.conditioners) != needed:
             raise ValueError(
-                f"`conditioners` must be {needed}, one for each layer of `inner` but the last "
-                f"in mode 'feature' and none in mode 'input', got {len(self.conditioners)}."
+                f"`conditioners` must be {needed}, one for each layer of `inner` except the "
+                f"last in mode 'feature' and none in mode 'input', got {len(self.conditioners)}."
             )
 
     @classmethod

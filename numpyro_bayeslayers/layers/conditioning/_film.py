@@ -124,7 +124,7 @@ class AffineModulation(AbstractAffineModulation):
         """
         if self.gamma_activation != "exp":
             raise NotImplementedError(
-                "`log_det` is there for `gamma_activation='exp'` only, this layer has "
+                "`log_det` requires `gamma_activation='exp'`, this layer has "
                 f"{self.gamma_activation!r}."
             )
         z = as_rows("z", z)

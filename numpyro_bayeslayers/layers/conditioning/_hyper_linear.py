@@ -63,8 +63,8 @@ class HyperLinear(AbstractHyperLinear):
     one context for each row needs a matrix for each row.
 
     Args:
-        target_in: Number of features that go in.
-        target_out: Number of features that come out.
+        target_in: Number of input features.
+        target_out: Number of output features.
         cond_dim: Size of the context $K$.
         generator: The map from K to out * in + out.
         name: Accepted for uniformity and unused: there are no sites to prefix.
@@ -102,8 +102,8 @@ class HyperLinear(AbstractHyperLinear):
         r"""Draw the generator: weights as in `equinox.nn.Linear`, multiplied by `init_scale`.
 
         Args:
-            target_in: Number of features that go in.
-            target_out: Number of features that come out.
+            target_in: Number of input features.
+            target_out: Number of output features.
             cond_dim: Size of the context $K$.
             key: Random key of the weights.
             init_scale: Multiplier of the generator's weights, zero or more; its bias is zero.
@@ -138,8 +138,8 @@ class BayesianHyperLinear(AbstractHyperLinear):
     The generated weights are not sites: they are computed from the generator's weights.
 
     Args:
-        target_in: Number of features that go in.
-        target_out: Number of features that come out.
+        target_in: Number of input features.
+        target_out: Number of output features.
         cond_dim: Size of the context $K$.
         prior_std: Standard deviation $s$ of the priors, positive.
         name: Prefix of the sites; the default is ``"bayesian_hyper_linear"``.

@@ -61,8 +61,8 @@ class ExpectedNormal(dist.Distribution):
 class ExpectedCategorical(dist.Distribution):
     r"""A bound on the mean log probability of classes over logits $f_k \sim N(m_k, v_k)$.
 
-    The log density is $m_y - \log \sum_k e^{m_k + v_k / 2}$. Draws are classes, given logits
-    that are drawn.
+    The log density is $m_y - \log \sum_k e^{m_k + v_k / 2}$. Draws are classes,
+    given drawn logits.
     """
 
     arg_constraints = {

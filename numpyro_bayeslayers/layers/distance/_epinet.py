@@ -141,7 +141,7 @@ class EpinetLayer(AbstractLayer):
 
 
 class _IndexedNetwork(AbstractLayer):
-    """From rows, with the index beside them, to a matrix (out, index) for each."""
+    """Map rows, concatenated with the index, to a matrix (out, index) for each."""
 
     in_features: int = setting(check=_checks.size)
     out_features: int = setting(check=_checks.size)

@@ -90,13 +90,13 @@ class LaplaceRandomFeatureCovariance(eqx.Module):
     def __check_init__(self) -> None:
         if self.momentum is not None and self.num_rows is None:
             raise ValueError(
-                "`num_rows` must be given with `momentum`: the average is of what all rows "
-                "would say."
+                "`num_rows` must be given with `momentum`: the average estimates the sum "
+                "over all rows."
             )
         if self.use_joint and self.likelihood != "categorical":
             raise ValueError(
                 f"`use_joint` is for the likelihood 'categorical', got {self.likelihood!r}: "
-                "there outputs are independent given the weights."
+                "for other likelihoods, outputs are independent given the weights."
             )
 
     @classmethod

@@ -145,7 +145,7 @@ class _Frozen(Messenger):
         fn: Any = msg["fn"]
         if msg["cond_indep_stack"]:
             raise ValueError(
-                f"`prior_function` copies layers without plates of their own, and {name!r} is in "
+                f"`prior_function` copies only layers that open no plates, and {name!r} is in "
                 f"the plate {msg['cond_indep_stack'][-1].name!r}."
             )
         event = tuple(fn.shape())

@@ -93,7 +93,7 @@ class RandomFeatureGaussianProcess(AbstractRowLayer, AbstractLinearNormal):
             raise TypeError(
                 "`rff` must be a feature map without sites, with `in_features` and "
                 f"`num_outputs`, such as an OrthogonalRandomFeatures, got {self.rff!r}. For "
-                "features with sites there is RandomKitchenSinks."
+                "features with sites, use RandomKitchenSinks."
             )
 
     @classmethod

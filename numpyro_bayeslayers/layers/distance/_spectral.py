@@ -20,7 +20,7 @@ _MATRICES_ONLY = (
     "`SpectralNormalization` bounds the singular values of matrices, and {name!r} is {what}. "
     "Wrap dense layers, or an `equinox.nn.Linear` that is lifted."
 )
-_REASON = "it is divided by its largest singular value, so its law is not normal"
+_REASON = "it is divided by its largest singular value, so its distribution is not normal"
 
 
 class SpectralNormalization(AbstractLayer):
@@ -115,7 +115,7 @@ class _Bounded(Messenger):
 
     def process_message(self, msg: Message) -> None:
         if msg["type"] == "opaque":
-            what = f"used where it is no product: {msg['reason']}"
+            what = f"used outside a product: {msg['reason']}"
             raise ValueError(_MATRICES_ONLY.format(name=msg["weight"].name, what=what))
         if msg["type"] != "linear":
             return

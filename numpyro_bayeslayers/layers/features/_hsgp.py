@@ -49,7 +49,7 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
         TypeError: If `kernel` is not a kernel, or a size is not an integer.
 
     Warns:
-        UserWarning: If rows lie outside the box, where values are known; `infer.fit`, `run` and
+        UserWarning: If rows with known values lie outside the box; `infer.fit`, `run` and
             predictions check their data before compilation. At the end of `infer.fit`, if the
             basis is too coarse for the inferred lengthscale.
 

@@ -122,7 +122,7 @@ def truncated(
 
 
 def _checked(link: Link, bounds: dict[str, ArrayLike | None]) -> dict[str, ArrayLike]:
-    """The bounds that are given; those that are known are looked at."""
+    """The given bounds; concrete ones are checked."""
     if not callable(link):
         raise TypeError(f"`link` must be a link such as gaussian_link, got {link!r}.")
     given = {name: x for name, x in bounds.items() if x is not None}
@@ -145,16 +145,16 @@ def _checked(link: Link, bounds: dict[str, ArrayLike | None]) -> dict[str, Array
 
 
 def _check_order(bounds: dict[str, np.ndarray]) -> None:
-    """No bound is NaN, and the first below the second; of others no observation is within."""
+    """Check that no bound is NaN, and that the lower bound is below the upper one."""
     for name, x in bounds.items():
         if np.isnan(x).any():
-            raise ValueError(f"`{name}` must be numbers, and none of them NaN.")
+            raise ValueError(f"`{name}` must be numbers other than NaN.")
     if len(bounds) == 2:
         (first, low), (second, high) = bounds.items()
         wrong = np.flatnonzero(~(low < high))
         if wrong.size:
             raise ValueError(
-                f"`{first}` must be below `{second}`, which it is not in row {wrong[0]}."
+                f"`{first}` must be below `{second}`, but it is not in row {wrong[0]}."
             )
 
 
@@ -162,7 +162,7 @@ def _with_tails(fn: dist.Distribution, word: str) -> dist.Distribution:
     if has_tails(fn):
         return fn
     raise ValueError(
-        f"{law_name(fn)} cannot be {word}: the probability of its tails is not known here. "
-        "The links that can are gaussian, heteroscedastic, student_t, lognormal, gamma, "
+        f"{law_name(fn)} cannot be {word}: the probabilities of its tails are not implemented. "
+        "The supported links are gaussian, heteroscedastic, student_t, lognormal, gamma, "
         "exponential, weibull and poisson."
     )

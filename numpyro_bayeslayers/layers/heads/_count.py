@@ -125,7 +125,7 @@ def negative_binomial_link(
         _checks.positive("rate", rate)
         if concentration is not None:
             raise ValueError(
-                "`rate` and `concentration` are two ways to give one prior: give one."
+                "`rate` and `concentration` both set the prior of the concentration: give only one."
             )
         concentration = dist.Exponential(rate)
     size = rows_and_outputs(y_hat)

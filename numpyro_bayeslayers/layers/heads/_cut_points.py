@@ -1,4 +1,4 @@
-"""Where ordered classes meet on the scale of the predictions."""
+"""Cut-points between ordered classes on the scale of the predictions."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from ._parameter import Parameter, check_prior, drawn
 def cut_points(
     link: str, first_cut: Parameter, gaps: Parameter, num_classes: int, outputs: int
 ) -> Array:
-    """The cut-points on the last axis, lined up with predictions.
+    """The cut-points on the last axis, aligned with predictions.
 
     Args:
         link: The name of the link.
-        first_cut: The prior of the first one, or its value.
+        first_cut: The prior of the first cut-point, or its value.
         gaps: The prior of each gap, or their values.
         num_classes: The number of classes.
         outputs: The number of outputs.

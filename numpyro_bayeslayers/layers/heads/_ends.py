@@ -1,4 +1,4 @@
-"""Likelihoods (links) of proportions that may be 0 or 1, by the log odds of what is inside."""
+"""Likelihoods (links) of proportions that may be exactly 0 or 1."""
 
 from typing import Any
 

@@ -42,7 +42,7 @@ def multivariate_normal_link(
             over correlation matrices, above 1 to favor weak correlations.
         plate: A plate of the rows, which may subsample; the link enters it.
         weights: Weight of each row in the log likelihood, at least 0: (n,) or (n, 1).
-        mask: Whether each row enters the likelihood, Boolean, likewise.
+        mask: Whether each row enters the likelihood, Boolean, in the same form.
         offset: Known term that is added to predictions, (n,), (n, 1) or (n, u).
 
     Sites:
@@ -55,7 +55,7 @@ def multivariate_normal_link(
 
     Raises:
         ValueError: If the rows of predictions and observations do not match, if an observation
-            is not finite, a scale or `concentration` not positive, a weight is negative, or if
+            is not finite, a scale or `concentration` is not positive, a weight is negative, or if
             there are fewer than two outputs.
         TypeError: If `name` is not a string, or the mask is not boolean.
 

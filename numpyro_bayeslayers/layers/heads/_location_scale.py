@@ -49,8 +49,9 @@ def gaussian_link(
         sigma_kwargs: Keywords of `sigma_dist`, if it is a class.
         plate: A plate of the rows, which may subsample; the link enters it.
         weights: Weight of each row in the log likelihood, at least 0: (n,), (n, 1), or (n, u).
-        mask: Whether each row enters the likelihood, Boolean, likewise.
-        offset: Known term that is added to each row's prediction, likewise: known, not learned.
+        mask: Whether each row enters the likelihood, Boolean, in the same form.
+        offset: Known term that is added to each row's prediction, in the same form; it is
+            not learned.
 
     Sites:
         ``{name}.sigma`` of event shape (), or (u,) for several outputs, unless a scale is
@@ -178,7 +179,8 @@ def heteroscedastic_link(
 
     Args:
         y_hat: Predictions of the mean, (n,), (n, 1), or (n, u) for several outputs.
-        scale_hat: Predictions of the standard deviation before the softplus, likewise.
+        scale_hat: Predictions of the standard deviation before the softplus, in the same
+            form.
         y: Observations of the same rows, or None to draw them.
         name: Name of the observed site.
         plate: A plate of the rows, which may subsample; the link enters it.
@@ -221,7 +223,7 @@ def _sigma(
     check_name(name)
     if scale is not None and untransformed_scale is not None:
         raise ValueError(
-            "`scale` and `untransformed_scale` are two ways to give one number: give one."
+            "`scale` and `untransformed_scale` both set the standard deviation: give only one."
         )
     if untransformed_scale is not None:
         return jax.nn.softplus(_checks.array("untransformed_scale", untransformed_scale))

@@ -1,4 +1,4 @@
-"""What all likelihoods share: rows line up, or it is an error; each is weighed and masked alone."""
+"""The common part of all likelihoods: alignment, weights and masks of the rows."""
 
 import contextlib
 import contextvars
@@ -25,7 +25,7 @@ from ...distributions._support import (
 from ...distributions._weighted import Weighted
 
 Plate: TypeAlias = numpyro.plate | None
-# One value for each row, (n,) or (n, 1), or for each observation; None for all alike.
+# One value for each row, (n,) or (n, 1), or for each observation; None for the default.
 PerRow: TypeAlias = ArrayLike | None
 
 _BOUNDS = ("lower", "upper", "low", "high")
@@ -33,7 +33,7 @@ _OF_ROWS = ("offset", "weights", "mask", *_BOUNDS)
 
 
 class _Alteration(NamedTuple):
-    """What becomes of a link's law, by arrays of its rows."""
+    """A change of the distribution of a link, with bounds for its rows."""
 
     change: Callable[..., dist.Distribution]
     bounds: dict[str, ArrayLike]
@@ -52,18 +52,20 @@ def altered(
     *,
     of_data: bool,
 ) -> Generator[None]:
-    """Links called here observe ``change(law, **bounds)``, lined up with the rows.
+    """Context in which links observe ``change(law, **bounds)``, with bounds aligned with rows.
 
     Args:
-        change: Gives the law that is observed.
-        bounds: Each one number, or one for each row or observation.
-        of_data: Whether they belong to the observations, and draws do without.
+        change: Returns the distribution that is observed.
+        bounds: By name, one number, or one for each row or observation.
+        of_data: Whether the bounds apply to observations only, not to draws.
 
     Raises:
-        ValueError: If they are called within another such change.
+        ValueError: If a link is called inside another such context.
     """
     if _ALTERATION.get() is not None:
-        raise ValueError("A link has one pair of bounds: censored or truncated, and once.")
+        raise ValueError(
+            "A link has one pair of bounds: wrap it once, in `censored` or in `truncated`."
+        )
     token = _ALTERATION.set(_Alteration(change, bounds, of_data))
     try:
         yield
@@ -89,9 +91,9 @@ def observe(
         name: The site's name.
         law: The likelihood, given the aligned predictors.
         y: The observations, or None to draw them.
-        plate: A plate of the rows, entered here; what it draws is taken from all arrays.
-        weights: Weight of each row in the log likelihood, at least 0. Not read for draws.
-        mask: Whether each row enters the likelihood, Boolean. Not read for draws.
+        plate: A plate of the rows, entered here; its subsample is taken from all arrays.
+        weights: Weight of each row in the log likelihood, at least 0. Not used for draws.
+        mask: Whether each row enters the likelihood, Boolean. Not used for draws.
         offset: Known term that is added to the first of the predictors.
         is_joint: Whether the outputs of a row are one event.
         predictors: Arrays (n,), (n, 1), or (n, u) for several outputs, by argument.
@@ -115,7 +117,7 @@ def observe(
     arrays = align(arrays, plates)
     if is_joint:
         arrays = {key: _of_whole_rows(key, x) for key, x in arrays.items()}
-    # Inside of JAX's transformations an array made of a known one is traced.
+    # Inside JAX's transformations, an array computed from a concrete one is traced.
     known = {key: as_held(x) for key, x in known.items() if is_known(x)}
     known = {key: x.reshape(arrays[key].shape) for key, x in known.items()}
     if plate is None:
@@ -123,8 +125,8 @@ def observe(
     _checks.instance("plate", plate, numpyro.plate, "a numpyro.plate of the rows")
     if plates:
         raise ValueError(
-            "A link with a `plate` of rows cannot stand inside of another plate. Leave "
-            "`plate` out: the rows of each cell then are one event."
+            "A link with a `plate` of rows cannot be called inside another plate. Omit "
+            "`plate`: the rows of each cell are then one event."
         )
     with plate as chosen:
         axis = 0 if is_joint else -1
@@ -140,7 +142,7 @@ def _sample(
     known: dict[str, Any],
     num_plates: int,
 ) -> Array:
-    """The site of aligned arrays."""
+    """Sample the site, given aligned arrays."""
     y, weights, mask = (arrays.pop(key, None) for key in ("y", "weights", "mask"))
     offset = arrays.pop("offset", None)
     if offset is not None:
@@ -152,7 +154,7 @@ def _sample(
         counts = counts & ~np.asarray(primitives.missing_of(known["y"]))
         check_support("y", known["y"], support_of(fn), law_name(fn), name, counts)
     if weights is not None:
-        # A row without weight counts nothing, also where its density is infinite.
+        # A row with weight zero contributes nothing, even if its density is infinite.
         has_weight = weights != 0
         mask = has_weight if mask is None else mask & has_weight
         weights = jnp.where(has_weight, weights, 1)
@@ -171,7 +173,7 @@ def _sample(
 def _changed(
     law: Callable[..., dist.Distribution], alteration: _Alteration
 ) -> Callable[..., dist.Distribution]:
-    """The law of predictors and bounds."""
+    """The changed distribution, as a function of predictors and bounds."""
 
     def of_both(**arrays: Array) -> dist.Distribution:
         bounds = {name: arrays.pop(name) for name in alteration.bounds}
@@ -181,22 +183,22 @@ def _changed(
 
 
 def check_name(name: str) -> None:
-    """`name` is a string that is not empty."""
+    """Check that `name` is a non-empty string."""
     if not isinstance(name, str) or not name:
         raise TypeError(
-            f"`name` must be a string that is not empty, got {name!r}. A link is called as "
+            f"`name` must be a string that is not empty, got {name!r}. Call a link as "
             "`gaussian_link(mu, y, name='price')`."
         )
 
 
 def check_weights(weights: PerRow) -> PerRow:
-    """`weights` are finite numbers of at least 0."""
+    """Check that `weights` are finite numbers of at least 0."""
     if weights is None or isinstance(weights, jax.core.Tracer):
         return weights
     values = np.asarray(weights)
     if values.dtype.kind not in "iuf":
         raise TypeError(
-            f"`weights` must be numbers, got an array of {values.dtype}. Which rows count is "
+            f"`weights` must be numbers, got an array of {values.dtype}. To select rows, use "
             "`mask=`."
         )
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
@@ -209,7 +211,7 @@ def check_weights(weights: PerRow) -> PerRow:
 
 
 def check_offset(offset: ArrayLike) -> ArrayLike:
-    """`offset` is finite, as far as it is known: the logarithm of an exposure of zero is not."""
+    """Check that a concrete `offset` is finite: the logarithm of an exposure of zero is not."""
     if isinstance(offset, jax.core.Tracer):
         return offset
     values = np.asarray(offset)
@@ -217,30 +219,30 @@ def check_offset(offset: ArrayLike) -> ArrayLike:
         return offset
     bad = np.flatnonzero(~np.isfinite(values))
     raise ValueError(
-        f"`offset` must be finite, got {values.ravel()[bad[0]]} in row {bad[0]} and {bad.size} "
-        "such rows. Leave these rows out: nothing can be observed without exposure."
+        f"`offset` must be finite, got {values.ravel()[bad[0]]} in row {bad[0]} ({bad.size} such "
+        "rows). Drop these rows: nothing can be observed without exposure."
     )
 
 
 def check_mask(mask: PerRow) -> PerRow:
-    """`mask` is boolean."""
+    """Check that `mask` is Boolean."""
     kind = mask.dtype if isinstance(mask, jax.Array) else np.asarray(mask).dtype
     if mask is None or kind.kind == "b":
         return mask
     raise TypeError(
-        f"`mask` must be boolean, True for rows that count, got {kind}. How much rows count is "
+        f"`mask` must be boolean, True for rows that count, got {kind}. To weight rows, use "
         "`weights=`."
     )
 
 
 def align(arrays: dict[str, Array], plates: tuple[int, ...]) -> dict[str, Array]:
-    """The arrays with (n, 1) as (n,), so that rows meet rows, inside plates on the left.
+    """Align arrays row by row: (n, 1) becomes (n,); plate axes stay on the left.
 
-    With several outputs, what belongs to rows becomes (n, 1).
+    With several outputs, arrays with one value for each row become (n, 1).
 
     Raises:
-        ValueError: If they would broadcast to another shape than that of the observations
-            `y`, or without them of the predictions.
+        ValueError: If the arrays would not broadcast to the shape of the observations `y`, or
+            of the predictions if there are no observations.
     """
     given = {name: x.shape for name, x in arrays.items()}
     own = {name: split_plates(x.shape, plates)[1] for name, x in arrays.items()}
@@ -273,20 +275,20 @@ def align(arrays: dict[str, Array], plates: tuple[int, ...]) -> dict[str, Array]
             raise ValueError(
                 f"`{name}` of shape {given[name]} and `{first}` of shape {given[first]} do "
                 f"not line up: broadcast, they would have shape {found} instead of one "
-                "observation for each row. Give both one row count; one output is (n,) or "
-                "(n, 1), several are (n, outputs) in both."
+                "observation for each row. Both need the same number of rows: (n,) or (n, 1) for "
+                "one output, (n, outputs) for several."
             )
     predicted = [shape for name, shape in own.items() if name not in ("y", *_OF_ROWS)]
     if len(target) == 2 and target[1] not in [s[1] for s in predicted if len(s) == 2]:
         raise ValueError(
-            f"`{first}` has {target[1]} outputs, and the predictions have one. Give them as "
-            "many: a layer has `units=`."
+            f"`{first}` has {target[1]} outputs, and the predictions have one. Predict as many: "
+            "layers have the argument `units=`."
         )
     return arrays
 
 
 def _joint(own: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape that all have together, or the widest if they do not go together."""
+    """The common shape after broadcasting, or the widest shape if there is none."""
     try:
         return jnp.broadcast_shapes(*own.values())
     except ValueError:
@@ -301,27 +303,27 @@ def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None
 
 
 def _check_no_rows(arrays: dict[str, Array], plates: tuple[int, ...]) -> None:
-    """Check that an outer plate is not one of the link's rows, which would be crossed."""
+    """Check that an enclosing plate is not a plate of the link's own rows."""
     own = {name: split_plates(x.shape, plates)[1] for name, x in arrays.items()}
     free = [own[name] for name, x in arrays.items() if len(own[name]) == x.ndim and x.ndim]
     cells = [own[name] for name, x in arrays.items() if len(own[name]) < x.ndim]
     is_rows = any(shape[0] == plates[-1] > 1 for shape in free)
     if is_rows and cells and all(shape[0] == 1 for shape in cells):
         raise ValueError(
-            f"The link stands inside of a plate of {plates[-1]}, as many as it has rows: "
+            f"The link is called inside a plate of {plates[-1]}, which is also its number of rows: "
             "each cell of the plate would have a likelihood of all rows. Call it outside and "
-            "hand the plate over: gaussian_link(mu, y, plate=plate)."
+            "pass the plate: gaussian_link(mu, y, plate=plate)."
         )
 
 
 def _of_whole_rows(name: str, x: Array) -> Array:
-    """Weights and masks of rows of which all outputs are one event, without their axis."""
+    """Weights and masks without the axis of outputs, where the outputs of a row are one event."""
     if name not in ("weights", "mask"):
         return x
     if x.shape[-1:] != (1,):
         raise ValueError(
-            f"`{name}` must be one for each row, (n,) or (n, 1), got shape {x.shape}: the "
-            "outputs of a row are one observation here."
+            f"`{name}` must have one value for each row, (n,) or (n, 1), got shape {x.shape}: "
+            "here the outputs of a row are one observation."
         )
     return x[..., 0]
 

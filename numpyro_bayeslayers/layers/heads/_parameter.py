@@ -1,4 +1,4 @@
-"""A likelihood's own parameters: drawn from a prior, one for each output, or given."""
+"""Parameters of a likelihood: given, or drawn from a prior for each output."""
 
 from numbers import Real
 from typing import Any, TypeAlias
@@ -20,7 +20,7 @@ Parameter: TypeAlias = dist.Distribution | ArrayLike | None
 
 
 def rows_and_outputs(*predictions: ArrayLike) -> tuple[int, int]:
-    """How many rows and outputs the predictions have, 1 where they do not say."""
+    """The numbers of rows and of outputs of the predictions, 1 for a missing axis."""
     plates = primitives.plate_shape()
     shapes = [split_plates(jnp.shape(x), plates)[1] for x in predictions]
     rows = max((shape[0] for shape in shapes if shape), default=1)
@@ -37,7 +37,7 @@ def parameter(
     site: str | None = None,
     high: float = float("inf"),
 ) -> Array:
-    """A parameter that lines up with predictions, positive and below `high`.
+    """A parameter that is aligned with predictions, positive and below `high`.
 
     Args:
         link: The name of the link.
@@ -46,7 +46,7 @@ def parameter(
         default: The prior if `given` is None.
         size: Rows and outputs of the predictions.
         site: The name of the site in the link.
-        high: What it stays below.
+        high: The upper bound of its values.
     """
     given = default if given is None else given
     if isinstance(given, dist.Distribution):
@@ -55,7 +55,7 @@ def parameter(
             return drawn(site or argument, given, size[1])
     if isinstance(given, bool) or not isinstance(given, (Real, np.ndarray, jax.Array)):
         raise TypeError(
-            f"`{argument}` must be a prior (a distribution of numpyro, ready), a number or "
+            f"`{argument}` must be a prior (a distribution object of numpyro), a number or "
             f"an array, got {given!r} ({type(given).__name__})."
         )
     if not isinstance(given, jax.core.Tracer):
@@ -67,13 +67,13 @@ def parameter(
 
 
 def _lined_up(argument: str, value: Array, rows: int, outputs: int) -> Array:
-    """One value for each row, output or entry, in the axes of the predictions."""
+    """Align a value for each row, output or entry with the axes of the predictions."""
     if value.ndim != 1 or outputs == 1 or len(value) not in (rows, outputs):
         return value
     if rows == outputs:
         raise ValueError(
             f"`{argument}` of shape {value.shape} could be one for each row or for each "
-            f"output: there are {rows} of both. Give it as ({rows}, 1) for rows, as "
+            f"output: there are {rows} of both. Use shape ({rows}, 1) for rows, or "
             f"(1, {rows}) for outputs."
         )
     return value[None] if len(value) == outputs else value[:, None]
@@ -82,7 +82,7 @@ def _lined_up(argument: str, value: Array, rows: int, outputs: int) -> Array:
 def drawn(
     site: str, prior: dist.Distribution, outputs: int, tail: tuple[int, ...] = ()
 ) -> Array:
-    """Draw a parameter, one for each output, so that it lines up with (rows, outputs).
+    """Draw a parameter for each output, aligned with (rows, outputs).
 
     Args:
         site: Its name.
@@ -116,15 +116,15 @@ def check_prior(argument: str, prior: dist.Distribution, high: float) -> None:
         what = "positive numbers" if high == float("inf") else f"numbers from 0 to {high:g}"
         name = type(prior).__name__
         raise ValueError(
-            f"`{argument}` must have a prior of {what}, one at a time, got {name} with "
-            f"support {support} and event shape {prior.event_shape}."
+            f"`{argument}` must have a scalar prior of {what}, got {name} with support "
+            f"{support} and event shape {prior.event_shape}."
         )
 
 
 def of_excess_noise() -> dist.Distribution:
     r"""The prior of a precision $\phi$ whose $1 / \sqrt\phi$ is Exponential(1).
 
-    That is a relative deviation, and this the prior that a standard deviation has: highest
-    at zero, so that exact data stay exact.
+    $1 / \sqrt\phi$ is a relative standard deviation. Its prior has the highest density at
+    zero, as that of a standard deviation, so that small noise is possible.
     """
     return dist.TransformedDistribution(dist.Exponential(1.0), PowerTransform(-2.0))

@@ -1,4 +1,4 @@
-"""Likelihoods (links) of successes among trials, by the log odds of one."""
+"""Likelihoods (links) of successes among trials, predicted by their log odds."""
 
 from typing import Any
 
@@ -130,7 +130,7 @@ def beta_binomial_link(
 
 
 def check_trials(trials: ArrayLike) -> Array:
-    """`trials` are whole numbers of at least 0, which are given back in floating point."""
+    """Check that `trials` are whole numbers of at least 0; return them in floating point."""
     kind = trials.dtype if isinstance(trials, jax.Array) else np.asarray(trials).dtype
     if kind.kind not in "iuf":
         raise TypeError(f"`trials` must be whole numbers, got an array of {kind}.")

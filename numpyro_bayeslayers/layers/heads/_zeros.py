@@ -1,4 +1,4 @@
-"""Likelihoods (links) of counts whose zeros are a matter of their own."""
+"""Likelihoods (links) of counts with a separate model of zeros."""
 
 from typing import Any
 

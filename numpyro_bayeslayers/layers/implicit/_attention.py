@@ -58,8 +58,8 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
         (4, 5, 7, 6)
 
     References:
-        Vaswani et al. (2017), "Attention is all you need", NeurIPS, section 3.2.2; Wen, Tran
-        and Ba (2020), "BatchEnsemble", ICLR, section 4.2 (a Transformer of them).
+        Vaswani et al. (2017), "Attention is all you need", NeurIPS, section 3.2.2; Wen,
+        Tran, Ba (2020), "BatchEnsemble", ICLR, section 4.2 (a Transformer of them).
     """
 
     num_heads: int = setting(check=_checks.size)
@@ -76,7 +76,7 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
         if self.head_features is None and self.in_features % self.num_heads:
             raise ValueError(
                 f"`in_features` must be a multiple of `num_heads`={self.num_heads}, got "
-                f"{self.in_features}. Or give `head_features`, the size of a head."
+                f"{self.in_features}. Otherwise give `head_features`, the size of a head."
             )
 
     def _forward(

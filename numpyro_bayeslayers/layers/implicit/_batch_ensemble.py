@@ -81,7 +81,7 @@ class DenseBatchEnsemble(AbstractRankOneDense):
         (4, 5, 2)
 
     References:
-        Wen, Tran and Ba (2020), "BatchEnsemble: an alternative approach to efficient ensemble
+        Wen, Tran, Ba (2020), "BatchEnsemble: an alternative approach to efficient ensemble
         and lifelong learning", ICLR, equations 1 and 5, and section 3.1.
     """
 

@@ -1,4 +1,4 @@
-"""What the dense layers share whose members have one weight matrix, scaled from both sides."""
+"""The base of dense layers whose members scale one shared weight matrix from both sides."""
 
 import abc
 
@@ -35,7 +35,7 @@ class AbstractRankOneDense(AbstractMemberLayer):
         def of_rows(own: Array) -> Array:
             return jnp.repeat(own, num_rows, axis=-2)
 
-        # One product for the rows of all members: no member has a matrix of its own.
+        # One product for the rows of all members: no matrix is formed for a member.
         out = linear(merge_members(x) * of_rows(r), weight) * of_rows(s)
         if self.bias:
             prior = normal((members, self.out_features), self.prior_scale, fan_in)

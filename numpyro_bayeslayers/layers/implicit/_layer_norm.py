@@ -45,8 +45,8 @@ class LayerNormEnsemble(AbstractMemberLayer):
         (4, 5, 3)
 
     References:
-        Ba, Kiros and Hinton (2016), "Layer normalization", arXiv:1607.06450, equation 4;
-        Wen, Tran and Ba (2020), "BatchEnsemble", ICLR, section 3.1.
+        Ba, Kiros, Hinton (2016), "Layer normalization", arXiv:1607.06450, equation 4; Wen,
+        Tran, Ba (2020), "BatchEnsemble", ICLR, section 3.1.
     """
 
     in_features: int = setting(check=_checks.size)

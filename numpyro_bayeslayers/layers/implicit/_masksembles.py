@@ -59,7 +59,7 @@ class Masksembles(eqx.Module):
         (4, 5, 15)
 
     References:
-        Durasov, Bagautdinov, Baque and Fua (2021), "Masksembles for uncertainty estimation",
+        Durasov, Bagautdinov, Baque, Fua (2021), "Masksembles for uncertainty estimation",
         CVPR, section 3.2 and its appendix.
     """
 
@@ -76,7 +76,7 @@ class Masksembles(eqx.Module):
         self.in_features = _checks.size("in_features", in_features)
         with (
             jax.ensure_compile_time_eval()
-        ):  # a model may make the layer while it is traced
+        ):  # a model may construct the layer while it is traced
             words = random.bits(_checks.random_key("key", key), (4,))
         self.masks = jnp.asarray(self._drawn(np.random.default_rng(np.asarray(words))))
 

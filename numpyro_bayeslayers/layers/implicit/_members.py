@@ -45,10 +45,10 @@ def tile_members(
 
 
 def check_members(x: Array, num_members: int, what: str = "rows") -> tuple[int, ...]:
-    """The axes of plates that `x` leads with; the next one is that of the members.
+    """The leading plate axes of `x`; the next axis is that of the members.
 
     Raises:
-        ValueError: If it is another, or if there is no axis of rows right of it.
+        ValueError: If the next axis is not that of the members, or no axis of rows follows.
     """
     lead, rows = split_plates(x.shape[:-1], plate_shape())
     if len(rows) < 2 or rows[0] != num_members:
@@ -88,5 +88,5 @@ class AbstractMemberLayer(AbstractRowLayer):
 
 
 def merge_members(x: Num[Array, "*plates e n d"]) -> Num[Array, "*plates rows d"]:
-    """All members' rows one after the other."""
+    """The rows of all members, concatenated."""
     return x.reshape(x.shape[:-3] + (x.shape[-3] * x.shape[-2], x.shape[-1]))

@@ -57,7 +57,7 @@ def observe_members(
         (5,)
 
     References:
-        Wen, Tran and Ba (2020), "BatchEnsemble", ICLR, section 3.1; Dusenberry et al. (2020),
+        Wen, Tran, Ba (2020), "BatchEnsemble", ICLR, section 3.1; Dusenberry et al. (2020),
         "Efficient and scalable Bayesian neural nets with rank-1 factors", ICML, section 3.
     """
     name, each = _checks.label("name", name), _checks.switch("each", each)

@@ -14,7 +14,7 @@ from ._dense import AbstractRankOneDense
 
 
 def checked_prior(name: str, value: Any) -> dist.Distribution:
-    """A law of real numbers, which is repeated over members and entries."""
+    """Check for a distribution of real numbers, which is repeated over members and entries."""
     if value is None:
         return dist.Normal(1.0, 0.5)
     what = "a distribution of real numbers, such as Normal(1.0, 0.5)"
@@ -98,6 +98,6 @@ class DenseRank1(AbstractRankOneDense):
                 )
 
     def _factor(self, name: str, shape: tuple[int, int]) -> Site:
-        # The numbers of a prior are constants, also where they are arrays.
+        # The parameters of a prior are constants, even if they are arrays.
         prior = jax.tree.map(lax.stop_gradient, getattr(self, f"prior_{name}"))
         return sample_site(name, prior.expand(shape).to_event(2))

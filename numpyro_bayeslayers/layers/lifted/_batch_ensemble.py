@@ -1,4 +1,4 @@
-"""Which parts of a module become batch ensembles, and the parameters of their members."""
+"""The parts of a module that become batch ensembles, and the parameters of their members."""
 
 from typing import Any
 

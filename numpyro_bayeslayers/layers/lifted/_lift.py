@@ -21,8 +21,8 @@ from ._state import State
 from ._table import Entry, declare, is_array
 
 _NO_STATE = (
-    "`state` must be left out with `batch_ensemble`, whose members would share one. Take "
-    "layers without a state (LayerNorm, GroupNorm), or `EnsembleSVI` for members on their own."
+    "`state` must be left out with `batch_ensemble`, whose members would share one. Use "
+    "layers without a state (LayerNorm, GroupNorm), or `EnsembleSVI` for separate members."
 )
 
 
@@ -98,7 +98,7 @@ def lift(
         (4, 5, 1)
 
     References:
-        Wen, Tran and Ba (2020), "BatchEnsemble: an alternative approach to efficient ensemble
+        Wen, Tran, Ba (2020), "BatchEnsemble: an alternative approach to efficient ensemble
         and lifelong learning", ICLR, section 3.1 (`batch_ensemble`).
     """
     _checks.instance("module", module, eqx.Module, "an Equinox module")

@@ -40,12 +40,14 @@ from ._table import path_of
 
 _NOTHING: Mapping[str, Array] = MappingProxyType({})
 _PLATES = (
-    "The module {name!r} has a state, one for all rows, and cannot be in a plate. For several, "
-    "call it outside, or take layers without a state (LayerNorm, GroupNorm)."
+    "The module {name!r} has one state for all rows and cannot be in a plate. Call it outside "
+    "the plate, or use layers without a state (LayerNorm, GroupNorm)."
 )
-_READ = "the lifted module computes with it besides applying it (`equinox.nn.Shared` does)"
-_NO_PRODUCT = "it belongs to no linear module of Equinox"
-_DRAWN = "it is used in a module that `draw` gave; call the lifted module on rows instead"
+_READ = (
+    "the lifted module also uses it outside its linear map (as `equinox.nn.Shared` does)"
+)
+_NO_PRODUCT = "it does not belong to a linear module of Equinox"
+_DRAWN = "it is used in a module returned by `draw`; call the lifted module on rows instead"
 
 
 class Lifted(AbstractLayer):
@@ -71,9 +73,9 @@ class Lifted(AbstractLayer):
     module, use the plain value, and gradient estimators name them.
 
     A module with a state (batch or spectral normalization) is called without it: the state is
-    kept from step to step by `numpyro.mutable`. Inside of an objective the module normalizes by
+    kept from step to step by `numpyro.mutable`. Inside an objective the module normalizes by
     the rows that it is given and updates its state; everywhere else, in predictions and draws
-    of a prior, it runs on the state as it is, so that a row does not depend on those beside it.
+    of a prior, it uses the stored state, so that a row does not depend on the other rows.
 
     Args:
         module: The module, without the arrays of its parameters.
@@ -121,7 +123,7 @@ class Lifted(AbstractLayer):
     def draw(self) -> eqx.Module:
         """Draw the parameters and return the module, for use as any Equinox module.
 
-        Gradient estimators do not act on it. Inside of plates call the layer on rows instead.
+        Gradient estimators do not act on it. Inside plates, call the layer on rows instead.
 
         Raises:
             ValueError: If it is called inside a plate, or is a batch ensemble.
@@ -145,7 +147,7 @@ class Lifted(AbstractLayer):
         if primitives.plate_shape():
             raise ValueError(
                 "`draw` gives one module, but there is one for each cell of the enclosing "
-                "plates here. Call the lifted module on rows, or draw outside of the plate."
+                "plates here. Call the lifted module on rows, or draw outside the plate."
             )
         with primitives.scope(prefix=self.prefix):
             sites = self._sites()
@@ -308,12 +310,12 @@ class LiftedLinear(Lifted, AbstractLinearNormal):
 
 
 def _spread(value: Array, key: Any, shape: tuple[int, ...]) -> Array:
-    """The start value in each cell of the plates."""
+    """The initial value in each cell of the plates."""
     return jnp.broadcast_to(value, shape)
 
 
 def _like(x: Array, ndim: int) -> jax.ShapeDtypeStruct:
-    """What one of many is like: the last `ndim` axes."""
+    """The shape and type of one of many: the last `ndim` axes."""
     return jax.ShapeDtypeStruct(x.shape[x.ndim - ndim :], x.dtype)
 
 
@@ -322,6 +324,6 @@ def _event_shape(site: Site) -> tuple[int, ...]:
 
 
 def _say_opaque(site: Site, reason: str) -> None:
-    # Vectors (biases, scales) are no matrices: nowhere could a gradient estimator act on them.
+    # Vectors (biases, scales) are not matrices: gradient estimators never act on them.
     if sum(size > 1 for size in _event_shape(site)) > 1:
         primitives.opaque(site, reason)

@@ -284,7 +284,7 @@ class _Seen(eqx.Module):
         return out if bias is None else jnp.reshape(out + bias, out.shape)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "module":  # not set yet while it is copied
+        if name == "module":  # not yet set during a copy
             raise AttributeError(name)
         return getattr(self.module, name)
 

@@ -1,4 +1,4 @@
-"""What a module keeps between calls: running means of batch normalization, and their like."""
+"""The state of a module between calls, such as the running means of batch normalization."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -12,8 +12,8 @@ from numpyro.primitives import mutable
 from ... import _checks, primitives
 
 _NONE = (
-    "`state` must be left out: the module has none (no `equinox.nn.StateIndex`, as batch and "
-    "spectral normalization have)."
+    "`state` must be left out: the module has no state (no `equinox.nn.StateIndex`, which batch "
+    "and spectral normalization have)."
 )
 _AXES = (
     "`module` must have one name for the axis of its rows, got {names}. Give each "
@@ -22,7 +22,7 @@ _AXES = (
 
 
 class State(eqx.Module):
-    """The first state of a module, and the name of the axis of rows that it is of."""
+    """The initial state of a module, and the name of the axis of rows that it refers to."""
 
     first: list[Array]
     structure: Any = eqx.field(static=True)
@@ -30,7 +30,7 @@ class State(eqx.Module):
 
     @classmethod
     def of(cls, module: PyTree, state: Any) -> "State":
-        """The state that was given for a module.
+        """Check the state that was given for a module.
 
         Raises:
             TypeError: If it is not a state.
@@ -48,18 +48,18 @@ class State(eqx.Module):
         return cls(leaves, structure, names[0] if names else "batch")
 
     def enter(self) -> "Held":
-        """The state as it is at this call, of a layer within its scope."""
+        """The current state, read inside the scope of its layer."""
         first: Any = {"leaves": self.first}
         kept: Any = mutable("state", first)
         return Held(self, kept, is_training=primitives.is_replayed())
 
 
 class Held:
-    """A state in one call.
+    """A state during one call.
 
     Args:
-        of: The first state.
-        kept: Where the state is kept.
+        of: The initial state.
+        kept: The mutable value that stores the state.
         is_training: Whether the module updates it.
     """
 
@@ -71,22 +71,22 @@ class Held:
         self._is_training = is_training
 
     def state(self) -> eqx.nn.State:
-        """The state as the module takes it."""
+        """The state in the form that the module takes."""
         return jax.tree.unflatten(self._structure, self._leaves)
 
     def of(self, module: Any, *, is_alone: bool) -> Any:
-        """The module at work, or at rest: by the state as it is.
+        """The module in training mode, or in inference mode, which uses the state unchanged.
 
         Args:
             module: The module.
-            is_alone: Whether it is run on one row that is no row of a map.
+            is_alone: Whether it is run on a single row that is not part of a map.
         """
         is_at_rest = is_alone or not self._is_training
         switch = lambda node: _switched(node, is_at_rest) if _has_state(node) else node
         return jax.tree.map(switch, module, is_leaf=_has_state)
 
     def leave(self, leaves: list[Array]) -> None:
-        """Keep the state after the call."""
+        """Store the state after the call."""
         if self._is_training:
             self._kept["leaves"] = [lax.stop_gradient(x) for x in leaves]
 
@@ -96,7 +96,7 @@ def _is_index(leaf: Any) -> bool:
 
 
 def _has_state(node: Any) -> bool:
-    """Whether a module itself keeps something, and says by `inference` whether it does."""
+    """Whether a module has its own state, and a field `inference` that freezes it."""
     if not isinstance(node, eqx.Module) or not hasattr(node, "inference"):
         return False
     return any(_is_index(value) for value in vars(node).values())

@@ -1,4 +1,4 @@
-"""Which parameter of a module is declared how: patterns of paths against leaves."""
+"""Declarations of parameters: patterns of paths, matched against the leaves of a module."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ from numpyro.distributions.constraints import Constraint
 
 from ... import _checks
 
-# What a table says of a parameter: a prior, how to make one from the parameter's shape, the
-# constraint of an optimized parameter, or that it stays as it is.
+# An entry for a parameter: a prior, a function from the parameter's shape to a prior, the
+# constraint of an optimized parameter, or None for a fixed one.
 Entry: TypeAlias = (
     dist.Distribution | Callable[[tuple[int, ...]], dist.Distribution] | Constraint | None
 )
@@ -28,10 +28,10 @@ _KINDS = (
 
 
 class Declared(NamedTuple):
-    """The parameters of a module by path, sorted by what becomes of them.
+    """The parameters of a module by path, sorted by their treatment.
 
-    `frozen` and `start` are arrays of the module: what stays, and where optimized parameters
-    begin. `priors` has distributions whose event is the whole parameter.
+    `frozen` and `start` are arrays of the module: fixed values, and initial values of
+    optimized parameters. `priors` has distributions whose event is the whole parameter.
     """
 
     priors: dict[str, dist.Distribution]
@@ -41,7 +41,7 @@ class Declared(NamedTuple):
 
 
 def path_of(keys: Any) -> str:
-    """A leaf's place as users write it: ``layers.0.weight``."""
+    """The path of a leaf as users write it: ``layers.0.weight``."""
     return jax.tree_util.keystr(keys, simple=True, separator=".")
 
 
@@ -57,8 +57,9 @@ def declare(
 
     Raises:
         TypeError: If `table` is not a mapping, or if an entry has the wrong type.
-        ValueError: If the module has a state that is not given, a leaf no entry, a pattern no
-            leaf, a prior the wrong shape, or a start value lies outside its constraint.
+        ValueError: If the module has a state that is not given, a leaf has no entry, a
+            pattern matches no leaf, a prior has the wrong shape, or an initial value
+            violates its constraint.
     """
     _checks.instance("priors", table, Mapping, "a mapping from patterns to priors")
     if not has_state:
@@ -91,10 +92,10 @@ def declare(
 
 
 def check_stateless(module: PyTree) -> None:
-    """The module has no state.
+    """Check that the module has no state.
 
     Raises:
-        ValueError: If it has.
+        ValueError: If it has one.
     """
     is_state = lambda leaf: isinstance(leaf, eqx.nn.StateIndex)
     for keys, leaf in jax.tree_util.tree_leaves_with_path(module, is_leaf=is_state):
@@ -119,8 +120,8 @@ def _match(paths: list[str], table: Mapping[str, Entry]) -> dict[str, Entry]:
     missing = [path for path in paths if path not in entries]
     if missing:
         raise ValueError(
-            f"`priors` says nothing of {', '.join(missing)}. Give each a pattern that "
-            "matches it; None keeps it as it is."
+            f"`priors` has no entry for {', '.join(missing)}. Add a pattern that matches; "
+            "None keeps a parameter at its value."
         )
     for pattern in table:
         if pattern not in used:
@@ -129,15 +130,15 @@ def _match(paths: list[str], table: Mapping[str, Entry]) -> dict[str, Entry]:
 
 
 def _fits(pattern: str, path: str) -> bool:
-    """``*.weight`` is any weight, that of the module itself too."""
+    """Match a pattern; ``*.weight`` also matches the weight of the module itself."""
     return fnmatchcase(path, pattern) or fnmatchcase(f".{path}", pattern)
 
 
 def _unused(pattern: str, paths: list[str]) -> str:
     if any(_fits(pattern, path) for path in paths):
         return (
-            f"The pattern {pattern!r} of `priors` is never reached: earlier ones match all "
-            "that it does. Put it before them."
+            f"The pattern {pattern!r} of `priors` is never reached: earlier patterns match all "
+            "its parameters. Move it before them."
         )
     close = difflib.get_close_matches(pattern, paths, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -172,6 +173,6 @@ def _prior(path: str, entry: Entry, shape: tuple[int, ...]) -> dist.Distribution
 def _check_start(path: str, value: Array, constraint: Constraint) -> None:
     if not isinstance(value, jax.core.Tracer) and not jnp.all(constraint(value)):
         raise ValueError(
-            f"The module's {path!r} must satisfy {constraint!r} to start from, got {value}. "
-            "Change it (`equinox.tree_at`) before lifting."
+            f"The initial value of {path!r} must satisfy {constraint!r}, got {value}. Change it "
+            "in the module (`equinox.tree_at`) before lifting."
         )

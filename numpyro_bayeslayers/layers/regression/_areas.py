@@ -55,7 +55,7 @@ def _checked_adjacency(adjacency: Any) -> Float[np.ndarray, "c c"]:
         )
     for is_wrong, what in (
         (~np.isfinite(weights) | (weights < 0), "zero or positive and finite"),
-        (weights != weights.T, "symmetric: being neighbors is mutual"),
+        (weights != weights.T, "symmetric: neighborhood is mutual"),
         (np.diag(np.diag(weights)) != 0, "zero on its diagonal: no area is next to itself"),
     ):
         if is_wrong.any():

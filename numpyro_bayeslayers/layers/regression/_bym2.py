@@ -38,8 +38,8 @@ class BYM2Layer(AbstractAdaptiveLayer):
     the others. Number the areas in the order of the map, not alphabetically:
     ``pandas.Categorical(names, categories=names_of_the_map)``.
 
-    The sum of both parts is drawn in the principal components of the map, not each part
-    separately: this halves the number of latent variables and leaves few of them correlated.
+    The sum of both parts, not each part separately, is drawn in the principal components of
+    the map: this halves the number of latent variables and leaves few of them correlated.
     The components cost `c`² products.
 
     Args:

@@ -172,10 +172,10 @@ def _check_categories(x: np.ndarray, of: str, name: str, num_categories: int) ->
 
 _NO_POPULATION = (
     "`new_levels` is for layers whose categories are a sample of a population, "
-    "RandomEffectsLayer, RandomSlopesLayer and EmbeddingLayer, and the layer that takes the new "
-    "levels is another one. Leave such rows out."
+    "RandomEffectsLayer, RandomSlopesLayer and EmbeddingLayer, but the new levels are given to "
+    "another layer. Drop such rows."
 )
 _OUTSIDE = (
     "`{}` must hold categories from 0 to {} (below `num_categories`{}), got {}. Raise "
-    "`num_categories`, or give rows of new categories a category of their own."
+    "`num_categories`, or assign rows of new categories to a separate category."
 )

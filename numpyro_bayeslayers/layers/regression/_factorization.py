@@ -39,7 +39,7 @@ class FMLayer(AbstractAdaptiveLayer):
         Rendle (2010), "Factorization machines", ICDM, equations 1 and lemma 3.1.
 
     Note:
-        Not linear in the factors, so gradient estimators leave it alone.
+        The layer is not linear in the factors, so gradient estimators skip it.
     """
 
     @named
@@ -90,7 +90,7 @@ class FM3Layer(AbstractAdaptiveLayer):
         NeurIPS, section 3 (the ANOVA kernel of degree three, here by Newton's identity).
 
     Note:
-        Not linear in the factors, so gradient estimators leave it alone.
+        The layer is not linear in the factors, so gradient estimators skip it.
     """
 
     @named

@@ -230,5 +230,7 @@ def expected_sparsity(p0: int | float, d: int, n: int, sigma: ArrayLike = 1.0) -
     p0 = _checks.positive("p0", p0)
     sigma = _positive("sigma", sigma)
     if not p0 < d:
-        raise ValueError(f"`p0` must be below `d`={d}, got {p0}: not all can matter.")
+        raise ValueError(
+            f"`p0` must be below `d`={d}, got {p0}: not all coefficients can be relevant."
+        )
     return p0 / (d - p0) / math.sqrt(n) * sigma

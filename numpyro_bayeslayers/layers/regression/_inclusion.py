@@ -114,6 +114,6 @@ def _check_latents(model: Model, draw: dict[str, Array], sites: list[str]) -> No
         raise ValueError(f"`samples` must have all latent sites, but lacks {missing}.")
     if not set(sites) <= latent:
         raise ValueError(
-            f"`model` has no layer of these inclusions: {sites[0]!r} is not among its sites, "
+            f"`model` has no layer with these inclusions: {sites[0]!r} is not among its sites, "
             f"{sorted(found)}."
         )

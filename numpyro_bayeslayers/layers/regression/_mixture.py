@@ -125,7 +125,7 @@ class MixtureLayer(eqx.Module):
         if (weights is None) == (self.weights is None):
             raise ValueError(
                 "`weights` must be the draws of the site of this name if the layer draws it, and "
-                "else None."
+                "None otherwise."
             )
         given = jnp.asarray(self.weights if weights is None else weights)
         if weights is not None:
@@ -152,7 +152,7 @@ def _checked_priors(priors: Any) -> tuple[Prior, ...]:
     for i, prior in enumerate(priors):
         if not isinstance(prior, dist.Distribution):
             raise TypeError(
-                f"`priors` must be distributions of numpyro that are ready, got {prior!r} "
+                f"`priors` must be distribution objects of numpyro, got {prior!r} "
                 f"({type(prior).__name__}) as number {i}."
             )
         is_real = prior.support is dist.constraints.real

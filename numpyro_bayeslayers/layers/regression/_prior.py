@@ -222,7 +222,7 @@ def _checked_keywords(
     ]
     if missing:
         raise ValueError(
-            f"`{role}_kwargs` must have {_listed(missing)}, without which there is no {name}; "
+            f"`{role}_kwargs` must have {_listed(missing)}, which {name} requires; "
             f"got {dict(keywords)}."
         )
     return dict(keywords)

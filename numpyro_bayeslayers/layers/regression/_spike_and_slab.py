@@ -22,13 +22,14 @@ MAX_EXACT = 12
 
 _TOO_MANY = (
     "`inclusion`='exact' sums over all 2^k ways to include k coefficients: at most {limit}, "
-    "got {count} (columns times units), which would cost 2^{count} likelihoods a step. Use "
-    "inclusion='mixture', which costs one."
+    "got {count} (columns times units), which would cost 2^{count} likelihood evaluations per "
+    "step. Use inclusion='mixture', which costs one."
 )
 _IN_PLATE = (
     "`inclusion`='exact' cannot be used inside a plate (`{plate}` is open): NumPyro would sum "
-    "each plate's inclusions out apart although the likelihood sees them together, silently "
-    "wrong. Call the layer outside of the plate, or use inclusion='mixture'."
+    "out the inclusions of each cell separately, although the likelihood depends on them "
+    "jointly, and the result would be wrong. Call the layer outside the plate, or use "
+    "inclusion='mixture'."
 )
 
 

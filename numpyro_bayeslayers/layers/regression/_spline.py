@@ -80,8 +80,8 @@ def spline_rows(
     """The B-splines at rows of one column, (*plates, n, 1)."""
     if x.shape[-1] != 1:
         raise ValueError(
-            f"`x` must be one column, (n,) or (n, 1), got {x.shape[-1]} columns. Give "
-            "each column a layer of its own and add them."
+            f"`x` must be one column, (n,) or (n, 1), got {x.shape[-1]} columns. Call "
+            "a layer for each column, and add the results."
         )
     basis = bspline_basis(x.reshape(-1), knots, degree, extrapolate=extrapolate)
     return basis.reshape(x.shape[:-1] + basis.shape[-1:])

@@ -207,13 +207,13 @@ def subsampling():
 @pytest.mark.parametrize(
     ("statement", "match"),
     [
-        (lambda: numpyro.param("p", 0.0), "'param' site inside of `scan`.*move it out"),
+        (lambda: numpyro.param("p", 0.0), "'param' site inside `scan`.*move it out"),
         (lambda: numpyro.primitives.mutable("m", {"a": 0.0})["a"], "'mutable' site"),
         (
             lambda: scan(lambda c, _: (c, None), 0.0, None, length=2)[0],
             "'control_flow' site",
         ),
-        (subsampling, "subsampling inside of `scan`"),
+        (subsampling, "subsampling inside `scan`"),
     ],
     ids=["param", "mutable", "nested", "subsampling"],
 )

@@ -129,7 +129,7 @@ def test_what_is_no_matrix_is_refused_by_name():
         seed(SpectralNormalization(lifted, name="n"), 0)(jnp.ones((4, 1, 8)))
     cell = eqx.nn.GRUCell(3, 4, key=jax.random.key(0))
     lifted = lift(cell, {"*": dist.Normal(0.0, 1.0)}, name="cell")
-    with pytest.raises(ValueError, match="no product"):
+    with pytest.raises(ValueError, match="outside a product"):
         seed(SpectralNormalization(lifted, name="n"), 0)(jnp.ones((4, 3)), jnp.ones((4, 4)))
     with pytest.raises(TypeError, match="`layer` must be a layer"):
         SpectralNormalization(lambda x: x)

@@ -170,7 +170,7 @@ Y = jnp.array([0.5, 1.0, 2.0])
         (
             lambda: censored(gaussian_link, lower=np.zeros(3), upper=np.array([1, 0, 1])),
             ValueError,
-            "`lower` must be below `upper`, which it is not in row 1",
+            "`lower` must be below `upper`, but it is not in row 1",
         ),
         (lambda: truncated(gaussian_link, low=np.nan), ValueError, "`low` must be numbers"),
         (

@@ -170,7 +170,7 @@ def test_plates_and_ensembles(case):
         (
             lambda x: layers.gaussian_link(x, x, scale=1.0, untransformed_scale=x),
             ValueError,
-            "give one",
+            "give only one",
         ),
         (
             lambda x: layers.student_t_link(x, x, df=0.0),

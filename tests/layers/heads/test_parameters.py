@@ -69,7 +69,7 @@ def test_an_improper_prior():
     positive = flat(dist.constraints.positive)
     got, _ = log_density(link, (positive,), {}, {"obs.sigma": 2.0})
     assert float(got) == pytest.approx(3 * stats.norm(0.0, 2.0).logpdf(1.0), rel=1e-5)
-    with pytest.raises(ValueError, match="must have a prior of positive numbers"):
+    with pytest.raises(ValueError, match="must have a scalar prior of positive numbers"):
         link(flat(dist.constraints.real))
 
 
@@ -154,13 +154,17 @@ def test_cut_points_of_each_output_and_given_ones():
             ValueError,
             "`precision` mu",
         ),
-        (lambda x: layers.beta_link(x, precision=dist.Gamma), TypeError, "ready"),
+        (
+            lambda x: layers.beta_link(x, precision=dist.Gamma),
+            TypeError,
+            "distribution object",
+        ),
         (lambda x: layers.zip_link(x, gate=1.5), ValueError, "`gate` must be .* below 1"),
         (lambda x: layers.zip_link(x, gate=dist.Exponential()), ValueError, "from 0 to 1"),
         (
             lambda x: layers.negative_binomial_link(x, rate=1.0, concentration=2.0),
             ValueError,
-            "give one",
+            "give only one",
         ),
         (
             lambda x: layers.gaussian_link(x, sigma_kwargs={"rat": 1.0}),

@@ -22,7 +22,7 @@ LINEAR = eqx.nn.Linear(3, 2, key=KEY)
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"*.weight": N01}, r"says nothing of layers.0.bias, layers.1.bias. Give each"),
+        ({"*.weight": N01}, r"has no entry for layers.0.bias, layers.1.bias. Add a"),
         ({"*": N01, "*.wieght": N01}, r"'\*.wieght' of `priors` matches no parameter"),
         ({"*": N01, "layer.0.bias": N01}, "Did you mean 'layers.0.bias'?"),
         ({"*": N01, "*.bias": None}, r"'\*.bias' of `priors` is never reached"),

@@ -247,7 +247,7 @@ def test_what_belongs_to_no_linear_module_is_named():
         f = jax.vmap(net.draw())(x, jnp.zeros((5, 4)))
         numpyro.sample("y", dist.Normal(f, 1.0).to_event(2), obs=jnp.ones((5, 4)))
 
-    for model, reason in (called, "no linear module"), (drawn, "`draw` gave"):
+    for model, reason in (called, "a linear module"), (drawn, "by `draw`"):
         message = f"left out cell.weight_hh, cell.weight_ih: .*{reason}"
         with pytest.warns(UserWarning, match=message):
             train(flipout, model, jnp.ones((5, 3)))

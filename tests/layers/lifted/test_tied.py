@@ -84,7 +84,7 @@ def test_a_shared_weight_is_one_draw():
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("module", [Shared(), Penalized(LINEAR)], ids=["shared", "penalty"])
 def test_estimators_refuse_a_weight_that_is_used_besides(module, estimator):
-    with pytest.raises(ValueError, match=r"used twice.*the lifted module computes with it"):
+    with pytest.raises(ValueError, match=r"used twice.*the lifted module also uses it"):
         jax.eval_shape(lambda: loss(module, estimator, 1))
 
 

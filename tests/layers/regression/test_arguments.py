@@ -32,7 +32,7 @@ X = jnp.ones((4, 3))
         (
             {"coef_dist": dist.StudentT},
             ValueError,
-            "`coef_kwargs` must have `df`, without which there is no StudentT",
+            "`coef_kwargs` must have `df`, which StudentT requires",
         ),
         (
             {"coef_kwargs": {"loc": 0.0, "scale": 2.0}},

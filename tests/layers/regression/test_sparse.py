@@ -314,7 +314,7 @@ class TestExact:
             (
                 ("g", {"g.beta": np.ones((1, 6, 1)), "f.beta": np.ones((1, 6, 1))})
                 + (lambda x, y: seed(layers.FixedPriorLayer(), 0)("g", x), X, Y),
-                "`model` has no layer of these inclusions: 'g.z_0_0' is not among",
+                "`model` has no layer with these inclusions: 'g.z_0_0' is not among",
             ),
         ],
     )
