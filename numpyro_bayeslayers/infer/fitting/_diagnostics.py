@@ -19,6 +19,7 @@ from ._chain_figures import (
     stuck_chains,
     worst_of,
 )
+from ._coordinates import coordinates_of
 from ._falls import advice_on_falls
 from ._labels import Labels, labels_of, line
 from ._method import EVIDENCE, Posterior, Problem
@@ -43,6 +44,7 @@ class Diagnostics(NamedTuple):
         energy: The lowest E-BFMI of all chains; below 0.3, the chain explores the energy levels
             poorly and needs a different parameterization.
         centering: By site, the centeredness of each entry of reparameterized sites; see `MCMC`.
+            The numbers that `VI` has learned have the members first.
         slope: The slope of each member's loss, in nats per step. If the step size is a number,
             it decays to zero along a cosine and every loss ends flat; the slope is therefore
             per step of the initial size, over the second half of the run. Any other optimizer
@@ -165,7 +167,9 @@ class Ending:
             said += _advice_on_k(k, posterior.finite.noun)
         is_force = posterior.log_weights is None
         evidence = posterior.params.get(EVIDENCE)
+        given = getattr(self._method, "centering", None)
         return Diagnostics(
+            centering=coordinates_of(given, posterior),
             log_evidence=None if evidence is None else np.asarray(evidence),
             slope=None if is_force else slope,
             slope_error=None if is_force else error,

@@ -117,6 +117,7 @@ class Laplace(Ensemble):
     )
     guide: Any = field(default=AutoMode, init=False, repr=False)
     loss: ELBO = field(default_factory=Trace_ELBO, init=False, repr=False, compare=False)
+    centering: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         Ensemble.__post_init__(self)

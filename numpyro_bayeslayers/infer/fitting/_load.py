@@ -132,7 +132,7 @@ def _constants(
 def _engine(path: str, kind: Any, method: Any) -> Any:
     """The method, with those of its options that predictions need."""
     lengths = {"num_warmup", "num_samples", "num_chains"}
-    wanted = {"guide", "num_members", "num_particles"} | lengths
+    wanted = {"guide", "num_members", "num_particles", "centering"} | lengths
     wanted |= getattr(kind, "drawn_by", frozenset())
     given = {option.name for option in dataclasses.fields(kind) if option.init}
     names = wanted & given

@@ -12,7 +12,6 @@ from numpyro.infer.elbo import ELBO
 
 from ... import _checks
 from ..._typing import Model, PRNGKey
-from ...handlers._recenter import checked_centering
 from ..ensembles._centering import (
     CENTERING,
     Coordinates,
@@ -34,6 +33,7 @@ from ..training._member import Drawn
 from ..training._plates import on_all_rows
 from ..training._repulsion import Repulsion
 from ._afterwards import AbstractAfterwards, Trained
+from ._coordinates import check_guide_takes, checked_coordinates, in_coordinates
 from ._look import look_at_fit, medians
 from ._method import (
     EVIDENCE,
@@ -64,10 +64,17 @@ class VI:
         optim: A NumPyro or optax optimizer; or a number, the initial step size of Adam with
             cosine decay to zero over the steps.
         loss: The objective, any ELBO of NumPyro.
+        centering: The parameterization of location-scale sites, see `handlers.recenter`: None
+            to keep the model as written; a dictionary of numbers from 0 (non-centered) to 1
+            (centered) by site; or ``"auto"``, which maximizes the ELBO over the numbers of
+            hierarchical sites, one for each entry (one for each site if there are minibatches),
+            starting at 0.5. The draws are always of the model's own sites, and
+            `Fit.diagnostics` reports the numbers. Autoguides other than those of points take it.
 
     Raises:
         TypeError: If the guide is not callable, or `loss` is not an ELBO.
-        ValueError: If a step size is not positive, or the name of the guide is unknown.
+        ValueError: If a step size is not positive, the name of the guide is unknown, a number
+            of `centering` is out of range, or the guide does not take it.
 
     Example:
         >>> VI(guide="full_rank", optim=0.05).optim
@@ -76,14 +83,18 @@ class VI:
     References:
         Hoffman, Blei, Wang, Paisley (2013), "Stochastic variational inference", JMLR 14;
         Kucukelbir et al. (2017), "Automatic differentiation variational inference", JMLR
-        18.
+        18; Gorinova, Moore, Hoffman (2020), "Automatic reparameterisation of probabilistic
+        programs", ICML, section 4.2, for the learned coordinates.
     """
 
     guide: Any = AutoNormal
     optim: Any = 0.02
     loss: ELBO = field(default_factory=Trace_ELBO)
+    centering: Any = None
 
     def __post_init__(self) -> None:
+        settle(self, centering=checked_coordinates)
+        check_guide_takes(self.centering, self.guide)
         _checks.instance("loss", self.loss, ELBO, "an ELBO of numpyro.infer")
         settle(self, guide=checked_guide, optim=checked_optim)
 
@@ -104,6 +115,7 @@ class Ensemble(VI):
         guide: The approximation of each member, as in `VI` except for the start.
         optim: The optimizer, as in `VI`.
         loss: The objective, as in `VI`.
+        centering: The parameterization of location-scale sites, as in `VI`.
         repulsion: The repulsion between members, from `repulsive`; None for independent
             members.
 
@@ -168,6 +180,7 @@ class Modes(Ensemble):
 
     guide: Any = field(default=AutoDelta, init=False, repr=False)
     loss: ELBO = field(default_factory=Trace_ELBO, init=False, repr=False, compare=False)
+    centering: Any = field(default=None, init=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +230,7 @@ class MCMC:
     def __post_init__(self) -> None:
         settle(self, num_warmup=_checks.count, num_samples=_checks.size)
         settle(self, num_chains=_checks.size, kernel=_checks.function)
-        settle(self, centering=_checked_coordinates)
+        settle(self, centering=checked_coordinates)
 
     def _run(self, problem: Problem) -> Posterior:
         model, num_rows = problem.bound(problem.model), problem.data.num_rows
@@ -292,16 +305,6 @@ class MCMC:
         return result, drawn, predictor
 
 
-def _checked_coordinates(name: str, given: Any) -> Any:
-    """The parameterization of sites: None, ``"auto"``, or numbers by site."""
-    if given is None or isinstance(given, str):
-        return None if given is None else _checks.one_of(name, given, ["auto"])
-    _checks.instance(
-        name, given, Mapping, 'None, "auto" or a dictionary of numbers by site'
-    )
-    return checked_centering(given)
-
-
 # The statistics of each draw that the diagnostics need besides divergences.
 _NOTED = ("energy", "num_steps")
 
@@ -314,7 +317,7 @@ def run_variational(
     after: AbstractAfterwards | None = None,
 ) -> Posterior:
     """Fit a guide to each member from its own start, then run the steps in `after`."""
-    model = problem.bound(problem.model)
+    model = in_coordinates(method.centering, problem, problem.bound(problem.model))
     guide = guide_of(method.guide, model, problem, start)
     optim = optimizer(method.optim)
     repulsion = getattr(method, "repulsion", None)
