@@ -7,6 +7,13 @@ the data is the diagonal of a Hessian, estimated by products with random signs. 
 uncertain, so is this proportion. Since the neck of a funnel costs more than a ridge, the lower
 estimate is used: the mean of the log odds minus two standard deviations; small proportions
 become zero.
+
+The draws of a run also give the scales of the coordinates: the diagonal matrix with the entries
+$\sqrt{\mathrm{Var}(x) / \mathrm{Var}(\nabla \log p(x))}$ minimizes the Fisher divergence from a
+normal distribution, exactly the variances if the posterior is one of independent coordinates,
+also from few and correlated draws (Seyboldt, Carlson and Carpenter 2026, "Preconditioning
+Hamiltonian Monte Carlo by minimizing Fisher divergence"). The warm-up starts with them: its
+first trajectories would otherwise be its longest.
 """
 
 from collections.abc import Mapping
@@ -14,13 +21,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import random
 from jax.extend.core import Literal
 from jax.scipy.special import expit, logit
 from jaxtyping import Array
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer import HMC
-from numpyro.infer.util import constrain_fn, log_density
+from numpyro.infer.util import constrain_fn, log_density, potential_energy
 from numpyro.primitives import _PYRO_STACK, Messenger
 
 from ..._centering import RECENTERED, Around, Asked, loc_scale_of, value_at
@@ -40,9 +48,9 @@ CENTERING = "~centering"
 LEAST, AWAY, SURE = 0.3, 2.0, 1e-3
 #: The number of random sign vectors per draw that estimate the diagonal.
 PROBES = 4
-#: The numbers of steps of the trials (0 uses the initial values), the steps between positions,
-#: and the shortest warm-up for which there are trials.
-TRIALS, EVERY, SHORTEST = (0, 60), 2, 100
+#: The numbers of steps of the trials (0 uses the initial values), and the shortest warm-up for
+#: which there are trials.
+TRIALS, SHORTEST = (0, 20, 40), 100
 
 
 def is_tried(chains: EnsembleMCMC) -> bool:
@@ -169,8 +177,8 @@ class Coordinates:
 
     def choose(
         self, key: PRNGKey, positions: dict[str, Any], centering: Any, rows: Any
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """The centeredness of each entry, and the last positions in these coordinates.
+    ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
+        """The centeredness of each entry; the last positions in these coordinates; and variances.
 
         Args:
             key: The random key of the signs.
@@ -207,7 +215,13 @@ class Coordinates:
             is_new = lambda n: n.endswith(RECENTERED) or n not in z
             return {n: x if is_new(n) else z[n] for n, x in values.items()}
 
-        return chosen, jax.vmap(moved)(jax.tree.map(lambda x: x[-1], positions))
+        draws = jax.vmap(moved)(flat)
+        given = {**rows, CENTERING: chosen}
+        slope = jax.grad(lambda z: potential_energy(between, (), given, z))
+        led = lambda x: x.reshape(looks, chains, *x.shape[1:])
+        draws, slopes = jax.tree.map(led, (draws, jax.lax.map(slope, draws)))
+        last = jax.tree.map(lambda x: x[-1], draws)
+        return chosen, last, jax.tree.map(variances, draws, slopes)
 
     def _shares(self, values: dict[str, Array], rows: Any, key: Array) -> dict[str, Array]:
         """The proportion of information from the data on each entry, given the other sites."""
@@ -250,6 +264,21 @@ def careful(shares: Array) -> Array:
     return jnp.where(level >= LEAST, level, 0.0)
 
 
+def variances(draws: Array, slopes: Array) -> Array:
+    """Those of a posterior of independent normals, from gradients at draws, (looks, chains, ...).
+
+    They are 1 where the draws do not tell.
+    """
+    within = lambda x: jnp.var(x, 0).mean(0)
+    found = jnp.sqrt(within(draws) / within(slopes))
+    return jnp.where(jnp.isfinite(found) & (found > 0), found, 1.0)
+
+
+def is_scaled(kernel: Any) -> bool:
+    """Whether the warm-up of a kernel learns its mass matrix, and begins with the identity."""
+    return kernel._adapt_mass_matrix and kernel._inverse_mass_matrix is None
+
+
 def find(
     chains: EnsembleMCMC,
     coordinates: Coordinates,
@@ -279,9 +308,13 @@ def find(
     for i, num_steps in enumerate(TRIALS):
         kwargs = {**rows, CENTERING: centering}
         own = random.fold_in(key, i + 1)
-        steps = num_steps, EVERY
-        positions, begun = chains._first_positions(own, init, steps, fields, kwargs)
-        centering, init = coordinates.choose(own, positions, centering, rows)
+        trial = own, init, num_steps, fields, kwargs, begun
+        positions, begun = chains._first_positions(*trial)
+        centering, init, scales = coordinates.choose(own, positions, centering, rows)
+        if is_scaled(chains.kernel):
+            scales = jax.tree.map(np.asarray, scales)
+            # The step size was that of other scales.
+            begun = begun._replace(variances=scales, step_size=None)
     return centering, init, begun
 
 

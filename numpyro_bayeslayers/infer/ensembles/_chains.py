@@ -7,6 +7,7 @@ with other data.
 """
 
 import copy
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -66,28 +67,49 @@ class Begun(NamedTuple):
 
     Args:
         steps: The steps of the warm-up that the trial stands for.
-        step_size: The step size of each chain.
         accepted: The mean acceptance probability of each chain.
+        step_size: The step size of each chain; None for that with which the kernel begins.
+        variances: The inverse mass matrix by site, a diagonal; None for that of the kernel.
     """
 
     steps: int
-    step_size: Any
     accepted: Any
+    step_size: Any = None
+    variances: dict[str, Any] | None = None
 
     def go_on(self, state: Any) -> Any:
         """A state of HMC as it starts, with these."""
-        centers = np.log(10.0) + np.log(self.step_size)  # as NumPyro's start
-        like = lambda new, old: np.broadcast_to(np.asarray(new, old.dtype), old.shape)
         adapted = state.adapt_state
-        fresh = dual_averaging()[0](centers)
-        search = jax.tree.map(like, fresh, tuple(adapted.ss_state))
+        if self.variances is not None:
+            adapted = _scaled(adapted, self.variances, np.ndim(state.i))
+        if self.step_size is not None:
+            centers = np.log(10.0) + np.log(self.step_size)  # as NumPyro's start
+            search = dual_averaging()[0](centers)
+            adapted = adapted._replace(
+                step_size=_like(self.step_size, adapted.step_size),
+                ss_state=jax.tree.map(_like, search, tuple(adapted.ss_state)),
+            )
         return state._replace(
-            i=like(self.steps, state.i),
-            mean_accept_prob=like(self.accepted, state.mean_accept_prob),
-            adapt_state=adapted._replace(
-                step_size=like(self.step_size, adapted.step_size), ss_state=search
-            ),
+            i=_like(self.steps, state.i),
+            mean_accept_prob=_like(self.accepted, state.mean_accept_prob),
+            adapt_state=adapted,
         )
+
+
+def _scaled(adapted: Any, variances: dict[str, Any], axes: int) -> Any:
+    """A state of adaptation, of arrays with `axes` leading axes, with an inverse mass matrix."""
+    matrices: list[dict[Any, Any]] = [{}, {}, {}]
+    for block, old in adapted.inverse_mass_matrix.items():
+        own = np.concatenate([np.ravel(variances[name]) for name in block])
+        place = np.diag if old.ndim - axes == 2 else np.asarray
+        for matrix, power in zip(matrices, (1.0, -0.5, 0.5), strict=True):
+            matrix[block] = _like(place(own**power), old)
+    names = "inverse_mass_matrix", "mass_matrix_sqrt", "mass_matrix_sqrt_inv"
+    return adapted._replace(**dict(zip(names, matrices, strict=True)))
+
+
+def _like(new: Any, old: Any) -> np.ndarray:
+    return np.broadcast_to(np.asarray(new, old.dtype), old.shape)
 
 
 class Fields(NamedTuple):
@@ -217,9 +239,14 @@ class ChainPrograms:
         return kept, state
 
     def positions(
-        self, keys: Any, start: PyTree, arrays: list[Any], steps: tuple[int, int]
+        self,
+        keys: Any,
+        start: PyTree,
+        arrays: list[Any],
+        num_steps: int,
+        begun: Begun | None = None,
     ) -> tuple[dict[str, Any], Begun]:
-        """Positions of HMC chains in the second half of the first warm-up steps.
+        """Positions of HMC chains after each step of the second half of a trial.
 
         With zero steps, the initial positions.
 
@@ -227,27 +254,29 @@ class ChainPrograms:
             keys: Those of the chains.
             start: Where they start; None to find it.
             arrays: The arguments of the model.
-            steps: How many, and those between looks.
+            num_steps: How many.
+            begun: What an earlier trial left.
 
         Returns:
             Unconstrained values by site, (looks, chains, *site); and what a warm-up can go on
             from.
         """
-        num_steps, every = steps
         state = self._start(keys, start, arrays)
+        if begun is not None:
+            state = jax.tree.map(_own, begun._replace(steps=0).go_on(state))
         kept = self._nothing(keys, start, arrays)
         found = [] if num_steps else [jax.tree.map(np.array, state.z)]
-        for first in range(0, num_steps, every):
-            end = first + every
+        half = num_steps // 2
+        ends = [half, *range(half + 1, num_steps + 1)] if num_steps else []
+        for first, end in itertools.pairwise([0, *ends]):
             state, kept = self._steps(state, kept, first, end, keys, None, arrays)
-            if 2 * end > num_steps:  # a copy, since the buffers are reused
+            if end > half:  # a copy, since the buffers are reused
                 found.append(jax.tree.map(np.array, state.z))
         stacked = jax.tree.map(lambda *x: np.stack(x), *found)
         is_one = self._length.num_chains == 1
         led = jax.tree.map(lambda x: x[:, None] if is_one else x, stacked)
         sizes, accepted = state.adapt_state.step_size, state.mean_accept_prob
-        begun = Begun(self._length.begun, np.array(sizes), np.array(accepted))
-        return led, begun
+        return led, Begun(self._length.begun, np.array(accepted), np.array(sizes))
 
     def _nothing(self, keys: Any, start: PyTree, arrays: list[Any]) -> Any:
         """Arrays for the draws."""

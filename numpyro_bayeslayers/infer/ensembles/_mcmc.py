@@ -201,9 +201,10 @@ class EnsembleMCMC:
         self,
         rng_key: PRNGKey,
         start: dict[str, Array] | None,
-        steps: tuple[int, int],
+        num_steps: int,
         fields: tuple[str, ...],
         kwargs: dict[str, Any],
+        begun: Begun | None,
     ) -> tuple[dict[str, Any], Begun]:
         """See `ChainPrograms.positions`; the programs are those of `run`."""
         keys = jax.random.split(rng_key, self.num_members)
@@ -212,7 +213,7 @@ class EnsembleMCMC:
         frame = Frame(((), kwargs))
         arrays = frame.arrays(((), kwargs))
         programs = self._programs(frame, Fields.of(self.kernel, fields), arrays)
-        return programs.positions(keys, start, arrays, steps)
+        return programs.positions(keys, start, arrays, num_steps, begun)
 
     def _programs(self, frame: Frame, fields: Fields, arrays: list[Any]) -> ChainPrograms:
         of = self.kernel, self._length, frame, fields, self._layout

@@ -199,7 +199,8 @@ class MCMC:
             0.95}``.
         centering: The parameterization of location-scale sites, see `handlers.recenter`:
             ``"auto"``, the fraction of the information on each entry that comes from the data,
-            estimated in the first 60 steps of the warm-up; a dictionary of numbers from 0
+            estimated in the first 60 steps of the warm-up, from which the first mass matrix
+            is estimated too; a dictionary of numbers from 0
             (non-centered) to 1 (centered) by site; or None to keep the model as written. The
             draws are always of the model's own sites, and `Fit.diagnostics` reports the
             numbers. ``"auto"`` applies to hierarchical sites of models without discrete latent

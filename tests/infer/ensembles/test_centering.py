@@ -8,11 +8,18 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from jax.flatten_util import ravel_pytree
 from numpyro.infer import NUTS, BarkerMH
 
 from numpyro_bayeslayers.infer import MCMC, EnsembleMCMC, fit, load
-from numpyro_bayeslayers.infer.ensembles._centering import Coordinates, careful, is_tried
-from numpyro_bayeslayers.infer.ensembles._chains import Fields
+from numpyro_bayeslayers.infer.ensembles._centering import (
+    Coordinates,
+    careful,
+    is_scaled,
+    is_tried,
+    variances,
+)
+from numpyro_bayeslayers.infer.ensembles._chains import Begun, Fields
 from numpyro_bayeslayers.infer.training._jit import Frame
 from numpyro_bayeslayers.layers import RandomEffectsLayer, gaussian_link
 
@@ -94,25 +101,88 @@ def test_what_is_left_as_it_is():
     assert not is_tried(EnsembleMCMC(BarkerMH(plain), 100, 4, 1))
 
 
-def test_the_warm_up_goes_on_from_a_trial():
-    """The trial's steps count, and the step size is searched from its own."""
-    chains = EnsembleMCMC(NUTS(plain), 100, 2, 2)
+def begun_chains(**options):
+    """Programs of two chains, what they run on, and their state as NumPyro starts it."""
+    chains = EnsembleMCMC(NUTS(plain, **options), 100, 2, 2)
     rows = {"group": jnp.asarray(GROUP), "y": jnp.asarray(Y, float)}
     frame = Frame(((), rows))
     arrays = frame.arrays(((), rows))
     keys = jax.random.split(jax.random.key(0), 2)
     programs = chains._programs(frame, Fields.of(chains.kernel, ()), arrays)
-    positions, begun = programs.positions(keys, None, arrays, (8, 2))
-    assert positions["theta"].shape == (2, 2, 3)
+    on = keys, None, arrays
+    return programs, on, programs._start(*on)
+
+
+def test_the_warm_up_goes_on_from_a_trial():
+    """The trial's steps count, and the step size is searched from its own."""
+    programs, on, state = begun_chains()
+    positions, begun = programs.positions(*on, 8)
+    assert positions["theta"].shape == (4, 2, 3)
     # Of 100 steps, 15 are before the scales are learned.
     assert begun.steps == 11 and begun.step_size.shape == (2,)
-    state = begun.go_on(programs._start(keys, None, arrays))
+    state = begun.go_on(state)
     assert state.i.tolist() == [11, 11]
     np.testing.assert_allclose(state.adapt_state.step_size, begun.step_size)
     centers = state.adapt_state.ss_state[-1]
     np.testing.assert_allclose(centers, np.log(10 * begun.step_size), rtol=1e-5)
-    _, last = programs.run(keys, None, arrays, False, begun)
+    _, last = programs.run(*on, False, begun)
     assert last.i.tolist() == [102, 102]
+
+
+def test_the_warm_up_begins_with_the_variances_of_a_trial():
+    """In the order of NumPyro's blocks, dense and diagonal; the step size is searched anew."""
+    _, _, state = begun_chains(dense_mass=[("theta", "m")])
+    given = {
+        "theta": np.array([4.0, 9.0, 16.0]),
+        **{n: np.array(x) for n, x in (("m", 0.25), ("s", 1e-8), ("fixed", 1e4))},
+    }
+    got = Begun(5, 0.8, None, given).go_on(state).adapt_state
+    assert sorted(x.ndim for x in got.inverse_mass_matrix.values()) == [2, 3]
+    for block, inverse in got.inverse_mass_matrix.items():
+        # In the order of the momenta: that of a tuple of the sites' values.
+        right, _ = ravel_pytree(tuple(jnp.asarray(given[name], float) for name in block))
+        roots = got.mass_matrix_sqrt[block], got.mass_matrix_sqrt_inv[block]
+        for x, power in zip((inverse, *roots), (1.0, -0.5, 0.5), strict=True):
+            x = x[1] if x.ndim == 2 else np.diagonal(x[1])
+            np.testing.assert_allclose(x, right**power, rtol=1e-5)
+    assert got.step_size.tolist() == state.adapt_state.step_size.tolist()
+    shapes = functools.partial(jax.tree.map, lambda x: (x.shape, x.dtype))
+    assert shapes(got._asdict()) == shapes(state.adapt_state._asdict())
+
+
+def test_variances_from_few_draws():
+    """Exact for independent normals, whatever the draws and where the chains are; else 1."""
+    rng = np.random.default_rng(0)
+    right = np.array([1e-6, 0.3, 2e5])
+    draws = rng.normal(size=(4, 2, 3)) + np.array([[0.0], [5.0]])
+    got = variances(jnp.asarray(draws), jnp.asarray((draws - 1.0) / right))
+    np.testing.assert_allclose(got, right, rtol=1e-3)
+    still = jnp.ones((4, 2, 3))
+    assert variances(still, still).tolist() == [1.0] * 3
+
+
+def test_the_choice_has_variances_of_its_coordinates():
+    """Of a site that depends on no other and of no data: 4, those of its normal prior."""
+    rows = {"group": jnp.asarray(GROUP), "y": jnp.asarray(Y, float)}
+    coordinates = Coordinates(plain, rows)
+    rng = np.random.default_rng(0)
+    at = {n: rng.normal(size=(3, 2, *np.shape(x))) for n, x in VALUES.items()}
+    at["theta_recentered"] = at.pop("theta")
+    at = jax.tree.map(jnp.asarray, at)
+    how = coordinates.at(0.5), rows
+    _, last, scales = coordinates.choose(jax.random.key(0), at, *how)
+    np.testing.assert_allclose(last["fixed"], at["fixed"][-1], rtol=1e-6)
+    assert {n: x.shape for n, x in scales.items()} == {
+        n: x.shape[2:] for n, x in at.items()
+    }
+    np.testing.assert_allclose(scales["fixed"], 4.0, rtol=1e-4)
+
+
+def test_scales_are_those_of_the_kernel_where_it_has_some():
+    """Nothing is set for a kernel that learns no mass matrix, or begins with one."""
+    assert is_scaled(NUTS(plain))
+    assert not is_scaled(NUTS(plain, adapt_mass_matrix=False))
+    assert not is_scaled(NUTS(plain, inverse_mass_matrix=jnp.ones(6)))
 
 
 def test_positions_move_into_other_coordinates_and_back():
