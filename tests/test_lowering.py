@@ -1,5 +1,10 @@
 """Programs lower for CUDA and TPU: what runs here has nothing that only a CPU has."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -20,7 +25,7 @@ from tests.infer.svi_problems import X, Y, model
 PLATFORMS = ("cuda", "tpu")
 
 #: One of each family, those with the operations that are least like others. (Layers of indices
-#: look at them while a program runs, by a callback that is lowered where it runs only.)
+#: raise an error while a program runs, by a callback that is lowered only where it runs.)
 REPRESENTATIVES = (
     "DenseFlipout",
     "DenseHierarchical",
@@ -48,6 +53,24 @@ def test_layer(name):
     """A draw of its sites and what it computes of them."""
     layer, inputs = LAYERS[name].make("a"), LAYERS[name].inputs
     lowers(lambda key: seed(layer, key)(*inputs), jax.random.key(0))
+
+
+EVERY_LAYER = """
+from tests.cases.layers import LAYERS
+from tests.test_lowering import test_layer
+for name in LAYERS:
+    test_layer(name)
+"""
+
+
+@pytest.mark.slow
+def test_every_layer_lowers_where_equinox_raises_no_errors():
+    """With NaN in place of errors of indices out of range, which is read at import."""
+    env = {**os.environ, "EQX_ON_ERROR": "nan"}
+    command = [sys.executable, "-W", "ignore", "-c", EVERY_LAYER]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
+    assert not done.returncode, done.stderr[-2000:]
 
 
 def test_map():
