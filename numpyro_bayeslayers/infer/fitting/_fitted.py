@@ -26,6 +26,7 @@ from ._new_levels import NewLevels
 from ._predicting import (
     Asked,
     How,
+    check_rows_lead,
     observed_site,
     predicted,
     predictions_of,
@@ -240,7 +241,8 @@ class Fit:
 
         Raises:
             TypeError: As `predict`.
-            ValueError: As `predict`.
+            ValueError: As `predict`, or if the rows are not the first axis of the site's
+                distribution.
         """
         with ALONE:
             self._posterior.finite.warn_left_out(stacklevel=2)
@@ -248,6 +250,7 @@ class Fit:
             how = How(num_samples, seed, batch_size, new_rows, new_levels)
             asked = Asked.instead(name, "density")
             (densities,) = predicted(*self._found, asked, how, data, y).values()
+            check_rows_lead(self._problem, name, densities.shape[2:])
             return log_mean(densities)
 
     def draws(

@@ -33,6 +33,17 @@ _NO_ROWS = (
 )
 
 
+_ONE_DENSITY = (
+    "`site` must have a density for each row, and {site!r} has one for all of them: its rows are "
+    "an event of its distribution. Put them in a plate, if they are independent."
+)
+_OTHER_AXIS = (
+    "`site` must have the rows as the first axis of its distribution, and those of {site!r} are "
+    "axis {axis} (counted from 0). Observe the members of an implicit ensemble by "
+    "`layers.observe_members`, or put the other axes into the event by `to_event`."
+)
+
+
 class How(NamedTuple):
     """The options of a prediction; see `Fit.predict`."""
 
@@ -145,6 +156,14 @@ def rows_of_sites(problem: Problem) -> dict[str, int]:
         for name, (site, axis) in found.items()
         if is_drawn(site) or site["type"] == "deterministic"
     }
+
+
+def check_rows_lead(problem: Problem, name: str, shape: tuple[int, ...]) -> None:
+    """Raise unless densities of a site, of this shape, have the rows as their first axis."""
+    if not shape:
+        raise ValueError(_ONE_DENSITY.format(site=name))
+    if len(shape) > 1 and (axis := rows_of_sites(problem).get(name, 0)):
+        raise ValueError(_OTHER_AXIS.format(site=name, axis=axis))
 
 
 def observed_site(sites: Sites, site: str | None) -> str:

@@ -165,3 +165,30 @@ def test_latents_of_rows():
         found.predict(x=X[:, 0], site="efect")
     with pytest.raises(ValueError, match=r"`site` must be one of \['obs'\]"):
         found.expected(x=X[:, 0], site="effect")
+
+
+def across(x, y=None):
+    """The rows are the second axis: two outputs for each, in front."""
+    w = numpyro.sample("w", dist.Normal(0, 1).expand([2, 2]).to_event(2))
+    with numpyro.plate("rows", len(x)), numpyro.plate("twice", 2, dim=-2):
+        numpyro.sample("y", dist.Normal(w @ x.T, 1.0), obs=y)
+
+
+def jointly(x, y=None):
+    w = numpyro.sample("w", dist.Normal(0, 1).expand([2]).to_event(1))
+    numpyro.sample("y", dist.Normal(x @ w, 1.0).to_event(1), obs=y)
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "why"),
+    [
+        (across, ROWS, "those of 'y' are axis 1"),
+        (across, 2, "those of 'y' are axis 1"),  # as many rows as outputs
+        (jointly, ROWS, "'y' has one for all of them"),
+    ],
+)
+def test_a_density_of_rows_needs_them_first(model, rows, why):
+    """They were taken from the first axis, whatever it was."""
+    found = quiet(model, y=X[:rows, 0], x=X[:rows], method=POINT, num_steps=2)
+    with pytest.raises(ValueError, match=f"`site` must have .*{why}"):
+        found.log_density(y=X[:rows, 0], x=X[:rows], num_samples=2)
