@@ -90,7 +90,7 @@ peers: $(VENV)/.has-bench
 	$(BIN)/python benchmarks/studies/peers.py
 
 # The rows of docs/trust.md: long runs, many shapes, wrong arguments; each part in its own process.
-STRESS := steps predictions shapes_of_predictions shapes_of_runs fits mutations
+STRESS := steps predictions shapes_of_predictions shapes_of_runs fits mutations values
 stress: $(VENV)/.has-test
 	@for part in $(STRESS); do $(BIN)/python benchmarks/stress.py $$part || exit 1; done
 	$(BIN)/python -m pytest -p no:benchmark -m slow tests/infer/training/test_killed.py

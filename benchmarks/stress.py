@@ -4,6 +4,7 @@ Each part prints a row of the table of docs/trust.md; ``make stress`` runs all, 
 of its own.
 """
 
+import ctypes
 import gc
 import random
 import sys
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -45,25 +47,54 @@ def members() -> EnsembleSVI:
     return EnsembleSVI(model, AutoNormal, optax.adam(0.01), num_members=4)
 
 
+def programs() -> list[float]:
+    """A list that grows by an entry with each program that XLA makes."""
+    found: list[float] = []
+
+    def listen(event: str, duration: float, **more: str) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return found
+
+
 def repeated(call: Callable[[int], object], count: int) -> str:
-    """Memory after some calls and after all, and the seconds of the processor for a call."""
-    for i in range(MODERATE):
+    """Programs, memory after some calls and each third of all, processor time for a call."""
+    made, sizes, start = programs(), [], 0.0
+    thirds = [round(count * k / 3) for k in (1, 2, 3)]
+    for i in range(count):
         call(i)
-    before, start = megabytes(), time.process_time()
-    for i in range(MODERATE, count):
-        call(i)
+        if i + 1 in (MODERATE, *thirds):
+            sizes.append(f"{megabytes():.0f} MB")
+        if i + 1 == MODERATE:
+            start = time.process_time()
     seconds = (time.process_time() - start) / (count - MODERATE)
-    return f"{before:.0f} MB | {megabytes():.0f} MB | {1000 * seconds:.2f} ms"
+    print(f"at the end: {held()}", file=sys.stderr)
+    jax.clear_caches()
+    ctypes.CDLL(None).malloc_trim(0)
+    print(f"after clear_caches and malloc_trim: {held()}", file=sys.stderr)
+    return f"{len(made)} | {' | '.join(sizes)} | {1000 * seconds:.2f} ms"
+
+
+def held() -> str:
+    """What this process has: memory, compiled programs, arrays, traced functions."""
+    size = megabytes()
+    executables = jax.devices()[0].client.live_executables()
+    traced = sum(type(x).__name__ == "ClosedJaxpr" for x in gc.get_objects())
+    arrays = len(jax.live_arrays())
+    return f"{size:.0f} MB, {len(executables)} programs, {arrays} arrays, {traced} jaxprs"
 
 
 def steps(count: int = 200_000) -> str:
-    of = members()
+    of, made = members(), programs()
     of.run(0, 1000, ROWS, TARGET, progress_bar=False)
     before, start = megabytes(), time.process_time()
     result = of.run(0, count, ROWS, TARGET, batch_size=50, progress_bar=False)
     assert np.isfinite(result.losses).all()
     seconds = (time.process_time() - start) / count
-    return f"{before:.0f} MB | {megabytes():.0f} MB | {1000 * seconds:.3f} ms"
+    sizes = f"{before:.0f} MB | | | {megabytes():.0f} MB"
+    return f"{len(made)} | {sizes} | {1000 * seconds:.3f} ms"
 
 
 def predictions(count: int = 10_000) -> str:
@@ -113,7 +144,16 @@ def mutations(share: float = 1.0) -> str:
     return f"{len(chosen)} | " + "; ".join(f"{n} {k}" for k, n in counts.most_common())
 
 
-PARTS = (steps, predictions, shapes_of_predictions, shapes_of_runs, fits, mutations)
+def values() -> str:
+    """See tests/fuzz: the values that hypothesis draws for an argument."""
+    from tests.fuzz.test_hypothesis import CAME, test_the_same_of_many_values
+
+    numpyro.enable_validation()
+    test_the_same_of_many_values()
+    return f"{CAME.total()} | " + "; ".join(f"{n} {k}" for k, n in CAME.most_common())
+
+
+PARTS = (steps, predictions, shapes_of_predictions, shapes_of_runs, fits, mutations, values)
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

@@ -6,12 +6,14 @@ settings can be hashed, compared and stored. Traced values cannot be checked and
 unchanged.
 """
 
+import contextlib
 import functools
 import math
 import sys
 import types
 import warnings
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -77,6 +79,10 @@ def _kind(array: Any) -> str:
 def _is_real(array: Any) -> bool:
     # Short floating-point types such as bfloat16 have no kind in NumPy.
     return _kind(array) in "biuf" or jnp.issubdtype(array.dtype, jnp.floating)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (Real, Decimal)) and not isinstance(value, np.timedelta64)
 
 
 def _given(value: Any) -> str:
@@ -273,6 +279,9 @@ def reals(name: str, values: Any) -> Any:
         found = values if isinstance(values, jax.Array) else np.asarray(values)
     except ValueError as error:
         raise ValueError(f"`{name}` must have rows of equal length: {error}.") from error
+    if _kind(found) == "O" and found.size and all(map(_is_number, found.flat)):
+        with contextlib.suppress(OverflowError):
+            found = found.astype(float)
     if not _is_real(found):
         raise TypeError(
             f"`{name}` must hold real numbers, got entries of type {found.dtype}. Convert "
@@ -281,6 +290,31 @@ def reals(name: str, values: Any) -> Any:
     if not found.dtype.isnative:
         found = found.astype(found.dtype.newbyteorder("="))
     return found
+
+
+def observed(name: str, values: Any) -> Any:
+    """As `reals`, for observations, which may be a column of a table but no categories.
+
+    The codes of categories depend on what other categories there are.
+    """
+    if str(getattr(values, "dtype", None)) == "category":
+        raise TypeError(
+            f"`{name}` must hold real numbers, got categories. Pass their numbers, "
+            f"`{name}.astype(float)`, or for classes their codes, `{name}.cat.codes`."
+        )
+    return reals(name, values)
+
+
+def same_labels(**data: Any) -> None:
+    """Columns of tables have the row labels of the first."""
+    first, *others = data
+    for name in others:
+        labels: list[Any] = [getattr(data[n], "index", None) for n in (first, name)]
+        if all(hasattr(x, "equals") for x in labels) and not labels[0].equals(labels[1]):
+            raise ValueError(
+                f"`{first}` and `{name}` must have the same row labels (`index`) in the same "
+                "order, row for row. Align them first, as by `reindex_like`."
+            )
 
 
 def array(name: str, values: Any) -> Any:

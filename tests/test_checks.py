@@ -1,5 +1,7 @@
 """What the checks of arguments make of values, and what they refuse."""
 
+from decimal import Decimal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +104,12 @@ def test_real_arrays():
     unmasked = np.ma.array([1.0, 2.0], mask=False)
     np.testing.assert_array_equal(_checks.reals("y", unmasked), [1.0, 2.0])
     assert _checks.reals("y", jnp.ones(2, jnp.bfloat16)).dtype == jnp.bfloat16
+    of_objects = np.array([1, 2.5, Decimal(3), True], object)
+    np.testing.assert_array_equal(_checks.reals("y", of_objects), [1.0, 2.5, 3.0, 1.0])
+    with pytest.raises(TypeError, match="`y` must hold real numbers"):
+        _checks.reals("y", np.array([1, None], object))
+    with pytest.raises(TypeError, match="`y` must hold real numbers"):
+        _checks.reals("y", [10**400])
 
 
 def test_scales_are_real():

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from .. import _checks
+from .._typing import Column
 from ._probabilities import rows_of_classes
 from ._rows import Score, scored
 
@@ -49,7 +50,10 @@ class BrierDecomposition(NamedTuple):
 
 
 def brier_score(
-    y: Num[ArrayLike, " n"], probs: Num[ArrayLike, "..."], *, average: bool = True
+    y: Num[ArrayLike, " n"] | Column,
+    probs: Num[ArrayLike, "..."] | Column,
+    *,
+    average: bool = True,
 ) -> Score | Float[Array, " n"]:
     r"""The Brier score of class probabilities, $\sum_k (p_{ik} - 1[y_i = k])^2$.
 
@@ -82,8 +86,8 @@ def brier_score(
 
 
 def brier_decomposition(
-    y: Num[ArrayLike, " n"],
-    probs: Num[ArrayLike, "..."],
+    y: Num[ArrayLike, " n"] | Column,
+    probs: Num[ArrayLike, "..."] | Column,
     *,
     num_bins: int = 10,
     binning: Binning = "width",
@@ -148,8 +152,8 @@ def _brier_parts(p: Array, hit: Array, num_bins: int, is_adaptive: bool) -> Any:
 
 
 def reliability(
-    y: Num[ArrayLike, " n"],
-    probs: Num[ArrayLike, "..."],
+    y: Num[ArrayLike, " n"] | Column,
+    probs: Num[ArrayLike, "..."] | Column,
     *,
     num_bins: int = 15,
     binning: Binning = "width",
@@ -203,8 +207,8 @@ def _reliability(
 
 
 def expected_calibration_error(
-    y: Num[ArrayLike, " n"],
-    probs: Num[ArrayLike, "..."],
+    y: Num[ArrayLike, " n"] | Column,
+    probs: Num[ArrayLike, "..."] | Column,
     *,
     num_bins: int = 15,
     binning: Binning = "width",
@@ -243,8 +247,8 @@ def expected_calibration_error(
 
 
 def maximum_calibration_error(
-    y: Num[ArrayLike, " n"],
-    probs: Num[ArrayLike, "..."],
+    y: Num[ArrayLike, " n"] | Column,
+    probs: Num[ArrayLike, "..."] | Column,
     *,
     num_bins: int = 15,
     binning: Binning = "width",

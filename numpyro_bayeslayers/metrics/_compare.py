@@ -11,7 +11,7 @@ from jax.scipy.special import betainc
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
-from .._typing import Seed
+from .._typing import Column, Seed
 from ._rows import as_rows
 
 
@@ -50,7 +50,10 @@ class BootstrapComparison(NamedTuple):
 
 
 def diebold_mariano(
-    scores: Num[ArrayLike, " n"], scores_other: Num[ArrayLike, " n"], *, horizon: int = 1
+    scores: Num[ArrayLike, " n"] | Column,
+    scores_other: Num[ArrayLike, " n"] | Column,
+    *,
+    horizon: int = 1,
 ) -> Comparison:
     r"""The Diebold-Mariano test that two forecasts of the same rows are equally good.
 
@@ -106,8 +109,8 @@ def diebold_mariano(
 
 
 def paired_bootstrap(
-    scores: Num[ArrayLike, " n"],
-    scores_other: Num[ArrayLike, " n"],
+    scores: Num[ArrayLike, " n"] | Column,
+    scores_other: Num[ArrayLike, " n"] | Column,
     *,
     seed: Seed = 0,
     num_draws: int = 2000,
@@ -174,7 +177,7 @@ def _resampled(
     return lax.map(one, random.split(key, num_draws))
 
 
-def _differences(scores: ArrayLike, scores_other: ArrayLike) -> Float[Array, " n"]:
+def _differences(scores: Any, scores_other: Any) -> Float[Array, " n"]:
     first, second = as_rows(scores=scores, scores_other=scores_other)
     for name, values in {"scores": first, "scores_other": second}.items():
         _checks.no_nan(name, values)

@@ -1,6 +1,7 @@
 """The continuous ranked probability score, in the unit of the predicted quantity."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +10,17 @@ from jax.scipy.special import ndtr
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
+from .._typing import Column
 from ..distributions._cdf import central_student
 from ..distributions._stirling import stirling_error
 from ._rows import Levels, Score, as_rows, finite_reals, less, scored, stacked
 
 
 def crps_draws(
-    y: Num[ArrayLike, "*rows"], draws: Num[ArrayLike, "s *rows"], *, average: bool = True
+    y: Num[ArrayLike, "*rows"] | Column,
+    draws: Num[ArrayLike, "s *rows"] | Column,
+    *,
+    average: bool = True,
 ) -> Score | Float[Array, "*rows"]:
     r"""The continuous ranked probability score (CRPS) of draws.
 
@@ -62,9 +67,9 @@ def _fair_crps(off: Float[Array, "s *rows"]) -> Float[Array, "*rows"]:
 
 
 def crps_normal(
-    y: Num[ArrayLike, "*rows"],
-    loc: Num[ArrayLike, "*rows"],
-    scale: Num[ArrayLike, "*rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
+    loc: Num[ArrayLike, "*rows"] | Column,
+    scale: Num[ArrayLike, "*rows"] | Column,
     *,
     average: bool = True,
 ) -> Score | Float[Array, "*rows"]:
@@ -99,10 +104,10 @@ def crps_normal(
 
 
 def crps_student_t(
-    y: Num[ArrayLike, "*rows"],
-    df: Num[ArrayLike, "*rows"],
-    loc: Num[ArrayLike, "*rows"],
-    scale: Num[ArrayLike, "*rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
+    df: Num[ArrayLike, "*rows"] | Column,
+    loc: Num[ArrayLike, "*rows"] | Column,
+    scale: Num[ArrayLike, "*rows"] | Column,
     *,
     average: bool = True,
 ) -> Score | Float[Array, "*rows"]:
@@ -163,9 +168,9 @@ def _log_gamma_ratio(x: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
 
 
 def crps_mixture_normal(
-    y: Num[ArrayLike, "*rows"],
-    loc: Num[ArrayLike, "k *rows"],
-    scale: Num[ArrayLike, "k *rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
+    loc: Num[ArrayLike, "k *rows"] | Column,
+    scale: Num[ArrayLike, "k *rows"] | Column,
     weights: Levels | None = None,
     *,
     average: bool = True,
@@ -246,7 +251,7 @@ def _mean_distance(z: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.abs(z) * (1 - 2 * ndtr(-jnp.abs(z))) + 2 * density
 
 
-def _standard(y: ArrayLike, loc: ArrayLike, scale: ArrayLike, **more: ArrayLike) -> list:
+def _standard(y: Any, loc: Any, scale: Any, **more: Any) -> list:
     """Check the arguments; return `y - loc`, `scale` and any others."""
     _, _, scales, *others = as_rows(y=y, loc=loc, scale=scale, **more)
     for name, values in {"y": y, "loc": loc, **more}.items():

@@ -1,5 +1,7 @@
 """The continuous ranked probability score of predictions of counts."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
+from .._typing import Column
 from ..distributions._counts import LogNegativeBinomial
 from ._rows import Score, as_rows, less, scored
 
@@ -17,9 +20,9 @@ _TAIL = 37.0
 
 
 def crps_negative_binomial(
-    y: Num[ArrayLike, "*rows"],
-    mean: Num[ArrayLike, "*rows"],
-    concentration: Num[ArrayLike, "*rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
+    mean: Num[ArrayLike, "*rows"] | Column,
+    concentration: Num[ArrayLike, "*rows"] | Column,
     *,
     average: bool = True,
 ) -> Score | Float[Array, "*rows"]:
@@ -92,7 +95,7 @@ def _negative_binomial(
     return away - 0.5 * spread
 
 
-def check_counts(name: str, values: ArrayLike) -> None:
+def check_counts(name: str, values: Any) -> None:
     """Check that every entry of `values` is a whole number from zero."""
     found = _checks.reals(name, values)
     if isinstance(found, jax.core.Tracer):

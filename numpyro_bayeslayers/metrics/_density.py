@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
+from .._typing import Column
 from ..distributions._cdf import log_prob_of
 from ._rows import Score, check_known, check_some, finite_reals, scored
 
 
 def log_score(
-    y: Num[ArrayLike, "..."], distribution: Any, *, average: bool = True
+    y: Num[ArrayLike, "..."] | Column, distribution: Any, *, average: bool = True
 ) -> Score | Float[Array, "..."]:
     r"""$-\log p(y_i)$ in nats: the negative log predictive density.
 
@@ -52,7 +53,7 @@ def log_score(
 
 
 def log_score_draws(
-    log_likelihood: Float[ArrayLike, "s *rows"], *, average: bool = True
+    log_likelihood: Float[ArrayLike, "s *rows"] | Column, *, average: bool = True
 ) -> Score | Float[Array, "*rows"]:
     r"""The log score of a mixture over draws, from the log density under each draw.
 

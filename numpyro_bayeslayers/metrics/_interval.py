@@ -4,13 +4,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
+from .._typing import Column
 from ._rows import as_rows
 
 
 def interval_score(
-    y: Num[ArrayLike, "*rows"],
-    lower: Num[ArrayLike, "*rows"],
-    upper: Num[ArrayLike, "*rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
+    lower: Num[ArrayLike, "*rows"] | Column,
+    upper: Num[ArrayLike, "*rows"] | Column,
     *,
     alpha: float = 0.05,
     average: bool = True,
@@ -53,9 +54,9 @@ def interval_score(
 
 
 def interval_coverage(
-    y: Num[ArrayLike, "*rows"],
-    lower: Num[ArrayLike, "*rows"],
-    upper: Num[ArrayLike, "*rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
+    lower: Num[ArrayLike, "*rows"] | Column,
+    upper: Num[ArrayLike, "*rows"] | Column,
 ) -> Float[Array, ""]:
     r"""The fraction of observations within their intervals, bounds included.
 

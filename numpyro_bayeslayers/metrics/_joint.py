@@ -10,13 +10,16 @@ from jax import lax, random
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
-from .._typing import Seed
+from .._typing import Column, Seed
 from ._density import as_log_likelihood
 from ._rows import Score, finite_reals, scored, stacked
 
 
 def energy_score(
-    y: Num[ArrayLike, "n d"], draws: Num[ArrayLike, "s n d"], *, average: bool = True
+    y: Num[ArrayLike, "n d"] | Column,
+    draws: Num[ArrayLike, "s n d"] | Column,
+    *,
+    average: bool = True,
 ) -> Score | Float[Array, " n"]:
     r"""The energy score: the continuous ranked probability score for several outputs.
 
@@ -64,11 +67,11 @@ def _energy(off: Float[Array, "s n d"]) -> Float[Array, " n"]:
 
 
 def variogram_score(
-    y: Num[ArrayLike, "n d"],
-    draws: Num[ArrayLike, "s n d"],
+    y: Num[ArrayLike, "n d"] | Column,
+    draws: Num[ArrayLike, "s n d"] | Column,
     *,
     order: float = 0.5,
-    weights: Num[ArrayLike, "d d"] | None = None,
+    weights: Num[ArrayLike, "d d"] | Column | None = None,
     average: bool = True,
 ) -> Score | Float[Array, " n"]:
     r"""The variogram score, which measures errors in the dependence between outputs.
@@ -143,7 +146,7 @@ def _outputs(y: Any, draws: Any, least: int = 2) -> tuple[Array, Array]:
 
 
 def dyadic_joint_log_score(
-    log_likelihood: Float[ArrayLike, "s n"],
+    log_likelihood: Float[ArrayLike, "s n"] | Column,
     *,
     seed: Seed = 0,
     num_dyads: int = 1000,

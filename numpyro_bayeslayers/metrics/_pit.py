@@ -9,7 +9,7 @@ from jax import random
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
-from .._typing import Seed
+from .._typing import Column, Seed
 from ..distributions._cdf import cdf_of
 from ._density import check_distribution
 from ._rows import Levels, check_levels, finite_reals, stacked
@@ -34,7 +34,7 @@ class Coverage(NamedTuple):
 
 
 def pit(
-    y: Num[ArrayLike, "*rows"], prediction: Any, *, seed: Seed | None = None
+    y: Num[ArrayLike, "*rows"] | Column, prediction: Any, *, seed: Seed | None = None
 ) -> Float[Array, "*rows"]:
     r"""The probability integral transform (PIT) of observations under their predictions.
 
@@ -105,7 +105,7 @@ def _seeded(key: Any) -> Any:
 
 
 def coverage_by_level(
-    y: Num[ArrayLike, "*rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
     prediction: Any,
     *,
     levels: Levels = LEVELS,
@@ -147,7 +147,7 @@ def coverage_by_level(
 
 
 def expected_quantile_calibration_error(
-    y: Num[ArrayLike, "*rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
     prediction: Any,
     *,
     levels: Levels = LEVELS,
@@ -187,7 +187,7 @@ def expected_quantile_calibration_error(
 
 
 def maximum_quantile_calibration_error(
-    y: Num[ArrayLike, "*rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
     prediction: Any,
     *,
     levels: Levels = LEVELS,

@@ -1,13 +1,16 @@
 """Errors of point predictions."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
 
+from .._typing import Column
 from ._rows import as_rows
 
 
 def root_mean_squared_error(
-    y: Num[ArrayLike, "*rows"], prediction: Num[ArrayLike, "*rows"]
+    y: Num[ArrayLike, "*rows"] | Column, prediction: Num[ArrayLike, "*rows"] | Column
 ) -> Float[Array, ""]:
     r"""Root mean squared error $\sqrt{\frac{1}{N} \sum_i (y_i - \hat y_i)^2}$, in the unit of `y`.
 
@@ -30,7 +33,7 @@ def root_mean_squared_error(
 
 
 def mean_absolute_error(
-    y: Num[ArrayLike, "*rows"], prediction: Num[ArrayLike, "*rows"]
+    y: Num[ArrayLike, "*rows"] | Column, prediction: Num[ArrayLike, "*rows"] | Column
 ) -> Float[Array, ""]:
     r"""Mean absolute error $\frac{1}{N} \sum_i |y_i - \hat y_i|$, in the unit of `y`.
 
@@ -52,6 +55,6 @@ def mean_absolute_error(
     return jnp.mean(jnp.abs(_errors(y, prediction)))
 
 
-def _errors(y: ArrayLike, prediction: ArrayLike) -> Array:
+def _errors(y: Any, prediction: Any) -> Array:
     y, prediction = as_rows(y=y, prediction=prediction)
     return y - prediction

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .. import _checks
-from ._rows import check_labels, check_some
+from ._rows import check_some
 
 # Tolerance for the rounding error of a sum.
 _TOLERANCE = 1e-3
@@ -64,8 +64,8 @@ def rows_of_classes(y: Any, probs: Any) -> tuple[Int[Array, " n"], Float[Array, 
         given = np.asarray(given) if not isinstance(given, jax.Array) else given
         given = (jnp if isinstance(given, jax.Array) else np).stack([1 - given, given], -1)
     found = as_probabilities(given)
-    check_labels(y=y, probs=probs)
-    classes = _checks.reals("y", y)
+    _checks.same_labels(y=y, probs=probs)
+    classes = _checks.observed("y", y)
     if np.shape(classes) != found.shape[:1]:
         raise ValueError(
             f"`y` must have one class for each of the {len(found)} rows of `probs`, got shape "

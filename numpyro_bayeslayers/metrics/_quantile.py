@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
+from .._typing import Column
 from ._rows import Levels, Score, check_levels, scored, stacked
 
 
 def pinball_loss(
-    y: Num[ArrayLike, "*rows"],
-    quantiles: Num[ArrayLike, "q *rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
+    quantiles: Num[ArrayLike, "q *rows"] | Column,
     levels: Levels,
     *,
     average: bool = True,
@@ -62,10 +63,10 @@ def as_quantiles(y: Any, quantiles: Any, levels: Any) -> tuple[Array, Array]:
 
 
 def weighted_interval_score(
-    y: Num[ArrayLike, "*rows"],
-    median: Num[ArrayLike, "*rows"],
-    lower: Num[ArrayLike, "k *rows"],
-    upper: Num[ArrayLike, "k *rows"],
+    y: Num[ArrayLike, "*rows"] | Column,
+    median: Num[ArrayLike, "*rows"] | Column,
+    lower: Num[ArrayLike, "k *rows"] | Column,
+    upper: Num[ArrayLike, "k *rows"] | Column,
     *,
     alphas: Levels,
     average: bool = True,

@@ -7,6 +7,7 @@ from jaxtyping import ArrayLike, Float, Int
 from scipy.special import bdtr, bdtrc, gammaln
 
 from .. import _checks
+from .._typing import Column
 
 #: The largest number of points at which the distribution function is evaluated.
 _MOST_PLACES = 100
@@ -27,7 +28,7 @@ class RankBand(NamedTuple):
 
 
 def rank_p_value(
-    ranks: Int[ArrayLike, "n *quantities"], num_draws: int
+    ranks: Int[ArrayLike, "n *quantities"] | Column, num_draws: int
 ) -> Float[np.ndarray, "*quantities"]:
     r"""The p-value of an exact test that ranks are uniform.
 

@@ -7,14 +7,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Num
 
 from .. import _checks
+from .._typing import Column
 from ._probabilities import rows_of_classes
-from ._rows import Score, as_rows, check_labels, finite_reals
+from ._rows import Score, as_rows, finite_reals
 
 
 def misclassification_auroc(
-    y: Num[ArrayLike, " n"],
-    probs: Num[ArrayLike, "..."],
-    uncertainty: Num[ArrayLike, " n"] | None = None,
+    y: Num[ArrayLike, " n"] | Column,
+    probs: Num[ArrayLike, "..."] | Column,
+    uncertainty: Num[ArrayLike, " n"] | Column | None = None,
 ) -> Score:
     r"""Area under the ROC curve for detecting misclassified rows by their uncertainty.
 
@@ -47,7 +48,7 @@ def misclassification_auroc(
         operating characteristic curves", Biometrics 44.
     """
     if uncertainty is not None:
-        check_labels(y=y, uncertainty=uncertainty)
+        _checks.same_labels(y=y, uncertainty=uncertainty)
     y, probs = rows_of_classes(y, probs)
     if uncertainty is None:
         doubt = 1 - jnp.max(probs, axis=-1)
@@ -66,7 +67,8 @@ def misclassification_auroc(
 
 
 def out_of_distribution_auroc(
-    uncertainty: Num[ArrayLike, " n"], uncertainty_other: Num[ArrayLike, " m"]
+    uncertainty: Num[ArrayLike, " n"] | Column,
+    uncertainty_other: Num[ArrayLike, " m"] | Column,
 ) -> Score:
     r"""Area under the ROC curve for detecting rows of another data set by their uncertainty.
 
@@ -123,7 +125,7 @@ def _auroc(value: Float[Array, " n"], is_high: Bool[Array, " n"]) -> Score:
 
 
 def area_under_risk_coverage(
-    loss: Num[ArrayLike, " n"], uncertainty: Num[ArrayLike, " n"]
+    loss: Num[ArrayLike, " n"] | Column, uncertainty: Num[ArrayLike, " n"] | Column
 ) -> Float[Array, ""]:
     r"""The mean loss of the k most certain rows, averaged over k.
 

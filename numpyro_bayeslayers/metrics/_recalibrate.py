@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
-from .._typing import Seed
+from .._typing import Column, Seed
 from ._pit import pit
 from ._probabilities import as_probabilities, rows_of_classes
 from ._quantile import as_quantiles
@@ -39,7 +39,7 @@ class TemperatureRecalibration(Recalibration):
 
     temperature: Float[Array, ""]
 
-    def __call__(self, prediction: Num[ArrayLike, "n k"]) -> Float[Array, "n k"]:
+    def __call__(self, prediction: Num[ArrayLike, "n k"] | Column) -> Float[Array, "n k"]:
         """Recalibrated class probabilities; the most probable class does not change."""
         probs = as_probabilities(prediction, name="prediction")
         return jax.nn.softmax(jnp.log(probs) / self.temperature, axis=-1)
@@ -58,11 +58,13 @@ class QuantileRecalibration(Recalibration):
     frequencies: Float[Array, " m"]
     levels: Float[Array, " q"] | None
 
-    def level(self, p: Num[ArrayLike, "..."]) -> Float[Array, "..."]:
+    def level(self, p: Num[ArrayLike, "..."] | Column) -> Float[Array, "..."]:
         """The level of the prediction below which observations lie with probability `p`."""
         return jnp.interp(jnp.asarray(p, float), self.frequencies, self.places)
 
-    def __call__(self, prediction: Num[ArrayLike, "s *rows"]) -> Float[Array, "s *rows"]:
+    def __call__(
+        self, prediction: Num[ArrayLike, "s *rows"] | Column
+    ) -> Float[Array, "s *rows"]:
         """Recalibrated quantiles at the same levels, or as many draws in the same order.
 
         Quantiles beyond the outermost given ones are set to the outermost.
@@ -91,8 +93,8 @@ class QuantileRecalibration(Recalibration):
 
 
 def recalibrate(
-    prediction: Num[ArrayLike, "..."],
-    y: Num[ArrayLike, "..."],
+    prediction: Num[ArrayLike, "..."] | Column,
+    y: Num[ArrayLike, "..."] | Column,
     *,
     levels: Levels | None = None,
     method: Literal["isotonic", "temperature"] = "isotonic",

@@ -55,26 +55,14 @@ def as_rows(**data: Any) -> list[Array]:
         ValueError: If the shapes differ, there is no entry, one is masked or NaN, or columns
             of tables have different row labels.
     """
-    arrays = {name: _checks.reals(name, values) for name, values in data.items()}
+    arrays = {name: _checks.observed(name, values) for name, values in data.items()}
     _checks.same_shape(**arrays)
     first = next(iter(data))
     check_some(first, arrays[first])
-    check_labels(**data)
+    _checks.same_labels(**data)
     for name, array in arrays.items():
         check_known(name, array)
     return [jnp.asarray(array, float) for array in arrays.values()]
-
-
-def check_labels(**data: Any) -> None:
-    """Check that columns of tables have the row labels of the first."""
-    first, *others = data
-    for name in others:
-        labels: list[Any] = [getattr(data[n], "index", None) for n in (first, name)]
-        if all(hasattr(x, "equals") for x in labels) and not labels[0].equals(labels[1]):
-            raise ValueError(
-                f"`{first}` and `{name}` must have the same row labels (`index`) in the same "
-                "order, row for row. Align them first, as by `reindex_like`."
-            )
 
 
 def check_some(name: str, array: Any) -> None:
@@ -97,7 +85,7 @@ def check_known(name: str, array: Any) -> None:
 
 def finite_reals(name: str, values: Any) -> Any:
     """`values` as an array of at least one real number, all finite."""
-    found = _checks.reals(name, values)
+    found = _checks.observed(name, values)
     check_some(name, found)
     _checks.no_nan(name, found)
     return found

@@ -9,6 +9,7 @@ from jax.scipy.special import entr
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from .. import _checks
+from .._typing import Column
 from ._probabilities import as_probabilities
 from ._rows import finite_reals
 
@@ -27,7 +28,7 @@ class Uncertainty(NamedTuple):
     epistemic: Float[Array, "*rows"]
 
 
-def entropy(probs: Num[ArrayLike, "n k"]) -> Float[Array, " n"]:
+def entropy(probs: Num[ArrayLike, "n k"] | Column) -> Float[Array, " n"]:
     r"""The entropy of each row's class probabilities, $-\sum_k p_k \log p_k$, in nats.
 
     It ranges from 0 (certain) to $\log K$.
@@ -51,7 +52,7 @@ def entropy(probs: Num[ArrayLike, "n k"]) -> Float[Array, " n"]:
     return entr(as_probabilities(probs)).sum(-1)
 
 
-def entropy_split(probs: Num[ArrayLike, "s n k"]) -> Uncertainty:
+def entropy_split(probs: Num[ArrayLike, "s n k"] | Column) -> Uncertainty:
     r"""Decompose the entropy of the mixture of draws into aleatoric and epistemic parts.
 
     $$H\Big(\frac1S \sum_s p_s\Big) = \frac1S \sum_s H(p_s) + \frac1S \sum_s
@@ -89,7 +90,7 @@ def entropy_split(probs: Num[ArrayLike, "s n k"]) -> Uncertainty:
     return Uncertainty(entr(mean).sum(-1), aleatoric, known.sum(-1).mean(0))
 
 
-def mutual_information(probs: Num[ArrayLike, "s n k"]) -> Float[Array, " n"]:
+def mutual_information(probs: Num[ArrayLike, "s n k"] | Column) -> Float[Array, " n"]:
     """Mutual information of class and posterior draw, in nats.
 
     This is the epistemic part of `entropy_split`: it is large where draws confidently predict
@@ -115,7 +116,7 @@ def mutual_information(probs: Num[ArrayLike, "s n k"]) -> Float[Array, " n"]:
 
 
 def variance_split(
-    mean: Num[ArrayLike, "s *rows"], variance: Num[ArrayLike, "s *rows"]
+    mean: Num[ArrayLike, "s *rows"] | Column, variance: Num[ArrayLike, "s *rows"] | Column
 ) -> Uncertainty:
     r"""Decompose the variance of the mixture of draws by the law of total variance.
 

@@ -91,7 +91,7 @@ def draws_of(name: str, draws: Any, least: int = 2) -> np.ndarray:
 
 def column(name: str, values: Any, rows: int) -> np.ndarray:
     """One number for each of `rows` rows."""
-    found = np.asarray(_checks.reals(name, values), float)
+    found = np.asarray(_checks.observed(name, values), float)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     return _of_rows(name, found, rows)

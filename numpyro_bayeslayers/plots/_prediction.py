@@ -58,8 +58,8 @@ def plot_prediction(
     Raises:
         ImportError: If matplotlib is not installed.
         TypeError: If an entry is not a real number, or a label is not a string.
-        ValueError: If the shapes do not match, an entry is NaN, or a probability is out of
-            range.
+        ValueError: If the shapes or the row labels of `x` and `y` do not match, an entry is NaN,
+            or a probability is out of range.
 
     Example:
         >>> import numpy as np
@@ -71,6 +71,7 @@ def plot_prediction(
     """
     found, levels = draws_of("draws", draws), probabilities("coverages", coverages)
     rows = found.shape[1]
+    _checks.same_labels(x=x, y=y)
     place = np.arange(rows) + 1 if x is None else position("x", x, rows)
     order = np.argsort(np.median(found, axis=0) if x is None else place, kind="stable")
     at = place if x is None else place[order]
@@ -112,7 +113,8 @@ def plot_members(
     Raises:
         ImportError: If matplotlib is not installed.
         TypeError: If an entry is not a real number, or a label is not a string.
-        ValueError: If the shapes do not match, or an entry is NaN.
+        ValueError: If the shapes or the row labels of `x` and `y` do not match, or an entry is
+            NaN.
 
     Example:
         >>> import numpy as np
@@ -121,6 +123,7 @@ def plot_members(
         3
     """
     found = draws_of("members", members, 1)
+    _checks.same_labels(x=x, y=y)
     at = position("x", x, found.shape[1])
     order = np.argsort(at, kind="stable")
     known = None if y is None else column("y", y, found.shape[1])

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from numpyro.handlers import seed
 
-from numpyro_bayeslayers import layers
+from numpyro_bayeslayers import layers, metrics
 from tests.cases.distributions import DISTRIBUTIONS
 from tests.cases.layers import LAYERS
 from tests.cases.regression import Named
@@ -38,6 +38,23 @@ LINKS: dict[str, dict[str, Any]] = {
         "y": np.ones((4, 2), np.float32),
     },
     "heteroscedastic_link": {"scale_hat": F[:, None]},
+}
+
+DRAWS = np.linspace(-2.0, 2.0, 24, dtype=np.float32).reshape(6, 4)
+PROBS = np.array([[0.7, 0.3], [0.4, 0.6], [0.2, 0.8], [0.9, 0.1]], np.float32)
+# Scores of observations, by name, with their other arguments.
+SCORES: dict[str, dict[str, Any]] = {
+    "crps_draws": {"y": F, "draws": DRAWS},
+    "crps_normal": {"y": F, "loc": 0 * F, "scale": ONES},
+    "crps_negative_binomial": {"y": ONES, "mean": ONES, "concentration": ONES},
+    "interval_score": {"y": F, "lower": F - 1, "upper": F + 1, "alpha": 0.1},
+    "pinball_loss": {"y": F, "quantiles": DRAWS[:2], "levels": np.array([0.2, 0.5])},
+    "energy_score": {"y": F[:, None], "draws": DRAWS[..., None]},
+    "pit": {"y": F, "prediction": DRAWS},
+    "coverage_by_level": {"y": F, "prediction": DRAWS},
+    "mean_absolute_error": {"y": F, "prediction": F},
+    "brier_score": {"y": np.arange(4) % 2, "probs": PROBS},
+    "reliability": {"y": np.arange(4) % 2, "probs": PROBS, "num_bins": 3},
 }
 
 SEEN = "refused, the argument named"
@@ -85,7 +102,7 @@ def _traced(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def calls() -> dict[str, Call]:
-    """All calls: layers of the tables, links, distributions with their densities."""
+    """All calls: layers of the tables, links, distributions, scores of observations."""
     found = {}
     for name, case in LAYERS.items():
         if name == "InterceptLayer":  # the table's call of it has inputs that it does not
@@ -115,6 +132,9 @@ def calls() -> dict[str, Call]:
         if case.params and inspect.isclass(case.make):
             given = {n: case.params[n] for n in case.params}
             found[name] = Call(case.make, given, _optional(case.make))
+    for name, given in SCORES.items():
+        score = getattr(metrics, name)
+        found[name] = Call(score, given, _optional(score))
     return found
 
 

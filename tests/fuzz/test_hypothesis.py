@@ -5,7 +5,9 @@ values are not of a list: shapes, types and numbers are drawn. What is drawn fol
 tests alone, so that a failure is the same everywhere.
 """
 
+import math
 import warnings
+from collections import Counter
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -118,10 +120,12 @@ def others(given: Any) -> st.SearchStrategy[Drawn]:
 
 
 def _is_small(number: float) -> bool:
-    return not np.isfinite(number) or abs(number) < 1e38
+    return not math.isfinite(number) or abs(number) < 1e38
 
 
 FOUND: dict[str, Call] = {}
+# How many values came to what.
+CAME: Counter[str] = Counter()
 
 
 @st.composite
@@ -143,6 +147,7 @@ def _holds(mutation: Mutation) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kind, text = outcome(FOUND[mutation.call], mutation)
+    CAME[kind] += 1
     assert kind not in (ACCEPTED, UNCLEAR), (kind, text)
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
+import polars as pl
 import pytest
 
 from numpyro_bayeslayers import metrics
@@ -96,3 +97,38 @@ def test_columns_of_tables_have_one_order_of_rows():
         ValueError, match="`y` and `uncertainty` must have the same row labels"
     ):
         metrics.misclassification_auroc(y, table, doubt)
+
+
+#: The forms of observations that `fit` takes, too.
+FORMS = {
+    "list": np.ndarray.tolist,
+    "series": pd.Series,
+    "nullable": lambda y: pd.Series(y, dtype="Float64"),
+    "objects": lambda y: pd.Series(y.tolist(), dtype=object),
+    "polars": pl.Series,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_observations_have_the_forms_that_a_fit_takes(form):
+    """Under run-time types as without: the numbers are those of the array."""
+    y = FORMS[form](COUNTS)
+    for score in (metrics.coverage_by_level, metrics.pit, metrics.crps_draws):
+        jax.tree.map(np.testing.assert_array_equal, score(y, DRAWS), score(COUNTS, DRAWS))
+    found, expected = metrics.brier_score(y, PROBS), metrics.brier_score(COUNTS, PROBS)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_arrays_keep_their_checked_shapes():
+    with pytest.raises(Exception, match="y"):
+        metrics.brier_score(COUNTS[None], PROBS)
+
+
+@pytest.mark.parametrize("name", ["crps_normal", "pit", "brier_score"])
+def test_categories_have_no_numbers(name):
+    """Their codes, with which a model is fitted, may be others than their names."""
+    y = pd.Series([1, 2, 1, 2], dtype="category")
+    with pytest.raises(
+        TypeError, match=r"`y` must hold real numbers, got categories.*codes"
+    ):
+        (OF_NUMBERS | OF_CLASSES)[name](y)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
 import scipy.stats
 
@@ -25,6 +26,15 @@ def test_calibration_is_coverage_by_level():
     np.testing.assert_allclose(line.get_ydata(), 100 * found.coverage, rtol=1e-6)
     assert words(ax) == ["95% chance band", "calibrated", "observed, 60 rows"]
     assert ax.get_xlabel() == "nominal level (%)"
+
+
+@pytest.mark.parametrize("form", [pd.Series, list])
+def test_observations_may_be_a_column(form):
+    """Under run-time types, too."""
+    for plot in (plot_calibration, plot_pit):
+        lines, expected = plot(form(Y), DRAWS), plot(Y, DRAWS)
+        for one, other in zip(lines.lines, expected.lines, strict=True):
+            np.testing.assert_array_equal(one.get_ydata(), other.get_ydata())
 
 
 def test_the_band_is_binomial():

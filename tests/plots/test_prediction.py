@@ -42,6 +42,15 @@ def test_bands_are_quantiles_along_the_input():
     assert words(ax) == ["90% interval", "50% interval", "median", "measured"]
 
 
+@pytest.mark.parametrize("plot", [plot_prediction, plot_members])
+def test_rows_of_tables_have_one_order(plot):
+    table = pd.DataFrame({"x": X, "y": Y})
+    with pytest.raises(ValueError, match="`x` and `y` must have the same row labels"):
+        plot(DRAWS, table["y"][::-1], x=table["x"])
+    with pytest.raises(TypeError, match="`y` must hold real numbers, got categories"):
+        plot(DRAWS, table["y"].astype("category"), x=X)
+
+
 def test_dots_are_dots_in_the_legend():
     ax = plot_prediction(DRAWS, Y, x=X)
     handle = ax.get_legend().legend_handles[-1]

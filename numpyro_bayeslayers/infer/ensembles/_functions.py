@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree, Real
 
 from ... import _checks
+from ..._promotion import promoting
 from ..._typing import Params, PRNGKey
 from ..training._description import Description
 from ..training._inputs import Seed, as_arrays, as_key, init_and_shuffle_keys, row_count
@@ -359,14 +360,17 @@ def ensemble_step(
     def member(state: Any) -> tuple[EnsembleState, Float[Array, ""]]:
         loss, grads = loss_and_grads(state.params, x_batch, y_batch)
         trainable, rest = eqx.partition(state.params, eqx.is_inexact_array)
-        updates, opt_state = optimizer.update(
-            grads,
-            state.opt_state,
-            trainable,
-            value=loss,
-            grad=grads,
-            value_fn=lambda p: loss_and_grads(eqx.combine(p, rest), x_batch, y_batch)[0],
-        )
+        with promoting():
+            updates, opt_state = optimizer.update(
+                grads,
+                state.opt_state,
+                trainable,
+                value=loss,
+                grad=grads,
+                value_fn=lambda p: loss_and_grads(eqx.combine(p, rest), x_batch, y_batch)[
+                    0
+                ],
+            )
         params = eqx.combine(optax.apply_updates(trainable, updates), rest)
         steps = None if state.steps is None else state.steps + 1
         return EnsembleState(params, opt_state, steps), loss

@@ -226,6 +226,7 @@ class _Programs:
                 numpyro.handlers.seed(tapped, jax.random.key(0)), data=values
             )
             numpyro.handlers.trace(model).get_trace(*args, **kwargs)
+            tapped.inputs.clear()  # values of this trace only
 
         on_shapes(run, trained.parts, trained.parts.num_rows or 0)
         return tapped

@@ -30,7 +30,7 @@ from ..training._guides import check_guide, fresh, let_go_of_tracers, needs_hess
 from ..training._held_out import kind_of_rows, score_of
 from ..training._init import check_landed, landed, values_of
 from ..training._look import Look
-from ..training._member import Drawn, holds_tracers, settle_anywhere
+from ..training._member import Drawn, holds_tracers, promoted, settle_anywhere
 from ..training._plates import in_batches, on_all_rows
 from ..training._rows import in_minibatch, scaled_sites
 from ..training._trainer import Trainer
@@ -153,7 +153,9 @@ class Moves:
         return SteinVI(
             self._scaled,
             fresh(self._guide),
-            optim if isinstance(optim, _NumPyroOptim) else optax_to_numpyro(optim),
+            promoted(
+                optim if isinstance(optim, _NumPyroOptim) else optax_to_numpyro(optim)
+            ),
             RBFKernel() if kernel is None else copy.deepcopy(kernel),
             num_stein_particles=own.num_particles,
             num_elbo_particles=1 if self._is_point else own.num_draws,

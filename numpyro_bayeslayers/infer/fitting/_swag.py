@@ -187,7 +187,7 @@ def _draw(sites: FlatSites, rank: int) -> None:
     rows = param(_DEVIATIONS, jnp.zeros((rank, sites.count)))
     # Rows without an iterate stay zero.
     count = jnp.minimum(param(_COUNT, jnp.full((), 2)), rank)
-    factor = rows.T / jnp.sqrt(2.0 * (count - 1))
+    factor = rows.T / jnp.sqrt(2.0 * jnp.asarray(count - 1, rows.dtype))
     floor = jnp.finfo(scale.dtype).tiny ** 0.5
     law = dist.LowRankMultivariateNormal(
         loc, factor, jnp.maximum(0.5 * scale**2, floor), validate_args=False
