@@ -17,7 +17,7 @@ import numpyro
 import numpyro.distributions as dist
 import optax
 import pytest
-from numpyro.infer import HMC
+from numpyro.infer import NUTS
 from numpyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
 
 from numpyro_bayeslayers.handlers import flipout, local_reparameterization
@@ -108,6 +108,12 @@ CALLS = {
         SGMCMC(num_members=2, num_samples=2, num_steps=1, cycles=1), num_steps=2
     ),
     "Laplace": lambda: of_fit(Laplace(), num_steps=2),
+    "Laplace of products": lambda: of_fit(
+        Laplace(structure="kron", predictive="sampled"), num_steps=2
+    ),
+    "Laplace of low rank": lambda: of_fit(
+        Laplace(structure="low_rank", rank=2), num_steps=2
+    ),
     "SWAG": lambda: of_fit(SWAG(every=1), num_steps=6),
     "Stein": lambda: of_fit(Stein(num_particles=2), num_steps=2),
     "Stein of mixtures": lambda: of_fit(
@@ -119,7 +125,7 @@ CALLS = {
     "local": lambda: of_svi(local_reparameterization(model)),
     "EnsembleVI": of_vi,
     "EnsembleMAP": of_map,
-    "EnsembleMCMC": lambda: of_chains(HMC(model, num_steps=2)),
+    "EnsembleMCMC": lambda: of_chains(NUTS(model, max_tree_depth=2)),
     "MCLMC": lambda: of_chains(MCLMC(model, num_steps=2)),
 }
 MODES = {

@@ -99,7 +99,6 @@ class Curvature:
         self._model, self._given = model, (args, kwargs)
         self._unpack, self._transform_of = unpack, transform_of
         self._others, self._loc, self._chosen = others, loc, chosen
-        self._tapped: taps | None = None
         eta = self.laws(loc)
         keys = random.split(random.key(0), len(eta))
         self.columns = {n: eta[n].columns(k) for n, k in zip(eta, keys, strict=True)}
@@ -111,12 +110,19 @@ class Curvature:
         self, flat: Array, added: dict[str, Array] | None = None
     ) -> tuple[dict[str, Message], dict[str, Array]]:
         """The trace of the model at a point, and the unconstrained values."""
+        found, free, _ = self._at(flat, added)
+        return found, free
+
+    def _at(
+        self, flat: Array, added: dict[str, Array] | None = None
+    ) -> tuple[dict[str, Message], dict[str, Array], dict[str, Array]]:
+        """The same, and the inputs of dense products; all belong to the caller's JAX trace."""
         free = self._unpack(flat)
         values = {n: self._transform_of(n)(x) for n, x in free.items()}
         model = substitute(seed(self._model, random.key(0)), data=self._others | values)
-        self._tapped = taps(model, added)
+        tapped = taps(model, added)
         args, kwargs = self._given
-        return trace(self._tapped).get_trace(*args, **kwargs), free
+        return trace(tapped).get_trace(*args, **kwargs), free, tapped.inputs
 
     def laws(
         self, flat: Array, added: dict[str, Array] | None = None
@@ -232,9 +238,7 @@ class Curvature:
             n: law.params for n, law in self.laws(self._loc, added).items()
         }
         _, pull = jax.vjp(params, zeros)
-        self.laws(self._loc)
-        assert self._tapped is not None
-        inputs = dict(self._tapped.inputs)
+        _, _, inputs = self._at(self._loc)
         sums = {name: jnp.zeros((tap.out[1],) * 2) for name, tap in some.items()}
         for name, columns in self.columns.items():
             root = jnp.sqrt(self.weights[name])

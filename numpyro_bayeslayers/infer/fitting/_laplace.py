@@ -19,6 +19,7 @@ from numpyro.infer import Trace_ELBO, init_to_median, init_to_sample
 from numpyro.infer.elbo import ELBO
 
 from ... import _checks
+from ..._promotion import promoting
 from ...distributions._support import law_of
 from ..ensembles._svi_run import known_values
 from ..training._arguments import on_shapes, put_together
@@ -294,7 +295,8 @@ class _Programs:
             around = 0.5 * size * math.log(2 * math.pi) - 0.5 * found.log_det
             return arrays | {EVIDENCE: data + prior + around, _FACTOR: found.factor}
 
-        return jax.lax.map(of_member, values)
+        with promoting():
+            return jax.lax.map(of_member, values)
 
     def _check_normal(self, curvature: Curvature, loc: Array) -> None:
         sites, _ = curvature.sites(loc)
