@@ -13,6 +13,7 @@ _MARKED = re.compile(
 _CODE = re.compile(
     r"(<(?:pre|code|script|style)\b.*?</(?:pre|code|script|style)>)", re.DOTALL
 )
+_TEXT = re.compile(r"\\text\{[^}]*\}")
 _DOLLARS = re.compile(
     r"\$\$(?P<block>[^$]+)\$\$|(?<![\\$\w])\$(?P<line>[^$\n<>]+)\$(?!\d)"
 )
@@ -34,6 +35,7 @@ def _of_dollars(match: re.Match[str]) -> str:
 
 
 def _formula(text: str, is_block: bool) -> str:
-    return convert(
-        html.unescape(text).strip(), display="block" if is_block else "inline"
-    )
+    text = html.unescape(text).strip()
+    # The converter would print the backslash.
+    text = _TEXT.sub(lambda m: m[0].replace(r"\_", "_"), text)
+    return convert(text, display="block" if is_block else "inline")

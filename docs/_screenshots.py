@@ -55,11 +55,14 @@ def main():
 
 
 def cut(picture):
-    """Remove rows below the page, which are all alike."""
+    """Remove the longest run of equal rows: that between the page and its footer."""
     pixels = image.imread(picture)
-    differs = (pixels != pixels[-1]).any((1, 2))
-    end = np.flatnonzero(differs).max(initial=0) + 20
-    image.imsave(picture, pixels[:end])
+    changes = np.flatnonzero((pixels[1:] != pixels[:-1]).any((1, 2)))
+    longest = np.diff(changes).argmax()
+    start, end = changes[longest] + 20, changes[longest + 1]
+    if start < end:
+        pixels = np.delete(pixels, np.s_[start:end], axis=0)
+    image.imsave(picture, pixels)
 
 
 if __name__ == "__main__":

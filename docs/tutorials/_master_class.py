@@ -168,8 +168,8 @@ def show(name: str, fitted: Fitted, ax: Any = None) -> Fitted:
     else:
         more = f", worst R-hat {fitted.r_hat:.2f}"
     ax.set_title(f"{name}: R² {fitted.r2:.3f}{more}", fontsize=10)
-    ax.set(xlabel="x", ylabel="y", ylim=(-0.7, 1.3))
-    ax.legend(fontsize=7, frameon=False, loc="upper right")
+    ax.set(xlabel="x", ylabel="y", ylim=(-0.7, 1.6))
+    ax.legend(fontsize=7, frameon=False, loc="upper right", ncols=4)
     return fitted
 
 

@@ -63,8 +63,8 @@ class MCSoftmaxDenseFA(_AbstractFactorNoise):
         num_classes: Number of classes.
         rank: Columns of the factor $V$; 0 for noise that is independent between classes.
         num_mc_samples: Number $S$ of draws for each row, in training and in prediction.
-        temperature: $\tau$, positive: the lower, the nearer a draw is to its largest logit
-            alone, and the more variance gradients have.
+        temperature: $\tau$, positive. At low temperatures, a draw is close to the class of its
+            largest logit, and gradients have more variance.
         prior_scale: Standard deviation of the weights' priors, positive, or ``"fan_in"``.
         name: Prefix of the sites; the default is ``"mc_softmax_dense_fa"``.
 
@@ -118,8 +118,8 @@ class MCSigmoidDenseFA(_AbstractFactorNoise):
         num_classes: Number of labels.
         rank: Columns of the factor $V$; 0 for noise that is independent between labels.
         num_mc_samples: Number $S$ of draws for each row, in training and in prediction.
-        temperature: $\tau$, positive: the lower, the nearer a draw is to its largest logit
-            alone, and the more variance gradients have.
+        temperature: $\tau$, positive. At low temperatures, a draw is close to the class of its
+            largest logit, and gradients have more variance.
         prior_scale: Standard deviation of the weights' priors, positive, or ``"fan_in"``.
         name: Prefix of the sites; the default is ``"mc_sigmoid_dense_fa"``.
 

@@ -76,7 +76,7 @@ class HSGPFeatures(AbstractRowLayer, AbstractLinearNormal):
     name: str | None = setting(check=_checks.optional_label, default=None)
 
     def __check_init__(self) -> None:
-        _checks.instance("kernel", self.kernel, AbstractKernel, "a kernel of this room")
+        _checks.instance("kernel", self.kernel, AbstractKernel, "a kernel of this library")
         for name in ("num_basis_per_dim", "L"):
             values = self._per_dim(getattr(self, name))
             if len(values) != self.in_features:

@@ -36,7 +36,7 @@ class FMLayer(AbstractAdaptiveLayer):
         (5, 1)
 
     References:
-        Rendle (2010), "Factorization machines", ICDM, equations 1 and lemma 3.1.
+        Rendle (2010), "Factorization machines", ICDM, equation 1 and lemma 3.1.
 
     Note:
         The layer is not linear in the factors, so gradient estimators skip it.

@@ -87,7 +87,7 @@ class GaussianProcessEffectsLayer(eqx.Module):
         boundary: float = 1.5,
         centered: bool | float = False,
     ) -> None:
-        _checks.instance("kernel", kernel, AbstractKernel, "a kernel of this room")
+        _checks.instance("kernel", kernel, AbstractKernel, "a kernel of this library")
         self.kernel, self.num_basis, self.boundary = kernel, num_basis, boundary
         self.centered = centered
 

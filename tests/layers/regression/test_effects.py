@@ -123,7 +123,7 @@ class TestGaussianProcess:
     @pytest.mark.parametrize(
         ("arguments", "error", "match"),
         [
-            ({"kernel": "rbf"}, TypeError, "`kernel` must be a kernel of this room"),
+            ({"kernel": "rbf"}, TypeError, "`kernel` must be a kernel of this library"),
             ({"num_basis": 0}, ValueError, "`num_basis` must be a positive integer"),
             ({"boundary": 1.0}, ValueError, "`boundary` must be above 1, got 1.0"),
         ],
