@@ -1,6 +1,7 @@
 """What must be true of the built site, beyond what MkDocs checks.
 
-Every link and image leads to something on the site, no page is heavy, and code fits.
+Every link and image leads to something on the site, no page is heavy, code fits, and nothing is
+shown escaped.
 """
 
 import re
@@ -10,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 HEAVIEST = 300_000  # bytes of a page, pictures not counted
 HEAVY = ("gallery/index.html",)
 WIDEST = 80  # columns of code
+# What an escape leaves in code of a table or in a formula.
+_BACKSLASH = re.compile(r"<(?:code|mtext)>[^<]*\\[|_][^<]*")
 _CODE = re.compile(
     r"^```(?:py|python|sh)\b[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE
 )
@@ -28,6 +31,8 @@ def faults_of(site, sources):
             name == "404.html"
         ):  # its links start at the root of wherever the site is
             continue
+        for shown in _BACKSLASH.findall(page.text):
+            yield f"{name} shows a backslash: {shown}"
         for target in sorted(page.targets):
             if _is_missing(target, path, pages):
                 yield f"{name} leads to {target}, which is not there"
@@ -56,6 +61,7 @@ def _is_missing(target, path, pages):
 class _Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
+        self.text = text
         self.targets, self.anchors, self.embedded = set(), {"__top"}, 0
         self.feed(text)
 
