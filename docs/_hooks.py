@@ -30,6 +30,11 @@ links, tutorials = Links(), Tutorials()
 log = logging.getLogger("mkdocs.hooks.site")
 
 
+def on_startup(command, dirty):
+    """Note which command runs."""
+    tutorials.is_serving = command == "serve"
+
+
 def on_config(config):
     """Add the pages to the navigation."""
     entries = []

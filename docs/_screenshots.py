@@ -1,4 +1,4 @@
-"""Pictures of all pages at two widths, to be looked at: .cache/screenshots.
+"""Pictures of all pages at two widths, for inspection: .cache/screenshots.
 
 make screenshots
 python docs/_screenshots.py [folder or page ...]
@@ -15,10 +15,7 @@ from pathlib import Path
 import matplotlib.image as image
 import numpy as np
 
-WIDTHS = {
-    1300: 9000,
-    400: 15000,
-}  # and the heights, of which empty rows are cut
+WIDTHS = {1300: 16000, 400: 16000}  # and heights: the most that Chromium draws
 ROOT = Path(__file__).parents[1]
 SITE, FOLDER = ROOT / "site", ROOT / ".cache" / "screenshots"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import jupytext
@@ -25,6 +26,7 @@ _FETCHED = re.compile(
 _SHARED = re.compile(r"^from (_\w+) import", re.MULTILINE)
 _RUN = Path(__file__).with_name("_run_tutorial.py")
 _PACKAGE = Path(__file__).parents[1] / "numpyro_bayeslayers"
+_BELOW = ("jax", "numpyro")
 _CACHE = Path(__file__).parents[1] / ".cache" / "tutorials"
 # With small arrays, threads of XLA cost more than they bring: one page took 100 s of CPU time
 # with one thread, and 141 s with two.
@@ -43,16 +45,21 @@ class Tutorials:
         self._styles = {}
         self._sources = {}
         self._running = {}
+        self.is_serving = False
 
     def start(self, sources):
         """Run the pages in two processes, the longest first.
 
-        A page whose result is in the cache is not run: it is there under a name that depends on
-        the page, on what it imports from its folder, and on the package.
+        A page is not run if its result is in the cache, under a name that depends on the page, on
+        what it imports from its folder, on the package, and on JAX and NumPyro. `mkdocs serve`,
+        which builds again after each change, takes results of any state of these.
         """
         _CACHE.mkdir(parents=True, exist_ok=True)
-        package = _digest(sorted(_PACKAGE.rglob("*.py")))
-        wanted = {source: _result(source, package) for source in sources}
+        package = _digest(sorted(_PACKAGE.rglob("*.py")), *map(version, _BELOW))
+        wanted = {
+            source: _result(source, package, self.is_serving)
+            for source in sources
+        }
         for old in set(_CACHE.iterdir()) - set(wanted.values()):
             old.unlink()
         pool = ThreadPoolExecutor(max_workers=2)
@@ -105,17 +112,19 @@ def _expected_time(source):
     return not source.stem.startswith("master_class"), source.stem
 
 
-def _digest(paths):
-    found = hashlib.sha256()
+def _digest(paths, *versions):
+    found = hashlib.sha256(" ".join(versions).encode())
     for path in paths:
         found.update(path.read_bytes())
     return found.hexdigest()
 
 
-def _result(source, package):
+def _result(source, package, is_any):
     shared = [source.with_name(name) for name in _shared(source)]
-    name = _digest([source, *shared])[:16] + package[:16]
-    return _CACHE / f"{source.stem}-{name}.ipynb"
+    name = f"{source.stem}-{_digest([source, *shared])[:16]}"
+    result = _CACHE / f"{name}-{package[:16]}.ipynb"
+    others = [] if result.exists() else _CACHE.glob(f"{name}-*.ipynb")
+    return next(iter(others), result) if is_any else result
 
 
 def _run(source, target):
