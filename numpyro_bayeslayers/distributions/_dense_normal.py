@@ -93,9 +93,14 @@ class DenseNormal(dist.Distribution):
         args = {name: as_float(name, value) for name, value in given.items()}
         event_shape = _check_shapes(**args)
         ranks = {name: self.arg_constraints[name].event_dim for name in args}
-        batch_shape = jnp.broadcast_shapes(
-            *(a.shape[: a.ndim - ranks[name]] for name, a in args.items())
-        )
+        leads = {name: a.shape[: a.ndim - ranks[name]] for name, a in args.items()}
+        try:
+            batch_shape = jnp.broadcast_shapes(*leads.values())
+        except ValueError as error:
+            found = ", ".join(
+                f"{shape} of `{name}`" for name, shape in leads.items() if shape
+            )
+            raise ValueError(f"The batch shapes {found} do not broadcast.") from error
         for name, a in args.items():
             setattr(self, name, with_rank(a, len(batch_shape) + ranks[name]))
         super().__init__(batch_shape, event_shape, validate_args=validate_args)

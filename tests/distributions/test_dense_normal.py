@@ -118,6 +118,10 @@ def test_rows_without_variance():
         ((X, W_LOC, 0.1), r"`weight_scale` must end in the shape \(3, 2\).*jnp.full"),
         ((X, W_LOC, W_SCALE, np.zeros(3)), "`bias_loc` must have 2 entries"),
         ((X, W_LOC, W_SCALE, B_LOC, np.zeros(3)), "`bias_scale` must have 2 entries"),
+        (
+            (X, W_LOC, W_SCALE, B_LOC, np.ones((2, 2))),
+            r"\(5,\) of `x`, \(2,\) of `bias_scale` do not broadcast",
+        ),
         ((X, W_LOC, -W_SCALE), "invalid weight_scale"),
         ((X, W_LOC, W_SCALE, B_LOC, -B_SCALE), "invalid bias_scale"),
     ],

@@ -205,13 +205,14 @@ def outcome(call: Call, mutation: Mutation) -> tuple[str, str]:
     try:
         call.run(**arguments)
     except (TypeError, ValueError) as error:
-        text = f"{type(error).__name__}: {error}"
+        said = "\n".join([str(error), *getattr(error, "__notes__", [])])
+        text = f"{type(error).__name__}: {said}"
         # NumPyro names the parameters of its distributions without quotes.
         own = rf"`{mutation.argument}\b|invalid {mutation.argument} parameter"
-        if re.search(own, str(error)):
+        if re.search(own, said):
             return SEEN, text
         others = "|".join(map(re.escape, call.arguments))
-        is_ours = re.search(rf"`({others})\b", str(error))
+        is_ours = re.search(rf"`({others})\b", said)
         return (OTHER if is_ours else UNCLEAR), text
     except Exception as error:
         return UNCLEAR, f"{type(error).__name__}: {error}"

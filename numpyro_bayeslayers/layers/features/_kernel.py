@@ -158,8 +158,9 @@ class AbstractStationaryKernel(AbstractKernel):
         lengthscale = hyperparameter("lengthscale", self.lengthscale, rank=2)
         if lengthscale.ndim and lengthscale.shape[-1] not in (1, dim):
             raise ValueError(
-                f"`lengthscale` must be one number or one for each of the {dim} inputs, got "
-                f"shape {lengthscale.shape[-1:]}."
+                f"`lengthscale` must be one number or one for each of the {dim} inputs (the last "
+                f"axis of `frequencies`, of shape {omega.shape}), got shape "
+                f"{lengthscale.shape[-1:]}."
             )
         self._look(lengthscale, basis)
         scales = jnp.broadcast_to(lengthscale, lengthscale.shape[:-1] + (dim,))

@@ -11,6 +11,7 @@ from ..._base import AbstractLayer, call_child
 from ..._settings import setting
 from ..dense._prior import PriorScale, checked_scale
 from ._batch_ensemble import DenseBatchEnsemble, Start, checked_start
+from ._members import check_members
 
 
 class MultiHeadAttentionBatchEnsemble(AbstractLayer):
@@ -112,6 +113,7 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
     def _checked(self, name: str, x: Num[ArrayLike, "*batch d_in"]) -> Array:
         x = _checks.array(name, x)
         _checks.last_axis(name, x, "in_features", self.in_features)
+        check_members(x, self.num_members, name)
         return x
 
     def _project(

@@ -44,8 +44,8 @@ def tile_members(
     return jnp.broadcast_to(tiled, lead + (num_members,) + rows + x.shape[-1:])
 
 
-def check_members(x: Array, num_members: int, what: str = "rows") -> tuple[int, ...]:
-    """The leading plate axes of `x`; the next axis is that of the members.
+def check_members(x: Array, num_members: int, name: str = "x") -> tuple[int, ...]:
+    """The leading plate axes of `x`, an argument called `name`; the next is that of members.
 
     Raises:
         ValueError: If the next axis is not that of the members, or no axis of rows follows.
@@ -54,9 +54,9 @@ def check_members(x: Array, num_members: int, what: str = "rows") -> tuple[int, 
     if len(rows) < 2 or rows[0] != num_members:
         plates = f", right of the plates {plate_shape()}" if plate_shape() else ""
         raise ValueError(
-            f"`x` must have the shape ({num_members}, {what}, features): one block of rows for "
+            f"`{name}` must have the shape ({num_members}, rows, features): one block of rows for "
             f"each of the {num_members} members (`num_members`){plates}, got shape {x.shape}. "
-            f"For the same rows in each member: tile_members(x, {num_members})."
+            f"For the same rows in each member: tile_members({name}, {num_members})."
         )
     return lead
 

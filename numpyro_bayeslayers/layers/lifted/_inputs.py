@@ -20,7 +20,7 @@ class Input:
         x = _checks.array("x", x)
         if x.ndim < ndim:
             raise ValueError(
-                f"The inputs must have at least {ndim} axes, those of one example "
+                f"`x`, each of the inputs, must have at least {ndim} axes, those of one example "
                 f"(`in_ndim`={ndim}), got shape {x.shape}."
             )
         self.ndim = ndim

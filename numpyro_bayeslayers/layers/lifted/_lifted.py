@@ -222,7 +222,17 @@ class Lifted(AbstractLayer):
             path: jnp.broadcast_to(site.value, plates + _event_shape(site))
             for path, site in sites.items()
         }
-        out = mapped(values, row, keys, [x.in_blocks(rows) for x in inputs])
+        blocks = [x.in_blocks(rows) for x in inputs]
+        try:
+            out = mapped(values, row, keys, blocks)
+        except Exception as error:
+            shapes = ", ".join(str(_like(x.rows, self.in_ndim).shape) for x in inputs)
+            kind = type(self.module).__name__
+            error.add_note(
+                f"`x` has examples of shape {shapes} (the last `in_ndim`={self.in_ndim} axes), "
+                f"for which the lifted {kind} raised this error."
+            )
+            raise
         if held is not None:
             out, after = out
             held.leave(after)

@@ -1,5 +1,6 @@
 """A smooth surface over two numbers, with a penalty along each of them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn, draw_components
 from ._penalized import Penalized, penalized
 from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 from ._spline import spline_rows
+
+# The largest number of products of functions along both numbers: a matrix of 2 GiB.
+_MOST = 2**14
 
 
 class TensorSmoothLayer(AbstractAdaptiveLayer):
@@ -61,6 +65,7 @@ class TensorSmoothLayer(AbstractAdaptiveLayer):
     Raises:
         ValueError: If a keyword is unknown, missing or out of range; if the knots do not
             ascend or are too few; if both or neither of `knots` and `num_basis` are given; if
+            `num_basis` gives more than 16,384 products; if
             `order` is above `degree` + 1; if `x` does not have two columns.
 
     Warns:
@@ -170,9 +175,16 @@ def _pair(name: str, values: Any) -> tuple[Any, Any]:
 def _equal(num_basis: Any, degree: int) -> tuple[np.ndarray, ...]:
     """Equally spaced knots that give `num_basis` functions on -1 to 1."""
     is_one = np.ndim(num_basis) == 0
+    both = (num_basis, num_basis) if is_one else _pair("num_basis", num_basis)
+    sizes = [_checks.size("num_basis", size) for size in both]
+    if math.prod(sizes) > _MOST:
+        raise ValueError(
+            f"`num_basis` may give at most {_MOST} products of functions, whose matrix is square, "
+            f"got {math.prod(sizes)}. Use fewer functions."
+        )
     out = []
-    for size in (num_basis, num_basis) if is_one else _pair("num_basis", num_basis):
-        intervals = _checks.size("num_basis", size) - degree
+    for size in sizes:
+        intervals = size - degree
         if intervals < 1:
             raise ValueError(
                 f"`num_basis` must be above `degree`={degree}, got {size}: it takes as many "

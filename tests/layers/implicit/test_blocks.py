@@ -114,7 +114,7 @@ def test_attention_to_oneself_and_its_other_name():
         ),
         (
             lambda: seed(layers.MultiHeadAttentionBE(2, SIZE, 3), 0)(jnp.ones((5, SIZE))),
-            "one block of rows for each of the 3 members",
+            "`query` .*: one block of rows for each of the 3 members",
         ),
     ],
 )

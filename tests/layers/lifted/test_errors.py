@@ -55,6 +55,19 @@ def test_kinds_of_argument():
         lift(MLP, {"*": N01}, in_ndim=-1)
 
 
+def test_errors_of_a_module_name_the_shape_of_an_example():
+    """The module's own error does not know that it was called for rows."""
+    layer = seed(lift(LINEAR, {"*": N01}), 0)
+    with pytest.raises(TypeError) as found:
+        layer(jnp.ones((5, 4)))
+    assert any(
+        "`x` has examples of shape (4,)" in note and "lifted Linear" in note
+        for note in found.value.__notes__
+    )
+    with pytest.raises(ValueError, match="`x`, each of the inputs, must have at least 1"):
+        layer(1.0)
+
+
 @pytest.mark.parametrize(
     ("make", "path"),
     [

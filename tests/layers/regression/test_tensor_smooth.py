@@ -91,6 +91,7 @@ def test_rows_outside_of_the_square_are_reported():
         ({"knots": (FIRST, SECOND[::-1])}, ValueError, "`knots` must be ascending"),
         ({"num_basis": (5, 6, 7)}, ValueError, "`num_basis` must be two"),
         ({"num_basis": 3}, ValueError, "`num_basis` must be above `degree`=3"),
+        ({"num_basis": 3195}, ValueError, "`num_basis` may give at most 16384"),
         ({"num_basis": 5.5}, TypeError, "`num_basis` must be"),
         ({"num_basis": 5, "order": 5}, ValueError, "`order` must be at most"),
     ],
