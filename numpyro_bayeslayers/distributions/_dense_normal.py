@@ -103,6 +103,8 @@ class DenseNormal(dist.Distribution):
             raise ValueError(f"The batch shapes {found} do not broadcast.") from error
         for name, a in args.items():
             setattr(self, name, with_rank(a, len(batch_shape) + ranks[name]))
+        if 0 in batch_shape:  # the constraints of NumPyro cannot reshape what is empty
+            validate_args = False
         super().__init__(batch_shape, event_shape, validate_args=validate_args)
 
     @property

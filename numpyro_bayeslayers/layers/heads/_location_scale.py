@@ -9,6 +9,8 @@ import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Num
 
 from ... import _checks
+from ..._base import split_plates
+from ...primitives import plate_shape
 from ..regression._prior import Family, Prior
 from ._observation import PerRow, Plate, check_name, observe
 from ._parameter import Parameter, parameter, rows_and_outputs
@@ -208,6 +210,10 @@ def heteroscedastic_link(
     """
     rows: dict[str, Any] = {"weights": weights, "mask": mask, "offset": offset}
     scale_hat = _checks.array("scale_hat", scale_hat)
+    if len(split_plates(scale_hat.shape, plate_shape())[1]) > 2:
+        raise ValueError(
+            f"`scale_hat` must be (n,), (n, 1) or (n, outputs), got shape {scale_hat.shape}."
+        )
     return gaussian_link(y_hat, y, name, untransformed_scale=scale_hat, plate=plate, **rows)
 
 

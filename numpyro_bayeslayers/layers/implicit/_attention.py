@@ -108,7 +108,9 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
             visible = jnp.asarray(mask)[..., None, :, :]
             scores = jnp.where(visible, scores, jnp.finfo(scores.dtype).min)
         mixed = jnp.einsum("...atu,...uak->...tak", jax.nn.softmax(scores, axis=-1), v)
-        return self._project("output", mixed.reshape(mixed.shape[:-2] + (-1,)))
+        return self._project(
+            "output", mixed.reshape(mixed.shape[:-2] + (math.prod(mixed.shape[-2:]),))
+        )
 
     def _checked(self, name: str, x: Num[ArrayLike, "*batch d_in"]) -> Array:
         x = _checks.array(name, x)
@@ -128,7 +130,7 @@ class MultiHeadAttentionBatchEnsemble(AbstractLayer):
         return call_child(name, DenseBatchEnsemble(*sizes, self.num_members, *options), x)
 
     def _heads(self, x: Num[Array, "*batch d"]) -> Num[Array, "*batch a k"]:
-        return x.reshape(x.shape[:-1] + (self.num_heads, -1))
+        return x.reshape(x.shape[:-1] + (self.num_heads, x.shape[-1] // self.num_heads))
 
 
 MultiHeadAttentionBE = MultiHeadAttentionBatchEnsemble

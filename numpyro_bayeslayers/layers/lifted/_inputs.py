@@ -41,6 +41,8 @@ class Input:
 def same_batch(inputs: Sequence[Input]) -> tuple[int, ...]:
     """The batch axes that all inputs have."""
     shapes = {x.batch for x in inputs}
+    if not shapes:
+        raise ValueError("`x` must have an array of rows, got none.")
     if len(shapes) != 1:
         raise ValueError(
             f"All inputs must have the same batch axes, got {sorted(shapes)}. Repeat inputs "

@@ -66,6 +66,8 @@ def test_errors_of_a_module_name_the_shape_of_an_example():
     )
     with pytest.raises(ValueError, match="`x`, each of the inputs, must have at least 1"):
         layer(1.0)
+    with pytest.raises(ValueError, match="`x` must have an array of rows"):
+        layer(None)
 
 
 @pytest.mark.parametrize(
