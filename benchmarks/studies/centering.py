@@ -12,6 +12,7 @@ import argparse
 import time
 import warnings
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -22,7 +23,7 @@ from numpyro_bayeslayers import layers
 from numpyro_bayeslayers.infer import MCMC, fit
 
 STEPS = 60
-LOWER = np.tril(np.ones((STEPS, STEPS)))
+LOWER = jnp.tril(jnp.ones((STEPS, STEPS)))
 
 
 def gaussian(term):
