@@ -72,6 +72,7 @@ def repeated(call: Callable[[int], object], count: int) -> str:
     seconds = (time.process_time() - start) / (count - MODERATE)
     print(f"at the end: {held()}", file=sys.stderr)
     jax.clear_caches()
+    gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     print(f"after clear_caches and malloc_trim: {held()}", file=sys.stderr)
     return f"{len(made)} | {' | '.join(sizes)} | {1000 * seconds:.2f} ms"

@@ -131,7 +131,7 @@ class RandomSlopesLayer(AbstractAdaptiveLayer):
     def _slopes(self, shape: tuple[int, int, int], new: NewGroups | None) -> Site:
         _, d, units = shape
         scale = self._scale((d, units), rank=3)
-        if not self.correlated or d == 1:
+        if not self.correlated or d < 2:
             theta = self._coefficients("theta", shape, scale)
             return theta if new is None else self._beside(theta, "theta", new, scale)
         law = dist.LKJCholesky(d, self.concentration).expand([units]).to_event(1)

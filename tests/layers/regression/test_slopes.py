@@ -55,6 +55,8 @@ def test_one_column_and_rows_in_other_shapes():
     several = call(jnp.stack([X, 2 * X]), jnp.asarray(GROUP))
     np.testing.assert_allclose(several[0], call(X, GROUP), rtol=1e-6)
     np.testing.assert_allclose(several[1], 2 * several[0], rtol=1e-6)
+    out, v, _ = run(RandomSlopesLayer(correlated=True), X[:, :0], GROUP, num_categories=3)
+    assert "cholesky" not in v and not out.any()
 
 
 def test_correlations_have_their_prior():
