@@ -102,6 +102,6 @@ def test_variational(kind):
 
 
 def _parts(x):
-    from numpyro_bayeslayers.infer.training._arguments import take_apart
+    from numpyro_bayeslayers.infer.rows._arguments import take_apart
 
     return take_apart((x,), {})

@@ -19,8 +19,8 @@ from .. import _checks
 from .._threads import ALONE
 from .._typing import Model
 from ..infer import Checkpoint, EarlyStopping, EnsembleVI
+from ..infer.rows._inputs import Seed, as_key
 from ..infer.training._finite import Finite
-from ..infer.training._inputs import Seed, as_key
 from ..infer.training._training_loop import warn_non_finite
 from ..layers import BayesianNeuralField
 from ..preprocessing import SpatiotemporalFit, fit_spatiotemporal

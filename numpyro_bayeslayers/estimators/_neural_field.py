@@ -5,7 +5,7 @@ from typing import Any
 import optax
 
 from ..infer import Checkpoint, EarlyStopping
-from ..infer.training._inputs import Seed
+from ..infer.rows._inputs import Seed
 from ._base import AbstractFieldEstimator
 
 

@@ -18,9 +18,9 @@ from .._typing import Message, Model, PRNGKey
 from ..handlers._feasible import feasible
 from ..primitives import DIVERGENCE
 from .ensembles._functions import InitFn, LogJoint
-from .training._arguments import take_apart
+from .rows._arguments import take_apart
+from .rows._look import Look
 from .training._kept import refuse_kept
-from .training._look import Look
 
 Params = dict[str, Any]
 

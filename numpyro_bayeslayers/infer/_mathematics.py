@@ -15,7 +15,7 @@ from .. import _checks
 from .._threads import ALONE
 from .._typing import Model
 from ..handlers._feasible import feasible
-from .training._determined import inputs_of
+from .rows._determined import inputs_of
 
 _GREEK = set(
     re.findall(

@@ -13,7 +13,7 @@ from numpyro.infer.util import potential_energy
 
 from .._typing import Model, PRNGKey
 from ._kernel import AbstractKernel
-from .training._rows import in_minibatch
+from .rows._rows import in_minibatch
 
 
 class Course(NamedTuple):

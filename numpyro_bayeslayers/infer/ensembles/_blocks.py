@@ -10,10 +10,10 @@ from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model, PRNGKey
 from ...handlers._mc_dropout import ROW_KEY
-from ..training._arguments import Arguments
-from ..training._memory import MOST_BYTES, output_bytes, peak_bytes
-from ..training._row_terms import row_terms
-from ..training._rows import refuse_joint
+from ..compilation._memory import MOST_BYTES, output_bytes, peak_bytes
+from ..rows._arguments import Arguments
+from ..rows._row_terms import row_terms
+from ..rows._rows import refuse_joint
 
 
 class Cut(NamedTuple):

@@ -35,7 +35,7 @@ from ..._centering import RECENTERED, Around, Asked, loc_scale_of, value_at
 from ..._typing import Message, Model, PRNGKey
 from ...handlers import recenter
 from ...handlers._feasible import feasible
-from ..training._effort import once
+from ..compilation._effort import once
 from ._chains import Begun
 from ._functions import EnsembleResult
 from ._mcmc import EnsembleMCMC

@@ -25,8 +25,8 @@ from tqdm.auto import tqdm
 from ... import _processes
 from ..._promotion import promoting
 from .._kernel import AbstractKernel
-from ..training._jit import Frame
-from ..training._layout import HERE, Layout
+from ..compilation._jit import Frame
+from ..rows._layout import HERE, Layout
 from ..training._training_loop import REFRESHES, saying
 
 _NO_START = (

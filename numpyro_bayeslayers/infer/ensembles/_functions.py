@@ -19,8 +19,8 @@ from jaxtyping import Array, ArrayLike, Float, Int, PyTree, Real
 from ... import _checks
 from ..._promotion import promoting
 from ..._typing import Params, PRNGKey
+from ..rows._inputs import Seed, as_arrays, as_key, init_and_shuffle_keys, row_count
 from ..training._description import Description
-from ..training._inputs import Seed, as_arrays, as_key, init_and_shuffle_keys, row_count
 from ..training._repulsion import Repulsion
 from ..training._validation import Validation
 from ._saved import read_result, write_result

@@ -12,8 +12,8 @@ from numpyro.handlers import seed, trace
 from ..._typing import Message, Model
 from ...distributions import _support
 from ...handlers._feasible import feasible
-from ..training._arguments import Arguments, merged
-from ..training._determined import inputs_of
+from ..rows._arguments import Arguments, merged
+from ..rows._determined import inputs_of
 
 _LEFT_OUT = (
     "`{name}` must be given: the fit had it, and without it the predictions would use {what}. "

@@ -11,11 +11,11 @@ from numpyro.infer import Trace_ELBO, TraceEnum_ELBO
 from numpyro.infer.elbo import ELBO
 
 from ..._typing import PRNGKey
-from ..training._arguments import Arguments, put_together
-from ..training._effort import effort, options
-from ..training._host import seldom
+from ..compilation._effort import effort, options
+from ..compilation._host import seldom
+from ..compilation._recent import Recent
+from ..rows._arguments import Arguments, put_together
 from ..training._member import Drawn
-from ..training._recent import Recent
 
 #: The largest number of values computed by NumPy, and its number of draws at a time.
 MOST, _AT_ONCE = 2**26, 50

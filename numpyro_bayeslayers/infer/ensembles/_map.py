@@ -14,8 +14,13 @@ from ... import _checks, _processes
 from ..._threads import ALONE
 from ..._typing import Params, PRNGKey
 from ...handlers._mixed_precision import in_precision
+from ..compilation._jit import Frame, jit_on_arrays
+from ..rows._arguments import take_apart
+from ..rows._inputs import Seed, as_arrays, as_data, as_key, check_data, row_count
+from ..rows._layout import Layout
+from ..rows._look import Look
+from ..rows._summed import check_summed
 from ..training._alike import are_alike, warn_alike
-from ..training._arguments import take_apart
 from ..training._callbacks import Callback, checked_callbacks
 from ..training._checkpoint import Checkpoint
 from ..training._description import data_texts
@@ -24,13 +29,8 @@ from ..training._early_stopping import EarlyStopping
 from ..training._given import check_given
 from ..training._identity import Known, check_state
 from ..training._init import APART, check_one_start
-from ..training._inputs import Seed, as_arrays, as_data, as_key, check_data, row_count
-from ..training._jit import Frame, jit_on_arrays
-from ..training._layout import Layout
-from ..training._look import Look
 from ..training._repulsion import Repulsion, check_repulsion
 from ..training._state import position
-from ..training._summed import check_summed
 from ..training._trainer import Around, Trainer, checked_around
 from ..training._training_loop import warn_non_finite
 from ._functions import (

@@ -12,13 +12,13 @@ from jaxtyping import Array, Float, PyTree
 
 from ... import _checks, _processes
 from ..._typing import Params, PRNGKey
-from ..training._arguments import Arguments, put_together, take_apart
+from ..compilation._fingerprint import digest, settings_of
+from ..rows._arguments import Arguments, put_together, take_apart
+from ..rows._inputs import as_arrays, check_data
 from ..training._checkpoint import run_identity
 from ..training._description import Description, data_texts, shapes_text
 from ..training._divided import HeldOut, divided
-from ..training._fingerprint import digest, settings_of
 from ..training._identity import Known
-from ..training._inputs import as_arrays, check_data
 from ..training._validation import Held, Scorer
 from ._functions import EnsembleResult, EnsembleState, LogJoint, two_scalars
 

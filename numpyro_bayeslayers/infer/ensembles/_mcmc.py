@@ -18,14 +18,14 @@ from ... import _checks, _processes
 from ..._threads import ALONE
 from ..._typing import Model, PRNGKey
 from ...handlers._feasible import feasible
-from ..training._arguments import as_arguments, merged, take_apart
+from ..compilation._jit import Frame
+from ..compilation._recent import Recent, shapes_of
+from ..rows._arguments import as_arguments, merged, take_apart
+from ..rows._inputs import Seed, as_key
+from ..rows._layout import Layout
+from ..rows._look import Look
 from ..training._given import check_given
-from ..training._inputs import Seed, as_key
-from ..training._jit import Frame
 from ..training._kept import refuse_kept
-from ..training._layout import Layout
-from ..training._look import Look
-from ..training._recent import Recent, shapes_of
 from ._chains import Begun, ChainPrograms, Fields, Length, as_mcmc
 from ._functions import EnsembleResult
 

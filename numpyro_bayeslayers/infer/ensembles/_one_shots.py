@@ -8,10 +8,10 @@ from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
 from ... import _checks
 from ..._typing import Model, Params
+from ..rows._inputs import Seed
 from ..training._callbacks import Callback
 from ..training._checkpoint import Checkpoint
 from ..training._early_stopping import EarlyStopping
-from ..training._inputs import Seed
 from ._functions import InitFn, LogJoint
 from ._map import EnsembleMAP
 from ._vi import EnsembleVI

@@ -15,12 +15,12 @@ from numpyro.handlers import block
 from ... import _checks
 from ..._threads import ALONE
 from ..._typing import Params
-from ..training._arguments import beside_params
-from ..training._inputs import as_data, row_count
-from ..training._jit import Frame
-from ..training._row_terms import row_terms
-from ..training._rows import refuse_joint
-from ..training._spread import moved
+from ..compilation._jit import Frame
+from ..rows._arguments import beside_params
+from ..rows._inputs import as_data, row_count
+from ..rows._row_terms import row_terms
+from ..rows._rows import refuse_joint
+from ..rows._spread import moved
 
 
 def ensemble_predict(

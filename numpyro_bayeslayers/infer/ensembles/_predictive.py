@@ -14,14 +14,14 @@ from numpyro.handlers import seed, trace
 from ... import _checks, _processes
 from ..._threads import ALONE
 from ..._typing import Message, PRNGKey
-from ..training._arguments import Arguments, put_together
-from ..training._effort import Effort, effort, options
-from ..training._host import seldom
-from ..training._layout import HERE, Layout
-from ..training._look import Look
+from ..compilation._effort import Effort, effort, options
+from ..compilation._host import seldom
+from ..compilation._recent import Recent, shapes_of
+from ..rows._arguments import Arguments, put_together
+from ..rows._layout import HERE, Layout
+from ..rows._look import Look
+from ..rows._rows import row_axes
 from ..training._member import Drawn, latents
-from ..training._recent import Recent, shapes_of
-from ..training._rows import row_axes
 from ._blocks import Cut, check_blocks, cut_to_fit, one_for_all_rows
 from ._rows_of_fit import (
     Fitted,

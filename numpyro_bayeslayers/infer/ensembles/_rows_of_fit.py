@@ -17,8 +17,8 @@ from numpyro.handlers import substitute
 from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
-from ..training._arguments import Arguments
-from ..training._row_terms import row_terms
+from ..rows._arguments import Arguments
+from ..rows._row_terms import row_terms
 from ._left_out import refuse_left_out
 
 Places = Int[np.ndarray, " n"]

@@ -16,14 +16,14 @@ from ..._typing import Model
 from ...handlers import ensemble
 from ...handlers._mixed_precision import in_precision
 from .._arviz import inference_data, of_members
-from ..training._arguments import Arguments, check_finite, part_scale, take_apart
+from ..rows._arguments import Arguments, check_finite, part_scale, take_apart
+from ..rows._inputs import Seed, as_key
+from ..rows._layout import Layout
 from ..training._callbacks import Callback
 from ..training._checkpoint import Checkpoint
 from ..training._early_stopping import EarlyStopping, select
 from ..training._guides import fitted
 from ..training._identity import check_state, program_of
-from ..training._inputs import Seed, as_key
-from ..training._layout import Layout
 from ..training._member import Member
 from ..training._program import Programs
 from ..training._repulsion import Repulsion, check_repulsion

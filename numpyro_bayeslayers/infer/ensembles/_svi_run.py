@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from ... import _processes
 from ..._threads import ALONE
 from ..._typing import PRNGKey
-from ..training._arguments import Arguments, merged, part_scale, part_size
+from ..rows._arguments import Arguments, merged, part_scale, part_size
 from ..training._callbacks import checked_callbacks
 from ..training._checkpoint import Checkpoint, run_identity
 from ..training._cosine import check_not_spent, length_of, over_steps

@@ -11,7 +11,7 @@ from numpyro.infer.elbo import ELBO
 from ... import _checks
 from ..._typing import Model, PRNGKey
 from ...handlers import temper
-from ..training._inputs import Seed
+from ..rows._inputs import Seed
 from ..training._ordered import ordered
 from ..training._state import EnsembleSVIState
 from ._functions import EnsembleResult

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Array
 
 from ..ensembles._svi import EnsembleSVI
-from ..training._arguments import Arguments
+from ..rows._arguments import Arguments
 from ..training._member import Drawn, Member
 from ._method import Problem
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._typing import PRNGKey
-from ..training._arguments import take_apart
+from ..rows._arguments import take_apart
 from ..training._callbacks import Callback
 from ..training._checkpoint import Checkpoint
 from ..training._divided import HeldOut

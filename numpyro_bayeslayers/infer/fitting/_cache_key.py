@@ -19,8 +19,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..training._jit import is_dynamic
-from ..training._library import is_library, is_library_code, slots_of
+from ..compilation._jit import is_dynamic
+from ..compilation._library import is_library, is_library_code, slots_of
 
 #: The maximal number of bytes of arrays that one key may read.
 MOST_BYTES = 2**26

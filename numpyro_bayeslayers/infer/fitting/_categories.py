@@ -13,7 +13,7 @@ from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
 from ...handlers._feasible import feasible
-from ..training._inputs import named_leaves
+from ..rows._inputs import named_leaves
 
 _FAILED = (
     "The model computes categories from the rows of {names}, and some are not from 0 to {last}. "

@@ -15,9 +15,9 @@ from ..._typing import Model
 from ...handlers._feasible import feasible
 from ...preprocessing import Schema, fit_schema
 from ...preprocessing.schema import Level, find_gaps, read_constant, row_counts
-from ..training._arguments import take_apart
-from ..training._look import Look
-from ..training._plates import on_all_rows
+from ..rows._arguments import take_apart
+from ..rows._look import Look
+from ..rows._plates import on_all_rows
 from ._laws import are_labels, asked
 from ._missing import GAPS, Missing, completed, opened
 from ._new_levels import NewLevels, apart, with_new

@@ -15,7 +15,7 @@ from numpyro.handlers import seed, trace
 from ..._typing import Message, Model
 from ...distributions import _support
 from ...handlers._feasible import feasible
-from ..training._determined import inputs_of, part_of, unknown_params
+from ..rows._determined import inputs_of, part_of, unknown_params
 from ._data import Data
 
 # Larger parameters are described by their mean and standard deviation; the relative tolerance

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpyro.handlers import seed
 from numpyro.infer.util import log_density
 
-from ..training._plates import on_all_rows
+from ..rows._plates import on_all_rows
 from ._method import Problem
 from ._programs import PROGRAMS, program_key
 

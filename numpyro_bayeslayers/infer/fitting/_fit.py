@@ -6,13 +6,13 @@ from typing import Any
 from ... import _checks
 from ..._threads import ALONE
 from ..._typing import Model
-from ..training._arguments import part_size
+from ..rows._arguments import part_size
+from ..rows._inputs import Seed, as_key
+from ..rows._plates import on_all_rows
 from ..training._callbacks import Callback, checked_callbacks
 from ..training._checkpoint import Checkpoint
 from ..training._early_stopping import EarlyStopping
-from ..training._inputs import Seed, as_key
 from ..training._kept import refuse_kept
-from ..training._plates import on_all_rows
 from ._asked import Asked
 from ._categories import categories_of, computed_categories
 from ._data import bind, check_takes_y, data_of_fit, sites_of, without_gaps

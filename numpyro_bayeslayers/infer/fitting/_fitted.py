@@ -13,8 +13,8 @@ from ...preprocessing.schema import Level
 from .._arviz import inference_data
 from .._reparam import DECENTERED
 from ..ensembles._rows_of_fit import Fitted, Told
-from ..training._arguments import take_apart
-from ..training._inputs import Seed, as_key
+from ..rows._arguments import take_apart
+from ..rows._inputs import Seed, as_key
 from ..training._validation import Validation
 from ._diagnostics import Diagnostics, Ending
 from ._groups import groups_of

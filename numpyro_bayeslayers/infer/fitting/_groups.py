@@ -13,9 +13,9 @@ from .._arviz import Group
 from ..ensembles._predictive import Predictor
 from ..ensembles._rows_of_fit import Fitted, Told
 from ..ensembles._svi_run import known_values
-from ..training._arguments import take_apart
+from ..rows._arguments import take_apart
+from ..rows._plates import on_all_rows
 from ..training._member import Drawn
-from ..training._plates import on_all_rows
 from ._chain_figures import noted_by
 from ._labels import Labels, title
 from ._laws import ask, name_of

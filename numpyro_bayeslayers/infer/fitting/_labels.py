@@ -23,8 +23,8 @@ from ...layers.regression._coefficient import BASE
 from ...layers.regression._op import Categories, Contract, Embed
 from ...preprocessing import Schema
 from .._reparam import DECENTERED
-from ..training._inputs import named_leaves
-from ..training._plates import on_all_rows
+from ..rows._inputs import named_leaves
+from ..rows._plates import on_all_rows
 from ._method import Problem
 
 _Names: TypeAlias = tuple[str, tuple[str, ...]]

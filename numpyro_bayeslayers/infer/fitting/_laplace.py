@@ -21,11 +21,11 @@ from numpyro.infer.elbo import ELBO
 from ... import _checks
 from ..._promotion import promoting
 from ...distributions._support import law_of
+from ..compilation._effort import effort, options
 from ..ensembles._svi_run import known_values
-from ..training._arguments import on_shapes, put_together
-from ..training._effort import effort, options
+from ..rows._arguments import on_shapes, put_together
+from ..rows._plates import on_all_rows
 from ..training._member import Drawn
-from ..training._plates import on_all_rows
 from ._afterwards import AbstractAfterwards, Trained
 from ._flat_sites import LOC, AutoMode, FlatSites
 from ._gauss_newton import Curvature, taps

@@ -8,8 +8,8 @@ from numpyro.handlers import block, substitute
 from numpyro.infer.autoguide import AutoGuide
 
 from ..._typing import Model
-from ..training._arguments import Arguments
-from ..training._look import Look
+from ..rows._arguments import Arguments
+from ..rows._look import Look
 from ..training._member import Drawn, latents
 
 

@@ -22,7 +22,7 @@ from ... import _checks
 from ..._typing import Model, PRNGKey
 from ..ensembles._predictive import Predictor
 from ..ensembles._rows_of_fit import Told
-from ..training._arguments import take_apart
+from ..rows._arguments import take_apart
 from ..training._cosine import adam_to_zero
 from ..training._finite import Finite
 from ..training._member import Drawn

@@ -26,11 +26,11 @@ from ..ensembles._predictive import Predictor
 from ..ensembles._rows_of_fit import Told
 from ..ensembles._svi import EnsembleSVI
 from ..ensembles._svi_run import known_values
-from ..training._arguments import take_apart
+from ..rows._arguments import take_apart
+from ..rows._plates import on_all_rows
 from ..training._finite import Finite, lowest
 from ..training._init import values_by_site
 from ..training._member import Drawn
-from ..training._plates import on_all_rows
 from ..training._repulsion import Repulsion
 from ._afterwards import AbstractAfterwards, Trained
 from ._coordinates import check_guide_takes, checked_coordinates, in_coordinates

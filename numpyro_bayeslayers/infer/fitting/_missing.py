@@ -22,7 +22,7 @@ from ..._typing import Message, Model
 from ...distributions._support import law_name
 from ...handlers._above import above
 from ...handlers._feasible import feasible
-from ..training._effort import options
+from ..compilation._effort import options
 
 Missing: TypeAlias = Literal["drop", "impute"]
 

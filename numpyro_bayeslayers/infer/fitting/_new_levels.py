@@ -18,8 +18,8 @@ from ..._typing import Message, Model
 from ...handlers._feasible import feasible
 from ...preprocessing import Schema
 from ...primitives import NewGroups
-from ..training._determined import inputs_of
-from ..training._inputs import named_leaves
+from ..rows._determined import inputs_of
+from ..rows._inputs import named_leaves
 
 NewLevels: TypeAlias = Literal["draw", "mean"]
 

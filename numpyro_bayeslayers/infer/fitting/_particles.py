@@ -19,20 +19,20 @@ from numpyro.optim import _NumPyroOptim, optax_to_numpyro
 
 from ..._typing import Model, PRNGKey
 from ...handlers._feasible import feasible
+from ..compilation._effort import once
+from ..compilation._fingerprint import settings_of
 from ..ensembles._predictive import Predictor
-from ..training._arguments import Arguments, on_shapes, put_together
-from ..training._bounds import are_moved_by_data, may_move, refuse_moving_bounds
+from ..rows._arguments import Arguments, on_shapes, put_together
+from ..rows._bounds import are_moved_by_data, may_move, refuse_moving_bounds
+from ..rows._look import Look
+from ..rows._plates import in_batches, on_all_rows
+from ..rows._rows import in_minibatch, scaled_sites
 from ..training._description import Description, data_texts, guide_texts, shapes_text
 from ..training._divided import HeldOut, check_apart
-from ..training._effort import once
-from ..training._fingerprint import settings_of
 from ..training._guides import check_guide, fresh, let_go_of_tracers, needs_hessian
 from ..training._held_out import kind_of_rows, score_of
 from ..training._init import check_landed, landed, values_of
-from ..training._look import Look
 from ..training._member import Drawn, holds_tracers, promoted, settle_anywhere
-from ..training._plates import in_batches, on_all_rows
-from ..training._rows import in_minibatch, scaled_sites
 from ..training._trainer import Trainer
 from ..training._validation import NUM_DRAWS, Held, Scorer
 

@@ -7,13 +7,13 @@ import jax
 from jaxtyping import Array
 
 from ... import _checks
+from ..compilation._effort import once
 from ..ensembles._predictive import Statistic
 from ..ensembles._rows_of_fit import Fitted, Told
-from ..training._arguments import take_apart
-from ..training._effort import once
-from ..training._inputs import Seed, as_key
-from ..training._plates import on_all_rows
-from ..training._rows import row_axes
+from ..rows._arguments import take_apart
+from ..rows._inputs import Seed, as_key
+from ..rows._plates import on_all_rows
+from ..rows._rows import row_axes
 from ._categories import computed_categories
 from ._data import Sites, data_to_predict, label_names
 from ._laws import ask, name_of

@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, Num, Shaped
 
 from ... import _checks
 from ...preprocessing.schema import Level
-from ..training._effort import once
+from ..compilation._effort import once
 
 _NO_LABELS = (
     "Only predictions of labels have `{name}`: of an observed site that is Bernoulli, "

@@ -13,12 +13,12 @@ from ..._threads import ALONE
 from ..._typing import Model
 from ...handlers._feasible import feasible, is_improper
 from ..ensembles._predictive import Predictor
-from ..training._arguments import take_apart
-from ..training._inputs import Seed, as_key
-from ..training._look import Look
+from ..rows._arguments import take_apart
+from ..rows._inputs import Seed, as_key
+from ..rows._look import Look
+from ..rows._plates import on_all_rows
+from ..rows._rows import row_axes
 from ..training._member import Drawn
-from ..training._plates import on_all_rows
-from ..training._rows import row_axes
 from ._categories import computed_categories
 from ._data import (
     Data,

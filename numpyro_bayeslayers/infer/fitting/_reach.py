@@ -21,9 +21,9 @@ from numpyro.primitives import Messenger
 
 from ..._typing import Message
 from ...distributions import _support
-from ..training._effort import options
-from ..training._host import on_host, some_rows
-from ..training._plates import on_all_rows
+from ..compilation._effort import options
+from ..compilation._host import on_host, some_rows
+from ..rows._plates import on_all_rows
 from ._method import Problem
 from ._predictions import Reach
 from ._programs import MOST, Kept, program_key

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from ... import _checks
 from .._stochastic_gradient import Course, StochasticGradient
-from ..training._arguments import take_apart
-from ..training._rows import scaled_sites
+from ..rows._arguments import take_apart
+from ..rows._rows import scaled_sites
 from ._method import Posterior, Problem, no_guide, settle
 from ._methods import MCMC, Modes
 from ._sampled_ensemble import run_from_modes

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ... import _checks
-from ..training._inputs import Seed
+from ..rows._inputs import Seed
 from ._data import label_names
 from ._fitted import Fit
 from ._laws import name_of

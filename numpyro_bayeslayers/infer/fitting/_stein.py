@@ -10,7 +10,7 @@ from numpyro.infer.autoguide import AutoDelta
 
 from ... import _checks
 from ..ensembles._map_run import digests
-from ..training._arguments import Arguments, merged, take_apart
+from ..rows._arguments import Arguments, merged, take_apart
 from ..training._checkpoint import run_identity
 from ..training._cosine import length_of, over_steps
 from ..training._divided import look_at_all

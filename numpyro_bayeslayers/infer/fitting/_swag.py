@@ -15,9 +15,9 @@ from numpyro.infer import Trace_ELBO, init_to_median, init_to_sample
 from numpyro.infer.elbo import ELBO
 
 from ... import _checks
+from ..rows._plates import on_all_rows
 from ..training._iterates import collecting, iterates_in
 from ..training._member import Drawn
-from ..training._plates import on_all_rows
 from ._afterwards import AbstractAfterwards, Trained
 from ._flat_sites import LOC, AutoMode, FlatSites
 from ._method import Posterior, Problem, settle

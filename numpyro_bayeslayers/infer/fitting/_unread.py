@@ -13,7 +13,7 @@ from numpyro.infer.autoguide import AutoDAIS, AutoGuide, AutoSemiDAIS
 
 from ..._typing import Model
 from ...handlers._feasible import feasible
-from ..training._determined import inputs_of
+from ..rows._determined import inputs_of
 from ._method import Problem
 
 

@@ -14,7 +14,7 @@ from numpyro.primitives import Messenger
 from ... import _processes
 from ..._typing import Message
 from ...handlers._feasible import feasible
-from ._arguments import Arguments, on_shapes
+from ..rows._arguments import Arguments, on_shapes
 from ._member import Member
 
 _ALIKE = (

@@ -16,9 +16,9 @@ from jaxtyping import PyTree
 from ... import _checks, _processes
 from ..._storage import End, append_record, place_of, read_records, write_record
 from ..._typing import PRNGKey
+from ..compilation._jit import is_dynamic
+from ..rows._layout import placed_like
 from ._description import TO_REPEAT, Description, differences, spelled
-from ._jit import is_dynamic
-from ._layout import placed_like
 from ._validation import Validation
 
 _FORMAT = 4

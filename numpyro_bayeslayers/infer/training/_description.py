@@ -15,9 +15,9 @@ from jaxtyping import PyTree
 from numpyro.infer.autoguide import AutoGuide
 
 from ..._typing import Message
-from ._arguments import Arguments
-from ._fingerprint import digest, kind_of, name_of, settings_of
-from ._jit import is_dynamic
+from ..compilation._fingerprint import digest, kind_of, name_of, settings_of
+from ..compilation._jit import is_dynamic
+from ..rows._arguments import Arguments
 
 #: The fields that must agree to use parameters, to continue a run, and to resume the same run.
 TO_READ = ("sites", "guide", "parameters")

@@ -10,11 +10,11 @@ from numpyro.primitives import Messenger
 
 from ... import _checks
 from ..._typing import Model, PRNGKey
-from ._arguments import Arguments, check_finite, put_together, take_apart
-from ._look import Look
-from ._plates import OwnPlateError, in_batches
-from ._row_terms import row_terms
-from ._rows import refuse_joint
+from ..rows._arguments import Arguments, check_finite, put_together, take_apart
+from ..rows._look import Look
+from ..rows._plates import OwnPlateError, in_batches
+from ..rows._row_terms import row_terms
+from ..rows._rows import refuse_joint
 from ._validation import share_of_rows
 
 _KIND = (

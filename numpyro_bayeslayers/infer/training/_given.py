@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 from ... import _processes
 from ..._typing import PRNGKey
-from ._arguments import Arguments
+from ..rows._arguments import Arguments
+from ..rows._layout import Layout
 from ._description import data_texts
 from ._divided import HeldOut
-from ._layout import Layout
 
 _SIZES = (
     "`batches` must yield batches of the same size in all processes, got {given} rows. Split "

@@ -14,11 +14,11 @@ from numpyro.handlers import seed, substitute, trace
 from ..._typing import Message, Model, PRNGKey
 from ...distributions import _support
 from ...handlers._feasible import feasible
-from ._arguments import Arguments, on_shapes, put_together
+from ..compilation._memory import MOST_BYTES, peak_bytes
+from ..rows._arguments import Arguments, on_shapes, put_together
+from ..rows._row_terms import row_terms
+from ..rows._rows import row_axes
 from ._member import Drawn, latents
-from ._memory import MOST_BYTES, peak_bytes
-from ._row_terms import row_terms
-from ._rows import row_axes
 
 _NONE = (
     "`validation` needs observations with one entry per row: no observed site of the model "

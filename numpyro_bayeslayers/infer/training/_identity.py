@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from ._arguments import Arguments
+from ..rows._arguments import Arguments
 from ._description import (
     TO_GO_ON,
     TO_READ,

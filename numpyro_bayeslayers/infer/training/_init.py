@@ -14,8 +14,8 @@ from numpyro.infer.autoguide import AutoGuide
 from ... import _checks, _processes
 from ..._typing import Model
 from ...handlers._feasible import feasible
-from ._arguments import Arguments, on_shapes
-from ._fingerprint import digest, kind_of
+from ..compilation._fingerprint import digest, kind_of
+from ..rows._arguments import Arguments, on_shapes
 from ._identity import differs
 
 if TYPE_CHECKING:

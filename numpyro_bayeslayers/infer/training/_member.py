@@ -20,9 +20,11 @@ from numpyro.infer.svi import SVIState
 from ... import _checks
 from ..._promotion import promoting
 from ..._typing import Model, PRNGKey
-from ._bounds import may_move, refuse_moving_bounds
+from ..compilation._fingerprint import settings_of
+from ..rows._bounds import may_move, refuse_moving_bounds
+from ..rows._plates import in_batches, on_all_rows
+from ..rows._rows import in_minibatch
 from ._description import Description, guide_texts, law_text, shapes_text, site_text
-from ._fingerprint import settings_of
 from ._guides import (
     check_guide,
     fitted,
@@ -35,9 +37,7 @@ from ._guides import (
 )
 from ._init import ANYWHERE, Starts, landed, medians_of, put_starts
 from ._ordered import ordered
-from ._plates import in_batches, on_all_rows
 from ._repulsion import Adding, Repulsion
-from ._rows import in_minibatch
 
 # Attributes in which autoguides store initial values found during set-up.
 _INITIAL = ("_init_locs", "_init_latent")

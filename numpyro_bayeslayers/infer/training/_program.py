@@ -10,21 +10,21 @@ from numpyro.infer.svi import SVIState
 
 from ... import _processes
 from ..._typing import PRNGKey
+from ..compilation._effort import once
+from ..compilation._jit import Frame, jit_on_arrays
+from ..compilation._recent import Recent
+from ..rows._arguments import Arguments, on_shapes, put_together
+from ..rows._layout import HERE, Layout
+from ..rows._look import Look
+from ..rows._rows import scaled_sites
 from ._alike import are_alike, is_random, warn_alike
-from ._arguments import Arguments, on_shapes, put_together
 from ._description import data_texts
 from ._divided import check_apart
-from ._effort import once
 from ._guides import needs_hessian, scale_name
 from ._held_out import kind_of_rows, score_of
 from ._identity import check_state
 from ._init import ANYWHERE, APART, Starts, check_landed
-from ._jit import Frame, jit_on_arrays
-from ._layout import HERE, Layout
-from ._look import Look
 from ._member import Member
-from ._recent import Recent
-from ._rows import scaled_sites
 from ._state import EnsembleSVIState, named, plain
 from ._trainer import Trainer
 from ._validation import NUM_DRAWS, Held, Scorer

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ... import _checks, _processes
 from ..._typing import PRNGKey
+from ..rows._layout import HERE, Layout
 from ._callbacks import Callback, Progress, callback_period, is_ended
 from ._checkpoint import Checkpoint, Saved
 from ._description import Description
@@ -23,7 +24,6 @@ from ._early_stopping import (
     with_early_stopping,
     with_members_stopped,
 )
-from ._layout import HERE, Layout
 from ._losses import Losses
 from ._training_loop import Step, TrainingLoop, saying
 from ._validation import Held, Validation, start_best

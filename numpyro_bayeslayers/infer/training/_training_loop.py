@@ -26,11 +26,11 @@ from tqdm.auto import tqdm
 
 from ... import _checks, _processes
 from ..._typing import PRNGKey
-from ._effort import effort, options
-from ._jit import Frame, is_dynamic, jit_on_arrays
-from ._layout import HERE, Layout
+from ..compilation._effort import effort, options
+from ..compilation._jit import Frame, is_dynamic, jit_on_arrays
+from ..compilation._recent import Recent, shapes_of
+from ..rows._layout import HERE, Layout
 from ._losses import Losses
-from ._recent import Recent, shapes_of
 
 Step = Callable[[PyTree, PyTree, PyTree, Any], tuple[PyTree, Array]]
 # Sees the state, the number of steps, and the losses so far. Gives the state to go on from, and

@@ -20,9 +20,9 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from ... import _checks
 from ..._typing import PRNGKey
+from ..compilation._effort import effort, options
+from ..compilation._jit import Frame
 from ._early_stopping import select
-from ._effort import effort, options
-from ._jit import Frame
 
 #: The number of draws from each member's guide per evaluation.
 NUM_DRAWS = 20

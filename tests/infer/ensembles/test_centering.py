@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 from numpyro.infer import NUTS, BarkerMH
 
 from numpyro_bayeslayers.infer import MCMC, EnsembleMCMC, fit, load
+from numpyro_bayeslayers.infer.compilation._jit import Frame
 from numpyro_bayeslayers.infer.ensembles._centering import (
     Coordinates,
     careful,
@@ -20,7 +21,6 @@ from numpyro_bayeslayers.infer.ensembles._centering import (
     variances,
 )
 from numpyro_bayeslayers.infer.ensembles._chains import Begun, Fields
-from numpyro_bayeslayers.infer.training._jit import Frame
 from numpyro_bayeslayers.layers import RandomEffectsLayer, gaussian_link
 
 pytestmark = pytest.mark.usefixtures("as_users_run")

@@ -134,7 +134,7 @@ def test_memory_is_bounded_by_a_block():
     """200,000 rows: the program of a block holds what 1,000 rows need."""
     from numpyro_bayeslayers.infer.ensembles._predictive import _compile
     from numpyro_bayeslayers.infer.ensembles._rows_of_fit import Told
-    from numpyro_bayeslayers.infer.training._arguments import take_apart
+    from numpyro_bayeslayers.infer.rows._arguments import take_apart
 
     ensemble = EnsembleSVI(model, AutoDelta, optax.adam(0.05), num_members=8)
     result = ensemble.run(KEY, 2, X, Y, progress_bar=False)

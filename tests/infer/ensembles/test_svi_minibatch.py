@@ -137,7 +137,7 @@ def test_a_million_rows_are_held_once():
 
     What it holds is the order of the rows, 4 MB, and the sort that makes it.
     """
-    from numpyro_bayeslayers.infer.training._arguments import take_apart
+    from numpyro_bayeslayers.infer.rows._arguments import take_apart
     from numpyro_bayeslayers.infer.training._state import plain
     from numpyro_bayeslayers.infer.training._training_loop import Shuffle
 

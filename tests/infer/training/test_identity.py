@@ -9,7 +9,7 @@ from numpyro.infer import RenyiELBO, Trace_ELBO
 from numpyro.infer.autoguide import AutoDelta, AutoMultivariateNormal, AutoNormal
 
 from numpyro_bayeslayers.infer import EnsembleResult, EnsembleSVI, EnsembleVI
-from numpyro_bayeslayers.infer.training._fingerprint import settings_of
+from numpyro_bayeslayers.infer.compilation._fingerprint import settings_of
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 

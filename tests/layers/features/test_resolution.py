@@ -11,8 +11,8 @@ from scipy.integrate import quad
 
 from numpyro_bayeslayers.infer import fit
 from numpyro_bayeslayers.infer.fitting._look import look_at_fit, medians
-from numpyro_bayeslayers.infer.training._arguments import take_apart
-from numpyro_bayeslayers.infer.training._look import Look
+from numpyro_bayeslayers.infer.rows._arguments import take_apart
+from numpyro_bayeslayers.infer.rows._look import Look
 from numpyro_bayeslayers.infer.training._member import Drawn
 from numpyro_bayeslayers.layers import (
     GaussianProcessEffectsLayer,

@@ -8,9 +8,9 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.contrib.control_flow import scan
 
-from numpyro_bayeslayers.infer.training._arguments import take_apart
-from numpyro_bayeslayers.infer.training._row_terms import row_terms
-from numpyro_bayeslayers.infer.training._spread import spread
+from numpyro_bayeslayers.infer.rows._arguments import take_apart
+from numpyro_bayeslayers.infer.rows._row_terms import row_terms
+from numpyro_bayeslayers.infer.rows._spread import spread
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 

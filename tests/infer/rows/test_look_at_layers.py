@@ -25,8 +25,8 @@ from numpyro_bayeslayers.infer import (
     log_joint_of,
 )
 from numpyro_bayeslayers.infer.ensembles._predictive import Predictor
-from numpyro_bayeslayers.infer.training._arguments import take_apart
-from numpyro_bayeslayers.infer.training._look import Look
+from numpyro_bayeslayers.infer.rows._arguments import take_apart
+from numpyro_bayeslayers.infer.rows._look import Look
 from numpyro_bayeslayers.infer.training._member import Drawn
 from numpyro_bayeslayers.layers import (
     HSGPFeatures,

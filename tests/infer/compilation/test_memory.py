@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from numpyro_bayeslayers.infer.training._memory import output_bytes, peak_bytes
+from numpyro_bayeslayers.infer.compilation._memory import output_bytes, peak_bytes
 
 N = 1000
 X = jnp.ones(N)

@@ -10,8 +10,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from ... import _checks, _processes
+from ..compilation._jit import is_dynamic
 from ._arguments import Arguments
-from ._jit import is_dynamic
 
 #: The axis of a mesh over which members are distributed.
 MEMBERS = "ensemble"

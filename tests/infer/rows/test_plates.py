@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.handlers import seed, trace
 
-from numpyro_bayeslayers.infer.training._plates import in_batches, on_all_rows
+from numpyro_bayeslayers.infer.rows._plates import in_batches, on_all_rows
 
 N = 100
 X = jnp.linspace(-1.0, 1.0, N)

@@ -24,10 +24,10 @@ from numpyro.primitives import Messenger
 from ..._typing import Message, Model
 from ...distributions import _support
 from ...handlers._feasible import feasible
+from ..compilation._recent import Recent, shapes_of
 from ._arguments import Arguments, put_together
 from ._determined import as_unknown, inputs_of, part_of
 from ._plates import on_all_rows
-from ._recent import Recent, shapes_of
 
 
 class Look:

@@ -32,8 +32,8 @@ from numpyro_bayeslayers.handlers import (
     mc_dropout,
     temper,
 )
+from numpyro_bayeslayers.infer.compilation._fingerprint import settings_of
 from numpyro_bayeslayers.infer.training._description import Description, differences
-from numpyro_bayeslayers.infer.training._fingerprint import settings_of
 from numpyro_bayeslayers.layers import DenseReparameterization
 
 
@@ -251,8 +251,8 @@ def test_what_cannot_be_looked_into_goes_by_its_type():
 def test_texts_are_the_same_in_another_process():
     """With other hashes of words, and other addresses."""
     code = (
-        "from tests.infer.training.test_fingerprint import HOLDS\n"
-        "from numpyro_bayeslayers.infer.training._fingerprint import settings_of\n"
+        "from tests.infer.compilation.test_fingerprint import HOLDS\n"
+        "from numpyro_bayeslayers.infer.compilation._fingerprint import settings_of\n"
         "print(sorted((n, sorted(settings_of(make(1)).items())) for n, make in HOLDS.items()))"
     )
     root = pathlib.Path(__file__).parents[3]

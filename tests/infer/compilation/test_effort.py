@@ -7,8 +7,8 @@ import pytest
 from numpyro.infer.autoguide import AutoNormal
 
 from numpyro_bayeslayers.infer import EnsembleSVI
-from numpyro_bayeslayers.infer.training import _effort
-from numpyro_bayeslayers.infer.training._effort import effort, once, options
+from numpyro_bayeslayers.infer.compilation import _effort
+from numpyro_bayeslayers.infer.compilation._effort import effort, once, options
 from tests.infer.svi_problems import X, Y, model
 from tests.quick import mostly_slow
 

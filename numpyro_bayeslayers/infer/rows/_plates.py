@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from numpyro.primitives import Messenger
 
 from ..._typing import Message, Model
-from ._jit import is_dynamic
+from ..compilation._jit import is_dynamic
 
 _OWN_PLATE = (
     "The model already subsamples {of} rows in its plate {name!r}, and `batch_size` would "

@@ -9,9 +9,9 @@ from jax import random
 from numpyro.handlers import seed, trace
 
 from ..._typing import Message, Model
+from ..compilation._effort import options
+from ..compilation._host import on_host, some_rows
 from ._arguments import Arguments, put_together
-from ._effort import options
-from ._host import on_host, some_rows
 from ._plates import OwnPlateError
 from ._spread import spread_sites
 from ._term import Rows, Runs, Seen, Term, asks_total, seen, term, total

@@ -21,8 +21,8 @@ from numpyro_bayeslayers.infer import (
     fit,
     log_joint_of,
 )
-from numpyro_bayeslayers.infer.training._arguments import take_apart
-from numpyro_bayeslayers.infer.training._look import Look
+from numpyro_bayeslayers.infer.rows._arguments import take_apart
+from numpyro_bayeslayers.infer.rows._look import Look
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 

@@ -9,8 +9,8 @@ import pytest
 from jax import lax, random
 from numpyro.handlers import seed, trace
 
-from numpyro_bayeslayers.infer.training import _host
-from numpyro_bayeslayers.infer.training._host import (
+from numpyro_bayeslayers.infer.compilation import _host
+from numpyro_bayeslayers.infer.compilation._host import (
     UnknownError,
     evaluated,
     on_host,

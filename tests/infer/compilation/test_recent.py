@@ -9,7 +9,7 @@ import optax
 from numpyro.infer.autoguide import AutoNormal
 
 from numpyro_bayeslayers.infer import EnsembleSVI
-from numpyro_bayeslayers.infer.training._recent import Recent, shapes_of
+from numpyro_bayeslayers.infer.compilation._recent import Recent, shapes_of
 from tests.infer.svi_problems import X, Y, model
 
 

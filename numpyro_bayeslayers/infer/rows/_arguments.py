@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ... import _checks
+from ..compilation._jit import Frame, is_dynamic
 from ._inputs import as_data, named_leaves
-from ._jit import Frame, is_dynamic
 
 
 class Arguments(NamedTuple):

@@ -15,7 +15,7 @@ from numpyro_bayeslayers.infer import (
     EnsembleSVI,
     ensemble_predict,
 )
-from numpyro_bayeslayers.infer.training._arguments import take_apart
+from numpyro_bayeslayers.infer.rows._arguments import take_apart
 
 from ..svi_problems import X, Y, model
 

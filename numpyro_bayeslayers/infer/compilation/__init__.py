@@ -1,0 +1,1 @@
+"""Programs: traced, compiled with suitable effort or evaluated by NumPy, and kept."""

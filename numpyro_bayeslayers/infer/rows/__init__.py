@@ -1,0 +1,1 @@
+"""The rows of a model: its arguments, what depends on them, and where they are placed."""
