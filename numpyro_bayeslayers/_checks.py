@@ -38,6 +38,8 @@ _BETWEEN = (
     "contextlib",
 )
 
+_MOST = 2**31 - 1
+
 
 def warn(text: str) -> None:
     """Warn with the location of the user's own line, at any depth of the call."""
@@ -112,7 +114,7 @@ def size(name: str, value: Any) -> int:
     found = integer(name, value, "a positive integer")
     if found < 1:
         raise ValueError(f"`{name}` must be a positive integer, got {found}.")
-    return found
+    return _countable(name, found)
 
 
 def count(name: str, value: Any) -> int:
@@ -120,6 +122,13 @@ def count(name: str, value: Any) -> int:
     found = integer(name, value, "a whole number")
     if found < 0:
         raise ValueError(f"`{name}` must be zero or positive, got {found}.")
+    return _countable(name, found)
+
+
+def _countable(name: str, found: int) -> int:
+    """A number that an index of 32 bits can count to, which JAX's arrays have by default."""
+    if found > _MOST:
+        raise ValueError(f"`{name}` must be at most {_MOST:,}, got {found:,}.")
     return found
 
 

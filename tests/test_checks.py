@@ -31,6 +31,16 @@ def test_switches_are_pythons_own(kind):
     assert _checks.switch("bias", kind(False)) is False
 
 
+@pytest.mark.parametrize("check", [_checks.size, _checks.count])
+def test_numbers_of_things_are_those_of_indices(check):
+    """JAX gave an OverflowError from inside of a compiled program."""
+    assert check("n", 2**31 - 1) == 2**31 - 1
+    with pytest.raises(
+        ValueError, match="`n` must be at most 2,147,483,647, got 2,147,483,648"
+    ):
+        check("n", 2**31)
+
+
 @pytest.mark.parametrize(
     "value", [np.timedelta64(3, "D"), np.datetime64("2024-01-03"), np.ma.masked, True, 3.0]
 )

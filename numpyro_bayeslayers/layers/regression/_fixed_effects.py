@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -104,14 +106,13 @@ class FixedEffectsLayer(AbstractFixedLayer):
                 f"`num_categories` must be at least 2 for effects that sum to zero, got {count}."
             )
         base = sample_site("beta" + BASE, self.coef_prior.over((count - 1, units)))
-        basis = zero_sum_basis(count).astype(base.value.dtype)
-        own: Any = basis @ base.value
+        own: Any = zero_sum(base.value)
         value: Any = numpyro.deterministic("beta", own)
         moments = normal_moments(base) if value is own else None
         guide = None
         if moments is not None:
-            var = np.square(basis) @ moments[1] ** 2
-            guide = dist.Normal(basis @ moments[0], var**0.5)
+            mean, var = zero_sum(moments[0]), zero_sum(moments[1] ** 2, is_squared=True)
+            guide = dist.Normal(mean, var**0.5)
         infer = {**base.infer, POSTERIOR: guide}
         return Site(value, base.name.removesuffix(BASE), 2, infer)
 
@@ -125,11 +126,23 @@ def zero_sum_prior(prior: Prior, name: str) -> None:
         )
 
 
-def zero_sum_basis(count: int) -> Float[np.ndarray, "c k"]:
-    r"""Orthonormal columns that sum to zero: Helmert contrasts.
+def zero_sum(
+    z: Float[ArrayLike, "*plates k u"], *, is_squared: bool = False
+) -> Float[Array, "*plates c u"]:
+    r"""The combination of orthonormal columns that sum to zero, c = k + 1: Helmert contrasts.
 
-    Column k has $1 / \sqrt{k (k + 1)}$ in its first k entries and $-k$ times that in the next.
+    Column k has $1 / \sqrt{k (k + 1)}$ in its first k entries and $-k$ times that in the next. The
+    matrix is not formed: sums from the end take its place.
+
+    Args:
+        z: The coefficients of the columns.
+        is_squared: Whether to combine the squares of the columns, for variances.
     """
-    k = np.arange(1, count)
-    row, column = np.arange(count)[:, None], k - 1
-    return ((row <= column) - (row == column + 1) * k) / np.sqrt(k * (k + 1.0))
+    z = jnp.asarray(z)
+    k = np.arange(1, z.shape[-2] + 1)[:, None]
+    power = 2 if is_squared else 1
+    scaled = z * ((k * (k + 1.0)) ** (-0.5 * power)).astype(z.dtype)
+    after = jax.lax.cumsum(scaled, z.ndim - 2, reverse=True)
+    at = scaled * ((-k.astype(float)) ** power).astype(z.dtype)
+    pad = [(0, 0)] * (z.ndim - 2)
+    return jnp.pad(after, [*pad, (0, 1), (0, 0)]) + jnp.pad(at, [*pad, (1, 0), (0, 0)])

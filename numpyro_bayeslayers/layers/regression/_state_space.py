@@ -17,7 +17,7 @@ from ...primitives import Site, linear, sample, sample_site
 from ._call import named, on_categories
 from ._canonical import canonical
 from ._coefficient import BASE, AbstractAdaptiveLayer, as_drawn, draw_components
-from ._fixed_effects import zero_sum_basis, zero_sum_prior
+from ._fixed_effects import zero_sum, zero_sum_prior
 from ._op import Categories
 from ._prior import STANDARD, UNIT_SCALE, ZERO_LOC, Family, Keywords, Prior
 
@@ -201,8 +201,7 @@ class SeasonalStateLayer(AbstractAdaptiveLayer):
         p = self.period
         scale = self._scale((units,), rank=2)
         first = sample_site("start" + BASE, self.start_prior.over((p - 1, units))).value
-        start: Any = zero_sum_basis(p).astype(first.dtype) @ first
-        start = jnp.asarray(numpyro.deterministic("start", start))
+        start = jnp.asarray(numpyro.deterministic("start", zero_sum(first)))
         shape = num_times - p + 1, units
         base, factor = draw_components("theta", shape, scale)
         own: Any = jnp.take(start, np.arange(num_times) % p, axis=-2)

@@ -128,7 +128,7 @@ def test_draws_have_the_covariance():
         (lambda: multivariate_normal_link(jnp.zeros((4, 2)), jnp.zeros((4, 3))), "line up"),
         (
             lambda: multivariate_normal_link(MU, Y, weights=np.ones((N, U))),
-            r"`weights` must be one for each row",
+            r"`weights` must have one value for each row",
         ),
     ],
 )

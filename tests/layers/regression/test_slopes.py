@@ -17,7 +17,7 @@ from numpyro_bayeslayers.layers import (
     RandomSlopesLayer,
     gaussian_link,
 )
-from numpyro_bayeslayers.layers.regression._fixed_effects import zero_sum_basis
+from numpyro_bayeslayers.layers.regression._fixed_effects import zero_sum
 
 from .draws import run
 
@@ -98,17 +98,30 @@ def test_new_groups_share_the_correlation():
 
 def test_effects_that_sum_to_zero():
     """Their covariance is that of normals given their sum: s² (I - 1/c)."""
-    basis = zero_sum_basis(5)
-    np.testing.assert_allclose(basis @ basis.T, np.eye(5) - 0.2, atol=1e-12)
+    basis = np.asarray(zero_sum(np.eye(4)), float)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(5) - 0.2, atol=1e-6)
+    squares = zero_sum(np.eye(4), is_squared=True)
+    np.testing.assert_allclose(squares, basis**2, atol=1e-6)
     layer = FixedEffectsLayer(dist.Normal(0.0, 3.0), contrast="sum")
     out, v, _ = run(layer, GROUP, num_categories=4, units=2)
     assert v["beta"].shape == (4, 2) and v["beta_base"].shape == (3, 2)
     np.testing.assert_allclose(v["beta"].sum(0), 0, atol=1e-5)
     np.testing.assert_allclose(out, v["beta"][GROUP], rtol=1e-6)
     base = v["beta_base"]
-    np.testing.assert_allclose(v["beta"], zero_sum_basis(4) @ base, rtol=1e-5, atol=1e-6)
+    right = np.asarray(zero_sum(np.eye(3))) @ base
+    np.testing.assert_allclose(v["beta"], right, rtol=1e-5, atol=1e-6)
     plain, v, _ = run(FixedEffectsLayer(), GROUP, num_categories=4)
     np.testing.assert_allclose(plain, v["beta"][GROUP], rtol=1e-6)
+
+
+def test_many_effects_that_sum_to_zero():
+    """No matrix of categories by categories, which would take 40 GB."""
+    count = 100_000
+    layer = FixedEffectsLayer(contrast="sum")
+    _, v, _ = run(layer, GROUP, num_categories=count)
+    assert v["beta"].shape == (count, 1)
+    # The rounding of 1e5 sums in single precision.
+    assert abs(v["beta"].mean()) < 1e-4
 
 
 @pytest.mark.usefixtures("as_users_run")

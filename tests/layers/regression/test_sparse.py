@@ -289,7 +289,9 @@ class TestExact:
         assert jnp.isfinite(loss)
 
     def test_refuses_many_coefficients(self):
-        with pytest.raises(ValueError, match=r"at most 12, got 14 .*2\^14 likelihoods"):
+        with pytest.raises(
+            ValueError, match=r"at most 12, got 14 .*2\^14 likelihood evaluations"
+        ):
             seed(EXACT, 0)("f", jnp.ones((3, 7)), units=2)
 
     def test_refuses_plates(self):
