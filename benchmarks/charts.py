@@ -14,7 +14,7 @@ SIDES = {
 
 def draw(question, rows, path):
     """Write the chart of `rows`, pairs of words and what was recorded."""
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(7.2, max(3.4, 0.4 * len(rows))), layout="constrained")
     axis = figure.add_subplot()
     {
         "step": _ratios,
@@ -38,7 +38,7 @@ def _ratios(axis, rows):
     axis.set_yticks(range(len(words)), words)
     axis.invert_yaxis()
     axis.set(xlabel="time per step: here / the other program", ylabel="members")
-    axis.legend(loc="upper right", bbox_to_anchor=(1.0, 1.12), ncols=2, frameon=False)
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False)
 
 
 def _seconds(axis, rows):
@@ -69,11 +69,12 @@ def _pairs(axis, words, ours, other, names):
         *zip(places, ours, [-0.2] * len(ours), strict=True),
         *zip(places, other, [0.2] * len(other), strict=True),
     ]:
-        axis.text(value, place + shift, f" {value:.3g}", va="center", fontsize=8)
+        text = f" {value:,.0f}" if value >= 1000 else f" {value:.3g}"
+        axis.text(value, place + shift, text, va="center", fontsize=8)
     axis.set_yticks(places, words)
     axis.invert_yaxis()
     axis.margins(x=0.12)
-    axis.legend(loc="upper right", bbox_to_anchor=(1.0, 1.12), ncols=2, frameon=False)
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False)
 
 
 def _growth(axis, rows):
