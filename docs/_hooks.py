@@ -22,6 +22,7 @@ MODULE = f"""# {{name}}
 MEMBER = """::: {path}
     options:
       show_root_heading: true
+      show_root_full_path: false
       show_root_toc_entry: true
 """
 #: The dash before the description of a returned value whose type is not written.
