@@ -18,7 +18,6 @@ import pytest
 ROOT = Path(__file__).parent
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda"}
 SIZES = ("small", "large")
-COMPILED = "/jax/core/compile/backend_compile_duration"
 #: What has no goal, and what takes longest, in this order.
 LAST = ("test_forward", "test_gradient", "test_samplers")
 #: When the first case began; how many results are in the file, and since when.
@@ -323,14 +322,7 @@ def seconds(call):
 @pytest.fixture
 def compilations():
     """A list that grows by one entry with each program that XLA compiles."""
-    import jax
+    from tests.programs import programs_made
 
-    found = []
-
-    def listen(event, duration, **kwargs):
-        if event == COMPILED:
-            found.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield found
-    jax.monitoring.unregister_event_duration_listener(listen)
+    with programs_made() as found:
+        yield found

@@ -28,8 +28,11 @@ ROWS = (1_000, 10_000, 100_000)
 #: The regressions of posteriordb, and the packages that they are compared with. Chains of blayers
 #: mix on none of them, which takes minutes on the larger ones (docs/tables/draws.md has them all).
 PAIRS = [
-    *((name, "NumPyro") for name in ("kidiq", "nes", "mesquite", "earnings")),
-    *((name, "bambi") for name in ("kidiq", "nes", "mesquite", "earnings")),
+    *(
+        (name, side)
+        for side in ("NumPyro", "bambi")
+        for name in ("kidiq", "nes", "mesquite", "earnings")
+    ),
     ("mesquite", "blayers"),
 ]
 

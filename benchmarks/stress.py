@@ -25,6 +25,8 @@ from numpyro_bayeslayers.infer import EnsembleSVI, fit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the tables of the tests
 
+from tests.programs import programs_made
+
 ROWS = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
 TARGET = ROWS.sum(1)
 MODERATE = 20  # before memory is looked at for the first time
@@ -47,28 +49,17 @@ def members() -> EnsembleSVI:
     return EnsembleSVI(model, AutoNormal, optax.adam(0.01), num_members=4)
 
 
-def programs() -> list[float]:
-    """A list that grows by an entry with each program that XLA makes."""
-    found: list[float] = []
-
-    def listen(event: str, duration: float, **more: str) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            found.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    return found
-
-
 def repeated(call: Callable[[int], object], count: int) -> str:
     """Programs, memory after some calls and each third of all, processor time for a call."""
-    made, sizes, start = programs(), [], 0.0
+    sizes, start = [], 0.0
     thirds = [round(count * k / 3) for k in (1, 2, 3)]
-    for i in range(count):
-        call(i)
-        if i + 1 in (MODERATE, *thirds):
-            sizes.append(f"{megabytes():.0f} MB")
-        if i + 1 == MODERATE:
-            start = time.process_time()
+    with programs_made() as made:
+        for i in range(count):
+            call(i)
+            if i + 1 in (MODERATE, *thirds):
+                sizes.append(f"{megabytes():.0f} MB")
+            if i + 1 == MODERATE:
+                start = time.process_time()
     seconds = (time.process_time() - start) / (count - MODERATE)
     print(f"at the end: {held()}", file=sys.stderr)
     jax.clear_caches()
@@ -88,10 +79,11 @@ def held() -> str:
 
 
 def steps(count: int = 200_000) -> str:
-    of, made = members(), programs()
-    of.run(0, 1000, ROWS, TARGET, progress_bar=False)
-    before, start = megabytes(), time.process_time()
-    result = of.run(0, count, ROWS, TARGET, batch_size=50, progress_bar=False)
+    of = members()
+    with programs_made() as made:
+        of.run(0, 1000, ROWS, TARGET, progress_bar=False)
+        before, start = megabytes(), time.process_time()
+        result = of.run(0, count, ROWS, TARGET, batch_size=50, progress_bar=False)
     assert np.isfinite(result.losses).all()
     seconds = (time.process_time() - start) / count
     sizes = f"{before:.0f} MB | | | {megabytes():.0f} MB"

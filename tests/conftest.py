@@ -29,6 +29,8 @@ import jax
 import numpyro
 import pytest
 
+from tests.programs import programs_made
+
 # Older versions of NumPyro look at the arguments of distributions only if they are told to.
 numpyro.enable_validation()
 
@@ -101,16 +103,9 @@ def in_memory() -> Iterator[None]:
 
 @pytest.fixture
 def compiled() -> Iterator[list[float]]:
-    """A list that grows by an entry with each program that XLA makes, or finds in its cache."""
-    found: list[float] = []
-
-    def listen(event: str, duration: float, **more: str) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            found.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield found
-    jax.monitoring.unregister_event_duration_listener(listen)
+    """See `programs_made`."""
+    with programs_made() as found:
+        yield found
 
 
 @pytest.fixture

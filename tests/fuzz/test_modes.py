@@ -159,7 +159,10 @@ def test_numbers_are_those_without_the_setting(call, mode):
     if mode == "leaks":
         gc.collect()
         gc.freeze()
-    with MODES[mode]():
-        found = jax.device_get(CALLS[call]())
+    try:
+        with MODES[mode]():
+            found = jax.device_get(CALLS[call]())
+    finally:
+        gc.unfreeze()
     close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
     jax.tree.map(close, found, usual(call))

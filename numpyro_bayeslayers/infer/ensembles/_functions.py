@@ -360,17 +360,10 @@ def ensemble_step(
     def member(state: Any) -> tuple[EnsembleState, Float[Array, ""]]:
         loss, grads = loss_and_grads(state.params, x_batch, y_batch)
         trainable, rest = eqx.partition(state.params, eqx.is_inexact_array)
+        value_fn = lambda p: loss_and_grads(eqx.combine(p, rest), x_batch, y_batch)[0]
+        more = {"value": loss, "grad": grads, "value_fn": value_fn}
         with promoting():
-            updates, opt_state = optimizer.update(
-                grads,
-                state.opt_state,
-                trainable,
-                value=loss,
-                grad=grads,
-                value_fn=lambda p: loss_and_grads(eqx.combine(p, rest), x_batch, y_batch)[
-                    0
-                ],
-            )
+            updates, opt_state = optimizer.update(grads, state.opt_state, trainable, **more)
         params = eqx.combine(optax.apply_updates(trainable, updates), rest)
         steps = None if state.steps is None else state.steps + 1
         return EnsembleState(params, opt_state, steps), loss

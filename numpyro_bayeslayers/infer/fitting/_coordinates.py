@@ -1,10 +1,8 @@
 """The coordinates of location-scale sites in which a method of `fit` works."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import constraints
 from numpyro.infer.autoguide import AutoDelta, AutoGuide
@@ -15,7 +13,8 @@ from ..._typing import Model
 from ...handlers import recenter
 from ...handlers._recenter import checked_centering
 from ..ensembles._centering import Coordinates
-from ._method import Posterior, Problem
+from ..training._guides import autoguide_class
+from ._method import Posterior, Problem, named_guide
 
 #: What a site's name is followed by in the name of the parameter with its centeredness.
 LEARNED = "_centering"
@@ -40,14 +39,14 @@ def check_guide_takes(centering: Any, guide: Any) -> None:
     """
     if centering is None:
         return
-    base = guide.func if isinstance(guide, functools.partial) else guide
-    kind = base if isinstance(base, type) else type(base)
-    if guide == "delta" or issubclass(kind, AutoDelta):
+    guide = named_guide(guide)
+    kind = autoguide_class(guide) or type(guide)
+    if issubclass(kind, AutoDelta):
         raise ValueError(
             f"`centering` must be None for a guide of points, got {centering!r}: the mode "
             "depends on the coordinates."
         )
-    if not (isinstance(guide, str) or issubclass(kind, AutoGuide)):
+    if not issubclass(kind, AutoGuide):
         raise ValueError(
             f"`centering` must be None for a guide function, got {centering!r}: the function "
             "names sites of the model as written. Take an autoguide, or apply "
@@ -80,21 +79,19 @@ def _learning(model: Model, coordinates: Coordinates, *, is_one: bool) -> Model:
         is_one: Whether the entries of a site share one number, as a minibatch may not have all
             entries.
     """
-    shapes = {n: () if is_one else jnp.shape(c) for n, c in coordinates.at(HALF).items()}
+    starts = {name: np.asarray(c) for name, c in coordinates.at(HALF).items()}
+    if is_one:
+        starts = dict.fromkeys(starts, np.asarray(HALF))
+    unit = constraints.unit_interval
 
     def between(**rows: Any) -> Any:
-        learned = {
-            name: param(
-                name + LEARNED, np.full(shape, HALF), constraint=constraints.unit_interval
-            )
-            for name, shape in shapes.items()
-        }
+        learned = {n: param(n + LEARNED, c, constraint=unit) for n, c in starts.items()}
         return recenter(model, learned)(**rows)
 
     return between
 
 
-def coordinates_of(centering: Any, posterior: Posterior) -> dict[str, Any] | None:
+def centering_of(centering: Any, posterior: Posterior) -> dict[str, Any] | None:
     """The centeredness that a variational method was given, or has learned, members first."""
     if centering != "auto":
         return centering

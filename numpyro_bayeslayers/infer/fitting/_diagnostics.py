@@ -19,7 +19,7 @@ from ._chain_figures import (
     stuck_chains,
     worst_of,
 )
-from ._coordinates import coordinates_of
+from ._coordinates import centering_of
 from ._falls import advice_on_falls
 from ._labels import Labels, labels_of, line
 from ._method import EVIDENCE, Posterior, Problem
@@ -169,7 +169,7 @@ class Ending:
         evidence = posterior.params.get(EVIDENCE)
         given = getattr(self._method, "centering", None)
         return Diagnostics(
-            centering=coordinates_of(given, posterior),
+            centering=centering_of(given, posterior),
             log_evidence=None if evidence is None else np.asarray(evidence),
             slope=None if is_force else slope,
             slope_error=None if is_force else error,

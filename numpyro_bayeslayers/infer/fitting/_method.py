@@ -25,6 +25,7 @@ from ..ensembles._rows_of_fit import Told
 from ..rows._arguments import take_apart
 from ..training._cosine import adam_to_zero
 from ..training._finite import Finite
+from ..training._guides import autoguide_class
 from ..training._member import Drawn
 from ._asked import Asked
 from ._data import Data, Sites, bind
@@ -141,13 +142,12 @@ def guide_of(
     guide: Any, model: Model, problem: Problem, start: Callable[..., Any] = init_to_median
 ) -> Any:
     """The requested guide for the bound `model`; autoguide classes are initialized at `start`."""
-    guide = _GUIDES[guide] if isinstance(guide, str) else guide
-    base = guide.func if isinstance(guide, functools.partial) else guide
-    if inspect.isclass(base) and issubclass(base, AutoGuide):
+    guide = named_guide(guide)
+    if (kind := autoguide_class(guide)) is not None:
         # NumPyro's default start may set a noise scale to e^-2, far from the data.
         option = {"init_loc_fn": start}
         is_asked = isinstance(guide, functools.partial) and guide.keywords.keys() & option
-        takes_it = option.keys() <= inspect.signature(base).parameters.keys()
+        takes_it = option.keys() <= inspect.signature(kind).parameters.keys()
         return guide(model, **(option if takes_it and not is_asked else {}))
     if isinstance(guide, AutoGuide):
         guide = copy.copy(guide)
@@ -164,6 +164,11 @@ def settle(method: Any, **checks: _checks.Check) -> None:
     """Check the options of a method, and store the checked values."""
     for name, check in checks.items():
         object.__setattr__(method, name, check(name, getattr(method, name)))
+
+
+def named_guide(guide: Any) -> Any:
+    """A guide, for the name of one too."""
+    return _GUIDES[guide] if isinstance(guide, str) else guide
 
 
 def checked_guide(name: str, guide: Any) -> Any:

@@ -93,10 +93,10 @@ class VI:
     centering: Any = None
 
     def __post_init__(self) -> None:
-        settle(self, centering=checked_coordinates)
-        check_guide_takes(self.centering, self.guide)
         _checks.instance("loss", self.loss, ELBO, "an ELBO of numpyro.infer")
         settle(self, guide=checked_guide, optim=checked_optim)
+        settle(self, centering=checked_coordinates)
+        check_guide_takes(self.centering, self.guide)
 
     def _run(self, problem: Problem) -> Posterior:
         return run_variational(self, 1, problem)

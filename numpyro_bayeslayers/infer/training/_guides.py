@@ -11,6 +11,7 @@ posterior is a parameter of the result.
 
 import copy
 import functools
+import inspect
 from typing import Any
 
 import jax
@@ -43,6 +44,12 @@ _LAPLACE_PART = (
     "`guide` must not have AutoLaplaceApproximation as a part of AutoGuideList: its posterior "
     "is computed from the whole model after the fit. Use AutoMultivariateNormal for that part."
 )
+
+
+def autoguide_class(guide: Any) -> type[AutoGuide] | None:
+    """The class of autoguides that `guide` is or, as a partial, makes; None for others."""
+    base = guide.func if isinstance(guide, functools.partial) else guide
+    return base if inspect.isclass(base) and issubclass(base, AutoGuide) else None
 
 
 def check_guide(guide: Any) -> None:

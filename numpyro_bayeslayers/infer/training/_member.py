@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from ..rows._plates import in_batches, on_all_rows
 from ..rows._rows import in_minibatch
 from ._description import Description, guide_texts, law_text, shapes_text, site_text
 from ._guides import (
+    autoguide_class,
     check_guide,
     fitted,
     fresh,
@@ -85,9 +85,7 @@ class Member:
     ) -> None:
         self.model = model
         self.repulsion = repulsion
-        base = guide.func if isinstance(guide, functools.partial) else guide
-        is_class = inspect.isclass(base) and issubclass(base, AutoGuide)
-        self._guide = guide(model) if is_class else guide
+        self._guide = guide if autoguide_class(guide) is None else guide(model)
         check_guide(self._guide)
         self.optim = optim
         self.loss = ordered(loss)
